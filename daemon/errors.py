@@ -1,0 +1,67 @@
+"""Errors of the daemon, sorted by what the caller does next. Each carries its facts and writes its own sentence.
+
+    LogwardenError
+    ├── ConfigurationError     stop, exit code 2: the operator must change a setting
+    ├── FatalError             stop, exit code 1: going on would lose or repeat work
+    │   ├── BrokerRefused      stop, exit code 1: the broker answered and said no (credentials, permissions)
+    │   └── TaskEnded          stop, exit code 1: a task that should run for ever ended
+    ├── BrokerUnavailable      retry: nobody answered
+    └── UndecodableRecord      skip this record: it goes to the dead-letter topic
+"""
+
+from __future__ import annotations
+
+EXIT_DRAINED = 0
+EXIT_FATAL = 1
+EXIT_CONFIGURATION = 2
+
+
+class LogwardenError(Exception):
+    """Root of the tree. `hint` says what to do about it; `str()` is one sentence."""
+
+    hint: str = ""
+
+
+class ConfigurationError(LogwardenError):
+    """A setting is wrong, or something a setting names is not there."""
+
+    def __init__(self, sentence: str, *, hint: str = "") -> None:
+        super().__init__(sentence)
+        self.hint = hint
+
+
+class FatalError(LogwardenError):
+    """The daemon must stop; what is not committed will be replayed by the next owner of the partition."""
+
+    def __init__(self, sentence: str, *, hint: str = "") -> None:
+        super().__init__(sentence)
+        self.hint = hint
+
+
+class BrokerRefused(FatalError):
+    """The broker was reached and refused us: wrong password, missing permission, unsupported mechanism."""
+
+
+class TaskEnded(FatalError):
+    """One of the tasks that live as long as the daemon ended without being told to."""
+
+    def __init__(self, task: str) -> None:
+        super().__init__(f"the task {task!r} ended although it should run as long as the daemon does")
+        self.task = task
+
+
+class BrokerUnavailable(LogwardenError):
+    """No broker answered in time; trying again may help."""
+
+    def __init__(self, bootstrap: str, cause: str) -> None:
+        super().__init__(f"no Kafka broker answered at {bootstrap}: {cause}")
+        self.bootstrap = bootstrap
+        self.hint = "check LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS and that the broker is up"
+
+
+class UndecodableRecord(LogwardenError):
+    """A record that holds no log line. `stage` says which step gave up on it."""
+
+    def __init__(self, stage: str, reason: str) -> None:
+        super().__init__(reason)
+        self.stage = stage

@@ -1,0 +1,74 @@
+"""The nouns of the product: a line, a window that ends at a line, a verdict about that line. Imports neither torch nor numpy.
+
+These are what people and machines read (alerts, `scan`, the Python API). The hot path works on arrays
+(`model.windowing`) and builds these only for the few windows that somebody will look at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LABELS = {"en": ("normal", "anomaly"), "zh": ("正常", "异常")}
+"""Names of the two classes by language, index 0 = normal, 1 = anomaly."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLine:
+    """One log event as it stands in a window. A multi-line event (a traceback in one record) is one line."""
+
+    text: str
+    offset: int = -1
+    """Kafka offset of the record that carried the line; the line number, from 0, when it came from a file."""
+    index: int = 0
+    """Position within its record, for formats that carry many lines in one record."""
+    timestamp_ms: int | None = None
+    """Milliseconds since the epoch, from the event if it says so, else Kafka's record timestamp."""
+    weight: float = 0.0
+    """Share of the window's score that this line carries, 0…1; the weights of a window sum to 1 (or to 0)."""
+    surprise: float = 0.0
+    """log2((lines of the service so far + 1) / (times this masked line was among them + 1)), in bits; 0 = unknown history."""
+    guilty: bool = False
+    """Whether the line is one of those that carry the score (see `model.scoring.guilty_lines`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogWindow:
+    """The last lines of one service in one partition, oldest first, ending at the line that is judged."""
+
+    service: str
+    lines: tuple[LogLine, ...]
+    topic: str = ""
+    partition: int = 0
+
+    @property
+    def newest(self) -> LogLine:
+        """The line that the window is about: its identity and the subject of the verdict."""
+        return self.lines[-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the model says of a window's newest line, given the lines before it and the service's history."""
+
+    window: LogWindow
+    probabilities: tuple[float, float]
+    """(normal, anomaly), calibrated; sums to 1."""
+    logits: tuple[float, float]
+    """(normal, anomaly) before calibration."""
+    threshold: float
+    """An anomaly when probabilities[1] >= threshold."""
+    learning: bool
+    """True while the service's history is too short to judge by; such a verdict raises no alert."""
+    history_lines: int
+    """How many lines of this service were known before the newest one."""
+    model_revision: str
+
+    @property
+    def score(self) -> float:
+        """Calibrated probability of an anomaly, 0…1."""
+        return self.probabilities[1]
+
+    @property
+    def is_anomaly(self) -> bool:
+        """Whether an alert is due: over the threshold, and past the learning phase."""
+        return self.score >= self.threshold and not self.learning
