@@ -1,0 +1,414 @@
+"""A real Apache Kafka broker for tests, without containers: one JVM, KRaft, loopback only.
+
+Owns the jars (fetched once by Maven into `.cache/kafka-VERSION/libs`), the storage format, the ports and the life of
+the JVM, including the hard parts that tests want: SIGKILL and restart on the same data, SIGSTOP and SIGCONT.
+Refuses to know logwarden: no topic of ours, no setting of ours.
+
+Every method of `Broker` blocks; an async test that must keep its event loop turning calls it by `asyncio.to_thread`.
+
+    python -m tests.kafka.broker --dir DIR      runs a broker until SIGINT or SIGTERM, prints its bootstrap address
+    python -m tests.kafka.broker --fetch        only makes sure that the jars are there
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import for_code
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+POM = Path(__file__).with_name("pom.xml")
+# TEST_KAFKA_VERSION and not LOGWARDEN_…: the daemon refuses LOGWARDEN_ variables that are none of its settings.
+VERSION = os.environ.get("TEST_KAFKA_VERSION", "4.1.1")  # or 3.9.1: the profiles of pom.xml
+OLDEST_JAVA = 17  # what the 4.x broker's class files need
+
+# Linux hands out source ports from 32768 up (ip_local_port_range): below it no outgoing connection can take our port
+# while the broker is down between kill() and restart().
+PORTS = range(15_000, 32_768)
+PORT_TRIES = 5
+
+FETCH_TIMEOUT_S = 600.0  # 43 MB, over a slow line
+FORMAT_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 60.0  # about 4 s on two idle cores; CI shares them with the rest of the suite
+STOP_TIMEOUT_S = 20.0
+POLL_S = 0.05
+LOG_TAIL_LINES = 30
+
+# Kills the JVM when the process that started it is gone, however it went: `read` meets the end of our pipe. A word on
+# the pipe releases it. PR_SET_PDEATHSIG would not do: it fires when the *thread* that forked ends, as to_thread's do.
+WATCHDOG = 'read -r released || kill -KILL "$1"'
+
+PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller}{sasl_listener}
+advertised.listeners=PLAINTEXT://127.0.0.1:{plain}{sasl_listener}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT
+log.dirs={data}
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=3
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=3
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+# A missing topic must look missing, and a test of a dead member must not wait the usual six seconds.
+auto.create.topics.enable=false
+group.min.session.timeout.ms=1000
+# After SIGKILL the node comes back while its own old session still counts as alive; shorter than the default 9 s.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+# The default of 128 MiB is a quarter of our heap.
+log.cleaner.dedupe.buffer.size=16777216
+"""
+SASL_PROPERTIES = """\
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
+listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+user_{user}="{password}";
+listener.name.sasl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+"""
+
+
+class BrokerFailed(RuntimeError):
+    """The broker could not be brought to the state that was asked for; the message ends with the JVM's last words."""
+
+
+class PortTaken(BrokerFailed):
+    """Someone bound our port between the choice and the bind. Another port may do."""
+
+
+def missing_requirements(version: str = VERSION) -> str | None:
+    """One line that says what to install, or None when a broker can be started here."""
+    if shutil.which("sh") is None or os.name != "posix":
+        return "a real Kafka broker in tests needs a POSIX system"
+    wanted = f"Java {OLDEST_JAVA} and Maven (Debian: apt-get install openjdk-17-jre-headless maven)"
+    java = shutil.which("java")
+    if java is None:
+        return f"no java on the PATH; a real Kafka broker needs {wanted}"
+    banner = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=False).stderr
+    found = re.search(r'version "(\d+)', banner)
+    if found is None or int(found[1]) < OLDEST_JAVA:
+        return f"java on the PATH is {found[1] if found else 'unreadable'}; a real Kafka broker needs {wanted}"
+    if not _libs(version).is_dir() and shutil.which("mvn") is None:
+        return f"no mvn on the PATH to fetch Kafka's jars with; a real Kafka broker needs {wanted}"
+    return None
+
+
+def fetch_jars(version: str = VERSION) -> Path:
+    """The folder with the broker's jars, fetched on first use. A folder of that name is always whole."""
+    libs = _libs(version)
+    if libs.is_dir():
+        return libs
+    cache = libs.parent.parent
+    cache.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"kafka-{version}.part-", dir=cache) as part:
+        whole = Path(part, "whole")
+        command = ["mvn", "-q", "-B", "-f", str(POM), "-P", f"kafka-{version}", "dependency:copy-dependencies"]
+        command += [f"-DoutputDirectory={whole / 'libs'}", "-DincludeScope=runtime"]
+        fetched = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S, check=False)
+        if fetched.returncode != 0:
+            raise BrokerFailed(f"Maven could not fetch Kafka {version}:\n{_tail(fetched.stdout + fetched.stderr)}")
+        try:
+            whole.rename(libs.parent)
+        except OSError:
+            # A test run beside ours was faster; a folder with content is never replaced by rename(2).
+            if not libs.is_dir():
+                raise
+    return libs
+
+
+async def create_topics(
+    bootstrap: str, topics: Mapping[str, int], *, configs: Mapping[str, str] | None = None, deadline_s: float = 30.0
+) -> None:
+    """Creates topics, name → partitions, and returns when every partition has a leader. `configs` go to all of them."""
+    new = [NewTopic(name, partitions, 1, topic_configs=dict(configs or {})) for name, partitions in topics.items()]
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        async with asyncio.timeout(deadline_s):
+            await admin.start()
+            answer = await admin.create_topics(new)
+            for name, code, message in answer.topic_errors:
+                if code:
+                    raise for_code(code)(f"{name}: {message}")
+            while not _all_led(await admin.describe_topics(list(topics)), topics):  # noqa: ASYNC110 - no event to await
+                await asyncio.sleep(POLL_S)
+    finally:
+        await admin.close()
+
+
+class Broker:
+    """One broker with its own data. Made running by `Broker.create`; leaving its context stops it.
+
+    The JVM dies with the process that started it, also when that one is killed (see WATCHDOG).
+    """
+
+    sasl_user = "logwarden"
+    sasl_password = "right-password"
+
+    def __init__(self, directory: Path, *, libs: Path, sasl: bool) -> None:
+        self.directory = directory
+        self.log_path = directory / "jvm.log"
+        self._libs = libs
+        self._sasl = sasl
+        self._ports: dict[str, int] = {}
+        self._properties = directory / "server.properties"
+        self._jvm: subprocess.Popen[bytes] | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def create(cls, directory: Path | str, *, sasl: bool = False, version: str = VERSION) -> Self:
+        """A running broker with empty storage in a new folder under `directory`.
+
+        With `sasl` it also listens at `sasl_bootstrap` (SASL_PLAINTEXT; PLAIN and SCRAM-SHA-256; `sasl_user`,
+        `sasl_password`). Raises BrokerFailed when Java, Maven or the start fail.
+        """
+        missing = missing_requirements(version)
+        if missing:
+            raise BrokerFailed(missing)
+        libs = fetch_jars(version)
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        for tries_left in reversed(range(PORT_TRIES)):
+            # Ports are part of the formatted storage (the controller's own address): other ports, other storage.
+            home = Path(tempfile.mkdtemp(prefix="broker-", dir=directory)).resolve()
+            broker = cls(home, libs=libs, sasl=sasl)
+            broker._format()
+            try:
+                broker.start()
+            except PortTaken:
+                if not tries_left:
+                    raise
+            else:
+                return broker
+        raise AssertionError("the last try returns or raises")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.stop()
+
+    @property
+    def bootstrap(self) -> str:
+        """host:port for clients without authentication; the same over restarts."""
+        return f"127.0.0.1:{self._ports['plain']}"
+
+    @property
+    def sasl_bootstrap(self) -> str:
+        """host:port of the SASL_PLAINTEXT listener."""
+        assert self._sasl, "made without sasl=True"
+        return f"127.0.0.1:{self._ports['sasl']}"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the JVM lives; a suspended one does."""
+        return self._jvm is not None and self._jvm.poll() is None
+
+    def start(self) -> None:
+        """Starts the JVM and waits until it serves. Does nothing when it already runs."""
+        if self.is_running:
+            return
+        self._release()
+        command = ["java", "-Xmx512m", "-Dorg.apache.logging.log4j.level=INFO", "-cp", f"{self._libs}/*"]
+        with self.log_path.open("ab") as log:
+            log_start = log.tell()
+            self._jvm = subprocess.Popen(
+                [*command, "kafka.Kafka", str(self._properties)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.directory,
+                start_new_session=True,  # Ctrl-C in the terminal is for the tests, which then stop the broker
+            )
+        self._watchdog = subprocess.Popen(
+            ["sh", "-c", WATCHDOG, "sh", str(self._jvm.pid)], stdin=subprocess.PIPE, start_new_session=True
+        )
+        try:
+            self._await_answer(log_start)
+        except BaseException:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        """SIGKILL: no flush, no goodbye to the clients. The data stays for restart()."""
+        if self._jvm is not None:
+            if self._jvm.poll() is None:
+                self._jvm.kill()
+            self._jvm.wait(STOP_TIMEOUT_S)
+        self._release()
+
+    def restart(self) -> None:
+        """Back on the same ports and data; kills first what still runs."""
+        self.kill()
+        self.start()
+
+    def suspend(self) -> None:
+        """SIGSTOP: connections stay open, nothing answers. Returns when the whole JVM has stopped."""
+        assert self._jvm is not None, "only a started broker can hang"
+        assert self.is_running, "only a running broker can hang"
+        os.kill(self._jvm.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self._jvm.pid, os.WSTOPPED)
+
+    def resume(self) -> None:
+        """SIGCONT. Does nothing to a broker that was not suspended."""
+        if self._jvm is not None and self.is_running:
+            os.kill(self._jvm.pid, signal.SIGCONT)
+
+    def stop(self) -> None:
+        """SIGTERM and, past the deadline, SIGKILL. Safe in every state and twice."""
+        if self._jvm is not None and self.is_running:
+            self._jvm.terminate()
+            self.resume()  # a stopped process takes no SIGTERM
+            with contextlib.suppress(subprocess.TimeoutExpired):  # kill() below is the answer
+                self._jvm.wait(STOP_TIMEOUT_S)
+        self.kill()
+
+    def wait(self) -> None:
+        """Waits for the JVM to end by itself, which a broker never should: always raises."""
+        assert self._jvm is not None
+        code = self._jvm.wait()
+        raise BrokerFailed(f"the broker ended by itself with status {code}:\n{self._log_tail(0)}")
+
+    def _format(self) -> None:
+        """Chooses ports, writes server.properties and formats the storage under a fresh cluster id."""
+        self._ports = dict(zip(("plain", "controller", "sasl"), _free_ports(3), strict=True))
+        sasl_listener = f",SASL://127.0.0.1:{self._ports['sasl']}" if self._sasl else ""
+        text = PROPERTIES.format(**self._ports | {"sasl_listener": sasl_listener, "data": self.directory / "data"})
+        command = ["java", "-Xmx128m", "-cp", f"{self._libs}/*", "kafka.tools.StorageTool", "format", "--standalone"]
+        command += ["-t", _cluster_id(), "-c", str(self._properties)]
+        if self._sasl:
+            text += SASL_PROPERTIES.format(user=self.sasl_user, password=self.sasl_password)
+            command += ["--add-scram", f"SCRAM-SHA-256=[name={self.sasl_user},password={self.sasl_password}]"]
+        self._properties.write_text(text, encoding="utf-8")
+        formatted = subprocess.run(command, capture_output=True, text=True, timeout=FORMAT_TIMEOUT_S, check=False)
+        if formatted.returncode != 0:
+            raise BrokerFailed(f"formatting the storage failed:\n{_tail(formatted.stdout + formatted.stderr)}")
+
+    def _await_answer(self, log_start: int) -> None:
+        """Polls until every listener's broker is in the cluster's metadata. Raises PortTaken or BrokerFailed."""
+        assert self._jvm is not None
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not _serves(self._ports["plain"]):
+            if self._jvm.poll() is not None:
+                tail = self._log_tail(log_start)
+                kind = PortTaken if "Address already in use" in tail else BrokerFailed
+                raise kind(f"the broker ended with status {self._jvm.returncode} before it served:\n{tail}")
+            if time.monotonic() > deadline:
+                raise BrokerFailed(f"no answer within {START_TIMEOUT_S:.0f} s:\n{self._log_tail(log_start)}")
+            time.sleep(POLL_S)
+
+    def _log_tail(self, log_start: int) -> str:
+        with self.log_path.open("rb") as log:
+            log.seek(log_start)
+            return _tail(log.read().decode(errors="replace"))
+
+    def _release(self) -> None:
+        """Sends the watchdog home: after the JVM is reaped its pid may belong to anyone."""
+        if self._watchdog is None:
+            return
+        try:
+            self._watchdog.communicate(b"released\n", timeout=STOP_TIMEOUT_S)
+        finally:
+            self._watchdog = None
+
+
+def _libs(version: str) -> Path:
+    return REPOSITORY / ".cache" / f"kafka-{version}" / "libs"
+
+
+def _tail(text: str) -> str:
+    return "\n".join(text.splitlines()[-LOG_TAIL_LINES:])
+
+
+def _cluster_id() -> str:
+    # Kafka's own form: 16 random bytes in URL-safe base 64, never with a dash in front, which would read as an option.
+    return "k" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that could be bound a moment ago."""
+    ports: list[int] = []
+    for port in random.sample(PORTS, k=len(PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise BrokerFailed("no free port below 32768")
+
+
+def _serves(port: int) -> bool:
+    """Whether the broker answers a Metadata request (version 1, about no topic) and names a live broker in it.
+
+    Written by hand: a client library would need an event loop, and `start` has to work inside and outside of one.
+    """
+    request = struct.pack(">hhih", 3, 1, 1, -1) + struct.pack(">i", 0)  # key, version, correlation, no client id; []
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
+            connection.sendall(struct.pack(">i", len(request)) + request)
+            with connection.makefile("rb") as answer:
+                head = answer.read(12)  # size, correlation, number of live brokers
+    except OSError:
+        return False
+    return len(head) == 12 and struct.unpack(">iii", head)[2] > 0
+
+
+def _all_led(described: list[dict[str, object]], topics: Mapping[str, int]) -> bool:
+    led = {}
+    for topic in described:
+        partitions = topic["partitions"]
+        assert isinstance(partitions, list)
+        led[topic["topic"]] = sum(partition["leader"] >= 0 for partition in partitions)
+    return led == dict(topics)
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description="Runs an Apache Kafka broker on loopback until SIGINT or SIGTERM.")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--dir", type=Path, help="folder for storage and the JVM's log; each run makes a new one in it")
+    where.add_argument("--fetch", action="store_true", help="only fetch the jars, then end")
+    arguments = parser.parse_args()
+    missing = missing_requirements()
+    if missing:
+        raise SystemExit(missing)
+    # Both by name: a shell starts background jobs with SIGINT ignored, and Python then leaves it so.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        if arguments.fetch:
+            print(fetch_jars(), flush=True)
+            return
+        with Broker.create(arguments.dir) as broker:
+            print(broker.bootstrap, flush=True)
+            broker.wait()
+    except KeyboardInterrupt:
+        return
+    except BrokerFailed as failure:
+        raise SystemExit(str(failure)) from None
+
+
+if __name__ == "__main__":
+    _main()

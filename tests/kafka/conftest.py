@@ -1,0 +1,87 @@
+"""Fixtures of the tests against a real broker: one JVM for the session, fresh topic names for each test.
+
+Owns the decision what happens without Java or Maven: the tests are skipped with the line that says what to install, or
+fail with it when LOGWARDEN_REQUIRE_KAFKA=1, as CI sets it, so that a broken machine never passes for a green run.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.kafka.broker import Broker, create_topics, missing_requirements
+
+HERE = Path(__file__).parent
+FIRST_FETCH_TIMEOUT_S = 300  # the first test of a fresh checkout also pays for Maven's download
+LOG_PARTITIONS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topics:
+    """Names no other test uses. `logs`, `alerts` and `dead_letters` exist; `state` and `group` are only names yet."""
+
+    bootstrap: str
+    prefix: str
+    logs: str
+    alerts: str
+    dead_letters: str
+    state: str
+    group: str
+
+    def named(self, suffix: str) -> str:
+        """One more name that no other test uses."""
+        return f"{self.prefix}.{suffix}"
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects by mark
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks this folder's tests, and only these: pytest hands every conftest all items."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.kafka)
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(FIRST_FETCH_TIMEOUT_S))
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The session's broker, with a SASL listener beside the plain one."""
+    missing = missing_requirements()
+    if missing and os.environ.get("LOGWARDEN_REQUIRE_KAFKA") == "1":
+        pytest.fail(missing, pytrace=False)
+    if missing:
+        pytest.skip(missing)
+    with Broker.create(tmp_path_factory.mktemp("kafka"), sasl=True) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def broker_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test may kill or suspend the shared broker and fail before it repairs it; the next one finds it serving."""
+    yield
+    if "broker" in request.fixturenames:
+        shared: Broker = request.getfixturevalue("broker")
+        shared.resume()
+        shared.start()
+
+
+@pytest.fixture
+async def topics(broker: Broker) -> Topics:
+    """Fresh, unique names for one test; the log topic has LOG_PARTITIONS partitions, the others one."""
+    prefix = f"t{uuid.uuid4().hex[:12]}"
+    named = Topics(
+        bootstrap=broker.bootstrap,
+        prefix=prefix,
+        logs=f"{prefix}.logs",
+        alerts=f"{prefix}.alerts",
+        dead_letters=f"{prefix}.dead-letters",
+        state=f"{prefix}.state",
+        group=f"{prefix}.group",
+    )
+    await create_topics(broker.bootstrap, {named.logs: LOG_PARTITIONS, named.alerts: 1, named.dead_letters: 1})
+    return named
