@@ -1,0 +1,216 @@
+"""The settings: read once, explained field by field, refused with a sentence an operator can act on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from daemon.config import KafkaSettings, Settings, WindowSettings, describe, load, settings_table_markdown
+from daemon.errors import ConfigurationError
+
+
+def refusal(**variables: str) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load({f"LOGWARDEN_{variable}": value for variable, value in variables.items()})
+    return str(caught.value)
+
+
+def test_an_empty_environment_gives_the_documented_defaults() -> None:
+    """Without a variable the daemon reads `logs` from localhost with windows of 32 lines and step 1."""
+    settings = load({})
+    assert settings == Settings()
+    assert settings.kafka.bootstrap_servers == "localhost:9092"
+    assert settings.kafka.input_topics == ("logs",)
+    assert (settings.window.size, settings.window.step) == (32, 1)
+    assert (settings.alerts.threshold, settings.alerts.learning_lines) == (None, 200)
+    assert settings.http.port == 8080
+    assert "kubernetes.labels.app.kubernetes.io/name" in settings.input.service_paths
+
+
+def test_variables_reach_their_nested_field() -> None:
+    """`__` separates group and field, and the text becomes the field's type."""
+    settings = load({"LOGWARDEN_WINDOW__STEP": "16", "LOGWARDEN_MODEL__ALLOW_DOWNLOAD": "true"})
+    assert settings.window.step == 16
+    assert settings.model.allow_download is True
+
+
+@pytest.mark.parametrize("value", ["a,b.c", " a , b.c ,", '["a", "b.c"]'])
+def test_lists_are_json_or_commas(value: str) -> None:
+    """Shell users write commas, charts write JSON; both mean the same list."""
+    assert load({"LOGWARDEN_KAFKA__INPUT_TOPICS": value}).kafka.input_topics == ("a", "b.c")
+
+
+@pytest.mark.parametrize("value", [",", "[]", '["a"', '[""]', "[1]"])
+def test_a_list_of_nothing_is_refused(value: str) -> None:
+    """No topic at all, broken JSON and empty names are mistakes, not an idle daemon."""
+    assert "LOGWARDEN_KAFKA__INPUT_TOPICS is " in refusal(KAFKA__INPUT_TOPICS=value)
+
+
+def test_none_is_written_as_a_word_and_empty_means_unset() -> None:
+    """`none` turns HTTP off; an empty variable, as compose files leave behind, keeps the default."""
+    assert load({"LOGWARDEN_HTTP__PORT": "none"}).http.port is None
+    assert load({"LOGWARDEN_HTTP__PORT": ""}).http.port == 8080
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"WINDOW__SIZE": "1"}, "LOGWARDEN_WINDOW__SIZE is '1', but it must be a whole number from 2 to 512"),
+        ({"LOG__LEVEL": "loud"}, "LOGWARDEN_LOG__LEVEL is 'loud', but it must be one of debug, info, warning, error"),
+        ({"MODEL__DEVICE": "tpu"}, "LOGWARDEN_MODEL__DEVICE is 'tpu', but it must be auto, cpu, cuda or cuda:N"),
+        (
+            {"ALERTS__THRESHOLD": "0"},
+            "LOGWARDEN_ALERTS__THRESHOLD is '0', but it must be a number above 0 and at most 1 or none",
+        ),
+        (
+            {"ALERTS__THRESHOLD": "nan"},
+            "LOGWARDEN_ALERTS__THRESHOLD is 'nan', but it must be a number above 0 and at most 1 or none",
+        ),
+        (
+            {"KAFKA__SSL_CAFILE": "/no/ca.pem", "KAFKA__SECURITY_PROTOCOL": "SSL"},
+            "LOGWARDEN_KAFKA__SSL_CAFILE is '/no/ca.pem', but it must be an existing file or none",
+        ),
+        (
+            {"HTTP__PORT": "65536", "LIMITS__MAX_SERVICES": "many"},
+            "LOGWARDEN_LIMITS__MAX_SERVICES is 'many', but it must be a whole number from 1 up (and 1 more is wrong)",
+        ),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(variables: dict[str, str], sentence: str) -> None:
+    """The sentence holds the variable, its value and what would be right."""
+    assert refusal(**variables) == sentence
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"WINDOW__SIZE": "8", "WINDOW__STEP": "9"}, ["WINDOW__STEP is 9", "WINDOW__SIZE, which is 8"]),
+        ({"KAFKA__REBALANCE_TIMEOUT_MS": "44999"}, ["REBALANCE_TIMEOUT_MS is 44999", "SESSION_TIMEOUT_MS"]),
+        ({"KAFKA__FETCH_MAX_WAIT_MS": "1000", "KAFKA__REQUEST_TIMEOUT_MS": "1000"}, ["FETCH_MAX_WAIT_MS is 1000"]),
+        ({"LIMITS__MAX_IN_FLIGHT_LINES": "64"}, ["MAX_IN_FLIGHT_LINES is 64", "MAX_POLL_RECORDS"]),
+        ({"KAFKA__INPUT_TOPICS": "a,logwarden.alerts"}, ["ALERTS_TOPIC is 'logwarden.alerts'", "reads what it writes"]),
+        ({"KAFKA__DEAD_LETTER_TOPIC": "logs"}, ["DEAD_LETTER_TOPIC is 'logs'"]),
+        ({"KAFKA__SECURITY_PROTOCOL": "SASL_SSL", "KAFKA__SASL_USERNAME": "u"}, ["needs both", "SASL_PASSWORD"]),
+        ({"KAFKA__SASL_USERNAME": "u"}, ["SASL_USERNAME", "PLAINTEXT, which ignores it"]),
+        ({"KAFKA__SSL_CAFILE": __file__}, ["SSL_CAFILE", "PLAINTEXT, which ignores it"]),
+        ({"KAFKA__SECURITY_PROTOCOL": "SSL", "KAFKA__SSL_KEYFILE": __file__}, ["SSL_CERTFILE is not"]),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(variables: dict[str, str], words: list[str]) -> None:
+    """Each value alone is fine; together they would lose lines, loop, or leave a password unused."""
+    sentence = refusal(**variables)
+    assert [word for word in words if word not in sentence] == []
+
+
+def test_an_unknown_variable_names_the_nearest_known_one() -> None:
+    """A misspelt variable must not be ignored: the operator believes it works."""
+    assert refusal(WINDOW_SIZE="16") == "LOGWARDEN_WINDOW_SIZE is not a setting; did you mean LOGWARDEN_WINDOW__SIZE?"
+    assert refusal(HTTP_PORT="80") == "LOGWARDEN_HTTP_PORT is not a setting; did you mean LOGWARDEN_HTTP__PORT?"
+    assert refusal(XYZZY="1") == "LOGWARDEN_XYZZY is not a setting"
+
+
+def test_variables_of_others_that_share_the_prefix_are_left_alone() -> None:
+    """The test suite has three, and Kubernetes adds its service links when the Service is called logwarden."""
+    foreign = {
+        "LOGWARDEN_DATA": "x",
+        "LOGWARDEN_REQUIRE_KAFKA": "1",
+        "LOGWARDEN_REQUIRE_DATA": "1",
+        "LOGWARDEN_SERVICE_HOST": "10.0.0.7",
+        "LOGWARDEN_SERVICE_PORT": "8080",
+        "LOGWARDEN_SERVICE_PORT_HTTP": "8080",
+        "LOGWARDEN_PORT": "tcp://10.0.0.7:8080",
+        "LOGWARDEN_PORT_8080_TCP": "tcp://10.0.0.7:8080",
+        "LOGWARDEN_PORT_8080_TCP_ADDR": "10.0.0.7",
+        "LOGWARDEN_METRICS_SERVICE_HOST": "10.0.0.8",
+        "PATH": "/bin",
+    }
+    assert load(foreign) == Settings()
+    assert "is not a setting" in refusal(PORT="8080")
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
+    """Each row of the description says which of the three its value came from."""
+    env_file = tmp_path / "logwarden.env"
+    env_file.write_text("LOGWARDEN_WINDOW__SIZE=64\nexport LOGWARDEN_WINDOW__STEP='4'\nOTHER=1\n", encoding="utf-8")
+    settings = load({"LOGWARDEN_WINDOW__SIZE": "16"}, env_file)
+    assert (settings.window.size, settings.window.step) == (16, 4)
+    sources = {row.variable: row.source for row in describe(settings)}
+    assert sources["LOGWARDEN_WINDOW__SIZE"] == "environment"
+    assert sources["LOGWARDEN_WINDOW__STEP"] == "file"
+    assert sources["LOGWARDEN_HTTP__PORT"] == "default"
+
+
+def test_a_dollar_in_the_file_is_a_dollar(tmp_path: Path) -> None:
+    """A password such as pa${HOME}ss is taken as it stands."""
+    env_file = tmp_path / "logwarden.env"
+    env_file.write_text("LOGWARDEN_KAFKA__GROUP_ID=pa${HOME}ss\n", encoding="utf-8")
+    assert load({}, env_file).kafka.group_id == "pa${HOME}ss"
+
+
+def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
+    """A missing env file, a folder in its place and binary rubbish are named, not shown as a traceback."""
+    rubbish = tmp_path / "rubbish"
+    rubbish.write_bytes(b"\xff\xfe\x00")
+    for path in (tmp_path / "missing.env", tmp_path, rubbish):
+        with pytest.raises(ConfigurationError, match="cannot be read"):
+            load({}, path)
+
+
+def test_a_misspelt_variable_in_the_file_is_refused_too(tmp_path: Path) -> None:
+    """The file is held to the same names as the environment."""
+    env_file = tmp_path / "logwarden.env"
+    env_file.write_text("LOGWARDEN_WINDOW__SIZ=64\n", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="did you mean LOGWARDEN_WINDOW__SIZE"):
+        load({}, env_file)
+
+
+def test_the_real_environment_is_read_by_load_and_only_by_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that builds Settings() gets the defaults whatever the shell around it exports."""
+    monkeypatch.setenv("LOGWARDEN_WINDOW__SIZE", "64")
+    for name in [name for name in os.environ if name.startswith("LOGWARDEN_") and "__" not in name]:
+        monkeypatch.delenv(name)
+    assert load().window.size == 64
+    assert Settings().window.size == 32
+
+
+def test_secrets_are_never_shown() -> None:
+    """Neither the description nor the representation of the settings holds the password."""
+    settings = load(
+        {
+            "LOGWARDEN_KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+            "LOGWARDEN_KAFKA__SASL_USERNAME": "reader",
+            "LOGWARDEN_KAFKA__SASL_PASSWORD": "hunter2",
+        }
+    )
+    assert settings.kafka.sasl_password is not None
+    assert settings.kafka.sasl_password.get_secret_value() == "hunter2"
+    assert "hunter2" not in repr(settings) + repr(describe(settings)) + settings.model_dump_json()
+
+
+def test_settings_are_frozen() -> None:
+    """What was read at the start holds until the end."""
+    with pytest.raises(ValidationError):
+        Settings().window.size = 3
+    assert Settings(window=WindowSettings(size=3), kafka=KafkaSettings(group_id="g")).window.size == 3
+
+
+def test_every_setting_is_described_with_its_unit() -> None:
+    """A description is a sentence; a duration says its unit, and whatever may be None says what None means."""
+    rows = describe(Settings())
+    assert len(rows) == len({row.variable for row in rows}) == 48
+    for row in rows:
+        assert row.description.endswith("."), row.variable
+        assert not row.variable.endswith("_MS") or "illiseconds" in row.description, row.variable
+        assert not row.variable.endswith("_S") or "Seconds" in row.description, row.variable
+        assert "none" not in row.allowed.split() or "None:" in row.description, row.variable
+
+
+def test_the_readme_table_has_a_row_per_setting() -> None:
+    """README's table is generated, so a new setting cannot be forgotten in it."""
+    table = settings_table_markdown().splitlines()
+    assert len(table) == 2 + len(describe(Settings()))
+    assert table[2].startswith("| `LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS` | `localhost:9092` | Brokers")
+    assert {line.count("|") for line in table} == {5}
