@@ -92,14 +92,14 @@ def _code_tokens(
     starts: npt.NDArray[np.int64],
     lengths: npt.NDArray[np.int64],
     masked: npt.NDArray[np.bool_],
-) -> npt.NDArray[np.int64]:
+) -> npt.NDArray[np.intp]:
     """Indices of the masked tokens that are status or error codes and stay as they are."""
     near = np.flatnonzero(masked & (lengths <= 3) & (starts >= 2))
     before = raw[starts[near] - 1]
     # Only these bytes can stand before a code; it rules out the octets of addresses at once.
     near = near[(before == 0x20) | (before == 0x3D) | (before == 0x3A) | (before == 0x22) | (before == 0x27)]
     if not len(near):
-        return near
+        return np.asarray(near)
     at, size = starts[near], lengths[near]
     digits = classes[at] == _DIGIT
     for place in (1, 2):  # every byte of the token is a digit
@@ -109,7 +109,7 @@ def _code_tokens(
     back = at[:, None] - np.arange(1, 11)
     text = np.where(back >= 0, raw[np.maximum(back, 0)], 10)
     text = np.where((text >= 65) & (text <= 90), text + 32, text).astype(np.uint8)
-    return near[_in_status_position(raw, text, at, size) | _after_code_word(text)]
+    return np.asarray(near[_in_status_position(raw, text, at, size) | _after_code_word(text)])
 
 
 def _in_status_position(
@@ -160,7 +160,10 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r'"([A-Z]{3,8}) \S+( HTTP/\*(?:\.\*)?)?"'), r'"\1 path"'),  # a request line: method kept, target not
     (re.compile(r"\b[A-Za-z][A-Za-z0-9+.]{1,15}://[^\s'\"<>,\])]+"), "url"),
     (re.compile(r"(?<![\w<*])(?:/[\w.$@%+=:~*-]+){2,}/?"), "path"),
-    (re.compile(r"(?i)\b(user(?:name)?|role|login|account|rhost|ruser|database|db)(=|[ =:]*[\"'])[\w.@*-]*[\"']?"), r"\1=*"),
+    (
+        re.compile(r"(?i)\b(user(?:name)?|role|login|account|rhost|ruser|database|db)(=|[ =:]*[\"'])[\w.@*-]*[\"']?"),
+        r"\1=*",
+    ),
     (re.compile(r"\b(invalid user) [^\s,;:]+"), r"\1 *"),
     (re.compile(r"\b(for|user|by|of) [\w.@*-]+ (from|port)\b"), r"\1 * \2"),
     (re.compile(rf"\b{_WEEKDAY}\b[ ,]*(?={_MONTH}\b|\*)"), ""),

@@ -1,0 +1,131 @@
+"""Lines in, windows out: masking, line ids, familiarity and rings for one batch of lines.
+
+The one path that daemon, `scan`, the Python API and training share, so that they cannot drift apart. Synchronous and
+owned by one thread at a time. Knows nothing of Kafka, of scores or of where a slot's lines come from.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from model.history import History
+from model.lines import Encode, LineIndex, Store
+from model.masking import mask_blob
+from model.windowing import WindowBatch, WindowRings
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineColumns:
+    """n lines in stream order, as columns."""
+
+    texts: list[bytes]
+    """Raw lines, UTF-8, without a newline inside."""
+    slots: Ints
+    """(n,) which service and partition, as a row of the rings."""
+    offset: Ints
+    """(n,)"""
+    index: npt.NDArray[np.int32]
+    """(n,) position within the record."""
+    timestamp: Ints
+    """(n,) milliseconds since the epoch; -1 = unknown."""
+
+
+class LogStream:
+    """All state that turns lines into windows. Bounded by its arguments.
+
+    `encode`: texts → embeddings (n, D) of length 1; `store(ids, embeddings)`: puts them where windows are scored.
+    `shown_chars`: raw lines are kept up to this length, for people to read in alerts.
+    """
+
+    def __init__(
+        self,
+        encode: Encode,
+        store: Store,
+        *,
+        size: int = 32,
+        step: int = 1,
+        max_slots: int = 20_000,
+        table_rows: int = 32_768,
+        max_lines_per_slot: int = 1024,
+        shown_chars: int = 1024,
+    ) -> None:
+        self.rings = WindowRings(size, max_slots, step=step)
+        self.history = History(max_slots, max_lines_per_slot=max_lines_per_slot)
+        self.index = LineIndex(table_rows, encode, store, self._live_ids)
+        self._max_slots = max_slots
+        self._shown_chars = shown_chars
+        self._unscored: deque[npt.NDArray[np.int32]] = deque()
+
+    def push(self, lines: LineColumns, now: float = 0.0) -> WindowBatch:
+        """Takes n ≥ 1 lines and returns the windows that became due. Call `scored` once they are done with."""
+        keys = mask_blob(b"\n".join(lines.texts) + b"\n")
+        assert len(keys) == len(lines.texts), "a line holds no newline"
+        ids, hashes = self.index.lookup(keys)
+        seen = self.history.observe(lines.slots, hashes)
+        if len(seen.first):
+            self._measure_distances(seen.first, seen.rows, lines.slots, ids)
+        batch = self.rings.push(
+            lines.slots,
+            {
+                "id": ids,
+                "log_count": seen.log_count,
+                "log_age": seen.log_age,
+                "distance": self.history.distances(seen.rows),
+                "offset": lines.offset,
+                "index": lines.index,
+                "timestamp": lines.timestamp,
+                "text": self._shown(lines.texts),
+            },
+            now,
+        )
+        self.history.trim()
+        self._unscored.append(np.unique(batch.columns["id"]))
+        return batch
+
+    def flush(self, slots: Ints) -> WindowBatch:
+        """The windows of lines that wait for their step to fill. Call `scored` once they are done with."""
+        batch = self.rings.flush(slots)
+        self._unscored.append(np.unique(batch.columns["id"]))
+        return batch
+
+    def scored(self) -> None:
+        """Says that the oldest batch not yet reported is done with; its lines' rows may be given up from now on."""
+        self._unscored.popleft()
+
+    def clear(self, slots: Ints) -> None:
+        """Forgets these slots entirely; they may serve other services afterwards."""
+        self.rings.clear(slots)
+        self.history.clear(slots)
+
+    def _live_ids(self) -> npt.NDArray[np.int32]:
+        return np.concatenate([self.rings.live_ids(self._max_slots), *list(self._unscored)])
+
+    def _measure_distances(self, first: Ints, rows: Ints, slots: Ints, ids: npt.NDArray[np.int32]) -> None:
+        """Distance of each line that is new to its slot to the nearest line the slot knew before it.
+
+        Cold path: once per (slot, line). 1 - the greatest cosine; 1 for the first line of all.
+        """
+        for slot in np.unique(slots[first]).tolist():
+            places = first[slots[first] == slot]
+            new = ids[places].astype(np.int64)
+            hashes = self.history.known_hashes(slot)
+            known = self.index.known(hashes[: len(hashes) - len(places)])
+            vectors = self.index.embeddings(np.concatenate([known, new]))  # k+n, D
+            similar = vectors[len(known) :] @ vectors.T  # n, k+n
+            similar[np.arange(len(new))[:, None] + len(known) <= np.arange(len(vectors))] = 0.0  # only lines before
+            self.history.set_distances(rows[places], (1.0 - similar.max(axis=1)).clip(0.0, 1.0).astype(np.float32))
+
+    def _shown(self, texts: Sequence[bytes]) -> npt.NDArray[np.object_]:
+        column = np.empty(len(texts), object)
+        column[:] = texts
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        for i in np.flatnonzero(lengths > self._shown_chars).tolist():
+            column[i] = texts[i][: self._shown_chars]
+        return column
