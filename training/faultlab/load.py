@@ -1,0 +1,113 @@
+"""Runs clients for ever, in as many lanes as asked, and remembers who failed. Knows neither systems nor faults."""
+
+import contextlib
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from training.faultlab.scenario import Client
+
+MAX_LANES = 5
+_DRAIN_S = 40.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A client that was not served. `t` is when it gave up, `began` when it began."""
+
+    began: float
+    t: float
+    client: str
+
+
+class Load:
+    """Every client has a thread per lane; a lane that is not wanted waits at the gate."""
+
+    def __init__(self, clients: Sequence[Client], seed: int, now: Callable[[], float]) -> None:
+        self._clients = clients
+        self._now = now
+        self._gate = threading.Condition()
+        self._lanes = 1
+        self._drained: frozenset[str] = frozenset()
+        self._running: Counter[tuple[str, int]] = Counter()
+        self._stopping = threading.Event()
+        self._failures: list[Failure] = []
+        self.runs: Counter[str] = Counter()
+        self.failure: Exception | None = None
+        self._threads = [
+            threading.Thread(
+                target=self._loop,
+                args=(client, lane, random.Random(f"{seed}/{client.name}/{lane}")),
+                name=f"{client.name}-{lane}",
+            )
+            for client in clients
+            for lane in range(MAX_LANES)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Every client carries its own deadline, so this ends."""
+        self._stopping.set()
+        with self._gate:
+            self._gate.notify_all()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
+
+    @contextlib.contextmanager
+    def shaped(self, lanes: int, drained: frozenset[str]) -> Iterator[None]:
+        """Changes the load for the length of the block; begins once nobody runs who should not."""
+        assert 0 <= lanes <= MAX_LANES, "a load has between no and all its lanes"
+        with self._gate:
+            self._lanes, self._drained = lanes, drained
+            self._gate.notify_all()
+            self._gate.wait_for(lambda: self._stopping.is_set() or self._settled(), _DRAIN_S)
+        try:
+            yield
+        finally:
+            with self._gate:
+                self._lanes, self._drained = 1, frozenset()
+                self._gate.notify_all()
+
+    def failures(self) -> tuple[Failure, ...]:
+        return tuple(self._failures)
+
+    def _open(self, client: Client, lane: int) -> bool:
+        return lane < self._lanes and not client.touches & self._drained
+
+    def _settled(self) -> bool:
+        return not any(
+            self._running[client.name, lane] and not self._open(client, lane)
+            for client in self._clients
+            for lane in range(MAX_LANES)
+        )
+
+    def _loop(self, client: Client, lane: int, rng: random.Random) -> None:
+        try:
+            while not self._stopping.wait(client.every_s * rng.uniform(0.5, 1.5)):
+                with self._gate:
+                    self._gate.wait_for(lambda: self._stopping.is_set() or self._open(client, lane))
+                    if self._stopping.is_set():
+                        return
+                    self._running[client.name, lane] = 1
+                self._run_once(client, lane, rng)
+        except Exception as error:  # a bug in a client must end the run and not just its thread
+            self.failure = error
+
+    def _run_once(self, client: Client, lane: int, rng: random.Random) -> None:
+        began = self._now()
+        served = False
+        try:
+            served = client.run(rng)
+        finally:
+            with self._gate:
+                self._running[client.name, lane] = 0
+                self.runs[client.name] += 1
+                if not served:
+                    self._failures.append(Failure(began=began, t=self._now(), client=client.name))
+                self._gate.notify_all()

@@ -1,0 +1,134 @@
+"""The result of a run, on disk and in memory. Knows nothing of how it was made.
+
+A directory with `lines.jsonl.xz` (one array [seconds since start, service, line] per line) and `manifest.json` (what
+was recorded, when each event happened, and the hash of the lines). Times are seconds since the start of the recording.
+"""
+
+import hashlib
+import json
+import lzma
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+LINES = "lines.jsonl.xz"
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One log line. `t` is when it was read from the file, at most a tenth of a second after it was written."""
+
+    t: float
+    service: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that was done to the system on purpose.
+
+    `services` are those that it can reach. Between `injected_at` and `cleared_at` the cause was there; at
+    `recovered_at` clients were served again, and had been three times running when we noticed.
+    """
+
+    kind: Literal["fault", "benign"]
+    name: str
+    services: tuple[str, ...]
+    injected_at: float
+    cleared_at: float
+    recovered_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """Lines in order of arrival, events in order of injection; up to `clean_until` every client was served.
+
+    `skipped` holds the faults that could not be injected here and why; `dropped` the lines cut from each service.
+    """
+
+    system: str
+    versions: Mapping[str, str]
+    seed: int
+    started: str
+    clean_until: float
+    events: tuple[Event, ...]
+    lines: tuple[Line, ...]
+    skipped: Mapping[str, str]
+    dropped: Mapping[str, int]
+
+    @property
+    def faults(self) -> tuple[Event, ...]:
+        return tuple(event for event in self.events if event.kind == "fault")
+
+
+class RecordingDamaged(ValueError):
+    """The lines are not those that the manifest was written for."""
+
+
+def save(recording: Recording, directory: Path) -> None:
+    """Writes both files; the manifest last, so that a directory with a manifest is a whole recording."""
+    directory.mkdir(parents=True, exist_ok=True)
+    rows = (json.dumps([x.t, x.service, x.text], ensure_ascii=False, separators=(",", ":")) for x in recording.lines)
+    packed = lzma.compress("".join(f"{row}\n" for row in rows).encode(), preset=9 | lzma.PRESET_EXTREME)
+    (directory / LINES).write_bytes(packed)
+    manifest = {
+        "system": recording.system,
+        "versions": dict(recording.versions),
+        "seed": recording.seed,
+        "started": recording.started,
+        "clean_until": recording.clean_until,
+        "lines_sha256": hashlib.sha256(packed).hexdigest(),
+        "lines": dict(sorted(Counter(line.service for line in recording.lines).items())),
+        "skipped": dict(recording.skipped),
+        "dropped": dict(recording.dropped),
+        "events": [asdict(event) for event in recording.events],
+    }
+    (directory / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+def load(directory: Path | str) -> Recording:
+    """Reads a recording back. Raises RecordingDamaged when the lines do not match the manifest."""
+    directory = Path(directory)
+    manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_text())
+    packed = (directory / LINES).read_bytes()
+    if hashlib.sha256(packed).hexdigest() != manifest["lines_sha256"]:
+        raise RecordingDamaged(f"{directory / LINES} is not the file that {MANIFEST} was written for")
+    rows = map(json.loads, lzma.decompress(packed).decode().splitlines())
+    return Recording(
+        system=manifest["system"],
+        versions=manifest["versions"],
+        seed=manifest["seed"],
+        started=manifest["started"],
+        clean_until=manifest["clean_until"],
+        events=tuple(Event(**{**event, "services": tuple(event["services"])}) for event in manifest["events"]),
+        lines=tuple(Line(t=t, service=service, text=text) for t, service, text in rows),
+        skipped=manifest["skipped"],
+        dropped=manifest["dropped"],
+    )
+
+
+def novel_lines(recording: Recording, event: Event, tail_s: float = 10.0) -> tuple[Line, ...]:
+    """The lines of one event whose form its service never wrote in the clean part.
+
+    A hint and not a label: it counts start-up banners too, and misses evidence that lies in a number.
+    """
+    known = {_form(line) for line in recording.lines if line.t <= recording.clean_until}
+    during = lines_of(recording.lines, event, tail_s)
+    return tuple(line for line in during if _form(line) not in known)
+
+
+def lines_of(lines: Iterable[Line], event: Event, tail_s: float) -> tuple[Line, ...]:
+    """The lines of the services that the event can reach, from its injection to `tail_s` after recovery."""
+    return tuple(
+        x for x in lines if x.service in event.services and event.injected_at <= x.t <= event.recovered_at + tail_s
+    )
+
+
+def _form(line: Line) -> tuple[str, str]:
+    # Addresses in pgbouncer's and WAL positions in PostgreSQL's lines are hexadecimal.
+    text = re.sub(r"0x[0-9a-f]+|\b[0-9A-F]+/[0-9A-F]{2,}\b|\b[0-9A-F]{24}\b", "#", line.text)
+    return line.service, re.sub(r"\d+", "#", text)

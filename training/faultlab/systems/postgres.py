@@ -1,0 +1,344 @@
+"""PostgreSQL with a streaming replica behind pgbouncer: configuration, servers, faults and planned changes.
+
+Knows nothing of recording. Requests are made by postgres_clients alone. The primary stands on a small tmpfs when we are
+root, so that its disk can be filled without filling anyone else's.
+"""
+
+import errno
+import os
+import random
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from training.faultlab.errors import StartFailed
+from training.faultlab.process import Child, Workshop, command_line, family
+from training.faultlab.scenario import Client, Disturbance
+from training.faultlab.systems import postgres_conf
+from training.faultlab.systems.postgres_clients import DATABASE, HOT_ACCOUNTS, PASSWORD, ROLE, Clients, Ports, Session
+
+PRIMARY, REPLICA, POOLER = "postgres-primary", "postgres-replica", "pgbouncer"
+ALL = (PRIMARY, REPLICA, POOLER)
+# Outgoing connections take their ports from 32768 upwards and would clash with a server that restarts.
+_PORTS = range(20_000, 32_000)
+_DISK_MB = 300
+_START_S = 30.0
+_ACCOUNTS = 200_000
+
+
+class Postgres:
+    """See the module."""
+
+    name = "postgres"
+    never_in_clean = "authentication failed|login failed|no such user|pg_hba.conf rejects|deadlock|PANIC|signal 9"
+
+    def __init__(self, seed: int) -> None:
+        self._rng = random.Random(f"{seed}/postgres")
+        self._programs = _newest_programs()
+        self._on_tmpfs = os.geteuid() == 0
+        self._open: list[Session] = []
+        self._work_mem = "320kB"
+
+    @property
+    def log_files(self) -> Mapping[str, Sequence[Path]]:
+        return {PRIMARY: (self._primary.log,), REPLICA: (self._replica.log,), POOLER: (self._pooler.log,)}
+
+    def missing(self) -> Sequence[str]:
+        packages = {
+            "postgresql": (self._programs / "postgres").exists() and (self._programs / "pgbench").exists(),
+            "postgresql-client": (self._programs / "psql").exists(),
+            "pgbouncer": shutil.which("pgbouncer", path="/usr/sbin:/usr/bin") is not None,
+            "util-linux": shutil.which("setpriv") is not None,
+        }
+        return [package for package, there in packages.items() if not there]
+
+    def versions(self) -> Mapping[str, str]:
+        asked = {
+            "postgresql": [str(self._programs / "postgres"), "--version"],
+            "pgbouncer": ["pgbouncer", "--version"],
+        }
+        answers = {name: self._workshop.run(argv, timeout_s=10, user="postgres") for name, argv in asked.items()}
+        return {name: answer.output.splitlines()[0] for name, answer in answers.items()}
+
+    def setup(self, workshop: Workshop) -> None:
+        self._workshop = workshop
+        self._disk = workshop.path / "disk"
+        if self._on_tmpfs:
+            workshop.mount_tmpfs(self._disk, _DISK_MB)
+        self._disk.mkdir(exist_ok=True)
+        self._primary_dir, self._replica_dir = self._disk / "primary", workshop.path / "replica"
+        logs = workshop.path / "logs"
+        for directory in (self._primary_dir, self._replica_dir, logs):
+            directory.mkdir()
+            directory.chmod(0o700)
+            if self._on_tmpfs:
+                shutil.chown(directory, "postgres", "postgres")
+        ports = Ports(**dict(zip(("primary", "replica", "pooler"), _free_ports(3, self._rng), strict=True)))
+        self._clients = Clients(workshop, self._programs, ports)
+        self._command(
+            "initdb", "-D", str(self._primary_dir), "-U", "postgres", "-A", "trust", "--data-checksums",
+            "--locale=C.UTF-8",
+        )  # fmt: skip
+        (self._primary_dir / "pg_hba.conf").write_text(postgres_conf.ACCESS)
+        self._configure(self._work_mem)
+        server = str(self._programs / "postgres")
+        pooler_ini = self._write_pooler_ini()
+        child = workshop.child
+        self._primary = child([server, "-D", str(self._primary_dir)], logs / "primary.log", user="postgres")
+        self._replica = child(
+            [server, "-D", str(self._replica_dir), "-c", f"port={ports.replica}"], logs / "replica.log", user="postgres"
+        )
+        self._pooler = child(["pgbouncer", str(pooler_ini)], logs / "pgbouncer.log", user="postgres")
+
+    def start(self) -> None:
+        ports = self._clients.ports
+        self._launch(self._primary, ports.primary)
+        superuser = ["-h", "127.0.0.1", "-p", str(ports.primary), "-U", "postgres"]
+        for sql in (
+            f"CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'",
+            f"GRANT pg_read_all_stats TO {ROLE}",
+            f"CREATE DATABASE {DATABASE} OWNER {ROLE}",
+        ):
+            self._command("psql", "-X", *superuser, "-c", sql)
+        self._command("pgbench", "-i", "-q", "-s", str(_ACCOUNTS // 100_000), *superuser, DATABASE)
+        tables = "pgbench_accounts, pgbench_branches, pgbench_history, pgbench_tellers"
+        self._command("psql", "-X", *superuser, "-c", f"GRANT ALL ON {tables} TO {ROLE}", DATABASE)
+        self._command("pg_basebackup", *superuser, "-D", str(self._replica_dir), "-R", "-X", "stream", "-c", "fast")
+        self._launch(self._replica, ports.replica)
+        self._launch(self._pooler, ports.pooler)
+
+    def workload(self) -> Sequence[Client]:
+        ports, clients = self._clients.ports, self._clients
+
+        def account(rng: random.Random) -> int:
+            return rng.randint(1, _ACCOUNTS)
+
+        def transfer(rng: random.Random) -> bool:
+            # In order of number, so that two of them can wait for one another but never in a circle.
+            return clients.transfer(sorted(rng.sample(range(1, HOT_ACCOUNTS + 1), 2)), rng.uniform(0.6, 1.6))
+
+        primary, replica, pooler = frozenset({PRIMARY}), frozenset({REPLICA}), frozenset({PRIMARY, POOLER})
+        return (
+            Client(name="trade", every_s=5, touches=pooler, run=clients.trade),
+            Client(name="transfer", every_s=4, touches=primary, run=transfer),
+            Client(name="transfer-too", every_s=4, touches=primary, run=transfer),
+            Client(
+                name="look-up", every_s=8, touches=primary, run=lambda rng: clients.look_up(ports.primary, account(rng))
+            ),
+            Client(name="report", every_s=9, touches=primary, run=lambda rng: clients.report(ports.primary)),
+            Client(
+                name="read", every_s=7, touches=replica, run=lambda rng: clients.look_up(ports.replica, account(rng))
+            ),
+            Client(name="report-too", every_s=15, touches=replica, run=lambda rng: clients.report(ports.replica)),
+            Client(name="probe", every_s=8, touches=frozenset(ALL), run=lambda rng: clients.served()),
+        )
+
+    def healthy(self) -> bool:
+        return self._clients.served()
+
+    def benign(self) -> Sequence[Disturbance]:
+        return (
+            Disturbance(name="config_reload", services=(PRIMARY,), inject=self._retune),
+            Disturbance(name="pooler_reload", services=(POOLER,), inject=self._reload_pooler),
+            Disturbance(
+                name="replica_restart",
+                services=(PRIMARY, REPLICA),
+                inject=lambda: self._replica.stop(signal.SIGINT),
+                clear=lambda: self._launch(self._replica, self._clients.ports.replica),
+                hold_s=1.0,
+                drained=frozenset({REPLICA}),
+            ),
+            Disturbance(
+                name="primary_restart",
+                services=ALL,
+                inject=lambda: self._primary.stop(signal.SIGINT),
+                clear=lambda: self._launch(self._primary, self._clients.ports.primary),
+                hold_s=1.0,
+                drained=frozenset(ALL),
+            ),
+        )
+
+    def faults(self) -> Sequence[Disturbance]:
+        no_disk = None if self._on_tmpfs else "only root can mount a small disk to fill"
+        return (
+            Disturbance(name="backend_sigkill", services=ALL, inject=self._kill_backend, hold_s=12),
+            Disturbance(
+                name="primary_sigkill",
+                services=ALL,
+                inject=self._primary.kill,
+                clear=lambda: self._launch(self._primary, self._clients.ports.primary),
+                hold_s=15,
+            ),
+            Disturbance(
+                name="connection_exhaustion",
+                services=(PRIMARY, POOLER),
+                inject=self._exhaust_connections,
+                clear=self._leave_sessions,
+            ),
+            Disturbance(name="wrong_password_burst", services=(PRIMARY, POOLER), inject=self._guess_passwords),
+            Disturbance(name="deadlock", services=(PRIMARY,), inject=self._deadlock, hold_s=1),
+            Disturbance(
+                name="disk_full", services=ALL, inject=self._fill_disk, clear=self._empty_disk, impossible=no_disk
+            ),
+            Disturbance(
+                name="replica_frozen",
+                services=(PRIMARY, REPLICA),
+                inject=lambda: self._replica.send_tree(signal.SIGSTOP),
+                clear=lambda: self._replica.send_tree(signal.SIGCONT),
+                hold_s=25,
+            ),
+            Disturbance(
+                name="bad_config_reload",
+                services=(PRIMARY,),
+                # The capital K is the mistake: PostgreSQL knows kB only.
+                inject=lambda: self._reconfigure("256KB"),
+                clear=lambda: self._reconfigure(self._work_mem),
+                hold_s=12,
+            ),
+        )
+
+    def stop(self) -> None:
+        self._leave_sessions()
+        for child in (self._pooler, self._replica, self._primary):
+            child.stop(signal.SIGINT)
+
+    def _kill_backend(self) -> None:
+        """A backend that serves a client, as the out-of-memory killer would pick one."""
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline:
+            pids = [pid for pid, _ in family(self._primary.pid) if f" {ROLE} {DATABASE} " in command_line(pid)]
+            if pids:
+                os.kill(self._rng.choice(pids), signal.SIGKILL)
+                return
+            time.sleep(0.05)
+        raise StartFailed("no client was connected that could be killed", "")
+
+    def _exhaust_connections(self) -> None:
+        """A program that leaks its connections, and asks for more when it gets none."""
+        deadline = time.monotonic() + self._rng.uniform(22, 28)
+        while time.monotonic() < deadline:
+            self._open = [session for session in self._open if session.alive or not session.leave()]
+            self._open = [session for session in self._open if session.alive]
+            self._open.append(self._clients.session(self._clients.ports.primary))
+            time.sleep(0.25)
+
+    def _leave_sessions(self) -> None:
+        for session in self._open:
+            session.leave()
+        self._open.clear()
+
+    def _guess_passwords(self) -> None:
+        ports = self._clients.ports
+        for _ in range(self._rng.randint(25, 35)):
+            port = ports.pooler if self._rng.random() < 0.25 else ports.primary
+            guess = f"{PASSWORD[:-2]}{self._rng.randint(43, 99)}"
+            self._clients.look_up(port, self._rng.randint(1, _ACCOUNTS), password=guess)
+            time.sleep(self._rng.uniform(0.1, 0.6))
+
+    def _deadlock(self) -> None:
+        """The transfers of the workload, without its care for the order."""
+        for _ in range(4):
+            one, other = self._rng.sample(range(1, HOT_ACCOUNTS + 1), 2)
+            pair = [
+                threading.Thread(target=self._clients.transfer, args=(aids, 1.0), name="transfer")
+                for aids in ((one, other), (other, one))
+            ]
+            for thread in pair:
+                thread.start()
+            for thread in pair:
+                thread.join()
+            time.sleep(self._rng.uniform(0.5, 2.0))
+
+    def _fill_disk(self) -> None:
+        """Takes every block, and those that the server gives back meanwhile too."""
+        deadline = time.monotonic() + self._rng.uniform(22, 28)
+        with (self._disk / "archive").open("wb") as archive:
+            while time.monotonic() < deadline:
+                free = os.statvfs(self._disk)
+                size = free.f_bavail * free.f_frsize
+                try:
+                    os.posix_fallocate(archive.fileno(), os.fstat(archive.fileno()).st_size, max(size, 1))
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:
+                        raise
+                time.sleep(0.2)
+
+    def _empty_disk(self) -> None:
+        (self._disk / "archive").unlink()
+        time.sleep(1.0)
+        # It gives up for good when it cannot even write the log it would recover from; an operator starts it then.
+        if not self._primary.alive:
+            self._launch(self._primary, self._clients.ports.primary)
+
+    def _retune(self) -> None:
+        self._work_mem = "256kB" if self._work_mem == "320kB" else "320kB"
+        self._reconfigure(self._work_mem)
+
+    def _reconfigure(self, work_mem: str) -> None:
+        self._configure(work_mem)
+        self._primary.send(signal.SIGHUP)
+
+    def _reload_pooler(self) -> None:
+        if self._clients.query(self._clients.ports.pooler, "RELOAD", database="pgbouncer") is None:
+            raise StartFailed("pgbouncer does not take RELOAD", "")
+
+    def _configure(self, work_mem: str) -> None:
+        text = postgres_conf.SERVER.format(port=self._clients.ports.primary, work_mem=work_mem)
+        (self._primary_dir / "postgresql.conf").write_text(text)
+
+    def _write_pooler_ini(self) -> Path:
+        ports = self._clients.ports
+        users, ini = self._workshop.path / "users.txt", self._workshop.path / "pgbouncer.ini"
+        users.write_text(f'"{ROLE}" "{PASSWORD}"\n')
+        ini.write_text(
+            postgres_conf.POOLER.format(
+                database=DATABASE, primary=ports.primary, pooler=ports.pooler, users=users, role=ROLE
+            )
+        )
+        return ini
+
+    def _launch(self, child: Child, port: int) -> None:
+        child.start()
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline and child.alive:
+            if _listening(port):
+                return
+            time.sleep(0.05)
+        raise StartFailed(child.argv[0], child.log.read_text(errors="replace"))
+
+    def _command(self, program: str, *arguments: str) -> None:
+        finished = self._workshop.run([str(self._programs / program), *arguments], timeout_s=120, user="postgres")
+        if not finished.ok:
+            raise StartFailed(program, finished.output)
+
+
+def _newest_programs() -> Path:
+    """Debian keeps every major version apart and puts only wrappers on the path; those are slow Perl."""
+    versions = [path for path in Path("/usr/lib/postgresql").glob("*/bin") if path.parent.name.isdigit()]
+    return max(versions, key=lambda path: int(path.parent.name), default=Path("/usr/lib/postgresql/15/bin"))
+
+
+def _listening(port: int) -> bool:
+    """Looked up in the kernel's table: a trial connection would leave a line in the log that no client writes."""
+    wanted = f":{port:04X}"
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(row[1].endswith(wanted) and row[3] == "0A" for row in rows)
+
+
+def _free_ports(count: int, rng: random.Random) -> list[int]:
+    found: list[int] = []
+    while len(found) < count:
+        port = rng.choice(_PORTS)
+        with socket.socket() as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                trial.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in found:
+            found.append(port)
+    return found
