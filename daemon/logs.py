@@ -1,0 +1,86 @@
+"""The daemon's own log: one structured event per unit of work, on standard error.
+
+Owns how events look (JSON lines, or colours on a terminal), that the standard library's loggers (aiokafka, aiohttp,
+warnings) come out in the same form, and that no log line of a customer's service is ever written at info or above:
+the logs we watch may hold secrets, and ours are read by more people. Refuses to know what is being logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+from daemon.config import LogSettings
+
+RAW_FIELDS = ("line", "lines", "text", "value")
+"""Names under which a raw log line might be logged."""
+RAW_CHARS = 256
+"""Characters of a raw line shown at debug: enough to recognise it, short enough for a screen."""
+_CHATTY = ("aiokafka", "asyncio", "urllib3")
+"""Libraries whose debug output drowns ours: several events per fetch."""
+
+
+def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
+    """Route structlog and the standard library's logging to `stream` (None: standard error)."""
+    stream = stream or sys.stderr
+    console = settings.format == "console" or (settings.format == "auto" and stream.isatty())
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+        withhold_raw_lines,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,  # a logger made before this call must still obey it
+    )
+    output = logging.StreamHandler(stream)
+    output.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(console, stream)],
+        )
+    )
+    level = logging.getLevelNamesMapping()[settings.level.upper()]
+    root = logging.getLogger()
+    root.handlers = [output]
+    root.setLevel(level)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(level, logging.INFO))
+    logging.captureWarnings(True)
+
+
+def _renderers(console: bool, stream: TextIO) -> list[structlog.typing.Processor]:
+    # Neither form of a traceback shows local variables, as both would by default: raw lines are among them.
+    if console:
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]
+    # An exception becomes fields, not a block of text: one event stays one line.
+    fields = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return [structlog.processors.ExceptionRenderer(fields), structlog.processors.JSONRenderer()]
+
+
+def withhold_raw_lines(_: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace a raw log line by its length at info and above, and by an escaped, cut form at debug."""
+    for field in RAW_FIELDS:
+        if field in event and not isinstance(event[field], int | float | bool | None):
+            value = event[field]
+            if method == "debug":
+                event[field] = repr(value)[:RAW_CHARS]
+            else:
+                event[field] = f"withheld, length {len(value)}" if hasattr(value, "__len__") else "withheld"
+    return event
