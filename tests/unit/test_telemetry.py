@@ -1,0 +1,129 @@
+"""The metrics: what Prometheus sees after each fact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from prometheus_client import REGISTRY
+from prometheus_client.parser import text_string_to_metric_families
+
+from daemon.telemetry import CONTENT_TYPE, Telemetry
+
+
+def samples(telemetry: Telemetry) -> dict[str, float]:
+    """Every sample as `name{label="value"}` without the library's own process and gc metrics and creation times."""
+    found = {}
+    for family in text_string_to_metric_families(telemetry.render().decode()):
+        for sample in family.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
+            if sample.name.startswith("logwarden_") and not sample.name.endswith(("_bucket", "_created")):
+                found[sample.name + (f"{{{labels}}}" if labels else "")] = sample.value
+    return found
+
+
+FACTS: list[tuple[Callable[[Telemetry], None], dict[str, float]]] = [
+    (lambda t: t.fetched(5), {"logwarden_records_total": 5}),
+    (
+        lambda t: t.ingested(7, 0.5),
+        {"logwarden_lines_total": 7, "logwarden_ingest_seconds_sum": 0.5, "logwarden_ingest_seconds_count": 1},
+    ),
+    (
+        lambda t: t.batch(lines=9, windows=8, alerts=2, new_lines=3, seconds_score=0.25),
+        {
+            "logwarden_scored_lines_total": 9,
+            "logwarden_windows_total": 8,
+            "logwarden_anomalies_total": 2,
+            "logwarden_new_lines_total": 3,
+            "logwarden_score_seconds_sum": 0.25,
+            "logwarden_score_seconds_count": 1,
+        },
+    ),
+    (lambda t: t.alert_published(2), {"logwarden_alerts_total": 2}),
+    (
+        lambda t: t.detected(1.5),
+        {"logwarden_detection_delay_seconds_sum": 1.5, "logwarden_detection_delay_seconds_count": 1},
+    ),
+    (lambda t: t.detected(-3), {"logwarden_detection_delay_seconds_count": 1}),
+    (lambda t: t.publish_retried(), {"logwarden_publish_retries_total": 1}),
+    (lambda t: t.dead_lettered("json", 2), {'logwarden_dead_letters_total{stage="json"}': 2}),
+    (lambda t: t.decoded_with_replacement(2), {"logwarden_replaced_lines_total": 2}),
+    (lambda t: t.cut_lines(2), {"logwarden_cut_lines_total": 2}),
+    (lambda t: t.empty_lines(2), {"logwarden_empty_lines_total": 2}),
+    (lambda t: t.context_replayed(31, False), {"logwarden_context_records_total": 31}),
+    (
+        lambda t: t.context_replayed(31, True),
+        {"logwarden_context_records_total": 31, "logwarden_short_contexts_total": 1},
+    ),
+    (lambda t: t.committed(3), {"logwarden_commits_total": 1, "logwarden_committed_partitions_total": 3}),
+    (
+        lambda t: t.rebalanced(assigned=4, revoked=1),
+        {
+            "logwarden_partitions_assigned_total": 4,
+            "logwarden_partitions_revoked_total": 1,
+            "logwarden_partitions": 3,
+        },
+    ),
+    (lambda t: t.lag("logs", 3, 17), {'logwarden_lag_records{partition="3",topic="logs"}': 17}),
+    (lambda t: t.out_of_range("logs", 3), {'logwarden_offset_out_of_range_total{partition="3",topic="logs"}': 1}),
+    (lambda t: t.in_flight(12), {"logwarden_in_flight_lines": 12}),
+    (lambda t: t.paused(True), {"logwarden_paused": 1}),
+    (lambda t: t.services(12), {"logwarden_services": 12}),
+    (lambda t: t.table_rows(12), {"logwarden_line_table_rows": 12}),
+    (lambda t: t.table_overflow(1), {"logwarden_line_table_overflow_total": 1}),
+]
+
+
+@pytest.mark.parametrize(("fact", "expected"), FACTS)
+def test_a_fact_moves_its_metrics_and_no_other(fact: Callable[[Telemetry], None], expected: dict[str, float]) -> None:
+    """Each method changes exactly the samples that its name promises."""
+    telemetry = Telemetry()
+    before = samples(telemetry)
+    fact(telemetry)
+    after = samples(telemetry)
+    assert {name: value for name, value in after.items() if value != before.get(name, 0.0)} == expected
+
+
+def test_every_fact_is_tested() -> None:
+    """A new method of Telemetry without a row above fails here."""
+    facts = {name for name in vars(Telemetry) if not name.startswith("_")} - {"render"}
+    called = {name for fact, _ in FACTS for name in fact.__code__.co_names}
+    assert facts == called
+
+
+def test_a_revoked_partition_leaves_no_lag_behind() -> None:
+    """A lag that nobody updates any more would page somebody for ever."""
+    telemetry = Telemetry()
+    telemetry.rebalanced(assigned=1, revoked=0)
+    telemetry.lag("logs", 0, 9_000)
+    telemetry.rebalanced(assigned=0, revoked=1)
+    assert not [name for name in samples(telemetry) if name.startswith("logwarden_lag")]
+    assert samples(telemetry)["logwarden_partitions"] == 0
+
+
+def test_names_follow_the_conventions_and_no_label_is_unbounded() -> None:
+    """Counters end in _total, durations in _seconds, and no label holds a service or a text."""
+    telemetry = Telemetry()
+    for fact, _ in FACTS:
+        fact(telemetry)
+    for family in text_string_to_metric_families(telemetry.render().decode()):
+        assert family.documentation.endswith(".") or not family.name.startswith("logwarden_"), family.name
+        for sample in family.samples:
+            allowed = {"topic", "partition", "stage", "version", "le", "generation"}
+            assert set(sample.labels) <= allowed, sample
+            assert family.type != "counter" or sample.name.endswith(("_total", "_created")), sample
+            assert family.type != "histogram" or family.name.endswith("_seconds"), sample
+
+
+def test_two_daemons_in_one_interpreter_do_not_add_up() -> None:
+    """The registry belongs to the instance, not to the interpreter."""
+    one, other = Telemetry(), Telemetry()
+    one.fetched(3)
+    assert samples(other)["logwarden_records_total"] == 0
+    assert REGISTRY.get_sample_value("logwarden_records_total") is None
+
+
+def test_the_answer_names_its_format() -> None:
+    """Prometheus reads the content type to choose a parser."""
+    assert CONTENT_TYPE.startswith("text/plain")
+    assert b'logwarden_build_info{version="' in Telemetry().render()
