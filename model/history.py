@@ -92,6 +92,21 @@ class History:
             first=np.sort(at[new]),
         )
 
+    def peek(self, slot: int, hashes: Ints) -> Familiarity:
+        """Measures lines of one slot as `observe` would, but counts nothing; rows are -1 where the line is unknown."""
+        _, inverse = np.unique(hashes, return_inverse=True)
+        rows = np.array(
+            [self._rows.get(key, -1) for key in _key(np.full(len(hashes), slot), hashes).tolist()], np.int64
+        )
+        counts = np.where(rows >= 0, self._count[rows], 0) + _rank(inverse) if self._rows else _rank(inverse)
+        ages = self._age[slot] + np.arange(len(hashes))
+        return Familiarity(
+            log_count=np.log2(counts + 1).astype(np.float32),
+            log_age=np.minimum(np.log2(ages + 1), AGE_CAP_BITS).astype(np.float32),
+            rows=rows,
+            first=np.flatnonzero((rows < 0) & (_rank(inverse) == 0)),
+        )
+
     def distances(self, rows: Ints) -> Floats:
         """Distance of each pair's line to the nearest one known when it first came: 0 = alike, 1 = nothing like it."""
         return np.asarray(self._distance[rows])

@@ -1,4 +1,4 @@
-"""The nouns of the product: a line, a window that ends at a line, a verdict about that line. Imports no torch, no numpy.
+"""The nouns of the product: a line, a window that ends at a line, a verdict about that line. Imports no torch or numpy.
 
 These are what people and machines read (alerts, `scan`, the Python API). The hot path works on arrays
 (`model.windowing`) and builds these only for the few windows that somebody will look at.
@@ -26,7 +26,7 @@ class LogLine:
     weight: float = 0.0
     """Share of the window's score that this line carries, 0…1; the weights of a window sum to 1 (or to 0)."""
     surprise: float = 0.0
-    """log2((lines of the service so far + 1) / (times this masked line was among them + 1)), in bits; 0 = no history."""
+    """log2((lines of the service so far + 1) / (times this masked line was among them + 1)), bits; 0 = no history."""
     guilty: bool = False
     """Whether the line is one of those that carry the score (see `model.scoring.guilty_lines`)."""
 

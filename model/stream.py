@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -95,6 +96,33 @@ class LogStream:
         self._unscored.append(np.unique(batch.columns["id"]))
         return batch
 
+    def peek(self, lines: LineColumns, histories: Sequence[int | None]) -> WindowBatch:
+        """Windows of texts that are asked about, not learned: nothing is remembered of them.
+
+        `lines.slots` numbers the texts from 0; `histories[i]` is the slot whose history text i is measured against, or
+        None for no history at all. Step 1: a window for every line. Call `scored` once they are done with.
+        """
+        ids, hashes = self.index.lookup(mask_blob(b"\n".join(lines.texts) + b"\n"))
+        columns: dict[str, npt.NDArray[Any]] = {
+            name: np.zeros(len(ids), np.float32) for name in ("log_count", "log_age", "distance")
+        }
+        for number, slot in enumerate(histories):
+            if slot is None:
+                continue
+            places = np.flatnonzero(lines.slots == number)
+            seen = self.history.peek(slot, hashes[places])
+            columns["log_count"][places] = seen.log_count
+            columns["log_age"][places] = seen.log_age
+            distances = np.where(seen.rows >= 0, self.history.distances(seen.rows), 0.0)
+            distances[seen.first] = self._distances(self.history.known_hashes(slot), ids[places][seen.first])
+            columns["distance"][places] = distances
+        rings = WindowRings(self.rings.size, len(histories))
+        texts = self._shown(lines.texts)
+        columns |= {"id": ids, "offset": lines.offset, "index": lines.index, "timestamp": lines.timestamp}
+        batch = rings.push(lines.slots, {**columns, "text": texts})
+        self._unscored.append(np.unique(ids))
+        return batch
+
     def scored(self) -> None:
         """Says that the oldest batch not yet reported is done with; its lines' rows may be given up from now on."""
         self._unscored.popleft()
@@ -114,13 +142,19 @@ class LogStream:
         """
         for slot in np.unique(slots[first]).tolist():
             places = first[slots[first] == slot]
-            new = ids[places].astype(np.int64)
             hashes = self.history.known_hashes(slot)
-            known = self.index.known(hashes[: len(hashes) - len(places)])
-            vectors = self.index.embeddings(np.concatenate([known, new]))  # k+n, D
-            similar = vectors[len(known) :] @ vectors.T  # n, k+n
-            similar[np.arange(len(new))[:, None] + len(known) <= np.arange(len(vectors))] = 0.0  # only lines before
-            self.history.set_distances(rows[places], (1.0 - similar.max(axis=1)).clip(0.0, 1.0).astype(np.float32))
+            known = hashes[: len(hashes) - len(places)]  # without those that were just added
+            self.history.set_distances(rows[places], self._distances(known, ids[places]))
+
+    def _distances(self, known: Ints, new: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        """(n,) distance of each new line to the nearest of the known lines and of the new lines before it."""
+        if not len(new):
+            return np.zeros(0, np.float32)
+        known_ids = self.index.known(known)
+        vectors = self.index.embeddings(np.concatenate([known_ids, new.astype(np.int64)]))  # k+n, D
+        similar = vectors[len(known_ids) :] @ vectors.T  # n, k+n
+        similar[np.arange(len(new))[:, None] + len(known_ids) <= np.arange(len(vectors))] = 0.0
+        return np.asarray((1.0 - similar.max(axis=1)).clip(0.0, 1.0).astype(np.float32))
 
     def _shown(self, texts: Sequence[bytes]) -> npt.NDArray[np.object_]:
         column = np.empty(len(texts), object)

@@ -1,0 +1,52 @@
+"""Logits → probability of an anomaly, and the threshold that goes with it. Pure numbers; fitted in training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Platt scaling of the margin logit(anomaly) − logit(normal): p = sigmoid(scale · margin + shift).
+
+    Source: Platt, "Probabilistic outputs for support vector machines", 1999.
+    """
+
+    scale: float = 1.0
+    shift: float = 0.0
+    threshold: float = 0.5
+    """Alert at this probability or above."""
+    fitted_on: str = ""
+    """What the three numbers were fitted on, for people."""
+
+    def __post_init__(self) -> None:
+        if not self.scale > 0:
+            raise ValueError(f"a calibration must keep the order of scores: its scale is {self.scale}, not above 0")
+        if not 0 < self.threshold <= 1:
+            raise ValueError(f"a threshold is a probability above 0 and at most 1, not {self.threshold}")
+
+    def probability(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """(n, 2) logits → (n,) probability of an anomaly."""
+        margin = (logits[:, 1] - logits[:, 0]).astype(np.float64)
+        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(self.scale * margin + self.shift, -60.0, 60.0))))
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values for `calibration.json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, object]) -> Calibration:
+        """Reads `to_json`; unknown keys are a ValueError, because they would be silently without effect."""
+        unknown = set(values) - set(cls.__dataclass_fields__)
+        if unknown:
+            raise ValueError(f"the calibration holds unknown values: {', '.join(sorted(unknown))}")
+        return cls(
+            scale=float(str(values.get("scale", 1.0))),
+            shift=float(str(values.get("shift", 0.0))),
+            threshold=float(str(values.get("threshold", 0.5))),
+            fitted_on=str(values.get("fitted_on", "")),
+        )

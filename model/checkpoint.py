@@ -1,0 +1,103 @@
+"""One directory = one model. The only file of `model/`, besides the line encoder, that opens files.
+
+    config.json, model.safetensors   the head (LogWindowClassifier.save_pretrained)
+    calibration.json                 probability and threshold
+    encoder/                         the line encoder: any BERT checkpoint directory
+
+`bert_path` puts another BERT in the place of `encoder/`; the head must have been trained on one of that width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from model.calibration import Calibration
+from model.classifier import LogWindowClassifier
+from model.encoder import LineEncoder
+
+SHIPPED = Path(__file__).parent / "weights"
+"""The model that comes with the package."""
+
+_HEAD = "model.safetensors"
+_CALIBRATION = "calibration.json"
+_ENCODER = "encoder"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model, loaded: everything that scoring needs."""
+
+    classifier: LogWindowClassifier
+    encoder: LineEncoder
+    calibration: Calibration
+    revision: str
+    """Twelve hexadecimal digits that change whenever the weights do; alerts carry it."""
+
+
+def load(
+    model_path: Path | None = None, bert_path: str | Path | None = None, *, allow_download: bool = False
+) -> Checkpoint:
+    """Loads a model directory, by default the shipped one.
+
+    Raises FileNotFoundError for a missing directory or file and ValueError for one that cannot be read or whose parts
+    do not fit together, each with a sentence that says what to do.
+    """
+    directory = Path(model_path) if model_path is not None else SHIPPED
+    for name in ("config.json", _HEAD):
+        if not (directory / name).is_file():
+            raise FileNotFoundError(
+                f"{directory} is not a model directory: {name} is missing; train one with `logwarden train`, "
+                "or leave the model path empty to use the one that is shipped"
+            )
+    classifier = _load_head(directory)
+    encoder = LineEncoder.from_directory(bert_path or directory / _ENCODER, allow_download=allow_download)
+    if encoder.width != classifier.config.encoder_width:
+        raise ValueError(
+            f"the model in {directory} was trained on line embeddings {classifier.config.encoder_width} wide, but the "
+            f"BERT in {bert_path or directory / _ENCODER} makes them {encoder.width} wide; train a head for it with "
+            "`logwarden train --bert-path`"
+        )
+    revision = hashlib.blake2b((directory / _HEAD).read_bytes(), digest_size=6, key=encoder.fingerprint.encode()[:64])
+    return Checkpoint(classifier, encoder, _load_calibration(directory), revision.hexdigest())
+
+
+def save(
+    directory: Path, classifier: LogWindowClassifier, encoder: LineEncoder | None, calibration: Calibration
+) -> None:
+    """Writes a model directory. Without an encoder the directory's own stays as it is."""
+    directory.mkdir(parents=True, exist_ok=True)
+    classifier.config.encoder_revision = encoder.fingerprint if encoder else classifier.config.encoder_revision
+    classifier.save_pretrained(directory)
+    if encoder is not None:
+        encoder.save(directory / _ENCODER)
+    (directory / _CALIBRATION).write_text(json.dumps(calibration.to_json(), indent=2) + "\n")
+
+
+def _load_head(directory: Path) -> LogWindowClassifier:
+    try:
+        classifier = LogWindowClassifier.from_pretrained(directory, local_files_only=True)
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
+        # RuntimeError: weights of another shape; the rest: files that are cut, empty or not what they claim to be.
+        raise ValueError(f"the model in {directory} cannot be read: {_first_line(error)}") from error
+    assert isinstance(classifier, LogWindowClassifier)
+    classifier.train(False)
+    return classifier
+
+
+def _load_calibration(directory: Path) -> Calibration:
+    path = directory / _CALIBRATION
+    if not path.is_file():
+        return Calibration()
+    try:
+        return Calibration.from_json(json.loads(path.read_text()))
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,290 @@
+"""LogWindowClassifier: embeddings and familiarity of a window's lines → is its newest line part of something wrong?
+
+Decisions, each to be measured against what it replaced (training/LOG.md):
+- Per line a score r = softplus(b(e)) · surprise · (1 + w · distance) + a(e): text decides how much a surprise matters,
+  and r never falls when surprise rises. With a, b and the mixture at their initial values the logit is the newest
+  line's surprise, so training starts at the best label-free baseline and must beat it.
+- The query of the attention pooling is the judged line; keys and values depend on text alone, so they are computed once
+  per distinct line and kept in the line table. Familiarity enters as a bias on the attention and through r.
+- The distance into the past is bucketed logarithmically: a head trained on windows of 32 lines serves 2 … 512.
+- Without history (age 0) familiarity counts for nothing, and says so (`known`): the window is judged by text.
+
+Legend: B windows · L lines · D width · E width of the line encoder · H attention heads · K classes
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.utils import ModelOutput
+
+from model.moe import Routing, TopPMixture
+from model.schema import LABELS
+
+LOG_COUNT, LOG_AGE, DISTANCE = 0, 1, 2
+FAMILIARITY_WIDTH = 3
+"""Columns of the familiarity input: log2(1 + times seen), log2(1 + age), distance to the nearest known line."""
+
+_AGE_BITS = 14.0
+_SURPRISE_UNIT_BITS = 4.0  # brings 0…14 bits to 0…3.5, the range in which the logit moves
+_BUCKETS = 12
+_SUMMARY = 10
+
+
+class LogWindowConfig(PreTrainedConfig):  # type: ignore[misc]
+    """Shape of the head. `encoder_width` is that of the line encoder it was trained on."""
+
+    model_type = "logwarden"
+
+    def __init__(
+        self,
+        encoder_width: int = 384,
+        encoder_revision: str = "",
+        hidden_size: int = 128,
+        attention_heads: int = 4,
+        experts: int = 4,
+        expert_hidden_size: int = 256,
+        top_p: float = 0.6,
+        balance_weight: float = 1e-2,
+        entropy_weight: float = 1e-3,
+        dropout: float = 0.1,
+        learning_lines: int = 200,
+        **kwargs: Any,
+    ) -> None:
+        if hidden_size % attention_heads:
+            raise ValueError(f"hidden_size {hidden_size} is not a multiple of attention_heads {attention_heads}")
+        self.encoder_width = encoder_width
+        self.encoder_revision = encoder_revision
+        self.hidden_size = hidden_size
+        self.attention_heads = attention_heads
+        self.experts = experts
+        self.expert_hidden_size = expert_hidden_size
+        self.top_p = top_p
+        self.balance_weight = balance_weight
+        self.entropy_weight = entropy_weight
+        self.dropout = dropout
+        self.learning_lines = learning_lines
+        kwargs.setdefault("id2label", dict(enumerate(LABELS["en"])))
+        kwargs.setdefault("label2id", {label: i for i, label in enumerate(LABELS["en"])})
+        super().__init__(**kwargs)
+
+
+class LineRows(NamedTuple):
+    """What the head needs of a line's text; computed once per distinct line and kept in the line table."""
+
+    query: Tensor  # (…, D)
+    key: Tensor  # (…, D)
+    value: Tensor  # (…, D)
+    gates: Tensor  # (…, 2) a(e) and b(e)
+
+
+@dataclass
+class LogWindowOutput(ModelOutput):  # type: ignore[misc]
+    """`loss` is the total for the optimiser; the parts are for the log."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None  # (B, K)
+    line_weights: Tensor | None = None  # (B, L) share of the score that each line carries
+    classification_loss: Tensor | None = None
+    balance_loss: Tensor | None = None
+    entropy_loss: Tensor | None = None
+    gates: Tensor | None = None  # (B, E experts)
+
+
+class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
+    """The head. The line encoder stands beside it in the checkpoint, not inside: it runs once per distinct line."""
+
+    config_class = LogWindowConfig
+
+    def __init__(self, config: LogWindowConfig) -> None:
+        super().__init__(config)
+        width = config.hidden_size
+        self.projection = nn.Linear(config.encoder_width, 3 * width)
+        self.text_gates = nn.Sequential(
+            nn.Dropout(config.dropout), nn.Linear(config.encoder_width, 64), nn.GELU(), nn.Linear(64, 2)
+        )
+        self.learned_query = nn.Parameter(torch.zeros(width))
+        self.position_bias = nn.Parameter(torch.zeros(config.attention_heads, _BUCKETS))
+        self.surprise_bias = nn.Parameter(torch.full((config.attention_heads,), 0.5))
+        self.distance_weight = nn.Parameter(torch.tensor(-1.0))
+        # logit = softplus · r of the judged line, of the greatest, of the mean of the four greatest; then the offset
+        self.base = nn.Parameter(torch.tensor([1.0, -3.0, -3.0]))
+        self.base_offset = nn.Parameter(torch.tensor(-3.0))
+        self.summary = nn.Linear(_SUMMARY, 32)
+        self.norm = nn.LayerNorm(2 * width + 32)
+        self.dropout = nn.Dropout(config.dropout)
+        self.mixture = TopPMixture(
+            2 * width + 32, config.expert_hidden_size, 2, experts=config.experts, top_p=config.top_p
+        )
+        self.post_init()
+        # After post_init, which would overwrite it: an untrained text says nothing (a = 0, softplus(b) = 1).
+        last = cast(nn.Linear, self.text_gates[-1])
+        nn.init.zeros_(last.weight)
+        with torch.no_grad():
+            last.bias.copy_(torch.tensor([0.0, math.log(math.e - 1)]))
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=module.in_features**-0.5)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+    def project(self, embeddings: Tensor) -> LineRows:
+        """(…, E) line embeddings of length 1 → what the line table keeps of them."""
+        query, key, value = self.projection(embeddings).chunk(3, dim=-1)
+        return LineRows(query, key, value, self.text_gates(embeddings))
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        familiarity: Tensor,
+        attention_mask: Tensor,
+        judged: Tensor | None = None,
+        labels: Tensor | None = None,
+        **_: Any,
+    ) -> LogWindowOutput:
+        """Windows of line embeddings → logits.
+
+        `embeddings` (B, L, E); `familiarity` (B, L, 3) float32 (see `FAMILIARITY_WIDTH`); `attention_mask` (B, L), 1
+        where there is a line, oldest first, padded on the left; `judged` (B,) the place of the line in question,
+        default the last; `labels` (B,) 0 or 1, or a float share of 1.
+        """
+        rows = self.project(embeddings)
+        place = (
+            judged
+            if judged is not None
+            else torch.full((len(embeddings),), embeddings.shape[1] - 1).to(rows.key.device)
+        )
+        query = rows.query[torch.arange(len(place), device=place.device), place]  # B, D
+        logits, weights, routing = self.score(
+            query, rows.key, rows.value, rows.gates, familiarity, attention_mask, place
+        )
+        return self._with_losses(logits, weights, routing, labels)
+
+    def score(
+        self,
+        query: Tensor,  # B, D
+        key: Tensor,  # B, L, D
+        value: Tensor,  # B, L, D
+        gates: Tensor,  # B, L, 2
+        familiarity: Tensor,  # B, L, 3
+        mask: Tensor,  # B, L
+        judged: Tensor,  # B
+    ) -> tuple[Tensor, Tensor, Routing]:
+        """The head on rows of the line table → logits (B, K), line weights (B, L), routing."""
+        mask = mask.bool()
+        batch = torch.arange(len(judged), device=judged.device)
+        surprise, known, distance = _unpack(familiarity, self.config.learning_lines)  # B, L each
+        scores = F.softplus(gates[..., 1]) * surprise * (1 + F.softplus(self.distance_weight) * distance)
+        scores = (scores + gates[..., 0]).masked_fill(~mask, 0.0)  # B, L: r
+        attention = self._attend(query, key, surprise, mask, judged)  # B, H, L
+        heads = _split_heads(value, self.config.attention_heads)  # B, L, H, D/H
+        pooled = torch.einsum("bhl,blhd->bhd", attention, heads).flatten(1)  # B, D
+        base, shares = self._base(scores, mask, judged)
+        summary = _summarise(scores, surprise, known, distance, mask, judged)
+        context = self.norm(torch.cat([pooled, value[batch, judged], self.summary(summary)], dim=-1))
+        mixed, routing = self.mixture(self.dropout(context))  # B, K
+        logits = mixed + torch.stack([-base / 2, base / 2], dim=-1)
+        weights = _line_weights(shares, attention.mean(dim=1), mixed[:, 1] - mixed[:, 0])
+        return logits, weights, routing
+
+    def _attend(self, query: Tensor, key: Tensor, surprise: Tensor, mask: Tensor, judged: Tensor) -> Tensor:
+        heads = self.config.attention_heads
+        q = _split_heads(query + self.learned_query, heads)  # B, H, D/H
+        k = _split_heads(key, heads)  # B, L, H, D/H
+        past = (judged[:, None] - torch.arange(key.shape[1], device=key.device)).abs()  # B, L lines back
+        bucket = (2 * torch.log2(past + 1.0)).long().clamp_max(_BUCKETS - 1)  # 0, 2, 3, 4, 4, 5, 5, 6, …
+        logits = torch.einsum("bhd,blhd->bhl", q, k) / math.sqrt(q.shape[-1])
+        logits = logits + self.position_bias[:, bucket].transpose(0, 1)
+        logits = logits + self.surprise_bias[:, None] * surprise[:, None]
+        return logits.masked_fill(~mask[:, None], -1e9).softmax(dim=-1)
+
+    def _base(self, scores: Tensor, mask: Tensor, judged: Tensor) -> tuple[Tensor, Tensor]:
+        """The monotone part of the logit (B,), and how much of it each line brings (B, L)."""
+        batch = torch.arange(len(judged), device=judged.device)
+        weight = F.softplus(self.base)
+        count = min(4, scores.shape[1])
+        top, at = scores.masked_fill(~mask, -1e4).topk(count, dim=-1)  # B, 4
+        top = top.clamp_min(0.0)  # a padded place, or a line that speaks for normal, adds nothing
+        newest = scores[batch, judged]
+        base = weight[0] * newest + weight[1] * top[:, 0] + weight[2] * top.mean(dim=-1) + self.base_offset
+        shares = torch.zeros_like(scores)
+        shares[batch, judged] = weight[0] * newest
+        shares = shares.scatter_add(1, at[:, :1], weight[1] * top[:, :1])
+        return base, shares.scatter_add(1, at, weight[2] * top / count)
+
+    def _with_losses(self, logits: Tensor, weights: Tensor, routing: Routing, labels: Tensor | None) -> LogWindowOutput:
+        loss = classification = None
+        if labels is not None:
+            margin = (logits[:, 1] - logits[:, 0]).float()
+            classification = F.binary_cross_entropy_with_logits(margin, labels.float())
+            loss = (
+                classification
+                + self.config.balance_weight * routing.balance_loss
+                + self.config.entropy_weight * routing.entropy_loss
+            )
+        return LogWindowOutput(
+            loss=loss,
+            logits=logits,
+            line_weights=weights,
+            classification_loss=classification,
+            balance_loss=routing.balance_loss,
+            entropy_loss=routing.entropy_loss,
+            gates=routing.gates,
+        )
+
+
+def _split_heads(x: Tensor, heads: int) -> Tensor:
+    """(…, D) → (…, H, D/H)"""
+    return x.view(*x.shape[:-1], heads, -1)
+
+
+def _unpack(familiarity: Tensor, learning_lines: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Familiarity → surprise in units, whether the history is long enough to mean anything (0…1), distance."""
+    log_count, log_age = familiarity[..., LOG_COUNT], familiarity[..., LOG_AGE]
+    # From a sixteenth of the learning phase to its end, trust grows from 0 to 1.
+    full = math.log2(1 + learning_lines)
+    known = ((log_age - (full - 4)) / 4).clamp(0.0, 1.0)
+    surprise = (log_age - log_count).clamp_min(0.0) / _SURPRISE_UNIT_BITS * known
+    return surprise, known, familiarity[..., DISTANCE] * known
+
+
+def _summarise(
+    scores: Tensor, surprise: Tensor, known: Tensor, distance: Tensor, mask: Tensor, judged: Tensor
+) -> Tensor:
+    """Facts about the window that pooling over text would lose. (B, 10)"""
+    batch = torch.arange(len(judged), device=judged.device)
+    lines = mask.sum(dim=1).clamp_min(1)
+    size = mask.shape[1]
+    new = (surprise > 1.0) & mask
+    return torch.stack(
+        [
+            scores[batch, judged],
+            surprise[batch, judged],
+            known[batch, judged],
+            distance[batch, judged],
+            surprise.masked_fill(~mask, 0).amax(dim=1),
+            surprise.masked_fill(~mask, 0).sum(dim=1) / lines,
+            scores.sum(dim=1) / lines,
+            scores.masked_fill(~mask, -1e4).amax(dim=1),
+            new.sum(dim=1) / lines,
+            torch.log2(lines.float()) / max(1.0, math.log2(size)),
+        ],
+        dim=-1,
+    )
+
+
+def _line_weights(shares: Tensor, attention: Tensor, mixed: Tensor) -> Tensor:
+    """Share of the score that each line carries (B, L), summing to 1, or to 0 if nothing speaks for an anomaly.
+
+    The base is a sum over lines and splits exactly; the mixture is not, its part is split by attention.
+    """
+    carried = shares.clamp_min(0.0) + attention * mixed.clamp_min(0.0)[:, None]
+    total = carried.sum(dim=-1, keepdim=True)
+    return torch.where(total > 0, carried / total.clamp_min(1e-9), torch.zeros_like(carried))

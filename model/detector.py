@@ -1,0 +1,171 @@
+"""LogAnomalyDetector: the synchronous Python API.
+
+    detector = LogAnomalyDetector()
+    detector.predict("...")["prediction"]
+
+A text is one or more log lines. It is judged line by line, each given the lines before it; the text's verdict is that
+of its most anomalous line. Without `service` the text is judged by its words alone; with it, also by what that service
+was heard to say before (`learn`). Asking changes nothing: the same question gets the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from model import checkpoint
+from model.masking import canonical, mask_blob
+from model.schema import LABELS
+from model.scoring import Scores, WindowScorer, guilty_lines
+from model.stream import LineColumns, LogStream
+from model.windowing import WindowBatch
+
+_MAX_LINE_BYTES = 8192
+
+
+class LogAnomalyDetector:
+    """Judges texts of log lines. Not thread-safe: one detector per thread.
+
+    `model_path`: a model directory, None = the one that is shipped. `bert_path`: a BERT checkpoint directory that takes
+    the place of the model's own line encoder. `device`: auto, cpu, cuda or cuda:N. `labels`: "en" or "zh".
+    Raises FileNotFoundError for a missing directory and ValueError for one that cannot be read.
+    """
+
+    def __init__(
+        self,
+        model_path: str | Path | None = None,
+        bert_path: str | Path | None = None,
+        device: str = "auto",
+        *,
+        labels: str = "en",
+        window_size: int = 32,
+        max_services: int = 1024,
+        allow_download: bool = False,
+    ) -> None:
+        if labels not in LABELS:
+            raise ValueError(f"labels must be one of {', '.join(LABELS)}, not {labels!r}")
+        path = Path(model_path) if model_path is not None else None
+        loaded = checkpoint.load(path, bert_path, allow_download=allow_download)
+        self.labels = LABELS[labels]
+        self.threshold = loaded.calibration.threshold
+        self.revision = loaded.revision
+        self._scorer = WindowScorer(loaded, device=device)
+        self._stream = LogStream(
+            self._scorer.encode, self._scorer.store, size=window_size, max_slots=max_services, table_rows=32_768
+        )
+        self._max_services = max_services
+        self._slots: dict[str, int] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs; it may fall back to the CPU when the GPU has no memory left."""
+        return self._scorer.device
+
+    def predict(self, text: str, service: str | None = None) -> dict[str, Any]:
+        """Judges one text. See `predict_batch` for the result."""
+        return self.predict_batch([text], service)[0]
+
+    def predict_batch(self, texts: Sequence[str], service: str | None = None) -> list[dict[str, Any]]:
+        """Judges texts independently of each other, in one batch.
+
+        Each result holds `prediction` (a label), `confidence` (the probability of that label), `probabilities` (by
+        label), `logits` ([normal, anomaly]), `lines` (`text`, own `score`, and `weight` and `guilty` in the deciding
+        window, of every line), `threshold` and `history_lines` (how much of the service was known; 0 = judged by text
+        alone, as it is for a service that was not learned). Raises ValueError for a text that is not a `str` or that
+        holds no line.
+        """
+        lines = [_split(text) for text in texts]
+        if not lines:
+            return []
+        slot = self._slots.get(service) if service is not None else None
+        batch = self._stream.peek(_columns(lines), [slot] * len(lines))
+        scores = self._scorer.score(batch)
+        self._stream.scored()
+        history = int(self._stream.history.age(np.array([slot]))[0]) if slot is not None else 0
+        return [self._result(number, batch, scores, lines[number], history) for number in range(len(lines))]
+
+    def learn(self, text: str, service: str) -> int:
+        """Adds a text's lines to what the service is known to say. Returns how many lines of it are known now."""
+        lines = _split(text)
+        slot = self._slots.setdefault(service, len(self._slots))
+        if slot >= self._max_services:
+            del self._slots[service]
+            raise ValueError(f"the detector knows {self._max_services} services already; raise max_services")
+        columns = _columns([lines])
+        columns.slots[:] = slot
+        self._stream.push(columns)
+        self._stream.scored()
+        return int(self._stream.history.age(np.array([slot]))[0])
+
+    def preprocess_log_sequence(
+        self, text: str, max_log_entry_length: int = 128, max_sequence_length: int = 32
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The line embeddings that the head reads: the last lines, oldest first, padded on the left.
+
+        Returns `(embeddings, attention_mask)` of shapes (1, max_sequence_length, width) float32 and
+        (1, max_sequence_length) int64, on the host. `max_log_entry_length` is in tokens.
+        """
+        keys = mask_blob(b"\n".join(_split(text)) + b"\n")[-max_sequence_length:]
+        encoder = self._scorer.checkpoint.encoder
+        vectors = encoder.encode([canonical(key) for key in keys], max_tokens=max_log_entry_length).float().cpu()
+        embeddings = torch.zeros(1, max_sequence_length, encoder.width)  # 1, L, E
+        mask = torch.zeros(1, max_sequence_length, dtype=torch.int64)  # 1, L
+        embeddings[0, max_sequence_length - len(keys) :] = vectors
+        mask[0, max_sequence_length - len(keys) :] = 1
+        return embeddings, mask
+
+    def _result(
+        self, number: int, batch: WindowBatch, scores: Scores, lines: list[bytes], history: int
+    ) -> dict[str, Any]:
+        windows = np.flatnonzero(batch.slots == number)  # one per line, in order
+        worst = int(windows[scores.probability[windows].argmax()])
+        anomaly = float(scores.probability[worst])
+        label = self.labels[int(anomaly >= self.threshold)]
+        probabilities = dict(zip(self.labels, (1.0 - anomaly, anomaly), strict=True))
+        weights = np.zeros(len(lines), np.float32)
+        guilty = np.zeros(len(lines), bool)
+        end = int(np.flatnonzero(windows == worst)[0]) + 1  # the deciding window ends with this many lines read
+        start = end - int(batch.filled[worst])
+        weights[start:end] = scores.line_weights[worst, batch.size - (end - start) :]
+        guilty[start:end] = guilty_lines(scores.line_weights[worst])[batch.size - (end - start) :]
+        return {
+            "prediction": label,
+            "confidence": probabilities[label],
+            "probabilities": probabilities,
+            "logits": [float(x) for x in scores.logits[worst]],
+            "threshold": self.threshold,
+            "history_lines": history,
+            "lines": [
+                {
+                    "text": line.decode("utf-8", "replace"),
+                    "weight": float(weights[i]),
+                    "score": float(scores.probability[windows[i]]),
+                    "guilty": bool(guilty[i] and anomaly >= self.threshold),
+                }
+                for i, line in enumerate(lines)
+            ],
+        }
+
+
+def _split(text: str) -> list[bytes]:
+    if not isinstance(text, str):
+        raise ValueError(f"a text to judge must be a str, not {type(text).__name__}")
+    lines = [line.encode("utf-8", "replace")[:_MAX_LINE_BYTES] for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise ValueError("the text is empty: there is no log line to judge")
+    return [line.replace(b"\n", b" ") for line in lines]
+
+
+def _columns(texts: list[list[bytes]]) -> LineColumns:
+    lines = [line for text in texts for line in text]
+    return LineColumns(
+        texts=lines,
+        slots=np.repeat(np.arange(len(texts)), [len(text) for text in texts]),
+        offset=np.concatenate([np.arange(len(text)) for text in texts]),
+        index=np.zeros(len(lines), np.int32),
+        timestamp=np.full(len(lines), -1, np.int64),
+    )

@@ -1,0 +1,152 @@
+"""Scores windows: the line table on the device, the gather by id, the head, the calibration.
+
+One thread at a time scores; another may store new rows meanwhile, because no window that is being scored refers to them
+yet. Knows nothing of services, offsets or alerts.
+
+Legend: w windows · L window size · D head width · E encoder width
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from model.checkpoint import Checkpoint
+from model.classifier import LineRows
+from model.lines import PADDING
+from model.windowing import WindowBatch
+
+GUILTY_SHARE = 0.5
+"""A line is guilty if it carries at least this share of what the heaviest line of its window carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the model says of w windows, as arrays on the host."""
+
+    logits: npt.NDArray[np.float32]
+    """(w, 2) normal, anomaly."""
+    probability: npt.NDArray[np.float64]
+    """(w,) calibrated probability of an anomaly."""
+    line_weights: npt.NDArray[np.float32]
+    """(w, L) share of the score that each line carries, oldest first."""
+
+
+def pick_device(wanted: str) -> torch.device:
+    """`auto` = CUDA where there is one. ValueError for a device that this machine lacks."""
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        raise ValueError(f"{wanted!r} is not a device; use auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"the device {wanted} was asked for, but PyTorch sees no GPU here; use auto or cpu")
+    return device
+
+
+def guilty_lines(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """(…, L) line weights → which lines carry the score. The newest line always does: an alert is about it."""
+    guilty = weights >= np.maximum(GUILTY_SHARE * weights.max(axis=-1, keepdims=True), 1e-6)
+    guilty[..., -1] = True
+    return np.asarray(guilty)
+
+
+class WindowScorer:
+    """The model on a device, with a table of `rows` lines."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, *, device: str = "auto", rows: int = 32_768, max_windows: int = 1024
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.device = pick_device(device)
+        self._max_windows = max_windows
+        self._classifier = checkpoint.classifier.to(self.device)
+        checkpoint.encoder.to(self.device)
+        width = checkpoint.classifier.config.hidden_size
+        # Row 0 is padding and row 1 the overflow row: zero says nothing.
+        self._table = LineRows(*(torch.zeros(rows, n, device=self.device) for n in (width, width, width, 2)))
+
+    @torch.inference_mode()
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Canonical texts → embeddings (n, E), each of length 1, on the host."""
+        try:
+            return np.asarray(self.checkpoint.encoder.encode(texts).float().cpu().numpy())
+        except torch.OutOfMemoryError:
+            self._make_room()
+            return self.encode(texts)
+
+    @torch.inference_mode()
+    def store(self, ids: npt.NDArray[np.int64], embeddings: npt.NDArray[np.float32]) -> None:
+        """Puts lines into the table: what the head needs of them is computed here, once."""
+        rows = self._classifier.project(torch.from_numpy(embeddings).to(self.device))
+        at = torch.from_numpy(ids).to(self.device)
+        for table, values in zip(self._table, rows, strict=True):
+            table[at] = values
+
+    def score(self, batch: WindowBatch) -> Scores:
+        """Scores w windows, at most `max_windows` at a time. Out of GPU memory: smaller batches, then the CPU."""
+        try:
+            return self._score(batch)
+        except torch.OutOfMemoryError:
+            self._make_room()
+            return self.score(batch)
+
+    @torch.inference_mode()
+    def _score(self, batch: WindowBatch) -> Scores:
+        logits, weights = [], []
+        for start in range(0, len(batch), self._max_windows):
+            part = batch.select(np.arange(start, min(start + self._max_windows, len(batch))))
+            out, share = self._score_part(part)
+            logits.append(out.float().cpu().numpy())
+            weights.append(share.float().cpu().numpy())
+        joined = np.concatenate(logits) if logits else np.zeros((0, 2), np.float32)
+        shares = np.concatenate(weights) if weights else np.zeros((0, batch.size), np.float32)
+        return Scores(joined, self.checkpoint.calibration.probability(joined), shares)
+
+    def _score_part(self, batch: WindowBatch) -> tuple[Tensor, Tensor]:
+        ids = torch.from_numpy(batch.windows("id")).to(self.device)  # w, L
+        familiarity = np.stack([batch.windows(name) for name in ("log_count", "log_age", "distance")], axis=-1)
+        judged_place = _most_surprising_fresh(batch, familiarity)
+        judged = torch.from_numpy(judged_place).to(self.device)  # w
+        newest = ids.gather(1, judged[:, None]).squeeze(1)
+        logits, shares, _ = self._classifier.score(
+            self._table.query[newest],
+            self._table.key[ids],
+            self._table.value[ids],
+            self._table.gates[ids],
+            torch.from_numpy(familiarity).to(self.device),
+            ids != PADDING,
+            judged,
+        )
+        return logits, shares
+
+    def _make_room(self) -> None:
+        if self._max_windows > 1:
+            self._max_windows = max(1, self._max_windows // 2)
+            torch.cuda.empty_cache()
+            return
+        warnings.warn("the GPU is out of memory even for one window; scoring goes on on the CPU", stacklevel=2)
+        self.device = torch.device("cpu")
+        self._max_windows = 256
+        self._classifier = self._classifier.to(self.device)
+        self.checkpoint.encoder.to(self.device)
+        self._table = LineRows(*(table.cpu() for table in self._table))
+
+
+def _most_surprising_fresh(batch: WindowBatch, familiarity: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """The place of the line that each window is asked about: the newest, or with a step the most surprising new one."""
+    newest = np.full(len(batch), batch.size - 1)
+    if not len(batch) or batch.fresh.max() == 1:
+        return newest
+    surprise = familiarity[:, :, 1] - familiarity[:, :, 0]
+    old = np.arange(batch.size) < (batch.size - batch.fresh)[:, None]
+    surprise[old] = -np.inf
+    # From the newest backwards, so that of two equally surprising lines the later one is asked about.
+    return np.asarray(batch.size - 1 - surprise[:, ::-1].argmax(axis=1))
