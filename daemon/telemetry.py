@@ -135,7 +135,7 @@ class Telemetry:
         self._committed.inc(partitions)
 
     def rebalanced(self, assigned: int, revoked: int) -> None:
-        """The group gave us and took from us so many partitions; a revoke takes them all, so their lags are forgotten."""
+        """The group gave us and took from us so many partitions; a revoke takes all, so every lag is forgotten."""
         self._assigned.inc(assigned)
         self._revoked.inc(revoked)
         self._held.inc(assigned - revoked)

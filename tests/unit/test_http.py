@@ -1,0 +1,105 @@
+"""The probes and the metrics, asked over a real socket."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from daemon.config import HttpSettings
+from daemon.errors import ConfigurationError
+from daemon.http import HealthState, HttpServer
+from daemon.telemetry import Telemetry
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[tuple[HealthState, str]]:
+    """A running server: its health state and its address."""
+    health = HealthState()
+    server = HttpServer(HttpSettings(host="127.0.0.1", port=0), health, Telemetry().render)
+    await server.start()
+    yield health, f"http://127.0.0.1:{server.port}"
+    await server.stop()
+
+
+async def ask(url: str) -> tuple[int, Any]:
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_a_daemon_is_ready_when_assigned_and_warm(served: tuple[HealthState, str]) -> None:
+    """Until then the probe answers 503 and says what is missing."""
+    health, url = served
+    status, body = await ask(f"{url}/readyz")
+    assert status == 503
+    assert body == {"ready": False, "reasons": ["no partitions assigned yet", "the model is not warm yet"]}
+    health.assigned = True
+    assert (await ask(f"{url}/readyz"))[1]["reasons"] == ["the model is not warm yet"]
+    health.warm = True
+    assert await ask(f"{url}/readyz") == (200, {"ready": True, "reasons": []})
+
+
+async def test_a_draining_daemon_is_alive_but_not_ready(served: tuple[HealthState, str]) -> None:
+    """Kubernetes must neither send it work nor kill it before it has committed."""
+    health, url = served
+    health.assigned = health.warm = health.draining = True
+    assert await ask(f"{url}/readyz") == (503, {"ready": False, "reasons": ["draining"]})
+    assert await ask(f"{url}/livez") == (200, {"live": True, "reasons": []})
+
+
+async def test_a_failed_daemon_is_neither(served: tuple[HealthState, str]) -> None:
+    """The first reason stays: what follows is its consequence."""
+    health, url = served
+    health.assigned = health.warm = True
+    health.failed("no progress for 300 s")
+    health.failed("task ended")
+    assert await ask(f"{url}/livez") == (503, {"live": False, "reasons": ["failed: no progress for 300 s"]})
+    assert await ask(f"{url}/readyz") == (503, {"ready": False, "reasons": ["failed: no progress for 300 s"]})
+
+
+async def test_metrics_are_served_in_prometheus_form(served: tuple[HealthState, str]) -> None:
+    """The body is the registry, the content type the one Prometheus negotiates by."""
+    _, url = served
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as answer:
+        assert answer.status == 200
+        assert answer.content_type == "text/plain"
+        assert "logwarden_lines_total 0.0" in await answer.text()
+
+
+async def test_a_port_in_use_is_one_sentence() -> None:
+    """The operator is told which setting to change, not shown an OSError."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = HttpServer(HttpSettings(host="127.0.0.1", port=port), HealthState(), bytes)
+        with pytest.raises(ConfigurationError) as caught:
+            await server.start()
+    assert str(caught.value) == f"LOGWARDEN_HTTP__PORT is {port}, but another program listens there already"
+
+
+async def test_an_address_that_is_not_ours_is_one_sentence() -> None:
+    """A host of another machine is named together with the reason of the operating system."""
+    server = HttpServer(HttpSettings(host="192.0.2.1", port=0), HealthState(), bytes)
+    with pytest.raises(ConfigurationError, match=r"LOGWARDEN_HTTP__HOST is '192\.0\.2\.1'"):
+        await server.start()
+
+
+async def test_without_a_port_nothing_listens() -> None:
+    """`LOGWARDEN_HTTP__PORT=none` turns the server off, and stopping what never ran is harmless."""
+    server = HttpServer(HttpSettings(port=None), HealthState(), bytes)
+    await server.start()
+    assert server.port is None
+    await server.stop()
+
+
+async def test_the_port_is_free_after_the_stop() -> None:
+    """A restarted daemon can have its port again at once."""
+    settings = HttpSettings(host="127.0.0.1", port=0)
+    server = HttpServer(settings, HealthState(), bytes)
+    await server.start()
+    again = HttpServer(HttpSettings(host="127.0.0.1", port=server.port), HealthState(), bytes)
+    await server.stop()
+    await again.start()
+    await again.stop()
