@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from model.calibration import Calibration
-from model.classifier import LogWindowClassifier
+from model.classifier import LogWindowClassifier, LogWindowConfig
 from model.encoder import LineEncoder
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -80,13 +81,14 @@ def save(
 
 def _load_head(directory: Path) -> LogWindowClassifier:
     try:
-        classifier = LogWindowClassifier.from_pretrained(directory, local_files_only=True)
-    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
+        # Not from_pretrained: it draws a progress bar on the terminal of whoever imports us, and only warns where
+        # weights are missing.
+        classifier = LogWindowClassifier(LogWindowConfig.from_json_file(directory / "config.json"))
+        classifier.load_state_dict(load_file(directory / _HEAD))
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
         # RuntimeError: weights of another shape; the rest: files that are cut, empty or not what they claim to be.
         raise ValueError(f"the model in {directory} cannot be read: {_first_line(error)}") from error
-    assert isinstance(classifier, LogWindowClassifier)
-    classifier.train(False)
-    return classifier
+    return classifier.eval().requires_grad_(False)
 
 
 def _load_calibration(directory: Path) -> Calibration:

@@ -50,7 +50,7 @@ class LogWindowConfig(PreTrainedConfig):  # type: ignore[misc]
         attention_heads: int = 4,
         experts: int = 4,
         expert_hidden_size: int = 256,
-        top_p: float = 0.6,
+        gate_top_p: float = 0.6,
         balance_weight: float = 1e-2,
         entropy_weight: float = 1e-3,
         dropout: float = 0.1,
@@ -65,7 +65,7 @@ class LogWindowConfig(PreTrainedConfig):  # type: ignore[misc]
         self.attention_heads = attention_heads
         self.experts = experts
         self.expert_hidden_size = expert_hidden_size
-        self.top_p = top_p
+        self.gate_top_p = gate_top_p  # not "top_p", which transformers takes for a generation setting
         self.balance_weight = balance_weight
         self.entropy_weight = entropy_weight
         self.dropout = dropout
@@ -120,7 +120,7 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         self.norm = nn.LayerNorm(2 * width + 32)
         self.dropout = nn.Dropout(config.dropout)
         self.mixture = TopPMixture(
-            2 * width + 32, config.expert_hidden_size, 2, experts=config.experts, top_p=config.top_p
+            2 * width + 32, config.expert_hidden_size, 2, experts=config.experts, top_p=config.gate_top_p
         )
         self.post_init()
         # After post_init, which would overwrite it: an untrained text says nothing (a = 0, softplus(b) = 1).
