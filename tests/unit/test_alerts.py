@@ -1,0 +1,260 @@
+"""The alert: its identity, its schema, its bytes, and that a replay gives the same one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import uuid
+from importlib import resources
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daemon.alerts import NAMESPACE, Alert, alert_id, build, encode, fingerprint, headers, key, rfc3339, severity
+from model.schema import LogLine, LogWindow, Verdict
+
+SCHEMA = json.loads(resources.files("daemon").joinpath("alert.schema.json").read_text(encoding="utf-8"))
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+
+def verdict(
+    *texts: str, score: float = 0.97, threshold: float = 0.5, service: str = "shop/api", **changes: Any
+) -> Verdict:
+    texts = texts or ("GET /health 200", "panic: runtime error")
+    lines = tuple(
+        LogLine(text=text, offset=100 + i, timestamp_ms=1_700_000_000_000 + i, weight=1 / len(texts), surprise=2.5)
+        for i, text in enumerate(texts)
+    )
+    window = LogWindow(service=service, lines=lines, topic="logs", partition=3)
+    fields = {
+        "window": window,
+        "probabilities": (1 - score, score),
+        "logits": (-1.5, 2.25),
+        "threshold": threshold,
+        "learning": False,
+        "history_lines": 4_711,
+        "model_revision": "abc123",
+    }
+    return Verdict(**{**fields, **changes})
+
+
+def test_an_alert_says_what_where_and_why() -> None:
+    """The whole alert of a two-line window, word for word."""
+    alert = build(verdict("GET /health 200", "panic: runtime error"), now_ms=1_700_000_000_251)
+    assert alert == {
+        "schema_version": 1,
+        "id": str(uuid.uuid5(NAMESPACE, "logs|3|shop/api|101|0")),
+        "@timestamp": "2023-11-14T22:13:20.001Z",
+        "event": {"kind": "alert", "category": ["process"]},
+        "service": {"name": "shop/api"},
+        "message": "panic: runtime error",
+        "logwarden": {
+            "score": 0.97,
+            "threshold": 0.5,
+            "prediction": "anomaly",
+            "probabilities": {"normal": 0.03, "anomaly": 0.97},
+            "logits": [-1.5, 2.25],
+            "severity": "critical",
+            "dedup_key": f"shop/api:{fingerprint('panic: runtime error')}",
+            "source": {"topic": "logs", "partition": 3, "first_offset": 100, "last_offset": 101, "index": 0},
+            "lines": [
+                {
+                    "offset": 100,
+                    "index": 0,
+                    "timestamp": "2023-11-14T22:13:20.000Z",
+                    "text": "GET /health 200",
+                    "weight": 0.5,
+                    "surprise": 2.5,
+                    "guilty": False,
+                    "newest": False,
+                },
+                {
+                    "offset": 101,
+                    "index": 0,
+                    "timestamp": "2023-11-14T22:13:20.001Z",
+                    "text": "panic: runtime error",
+                    "weight": 0.5,
+                    "surprise": 2.5,
+                    "guilty": False,
+                    "newest": True,
+                },
+            ],
+            "history_lines": 4_711,
+            "model_revision": "abc123",
+            "detection_delay_ms": 250,
+        },
+    }
+
+
+def test_the_id_is_pinned() -> None:
+    """Consumers remember ids across our releases, so this one must never change."""
+    assert alert_id("logs", 3, "shop/api", 101, 0) == "c8685206-0675-5f52-9f5e-fb890b0a070c"
+    assert len({alert_id("logs", p, s, o, i) for p in (0, 1) for s in "ab" for o in (0, 1) for i in (0, 1)}) == 16
+
+
+texts = st.text(max_size=40)
+offsets = st.integers(min_value=-1, max_value=2**63 - 1)
+lines = st.builds(
+    LogLine,
+    text=st.text(st.characters(), max_size=40),
+    offset=offsets,
+    index=st.integers(0, 10_000),
+    timestamp_ms=st.none() | st.integers(-(2**63), 2**63 - 1),
+    weight=st.floats(0, 1),
+    surprise=st.floats(0, 64),
+    guilty=st.booleans(),
+)
+windows = st.builds(
+    LogWindow,
+    service=st.text(st.characters(), max_size=20),
+    lines=st.lists(lines, min_size=1, max_size=32).map(tuple),
+    topic=texts,
+    partition=st.integers(0, 2**31 - 1),
+)
+verdicts = st.builds(
+    Verdict,
+    window=windows,
+    probabilities=st.floats(0, 1).map(lambda p: (1 - p, p)),
+    logits=st.tuples(st.floats(-50, 50), st.floats(-50, 50)),
+    threshold=st.floats(0, 1),
+    learning=st.booleans(),
+    history_lines=st.integers(0, 2**40),
+    model_revision=texts,
+)
+
+
+@given(verdicts, st.none() | st.integers(-(2**63), 2**63 - 1))
+def test_every_alert_fits_the_schema(one: Verdict, now_ms: int | None) -> None:
+    """Whatever the lines hold (surrogates, NUL, absurd clocks), the value is valid JSON of the published form."""
+    alert = build(one, now_ms=now_ms)
+    VALIDATOR.validate(json.loads(encode(alert)))
+    assert json.loads(encode(alert)) == alert
+    assert all(isinstance(value, bytes) and value for _, value in headers(alert))
+    key(alert)
+
+
+def test_the_schema_is_strict() -> None:
+    """A field that the schema does not know, or one that is gone, fails the test before it surprises a consumer."""
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+    def objects(schema: Any) -> Any:
+        if isinstance(schema, dict):
+            if schema.get("type") == "object":
+                yield schema
+            for part in schema.values():
+                yield from objects(part)
+
+    for one in objects(SCHEMA):
+        assert one["additionalProperties"] is False
+        assert sorted(one["required"]) == sorted(one["properties"])
+    alert = build(verdict(), now_ms=None)
+    for broken in ({**alert, "extra": 1}, {k: v for k, v in alert.items() if k != "id"}):
+        assert not VALIDATOR.is_valid(broken)
+
+
+def test_a_replay_gives_the_same_bytes_but_for_the_delay() -> None:
+    """Consumers drop the second delivery by its id; nothing else in it may contradict the first."""
+
+    def without_delay(alert: Alert) -> bytes:
+        alert["logwarden"].pop("detection_delay_ms")
+        return encode(alert)
+
+    first, again = build(verdict(), now_ms=1_700_000_001_000), build(verdict(), now_ms=1_800_000_000_000)
+    assert encode(first) != encode(again)
+    assert headers(first) == headers(again)
+    assert without_delay(first) == without_delay(again)
+    # float32 noise of another batch company
+    noisy = build(verdict(score=0.97 + 3e-9), now_ms=None)
+    assert without_delay(noisy) == encode(first)
+
+
+def test_a_new_model_keeps_the_id() -> None:
+    """Model revision and score are in the alert, not in its identity."""
+    assert build(verdict(), now_ms=None)["id"] == build(verdict(score=0.8, model_revision="new"), now_ms=None)["id"]
+
+
+def test_headers_are_cloudevents() -> None:
+    """Binary mode: attributes in headers with the prefix ce_, the content type without it."""
+    assert headers(build(verdict(), now_ms=None)) == [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", alert_id("logs", 3, "shop/api", 101, 0).encode()),
+        ("ce_source", b"/logwarden/logs/3"),
+        ("ce_type", b"logwarden.alert.v1"),
+        ("ce_time", b"2023-11-14T22:13:20.001Z"),
+        ("ce_subject", b"shop/api"),
+        ("content-type", b"application/json"),
+    ]
+    assert key(build(verdict(), now_ms=None)) == b"shop/api"
+
+
+@pytest.mark.parametrize(
+    ("score", "threshold", "word"),
+    [
+        (0.49, 0.5, "info"),
+        (0.5, 0.5, "warning"),
+        (0.74, 0.5, "warning"),
+        (0.75, 0.5, "error"),
+        (0.94, 0.5, "error"),
+        (0.96, 0.5, "critical"),
+        (0.91, 0.9, "warning"),
+        (1.0, 1.0, "critical"),
+    ],
+)
+def test_severity_is_the_way_from_threshold_to_certainty(score: float, threshold: float, word: str) -> None:
+    """A score just over the threshold warns, however high the threshold is."""
+    assert severity(verdict(score=score, threshold=threshold)) == word
+
+
+def test_a_verdict_of_the_learning_phase_is_no_anomaly() -> None:
+    """Its prediction is normal and its severity info, however high the score."""
+    alert = build(verdict(learning=True), now_ms=None)
+    assert (alert["logwarden"]["prediction"], alert["logwarden"]["severity"]) == ("normal", "info")
+
+
+def test_the_fingerprint_ignores_variable_words() -> None:
+    """The same fault with other numbers is one incident, another fault another; pinned for incidents that are open."""
+    one = fingerprint("conn 17 to 10.0.0.7:5432 refused, id=a9f3")
+    assert one == fingerprint("conn 9 to 10.1.2.3:999 refused, id=77be  ")
+    assert one != fingerprint("conn 17 to 10.0.0.7:5432 accepted, id=a9f3")
+    assert one == "c9afe76003321845"
+
+
+def test_a_fingerprint_of_a_hostile_line_is_fast() -> None:
+    """A megabyte of letters is not quadratic: the test's own time-out would strike."""
+    assert fingerprint("a" * 1_000_000) != fingerprint("a-" * 500_000)
+
+
+def test_long_lines_are_cut_and_marked() -> None:
+    """The alert stays under the broker's message limit: 32 lines of at most so many characters."""
+    alert = build(verdict("x" * 5_000, "y" * 20), now_ms=None, max_line_chars=20)
+    assert alert["logwarden"]["lines"][0]["text"] == "x" * 19 + "…"
+    assert alert["message"] == "y" * 20
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+        (1_681_251_110_656, "2023-04-11T22:11:50.656Z"),
+        (None, None),
+        (2**62, None),
+        (-(2**62), None),
+    ],
+)
+def test_times_are_rfc_3339(ms: int | None, text: str | None) -> None:
+    """Milliseconds and Z; a clock beyond the calendar is no time at all."""
+    assert rfc3339(ms) == text
+
+
+def test_a_clock_that_runs_ahead_is_no_negative_delay() -> None:
+    """The shipper's clock may be in our future."""
+    assert build(verdict(), now_ms=0)["logwarden"]["detection_delay_ms"] == 0
+    timeless = verdict()
+    line = dataclasses.replace(timeless.window.newest, timestamp_ms=None)
+    timeless = dataclasses.replace(timeless, window=dataclasses.replace(timeless.window, lines=(line,)))
+    assert build(timeless, now_ms=5)["logwarden"]["detection_delay_ms"] is None
+    assert "ce_time" not in dict(headers(build(timeless, now_ms=5)))
