@@ -1,0 +1,135 @@
+"""The form of an alert for people: a header, the guilty lines with a few around them, the rest folded.
+
+    ● ERROR  shop/api  0.850 ≥ 0.500  2023-11-14T22:13:20.001Z  logs/3@101  after 300 ms
+            … 29 lines …
+       99 ▕     ▏  GET /health 200
+      100 ▕███▋ ▏! connection to db-1 refused
+    ▶ 101 ▕█▎   ▏! panic: runtime error
+
+Owns layout and colour, and that a log line is only ever shown, never obeyed: control characters, escape sequences and
+direction marks come out as visible text, and nothing in a line is taken for markup. Knows alerts (`daemon.alerts`) and
+rich; refuses to know where an alert came from and where the output goes.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from daemon.alerts import Alert
+
+CONTEXT = 2
+"""Lines shown around each guilty line."""
+BAR_WIDTH = 5
+COLOURS = {"critical": "bold white on red", "error": "bold red", "warning": "bold yellow", "info": "bold green"}
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+"""Unicode categories that are not drawn: controls, format and direction marks, surrogates, line separators."""
+
+
+def render(alert: Alert, *, context: int = CONTEXT) -> RenderableType:
+    """An alert as something that a rich console prints; every line once, long ones cut at the console's edge."""
+    facts = alert["logwarden"]
+    lines: list[dict[str, Any]] = facts["lines"]
+    width = max(len(_number(line)) for line in lines)
+    shown = [
+        _line(entry, width) if isinstance(entry, dict) else _fold(entry, width) for entry in _folded(lines, context)
+    ]
+    return Group(_header(alert), *shown)
+
+
+def printable(text: str) -> str:
+    """The text with everything that a terminal would obey instead of show written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(_visible(character) for character in text)
+
+
+def _visible(character: str) -> str:
+    if character == "\n":
+        return " ⏎ "  # one event may have many lines, such as a traceback
+    if character == "\t":
+        return "  "
+    category = unicodedata.category(character)
+    if category not in _UNSEEN:
+        return " " if category == "Zs" else character  # a space of another width is a space
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _header(alert: Alert) -> Text:
+    facts = alert["logwarden"]
+    severity: str = facts["severity"]
+    sign = "≥" if facts["prediction"] == "anomaly" else "<" if facts["score"] < facts["threshold"] else "· learning,"
+    source = facts["source"]
+    place = f"{source['topic']}/{source['partition']}@{source['last_offset']}"
+    delay = facts["detection_delay_ms"]
+    header = Text(no_wrap=True, overflow="ellipsis")
+    header.append(f"● {severity.upper()}", COLOURS[severity])
+    header.append(f"  {printable(alert['service']['name'])}", "bold")
+    header.append(f"  {facts['score']:.3f} {sign} {facts['threshold']:.3f}")
+    if alert["@timestamp"]:
+        header.append(f"  {alert['@timestamp']}", "cyan")
+    header.append(f"  {printable(place)}", "dim")
+    if delay is not None:
+        header.append(f"  after {_duration(delay)}", "dim")
+    return header
+
+
+def _folded(lines: list[dict[str, Any]], context: int) -> Iterator[dict[str, Any] | int]:
+    """The lines worth showing, in order, and between them how many are not."""
+    marked = [i for i, line in enumerate(lines) if line["guilty"] or line["newest"]]
+    kept = {i for mark in marked for i in range(mark - context, mark + context + 1)}
+    hidden = 0
+    for i, line in enumerate(lines):
+        if i in kept:
+            if hidden:
+                yield hidden
+            hidden = 0
+            yield line
+        else:
+            hidden += 1
+    if hidden:
+        yield hidden
+
+
+def _fold(hidden: int, width: int) -> Text:
+    return Text(f"  {'':{width}}   … {hidden} {'line' if hidden == 1 else 'lines'} …", "dim")
+
+
+def _line(line: dict[str, Any], width: int) -> Text:
+    row = Text(no_wrap=True, overflow="ellipsis")
+    row.append("▶ " if line["newest"] else "  ", "bold")
+    row.append(f"{_number(line):>{width}} ", "dim")
+    # Guilt is told by a sign as well as by colour, for terminals and people without.
+    row.append(f"▕{_bar(line['weight'])}▏{'!' if line['guilty'] else ' '} ", "red" if line["guilty"] else "dim")
+    row.append(printable(line["text"]), _style(line))
+    return row
+
+
+def _style(line: dict[str, Any]) -> str:
+    if line["guilty"]:
+        return "bold red"
+    return "bold" if line["newest"] else ""
+
+
+def _number(line: dict[str, Any]) -> str:
+    return f"{line['offset']}.{line['index']}" if line["index"] else str(line["offset"])
+
+
+def _bar(weight: float) -> str:
+    eighths = round(min(max(weight, 0.0), 1.0) * BAR_WIDTH * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(BAR_WIDTH)
+
+
+def _duration(milliseconds: int) -> str:
+    seconds = milliseconds / 1_000
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{milliseconds} ms" if milliseconds < 1_000 else f"{seconds:.1f} s"
