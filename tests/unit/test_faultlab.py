@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from training.faultlab.__main__ import main
 from training.faultlab.errors import CleanBroken, NeverRecovered, ProgramMissing
 from training.faultlab.load import Load
 from training.faultlab.process import Workshop, family, identify, termination_raises
@@ -21,13 +22,14 @@ from training.faultlab.recorder import Recorder, Tail
 from training.faultlab.recording import Event, Line, Recording, RecordingDamaged, lines_of, load, novel_lines, save
 from training.faultlab.runner import record
 from training.faultlab.scenario import Client, Disturbance, Script
+from training.faultlab.systems import SYSTEMS
 
 COMMITTED = Path(__file__).parents[2] / "training" / "faultlab" / "recordings" / "postgres"
 SCRIPT = Script(
     seed=3,
-    clean_s=4.0,
+    clean_s=1.2,
     warm_up_s=0.1,
-    gap_s=0.2,
+    gap_s=0.1,
     breath_s=0.05,
     spike_s=0.05,
     idle_s=0.05,
@@ -93,7 +95,7 @@ class Echo:
         def run(rng: random.Random) -> bool:
             return self.healthy() and not self._broken_clean
 
-        return [Client(name="caller", every_s=0.02, touches=frozenset({"echo"}), run=run)]
+        return [Client(name="caller", every_s=0.05, touches=frozenset({"echo"}), run=run)]
 
     def healthy(self) -> bool:
         with socket.socket(socket.AF_UNIX) as caller:
@@ -117,12 +119,14 @@ class Echo:
                 services=("echo",),
                 inject=lambda: self.server.send_tree(signal.SIGSTOP),
                 clear=lambda: self.server.send_tree(signal.SIGCONT),
-                hold_s=0.4,
+                hold_s=0.25,
             ),
             Disturbance(name="flood", services=("echo",), impossible="no water here"),
         ]
 
     def benign(self) -> Sequence[Disturbance]:
+        if self._for_good:
+            return []
         return [
             Disturbance(
                 name="restart",
@@ -146,7 +150,7 @@ def test_run_has_every_planned_change_twice_and_every_fault_once(echoed: Recordi
     """A run makes each planned change twice in its clean part, the first time early, and each possible fault once."""
     benign = [event for event in echoed.events if event.kind == "benign"]
     assert Counter(event.name for event in benign) == {"load_spike": 2, "idle": 2, "restart": 2}
-    assert {event.name for event in benign if event.injected_at < SCRIPT.clean_s / 3} == {
+    assert {event.name for event in benign if event.injected_at < echoed.clean_until / 3} == {
         event.name for event in benign
     }
     assert all(event.recovered_at < echoed.clean_until for event in benign)
@@ -184,7 +188,7 @@ def test_clean_part_with_failing_client_is_no_recording() -> None:
 def test_fault_that_lasts_is_no_recording() -> None:
     """A system that does not come back within the deadline ends the run and leaves nothing behind."""
     system = Echo(for_good=True)
-    script = Script(seed=3, clean_s=2.1, warm_up_s=0, gap_s=0, breath_s=0, spike_s=0, idle_s=0, probe_every_s=0.02,
+    script = Script(seed=3, clean_s=0.3, warm_up_s=0, gap_s=0, breath_s=0, spike_s=0, idle_s=0, probe_every_s=0.05,
                     recovery_deadline_s=0.5)  # fmt: skip
     with pytest.raises(NeverRecovered):
         record(system, script, lambda text: None)
@@ -210,12 +214,12 @@ def test_exception_leaves_no_process() -> None:
             until(lambda: len(family(system.server.pid)) == 2)
             members.extend(family(system.server.pid))
             system.server.send_tree(signal.SIGSTOP)
+            workshop.open(["sleep", "60"])
             raise LookupError
 
     members: list[tuple[int, int]] = []
     with pytest.raises(LookupError):
         break_down()
-    system.server.stop()
     assert len(members) == 2
     assert not any(identify(pid) == (pid, started) for pid, started in members)
     assert not system.path.exists()
@@ -243,6 +247,12 @@ def test_death_of_the_recorder_leaves_no_process(number: signal.Signals) -> None
     until(lambda: not Path(path).exists())
     assert identify(int(server)) is None
     assert identify(int(client)) is None
+
+
+def test_command_line_lists_the_systems(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever asks what can be recorded is told, without any server being there."""
+    assert main(["list"]) == 0
+    assert capsys.readouterr().out.split() == sorted(SYSTEMS)
 
 
 def test_signals_are_given_back() -> None:

@@ -95,11 +95,15 @@ class Child:
         _kill_all((identity for identity in members if identity == identify(identity[0])), signal.SIGKILL)
         self._popen.wait(_SWEEP_S)
 
+    def reap(self) -> None:
+        """Takes note of an end that somebody else has brought about."""
+        if self._popen is not None:
+            self._popen.wait(_SWEEP_S)
+
     def kill(self) -> None:
         """SIGKILL to the main process alone: what a fault does. Its children find out for themselves."""
         self.send(signal.SIGKILL)
-        if self._popen is not None:
-            self._popen.wait(_SWEEP_S)
+        self.reap()
 
 
 class Workshop:
@@ -108,7 +112,9 @@ class Workshop:
     def __init__(self) -> None:
         self.path = Path()
         self._guard: subprocess.Popen[bytes] | None = None
-        self._adopting = threading.Lock()
+        self._lock = threading.Lock()
+        self._children: list[Child] = []
+        self._clients: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> "Workshop":
         self.path = _new_directory()
@@ -129,14 +135,20 @@ class Workshop:
         assert self._guard.stdin is not None
         self._guard.stdin.close()
         self._guard.wait(_SWEEP_S * 3)
+        for child in self._children:
+            child.reap()
+        for client in self._clients:
+            client.communicate()
 
     def child(self, argv: Sequence[str], log: Path, *, user: str | None = None) -> Child:
         """Describes a server; `start()` runs it. `user` is taken only when we are root."""
-        return Child(as_user(user, argv), log, self.path, self._adopt)
+        child = Child(as_user(user, argv), log, self.path, self._adopt)
+        self._children.append(child)
+        return child
 
     def open(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """A client that is fed through its standard input, for as long as the caller likes."""
-        return subprocess.Popen(
+        client = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -146,6 +158,10 @@ class Workshop:
             env=_ENVIRONMENT | {"HOME": str(self.path)} | dict(env or {}),
             start_new_session=True,
         )
+        with self._lock:
+            # A run opens thousands of clients, and those that have ended are of no interest.
+            self._clients = [other for other in self._clients if other.poll() is None] + [client]
+        return client
 
     def run(
         self, argv: Sequence[str], *, timeout_s: float, user: str | None = None, env: Mapping[str, str] | None = None
@@ -184,7 +200,7 @@ class Workshop:
         identity = identify(pid)
         if identity is None:
             return
-        with self._adopting:
+        with self._lock:
             self._guard.stdin.write(b"%d %d\n" % identity)
             self._guard.stdin.flush()
 
