@@ -105,15 +105,17 @@ def _read_file(env_file: Path | None) -> dict[str, str]:
 
 def _settings_among(variables: Mapping[str, str]) -> dict[str, str]:
     """The settings among some variables; raises for a name with our prefix that is none."""
-    known = {variable for variable, _, _, _ in _fields()}
+    known = [variable for variable, _, _, _ in _fields()]
     ours: dict[str, str] = {}
     for variable, value in variables.items():
         if variable in known:
             if value:
                 ours[variable] = value
         elif variable.startswith(PREFIX) and not _is_foreign(variable, value):
-            near = difflib.get_close_matches(variable, known, n=1)
-            meant = f"; did you mean {near[0]}?" if near else ""
+            # Without the prefix, which is alike in all of them and would make anything look near.
+            names = [name.removeprefix(PREFIX) for name in known]
+            near = difflib.get_close_matches(variable.removeprefix(PREFIX), names, n=1)
+            meant = f"; did you mean {PREFIX}{near[0]}?" if near else ""
             raise ConfigurationError(f"{variable} is not a setting{meant}", hint=HINT)
     return ours
 

@@ -1,0 +1,164 @@
+"""The command line: names, options, exit codes. What a command does is in `daemon.commands` or below.
+
+Nothing heavy is imported before a command needs it: `--help`, `--version` and `config` load neither torch nor a Kafka
+client, so that they answer at once and work where neither can load.
+
+An error of the tree in `daemon.errors` ends as one sentence on standard error, its hint, and an exit code:
+0 drained, 1 fatal, 2 configuration. Anything else is a fault of ours and shows its traceback.
+
+`train` and `evaluate` start `python -m training.…` in place of this program. `daemon` and `training` are two products
+on one model and must not import each other (import-linter holds it). An entry point would only hide that import; a
+program that becomes another program is what happens, and Ctrl-C and the exit code are the other program's own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from daemon.commands.formats import AlertFormat, ConfigFormat
+from daemon.errors import EXIT_CONFIGURATION, EXIT_FATAL, ConfigurationError, LogwardenError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+EXIT_INTERRUPTED = 130
+"""What a shell expects of a program that Ctrl-C ended."""
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+"""Options of a command that hands all its arguments to another program, `--help` included."""
+
+app = typer.Typer(
+    name="logwarden",
+    help="Finds anomalies in log streams: windows of lines per service, BERT, a mixture of experts.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks show local variables, and log lines are among them
+)
+
+EnvFile = Annotated[
+    Path | None,
+    typer.Option("--env-file", metavar="PATH", help="File of LOGWARDEN_… variables; the environment wins over it."),
+]
+
+
+def main() -> NoReturn:
+    """Run the command line; every expected error becomes a sentence and an exit code."""
+    try:
+        app()
+    except LogwardenError as error:
+        typer.echo(f"logwarden: {error}", err=True)
+        if error.hint:
+            typer.echo(f"  {error.hint}", err=True)
+        sys.exit(EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else EXIT_FATAL)
+    except OSError as error:
+        if error.filename is None:
+            raise  # not about a path that somebody gave us
+        typer.echo(f"logwarden: {error.filename}: {error.strerror}", err=True)
+        sys.exit(EXIT_CONFIGURATION)
+    sys.exit(0)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from model.version import __version__
+
+        typer.echo(f"logwarden {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+@app.command()
+def run(env_file: EnvFile = None) -> None:
+    """Read log lines from Kafka and publish alerts, until told to stop (SIGTERM drains, then leaves)."""
+    from daemon import config, logs
+
+    settings = config.load(env_file=env_file)
+    logs.configure(settings.log)
+    from daemon.service import run_service
+
+    raise typer.Exit(run_service(settings))
+
+
+@app.command()
+def demo(fast: Annotated[bool, typer.Option("--fast", help="No pauses between the steps.")] = False) -> None:
+    """Show the daemon at work on this machine: an embedded broker, a service that breaks, the alert."""
+    from daemon.demo import run_demo
+
+    raise typer.Exit(run_demo(fast))
+
+
+@app.command()
+def alerts(
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="Start with the oldest alert kept, not with the next one.")
+    ] = False,
+    form: Annotated[AlertFormat, typer.Option("--format", help="For people, or one JSON object per line.")] = (
+        AlertFormat.pretty
+    ),
+    limit: Annotated[int | None, typer.Option("--limit", min=0, help="Leave after so many alerts.")] = None,
+    env_file: EnvFile = None,
+) -> None:
+    """Show the alerts topic as it grows."""
+    import asyncio
+
+    from daemon.commands.alerts import tail_alerts
+    from daemon.config import load
+
+    settings = load(env_file=env_file)
+    try:
+        asyncio.run(tail_alerts(settings, form, from_beginning=from_beginning, limit=limit, console=_console()))
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None  # the way to end a tail, so nothing is said about it
+
+
+@app.command()
+def config(
+    form: Annotated[ConfigFormat, typer.Option("--format", help="Table, JSON, or README's markdown table.")] = (
+        ConfigFormat.table
+    ),
+    env_file: EnvFile = None,
+) -> None:
+    """Show every setting: its value, where that came from, what it means."""
+    from daemon.commands.config import show_config
+
+    show_config(form, env_file, _console())
+
+
+@app.command(context_settings=PASS_ON)
+def train(context: typer.Context) -> None:
+    """Train a model (all options go to `python -m training.train`; try --help)."""
+    _become("training.train", context.args)
+
+
+@app.command(context_settings=PASS_ON)
+def evaluate(context: typer.Context) -> None:
+    """Measure a model (all options go to `python -m training.evaluate`; try --help)."""
+    _become("training.evaluate", context.args)
+
+
+def _become(module: str, arguments: list[str]) -> NoReturn:
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    # A file or a pipe has no width, and cutting lines at rich's default of 80 would lose what grep looks for.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 1_000)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""`logwarden config`: every setting with its value, where that came from, its default and meaning."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from daemon.commands.formats import ConfigFormat
+from daemon.config import SettingRow, describe, load, settings_table_markdown
+
+SOURCE_STYLES = {"environment": "green", "file": "cyan", "default": "dim"}
+
+
+def show_config(form: ConfigFormat, env_file: Path | None, console: Console) -> None:
+    """Print the settings as they would be used now; `markdown` is the table of README, without values."""
+    rows = describe(load(env_file=env_file))
+    if form is ConfigFormat.markdown:
+        print(settings_table_markdown(), end="")
+    elif form is ConfigFormat.json:
+        print(msgspec.json.format(msgspec.json.encode([asdict(row) for row in rows])).decode())
+    else:
+        console.print(_table(rows))
+
+
+def _table(rows: list[SettingRow]) -> Table:
+    table = Table("variable", "value and meaning", box=None, padding=(0, 2, 1, 0))
+    table.columns[0].no_wrap = True  # so that it can be copied
+    table.columns[1].overflow = "fold"
+    for row in rows:
+        value = Text.assemble((row.value.replace(",", ", "), "bold"), (f"  {row.source}", SOURCE_STYLES[row.source]))
+        meaning = row.description if row.value == row.default else f"{row.description} Default: {row.default}."
+        table.add_row(Text(row.variable), Text("\n").join([value, Text(meaning)]))
+    return table

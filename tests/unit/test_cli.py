@@ -1,0 +1,293 @@
+"""The command line: what it loads, what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+import daemon.__main__ as cli
+from daemon.alerts import Alert, build, encode
+from daemon.commands.alerts import show_value, tail_alerts
+from daemon.commands.formats import AlertFormat
+from daemon.config import Settings, settings_table_markdown
+from daemon.errors import BrokerUnavailable, ConfigurationError, FatalError
+from model.schema import LogLine, LogWindow, Verdict
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own, with no setting but the given ones."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("LOGWARDEN_")}
+    return subprocess.run(
+        [sys.executable, "-m", "daemon", *arguments],
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def called(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, str, str]:
+    """The command line in this process: exit code, standard output, standard error."""
+    monkeypatch.setattr(sys, "argv", ["logwarden", *arguments])
+    for name in [name for name in os.environ if name.startswith("LOGWARDEN_")]:
+        monkeypatch.delenv(name)
+    with pytest.raises(SystemExit) as exited:
+        cli.main()
+    captured = capsys.readouterr()
+    assert exited.value.code is None or isinstance(exited.value.code, int)
+    return exited.value.code or 0, captured.out, captured.err
+
+
+def an_alert(offset: int = 7, text: str = "panic") -> Alert:
+    window = LogWindow(service="api", lines=(LogLine(text=text, offset=offset),), topic="logs")
+    return build(
+        Verdict(
+            window=window,
+            probabilities=(0.1, 0.9),
+            logits=(0.0, 1.0),
+            threshold=0.5,
+            learning=False,
+            history_lines=1,
+            model_revision="r",
+        ),
+        now_ms=None,
+    )
+
+
+@pytest.fixture
+def topic(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """An alerts topic in the place of Kafka: its values, and whether its reader was closed."""
+    state = SimpleNamespace(values=[], closed=False, asked=None)
+
+    async def tail_topic(
+        settings: Settings, name: str, *, from_beginning: bool
+    ) -> AsyncIterator[tuple[bytes | None, bytes]]:
+        state.asked = (name, from_beginning)
+        try:
+            for value in state.values:
+                if isinstance(value, BaseException):
+                    raise value
+                yield b"api", value
+        finally:
+            state.closed = True
+
+    kafka = ModuleType("daemon.kafka")
+    kafka.tail_topic = tail_topic  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "daemon.kafka", kafka)
+    return state
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["config"], ["run", "--help"], ["alerts", "--help"]])
+def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
+    """Help and settings answer at once, also on a machine where torch cannot load."""
+    heavy = ["torch", "transformers", "aiokafka", "numpy", "sklearn"]
+    code = (
+        f"import sys; sys.argv = ['logwarden', *{arguments!r}]\n"
+        "from daemon.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit as ended: assert not ended.code\n"
+        f"sys.exit(','.join(set({heavy!r}) & set(sys.modules)) or 0)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_help_names_every_command() -> None:
+    """The front door lists what there is."""
+    ended = run("--help")
+    assert ended.returncode == 0
+    for command in ("run", "demo", "alerts", "train", "evaluate", "config"):
+        assert f" {command} " in ended.stdout
+
+
+def test_the_version_is_the_package_version() -> None:
+    """One number for the package, the metrics and the command line."""
+    from model.version import __version__
+
+    assert run("--version").stdout == f"logwarden {__version__}\n"
+
+
+def test_a_wrong_setting_is_a_sentence_and_exit_code_2() -> None:
+    """No traceback: the operator reads which variable, what is wrong, what is allowed."""
+    for command in ("config", "run", "alerts"):
+        ended = run(command, LOGWARDEN_WINDOW__SIZE="1")
+        assert ended.returncode == 2
+        assert ended.stdout == ""
+        assert ended.stderr.splitlines() == [
+            "logwarden: LOGWARDEN_WINDOW__SIZE is '1', but it must be a whole number from 2 to 512",
+            "  `logwarden config` lists every setting with its default and meaning",
+        ]
+
+
+def test_a_missing_env_file_is_a_sentence_and_exit_code_2() -> None:
+    """A path that is not there is named."""
+    ended = run("config", "--env-file", "no-such.env")
+    assert ended.returncode == 2
+    assert ended.stderr == "logwarden: the env file 'no-such.env' cannot be read: No such file or directory\n"
+
+
+def test_config_shows_values_and_where_they_came_from(tmp_path: Path) -> None:
+    """The table holds every variable; secrets are stars."""
+    env_file = tmp_path / "x.env"
+    env_file.write_text("LOGWARDEN_WINDOW__STEP=4\n", encoding="utf-8")
+    ended = run(
+        "config",
+        "--env-file",
+        str(env_file),
+        LOGWARDEN_KAFKA__SECURITY_PROTOCOL="SASL_SSL",
+        LOGWARDEN_KAFKA__SASL_USERNAME="u",
+        LOGWARDEN_KAFKA__SASL_PASSWORD="hunter2",
+    )
+    assert ended.returncode == 0
+    assert "hunter2" not in ended.stdout
+    rows = [line.split() for line in ended.stdout.splitlines() if line.startswith("LOGWARDEN_")]
+    assert len(rows) == 48
+    assert ["LOGWARDEN_WINDOW__STEP", "4", "file"] in rows
+    assert ["LOGWARDEN_KAFKA__SASL_USERNAME", "u", "environment"] in rows
+    assert ["LOGWARDEN_WINDOW__SIZE", "32", "default"] in rows
+    assert "at most the size. Default: 1." in ended.stdout
+
+
+def test_config_is_readable_by_machines() -> None:
+    """`--format json` is one list of objects; `--format markdown` is README's table."""
+    rows = json.loads(run("config", "--format", "json", LOGWARDEN_HTTP__PORT="0").stdout)
+    assert len(rows) == 48
+    port = next(row for row in rows if row["variable"] == "LOGWARDEN_HTTP__PORT")
+    assert (port["value"], port["default"], port["source"]) == ("0", "8080", "environment")
+    assert run("config", "--format", "markdown").stdout == settings_table_markdown()
+
+
+def test_run_hands_the_settings_to_the_service_and_its_exit_code_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The command is thin: settings, logs, service."""
+    seen: list[Settings] = []
+    service = ModuleType("daemon.service")
+
+    def run_service(settings: Settings) -> int:
+        seen.append(settings)
+        return 1
+
+    service.run_service = run_service  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "daemon.service", service)
+    monkeypatch.setattr("daemon.logs.configure", lambda settings: None)
+    env_file = tmp_path / "x.env"
+    env_file.write_text("LOGWARDEN_WINDOW__STEP=4\n", encoding="utf-8")
+    assert called(monkeypatch, capsys, "run", "--env-file", str(env_file))[0] == 1
+    assert seen[0].window.step == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "lines"),
+    [
+        (ConfigurationError("the sentence", hint="do this"), 2, ["logwarden: the sentence", "  do this"]),
+        (FatalError("the sentence"), 1, ["logwarden: the sentence"]),
+        (
+            BrokerUnavailable("b:9092", "refused"),
+            1,
+            [
+                "logwarden: no Kafka broker answered at b:9092: refused",
+                "  check LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS and that the broker is up",
+            ],
+        ),
+        (PermissionError(13, "Permission denied", "/root/x"), 2, ["logwarden: /root/x: Permission denied"]),
+        (KeyboardInterrupt(), 130, []),
+    ],
+)
+def test_errors_of_the_tree_become_sentences_and_exit_codes(
+    topic: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    code: int,
+    lines: list[str],
+) -> None:
+    """0 drained, 1 fatal, 2 configuration; the hint is on a line of its own; Ctrl-C says nothing."""
+    topic.values = [error]
+    ended = called(monkeypatch, capsys, "alerts")
+    assert ended == (code, "", "".join(f"{line}\n" for line in lines))
+
+
+def test_a_fault_of_ours_keeps_its_traceback(topic: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no error of the tree is a bug, and hiding where it happened would help nobody."""
+    topic.values = [ZeroDivisionError()]
+    monkeypatch.setattr(sys, "argv", ["logwarden", "alerts"])
+    for name in [name for name in os.environ if name.startswith("LOGWARDEN_")]:
+        monkeypatch.delenv(name)
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
+
+
+async def test_alerts_leave_after_the_limit_and_close_the_reader(
+    topic: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--limit 2` prints two and lets the consumer go, so that a script does not hang."""
+    topic.values = [encode(an_alert(offset)) for offset in range(5)]
+    console = Console(file=io.StringIO())
+    await tail_alerts(Settings(), AlertFormat.jsonl, from_beginning=True, limit=2, console=console)
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line)["logwarden"]["source"]["last_offset"] for line in lines] == [0, 1]
+    assert topic.closed
+    assert topic.asked == ("logwarden.alerts", True)
+
+
+async def test_a_limit_of_zero_asks_nobody(topic: SimpleNamespace) -> None:
+    """No alert wanted, no broker needed."""
+    await tail_alerts(Settings(), AlertFormat.jsonl, from_beginning=False, limit=0, console=Console(file=io.StringIO()))
+    assert topic.asked is None
+
+
+def test_json_lines_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line break within a log line, or a pretty-printed value, does not break the form."""
+    alert = an_alert(text="Traceback:\n  boom")
+    show_value(json.dumps(alert, indent=2).encode(), AlertFormat.jsonl, Console(file=io.StringIO()))
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line) == alert
+
+
+@pytest.mark.parametrize(
+    "value", [b"hello \x1b[2J", b"\xff", b"[]", b"{}", b'{"schema_version": 2, "logwarden": 1}', None]
+)
+@pytest.mark.parametrize("form", list(AlertFormat))
+def test_a_strange_value_is_shown_escaped_and_ends_nothing(
+    value: bytes | None, form: AlertFormat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody else's record on the topic is no reason to stop, and cannot steer the terminal."""
+    stream = io.StringIO()
+    show_value(value, form, Console(file=stream, width=200))
+    captured = capsys.readouterr()
+    notes = captured.err if form is AlertFormat.jsonl else stream.getvalue()
+    assert notes.startswith("not an alert: ")
+    assert "\x1b" not in notes
+    assert captured.out == ""
+
+
+def test_pretty_alerts_are_rendered() -> None:
+    """The default form is for people."""
+    stream = io.StringIO()
+    show_value(encode(an_alert()), AlertFormat.pretty, Console(file=stream, width=200))
+    assert stream.getvalue().startswith("● ERROR  api  0.900 ≥ 0.500")
+
+
+@pytest.mark.parametrize(("command", "module"), [("train", "training.train"), ("evaluate", "training.evaluate")])
+def test_training_commands_become_the_other_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, module: str
+) -> None:
+    """All arguments go on as they are, `--help` included."""
+    became: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda path, arguments: became.append(arguments))
+    for arguments in (["--help"], ["--seed", "1", "out dir", "-v"]):
+        called(monkeypatch, capsys, command, *arguments)
+        assert became.pop() == [sys.executable, "-m", module, *arguments]
