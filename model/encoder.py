@@ -1,0 +1,230 @@
+"""Turns canonical masked lines into embeddings with BERT: mean over the tokens of the last layer, length one.
+
+Owns loading and saving of an encoder directory, tokenising, batching by length. Knows nothing of services, windows
+or the line table that remembers its answers: a line is embedded once, at first sight, so this is the cold path.
+
+Any BERT checkpoint fits: the compact one that ships with logwarden, a clone of `bert-base-uncased`, your own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from tokenizers.implementations import BertWordPieceTokenizer
+from torch.nn import functional
+from transformers import BertConfig, BertModel
+
+# N texts · T tokens · D width
+
+MAX_TOKENS = 64
+"""A canonical line of 240 characters rarely holds more; the tail of a longer one is dumps and stack frames."""
+
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+# Heads of the pre-training tasks and buffers that BertModel rebuilds: no part of an encoder without pooler.
+_IGNORED = ("pooler.", "cls.", "embeddings.position_ids", "embeddings.token_type_ids")
+
+
+class LineEncoder:
+    """A BERT model and its WordPiece tokenizer, ready to embed lines.
+
+    `encode` changes nothing, so one encoder may be shared by threads; `to` is for set-up.
+    """
+
+    def __init__(self, model: BertModel, tokenizer: Tokenizer) -> None:
+        """`model` without pooler; `tokenizer` puts its own [CLS] and [SEP] around a text."""
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._model = model.eval().requires_grad_(False)
+        self._tokenizer = tokenizer
+        self._fingerprint = ""
+
+    @classmethod
+    def from_directory(cls, path: str | Path, *, allow_download: bool = False) -> Self:
+        """Loads config.json, model.safetensors (or pytorch_model.bin), tokenizer.json (or vocab.txt) as float32.
+
+        With `allow_download` a `path` that is no directory is taken for a model hub id. FileNotFoundError: the
+        directory or one of its files is missing. ValueError: a file is damaged or is not BERT.
+        """
+        folder = Path(path)
+        if not folder.is_dir() and allow_download:
+            folder = _downloaded(str(path))
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                f"No line encoder at {path}: name a directory with config.json, model.safetensors and tokenizer.json, "
+                "such as a clone of bert-base-uncased, or allow the download of a model hub id."
+            )
+        try:
+            return cls(_load_model(folder), _load_tokenizer(folder))
+        except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as reason:
+            if isinstance(reason, FileNotFoundError):
+                raise
+            raise ValueError(f"The line encoder in {folder} cannot be read: {_one_line(reason)}") from reason
+
+    @property
+    def width(self) -> int:
+        """Length of an embedding: 384 for the shipped encoder, 768 for BERT-base."""
+        return int(self._model.config.hidden_size)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights live and where `encode` computes and answers."""
+        device: torch.device = self._model.device
+        return device
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that name configuration, vocabulary and weights.
+
+        Equal before `save` and after loading again; two encoders that answer differently differ here, so it may key
+        stored embeddings. Computed at first use (30 ms for the shipped encoder).
+        """
+        if not self._fingerprint:
+            self._fingerprint = _fingerprint(self._model, self._tokenizer)
+        return self._fingerprint
+
+    @property
+    def model(self) -> BertModel:
+        """The wrapped model, for those who teach it or build another from it."""
+        return self._model
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The wrapped tokenizer; shared, so copy it before changing it."""
+        return self._tokenizer
+
+    def to(self, device: str | torch.device, *, dtype: torch.dtype | None = None) -> Self:
+        """Moves the weights; `dtype` bfloat16 halves the cost of `encode` and costs 1e-2 of exactness."""
+        self._model.to(device=device, dtype=dtype)
+        return self
+
+    def tokenize(self, texts: Sequence[str], *, max_tokens: int = MAX_TOKENS) -> list[list[int]]:
+        """Token ids of each text, [CLS] and [SEP] included, at most `max_tokens` of them (and [SEP] stays last)."""
+        limit = min(max_tokens, int(self._model.config.max_position_embeddings))
+        assert limit >= 2, "a text needs at least its [CLS] and [SEP]"
+        found = (encoding.ids for encoding in self._tokenizer.encode_batch(list(texts)))
+        return [ids if len(ids) <= limit else ids[: limit - 1] + ids[-1:] for ids in found]
+
+    def encode(self, texts: Sequence[str], *, max_tokens: int = MAX_TOKENS, batch_size: int = 64) -> torch.Tensor:
+        """(N, D) float32 on `device`, rows of length one, in the order of `texts`.
+
+        A row does not depend on the other texts of the call beyond 1e-5 (float32). An empty text is embedded like any
+        other; no texts give (0, D).
+        """
+        token_ids = self.tokenize(texts, max_tokens=max_tokens)
+        # Texts of like length share a batch, so that little of it is padding.
+        order = sorted(range(len(token_ids)), key=lambda n: len(token_ids[n]))
+        answer = torch.empty(len(texts), self.width, dtype=torch.float32, device=self.device)  # (N, D)
+        with torch.inference_mode():
+            for at in range(0, len(order), batch_size):
+                chosen = order[at : at + batch_size]
+                answer[chosen] = embed_tokens(self._model, [token_ids[n] for n in chosen])
+        return answer
+
+    def save(self, path: str | Path) -> None:
+        """Writes config.json, model.safetensors (float16: half the size, 1e-3 of exactness) and tokenizer.json."""
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._model.config.to_json_file(folder / "config.json")
+        halves = {name: value.detach().half().cpu().contiguous() for name, value in self._model.state_dict().items()}
+        save_file(halves, folder / "model.safetensors", metadata={"format": "pt"})
+        self._tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def embed_tokens(model: BertModel, token_ids: Sequence[Sequence[int]]) -> torch.Tensor:
+    """(N, D) float32, rows of length one: the mean over a text's own tokens. Keeps gradients, for training."""
+    lengths = torch.tensor([len(ids) for ids in token_ids])  # (N,)
+    longest = int(lengths.max())
+    padded = torch.zeros(len(token_ids), longest, dtype=torch.long)  # (N, T); 0 is [PAD] in every BERT vocabulary
+    for row, ids in zip(padded, token_ids, strict=True):
+        row[: len(ids)] = torch.tensor(ids, dtype=torch.long)
+    real = (torch.arange(longest) < lengths[:, None]).to(model.device)  # (N, T)
+    # Without padding there is nothing to mask, and attention without a mask is faster.
+    mask = None if bool((lengths == longest).all()) else real.long()
+    hidden = model(input_ids=padded.to(model.device), attention_mask=mask).last_hidden_state.float()  # (N, T, D)
+    summed = (hidden * real[..., None]).sum(1)  # (N, D)
+    return functional.normalize(summed / lengths.to(model.device)[:, None], dim=-1)  # (N, D)
+
+
+def _load_model(folder: Path) -> BertModel:
+    config = BertConfig.from_json_file(_existing(folder, "config.json"))
+    if config.model_type != "bert":
+        raise ValueError(f"it is a {config.model_type} model, not BERT.")
+    model = BertModel(config, add_pooling_layer=False)
+    model.load_state_dict(_renamed(_load_weights(folder)))
+    return model.float()
+
+
+def _load_weights(folder: Path) -> Mapping[str, torch.Tensor]:
+    for name in _WEIGHTS:
+        path = folder / name
+        if path.is_file() and path.suffix == ".safetensors":
+            loaded: Mapping[str, torch.Tensor] = load_file(path)
+            return loaded
+        if path.is_file():
+            found: Mapping[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+            return found
+    raise FileNotFoundError(f"The line encoder in {folder} lacks its weights: {' or '.join(_WEIGHTS)}.")
+
+
+def _renamed(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights of any BERT checkpoint under BertModel's names; the oldest ones say gamma and beta."""
+    renamed = {}
+    for name, value in weights.items():
+        name = name.removeprefix("bert.").replace("LayerNorm.gamma", "LayerNorm.weight")
+        name = name.replace("LayerNorm.beta", "LayerNorm.bias")
+        if not name.startswith(_IGNORED):
+            renamed[name] = value.float()
+    return renamed
+
+
+def _load_tokenizer(folder: Path) -> Tokenizer:
+    if (folder / "tokenizer.json").is_file():
+        # The library raises bare Exception for a damaged file, so there is nothing narrower to catch.
+        try:
+            return Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as reason:
+            raise ValueError(f"tokenizer.json: {_one_line(reason)}") from reason
+    return word_piece_tokenizer(_existing(folder, "vocab.txt").read_text(encoding="utf-8").splitlines())
+
+
+def word_piece_tokenizer(pieces: Sequence[str]) -> Tokenizer:
+    """A lower-casing BERT tokenizer over `pieces`, whose positions are the token ids."""
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    tokenizer: Any = BertWordPieceTokenizer(vocabulary, lowercase=True)
+    return Tokenizer.from_str(tokenizer.to_str())
+
+
+def _downloaded(hub_id: str) -> Path:
+    """Only reached when the caller allowed it: nothing else in logwarden goes to the network for a model."""
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(hub_id, allow_patterns=["config.json", "tokenizer.json", "vocab.txt", *_WEIGHTS]))
+
+
+def _existing(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.is_file():
+        raise FileNotFoundError(f"The line encoder in {folder} lacks {name}.")
+    return path
+
+
+def _one_line(reason: Exception) -> str:
+    return " ".join(str(reason).split())[:300]
+
+
+def _fingerprint(model: BertModel, tokenizer: Tokenizer) -> str:
+    digest = hashlib.blake2b(digest_size=6)
+    digest.update(tokenizer.to_str().encode())
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(f"{name}{tuple(value.shape)}".encode())
+        # As stored, so that saving and loading again does not change the name.
+        digest.update(value.detach().half().cpu().contiguous().numpy().tobytes())
+    digest.update(f"{model.config.num_attention_heads} {model.config.hidden_act}".encode())
+    return digest.hexdigest()
