@@ -88,12 +88,15 @@ class Telemetry:
         self._lines.inc(lines)
         self._ingest.observe(seconds)
 
-    def batch(self, *, lines: int, windows: int, alerts: int, new_lines: int, seconds_score: float) -> None:
-        """One batch was scored: lines judged for the first time, windows, anomalous ones among them, lines embedded."""
+    def embedded(self, n: int) -> None:
+        """So many masked lines were met for the first time and embedded."""
+        self._new_lines.inc(n)
+
+    def batch(self, *, lines: int, windows: int, alerts: int, seconds_score: float) -> None:
+        """One batch was scored: lines judged for the first time, windows, anomalous ones among them."""
         self._scored_lines.inc(lines)
         self._windows.inc(windows)
         self._anomalies.inc(alerts)
-        self._new_lines.inc(new_lines)
         self._score.observe(seconds_score)
 
     def alert_published(self, count: int = 1) -> None:

@@ -28,13 +28,13 @@ FACTS: list[tuple[Callable[[Telemetry], None], dict[str, float]]] = [
         lambda t: t.ingested(7, 0.5),
         {"logwarden_lines_total": 7, "logwarden_ingest_seconds_sum": 0.5, "logwarden_ingest_seconds_count": 1},
     ),
+    (lambda t: t.embedded(3), {"logwarden_new_lines_total": 3}),
     (
-        lambda t: t.batch(lines=9, windows=8, alerts=2, new_lines=3, seconds_score=0.25),
+        lambda t: t.batch(lines=9, windows=8, alerts=2, seconds_score=0.25),
         {
             "logwarden_scored_lines_total": 9,
             "logwarden_windows_total": 8,
             "logwarden_anomalies_total": 2,
-            "logwarden_new_lines_total": 3,
             "logwarden_score_seconds_sum": 0.25,
             "logwarden_score_seconds_count": 1,
         },
