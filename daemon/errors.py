@@ -1,15 +1,18 @@
 """Errors of the daemon, sorted by what the caller does next. Each carries its facts and writes its own sentence.
 
-    LogwardenError
-    ├── ConfigurationError     stop, exit code 2: the operator must change a setting
-    ├── FatalError             stop, exit code 1: going on would lose or repeat work
-    │   ├── BrokerRefused      stop, exit code 1: the broker answered and said no (credentials, permissions)
-    │   └── TaskEnded          stop, exit code 1: a task that should run for ever ended
-    ├── BrokerUnavailable      retry: nobody answered
-    └── UndecodableRecord      skip this record: it goes to the dead-letter topic
+LogwardenError
+├── ConfigurationError     stop, exit code 2: the operator must change a setting
+├── FatalError             stop, exit code 1: going on would lose or repeat work
+│   ├── BrokerRefused      stop, exit code 1: the broker answered and said no (credentials, permissions)
+│   └── TaskEnded          stop, exit code 1: a task that should run for ever ended
+├── BrokerUnavailable      retry: nobody answered
+├── OffsetsGone            go on from the oldest offset kept: retention overtook us, an incident
+└── UndecodableRecord      skip this record: it goes to the dead-letter topic
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 EXIT_DRAINED = 0
 EXIT_FATAL = 1
@@ -57,6 +60,15 @@ class BrokerUnavailable(LogwardenError):
         super().__init__(f"no Kafka broker answered at {bootstrap}: {cause}")
         self.bootstrap = bootstrap
         self.hint = "check LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS and that the broker is up"
+
+
+class OffsetsGone(LogwardenError):
+    """The broker no longer holds the offsets that we wanted to read next."""
+
+    def __init__(self, partitions: Sequence[tuple[str, int]]) -> None:
+        names = ", ".join(f"{topic}/{partition}" for topic, partition in partitions)
+        super().__init__(f"the offsets wanted next are gone from {names}")
+        self.partitions = partitions
 
 
 class UndecodableRecord(LogwardenError):

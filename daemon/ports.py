@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from daemon.records import Bounds, Committed, Message, Partition, Record
+from model.verdicts import Scores
+from model.windowing import WindowBatch
 
 T = TypeVar("T")
 
@@ -35,13 +37,19 @@ class Source(Protocol):
         """Joins the group. Returns once the broker was reached."""
 
     async def fetch(self) -> Mapping[Partition, Sequence[Record]]:
-        """What has arrived, in order per partition; waits a moment if nothing has, then returns nothing."""
+        """What has arrived, in order per partition; waits a moment if nothing has, then returns nothing.
+
+        Raises OffsetsGone once for partitions whose next offset the broker no longer holds.
+        """
 
     async def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, Committed]:
         """Committed offsets with their metadata; partitions without one are left out."""
 
     async def bounds(self, partitions: Sequence[Partition]) -> Mapping[Partition, Bounds]:
         """The offsets these partitions hold."""
+
+    def end(self, partition: Partition) -> int | None:
+        """The offset that the partition's next record will get, as last heard; None if nothing was heard yet."""
 
     def seek(self, partition: Partition, offset: int) -> None:
         """Makes the next fetch of a partition start at this offset."""
@@ -68,6 +76,13 @@ class Sink(Protocol):
         """Returns when every message is acknowledged by all in-sync replicas; BrokerUnavailable if one is not."""
 
     async def stop(self) -> None: ...
+
+
+class Scorer(Protocol):
+    """The model, on its device."""
+
+    def score(self, batch: WindowBatch) -> Scores:
+        """Scores windows; called on one thread at a time."""
 
 
 class Worker(Protocol):

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+MAX_DEAD_LETTER_BYTES = 512 * 1024
+
 
 class Partition(NamedTuple):
     """A partition of a topic: the unit of order and of ownership."""
@@ -67,12 +69,17 @@ class DeadLetter:
 
 
 def dead_letter_message(letter: DeadLetter, topic: str) -> Message:
-    """The original bytes, key and headers, and where they came from."""
+    """The original bytes, key and headers, and where they came from.
+
+    A value near the broker's size limit would not fit with our headers; it is cut, and `x-original-size` says so.
+    """
     record = letter.record
+    value = record.value or b""
+    cut = (("x-original-size", str(len(value)).encode()),) if len(value) > MAX_DEAD_LETTER_BYTES else ()
     return Message(
         topic=topic,
         key=record.key,
-        value=record.value,
+        value=value[:MAX_DEAD_LETTER_BYTES],
         headers=(
             *((name, value) for name, value in record.headers),
             ("x-original-topic", record.topic.encode()),
@@ -82,5 +89,6 @@ def dead_letter_message(letter: DeadLetter, topic: str) -> Message:
             ("x-error-class", b"UndecodableRecord"),
             ("x-error-stage", letter.stage.encode()),
             ("x-error-reason", letter.reason.encode()),
+            *cut,
         ),
     )

@@ -88,7 +88,9 @@ def _load_head(directory: Path) -> LogWindowClassifier:
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
         # RuntimeError: weights of another shape; the rest: files that are cut, empty or not what they claim to be.
         raise ValueError(f"the model in {directory} cannot be read: {_first_line(error)}") from error
-    return classifier.eval().requires_grad_(False)
+    classifier.eval()
+    classifier.requires_grad_(False)
+    return classifier
 
 
 def _load_calibration(directory: Path) -> Calibration:

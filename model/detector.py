@@ -20,8 +20,9 @@ import torch
 from model import checkpoint
 from model.masking import canonical, mask_blob
 from model.schema import LABELS
-from model.scoring import Scores, WindowScorer, guilty_lines
+from model.scoring import WindowScorer
 from model.stream import LineColumns, LogStream
+from model.verdicts import Scores, guilty_lines
 from model.windowing import WindowBatch
 
 _MAX_LINE_BYTES = 8192

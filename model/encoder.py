@@ -9,6 +9,7 @@ Any BERT checkpoint fits: the compact one that ships with logwarden, a clone of 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -191,13 +192,16 @@ def _load_tokenizer(folder: Path) -> Tokenizer:
             return Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as reason:
             raise ValueError(f"tokenizer.json: {_one_line(reason)}") from reason
-    return word_piece_tokenizer(_existing(folder, "vocab.txt").read_text(encoding="utf-8").splitlines())
+    pieces = _existing(folder, "vocab.txt").read_text(encoding="utf-8").splitlines()
+    settings = folder / "tokenizer_config.json"
+    found = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
+    return word_piece_tokenizer(pieces, lower_case=bool(found.get("do_lower_case", True)))
 
 
-def word_piece_tokenizer(pieces: Sequence[str]) -> Tokenizer:
-    """A lower-casing BERT tokenizer over `pieces`, whose positions are the token ids."""
+def word_piece_tokenizer(pieces: Sequence[str], *, lower_case: bool = True) -> Tokenizer:
+    """A BERT tokenizer over `pieces`, whose positions are the token ids."""
     vocabulary = {piece: number for number, piece in enumerate(pieces)}
-    tokenizer: Any = BertWordPieceTokenizer(vocabulary, lowercase=True)
+    tokenizer: Any = BertWordPieceTokenizer(vocabulary, lowercase=lower_case)
     return Tokenizer.from_str(tokenizer.to_str())
 
 

@@ -28,7 +28,7 @@ class LogLine:
     surprise: float = 0.0
     """log2((lines of the service so far + 1) / (times this masked line was among them + 1)), bits; 0 = no history."""
     guilty: bool = False
-    """Whether the line is one of those that carry the score (see `model.scoring.guilty_lines`)."""
+    """Whether the line is one of those that carry the score (see `model.verdicts.guilty_lines`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

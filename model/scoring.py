@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -20,22 +19,8 @@ from torch import Tensor
 from model.checkpoint import Checkpoint
 from model.classifier import LineRows
 from model.lines import PADDING
+from model.verdicts import Scores
 from model.windowing import WindowBatch
-
-GUILTY_SHARE = 0.5
-"""A line is guilty if it carries at least this share of what the heaviest line of its window carries."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """What the model says of w windows, as arrays on the host."""
-
-    logits: npt.NDArray[np.float32]
-    """(w, 2) normal, anomaly."""
-    probability: npt.NDArray[np.float64]
-    """(w,) calibrated probability of an anomaly."""
-    line_weights: npt.NDArray[np.float32]
-    """(w, L) share of the score that each line carries, oldest first."""
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -49,13 +34,6 @@ def pick_device(wanted: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"the device {wanted} was asked for, but PyTorch sees no GPU here; use auto or cpu")
     return device
-
-
-def guilty_lines(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """(…, L) line weights → which lines carry the score. The newest line always does: an alert is about it."""
-    guilty = weights >= np.maximum(GUILTY_SHARE * weights.max(axis=-1, keepdims=True), 1e-6)
-    guilty[..., -1] = True
-    return np.asarray(guilty)
 
 
 class WindowScorer:

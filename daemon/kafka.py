@@ -1,0 +1,326 @@
+"""Kafka, behind the ports. The only file that imports aiokafka, and the one that knows its traps.
+
+- Raw bytes only: with a deserialiser one bad value would make `getmany` raise for ever.
+- One assignor, never Sticky; rebalances are eager: each revokes everything (issues 1175, 1176 of aiokafka).
+- `auto_offset_reset="none"`: positions are ours to choose, and an offset out of range is an incident, not a jump.
+- `start`, `stop` and `send` can hang while brokers are down (issues 764, 773, 1101): each has a time-out.
+- The client turns every refusal at bootstrap into "unable to bootstrap"; `check_access` asks for the reason first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.conn import create_conn
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    AuthenticationMethodNotSupported,
+    GroupAuthorizationFailedError,
+    IllegalSaslState,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    UnsupportedSaslMechanism,
+)
+from aiokafka.helpers import create_ssl_context
+from aiokafka.structs import OffsetAndMetadata
+
+from daemon.config import KafkaSettings, Settings
+from daemon.errors import BrokerRefused, BrokerUnavailable, ConfigurationError, OffsetsGone
+from daemon.ports import RebalanceListener
+from daemon.records import Bounds, Committed, Message, Partition, Record
+
+log = structlog.get_logger(__name__)
+
+_REFUSALS = (
+    AuthenticationFailedError,
+    AuthenticationMethodNotSupported,
+    GroupAuthorizationFailedError,
+    IllegalSaslState,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    UnsupportedSaslMechanism,
+)
+_STOP_TIMEOUT_S = 10.0
+_MAX_MESSAGE_BYTES = 2 * 1024 * 1024  # above the broker's default of 1 MiB, so that the broker's own setting decides
+
+
+def connection_options(settings: KafkaSettings) -> dict[str, Any]:
+    """What every client of ours is given to reach the broker."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap_servers,
+        "client_id": settings.client_id,
+        "request_timeout_ms": settings.request_timeout_ms,
+        "security_protocol": settings.security_protocol,
+    }
+    if settings.security_protocol.startswith("SASL"):
+        password = settings.sasl_password.get_secret_value() if settings.sasl_password else None
+        options |= {
+            "sasl_mechanism": settings.sasl_mechanism,
+            "sasl_plain_username": settings.sasl_username,
+            "sasl_plain_password": password,
+        }
+    if settings.security_protocol.endswith("SSL"):
+        options["ssl_context"] = _ssl_context(settings)
+    return options
+
+
+async def check_access(settings: KafkaSettings) -> None:
+    """Connects and authenticates once. BrokerRefused if a broker said no, BrokerUnavailable if none answered."""
+    options = connection_options(settings)
+    reason = "no address given"
+    for address in settings.bootstrap_servers.split(","):
+        host, _, port = address.strip().rpartition(":")
+        wanted = {k: v for k, v in options.items() if k != "bootstrap_servers"}
+        try:
+            connection = await create_conn(host.strip("[]"), int(port), **wanted)
+        except _REFUSALS as error:
+            raise BrokerRefused(
+                f"the Kafka broker at {address} refused the user {settings.sasl_username!r}: {_reason(error)}",
+                hint="check LOGWARDEN_KAFKA__SASL_USERNAME, LOGWARDEN_KAFKA__SASL_PASSWORD and the mechanism",
+            ) from None
+        except (OSError, KafkaError, TimeoutError) as error:
+            reason = _reason(error)
+            continue
+        except ValueError:
+            raise ConfigurationError(
+                f"LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS holds {address!r}, but must be host:port,host:port"
+            ) from None
+        connection.close()
+        return
+    raise BrokerUnavailable(settings.bootstrap_servers, reason)
+
+
+class KafkaSource:
+    """A member of the consumer group, reading the input topics."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._consumer: AIOKafkaConsumer | None = None
+        self._admin: AIOKafkaAdminClient | None = None
+
+    async def start(self, listener: RebalanceListener) -> None:
+        settings = self._settings
+        await check_access(settings)
+        options = connection_options(settings)
+        self._admin = AIOKafkaAdminClient(**options)
+        self._consumer = AIOKafkaConsumer(
+            **options,
+            group_id=settings.group_id,
+            group_instance_id=settings.group_instance_id,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            partition_assignment_strategy=(RangePartitionAssignor,),
+            session_timeout_ms=settings.session_timeout_ms,
+            rebalance_timeout_ms=settings.rebalance_timeout_ms,
+            heartbeat_interval_ms=min(3000, settings.session_timeout_ms // 3),
+            fetch_max_wait_ms=settings.fetch_max_wait_ms,
+            max_poll_records=settings.max_poll_records,
+        )
+        self._consumer.subscribe(list(settings.input_topics), listener=_Listener(listener))
+        try:
+            async with asyncio.timeout(settings.request_timeout_ms / 1000):
+                await self._admin.start()
+                await self._consumer.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self.stop()
+            raise _translated(error, settings) from error
+        except BaseException:
+            await self.stop()
+            raise
+        self._warn_of_missing_topics()
+
+    async def fetch(self) -> Mapping[Partition, Sequence[Record]]:
+        assert self._consumer is not None, "fetch comes after start"
+        try:
+            batch = await self._consumer.getmany(timeout_ms=self._settings.fetch_max_wait_ms)
+        except NoOffsetForPartitionError:
+            return {}  # a new partition, in the moment before our listener chose where to start
+        except OffsetOutOfRangeError as error:
+            raise OffsetsGone([Partition(*p) for p in error.args[0]]) from None
+        except _REFUSALS as error:
+            raise BrokerRefused(f"the Kafka broker refused to go on: {_reason(error)}") from error
+        return {Partition(*partition): records for partition, records in batch.items()}
+
+    async def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, Committed]:
+        assert self._admin is not None, "committed comes after start"
+        # Only the admin client returns the metadata; asked without names it would return all groups' partitions.
+        wanted = [TopicPartition(*partition) for partition in partitions]
+        found = await self._admin.list_consumer_group_offsets(self._settings.group_id, partitions=wanted)
+        return {
+            Partition(*partition): Committed(entry.offset, entry.metadata or "")
+            for partition, entry in found.items()
+            if entry.offset >= 0
+        }
+
+    async def bounds(self, partitions: Sequence[Partition]) -> Mapping[Partition, Bounds]:
+        assert self._consumer is not None, "bounds comes after start"
+        wanted = [TopicPartition(*partition) for partition in partitions]
+        earliest = await self._consumer.beginning_offsets(wanted)
+        end = await self._consumer.end_offsets(wanted)
+        return {Partition(*p): Bounds(earliest[p], end[p]) for p in wanted}
+
+    def end(self, partition: Partition) -> int | None:
+        """The high watermark as of the last fetch; None before the first."""
+        assert self._consumer is not None, "end comes after start"
+        watermark = self._consumer.highwater(TopicPartition(*partition))
+        return None if watermark is None else int(watermark)
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        assert self._consumer is not None, "seek comes after start"
+        self._consumer.seek(TopicPartition(*partition), offset)
+
+    async def commit(self, positions: Mapping[Partition, Committed]) -> None:
+        assert self._consumer is not None, "commit comes after start"
+        try:
+            await self._consumer.commit(
+                {TopicPartition(*p): OffsetAndMetadata(c.offset, c.metadata) for p, c in positions.items()}
+            )
+        except (KafkaError, OSError) as error:
+            # A commit that a rebalance overtook is refused; the next owner starts from the one before it.
+            raise BrokerUnavailable(self._settings.bootstrap_servers, _reason(error)) from error
+
+    def pause(self) -> None:
+        assert self._consumer is not None, "pause comes after start"
+        self._consumer.pause(*self._consumer.assignment())
+
+    def resume(self) -> None:
+        assert self._consumer is not None, "resume comes after start"
+        self._consumer.resume(*self._consumer.paused())
+
+    async def stop(self) -> None:
+        for stop in (self._consumer.stop if self._consumer else None, self._admin.close if self._admin else None):
+            if stop is not None:
+                await _stopped(stop())
+        self._consumer = self._admin = None
+
+    def _warn_of_missing_topics(self) -> None:
+        assert self._consumer is not None, "only called after start"
+        for topic in self._settings.input_topics:
+            if not self._consumer.partitions_for_topic(topic):
+                log.warning("input_topic_missing", topic=topic, hint="it is read as soon as it is created")
+
+
+class KafkaSink:
+    """An idempotent producer that waits for all in-sync replicas."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        await check_access(self._settings)
+        self._producer = AIOKafkaProducer(
+            **connection_options(self._settings),
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=5,
+            max_request_size=_MAX_MESSAGE_BYTES,
+        )
+        try:
+            async with asyncio.timeout(self._settings.request_timeout_ms / 1000):
+                await self._producer.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self.stop()
+            raise _translated(error, self._settings) from error
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        if self._producer is None:  # an earlier send failed; its producer's sequence numbers are not to be trusted
+            await self.start()
+        assert self._producer is not None, "start leaves a producer or raises"
+        try:
+            async with asyncio.timeout(self._settings.request_timeout_ms / 1000):
+                sent = [
+                    await self._producer.send(m.topic, value=m.value, key=m.key, headers=list(m.headers))
+                    for m in messages
+                ]
+                await asyncio.gather(*sent)
+        except _REFUSALS as error:
+            raise BrokerRefused(f"the Kafka broker refused to take a message: {_reason(error)}") from error
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self.stop()
+            raise BrokerUnavailable(self._settings.bootstrap_servers, _reason(error)) from error
+
+    async def stop(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _stopped(producer.stop())
+
+
+async def tail_topic(
+    settings: Settings, topic: str, *, from_beginning: bool
+) -> AsyncIterator[tuple[bytes | None, bytes]]:
+    """Yields (key, value) of a topic's messages as they come, for people; commits nothing, joins no group."""
+    await check_access(settings.kafka)
+    consumer = AIOKafkaConsumer(
+        topic,
+        **connection_options(settings.kafka),
+        group_id=None,
+        auto_offset_reset="earliest" if from_beginning else "latest",
+    )
+    try:
+        await consumer.start()
+        async for record in consumer:
+            if record.value is not None:
+                yield record.key, record.value
+    except (KafkaError, OSError) as error:
+        raise _translated(error, settings.kafka) from error
+    finally:
+        await _stopped(consumer.stop())
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+    def __init__(self, listener: RebalanceListener) -> None:
+        self._listener = listener
+
+    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        await self._listener.on_revoked([Partition(*p) for p in revoked])
+
+    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        await self._listener.on_assigned([Partition(*p) for p in assigned])
+
+
+async def _stopped(stopping: Any) -> None:
+    """Waits for a client to stop, but not for ever: a broker that is gone must not hold up the exit."""
+    try:
+        async with asyncio.timeout(_STOP_TIMEOUT_S):
+            await stopping
+    except (KafkaError, OSError, TimeoutError) as error:
+        log.warning("client_stop_failed", error=_reason(error))
+
+
+def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
+    try:
+        context = create_ssl_context(
+            cafile=_path(settings.ssl_cafile),
+            certfile=_path(settings.ssl_certfile),
+            keyfile=_path(settings.ssl_keyfile),
+        )
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"the TLS certificates cannot be used: {_reason(error)}") from error
+    assert isinstance(context, ssl.SSLContext)
+    return context
+
+
+def _path(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _translated(error: BaseException, settings: KafkaSettings) -> BrokerRefused | BrokerUnavailable:
+    if isinstance(error, _REFUSALS):
+        return BrokerRefused(f"the Kafka broker refused us: {_reason(error)}")
+    return BrokerUnavailable(settings.bootstrap_servers, _reason(error))
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__

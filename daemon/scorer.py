@@ -1,0 +1,79 @@
+"""Loads the model for the daemon and scores on it. The only file of the daemon that reaches torch."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import structlog
+import torch
+
+from daemon.config import Settings
+from daemon.errors import ConfigurationError
+from model import checkpoint
+from model.scoring import WindowScorer
+from model.stream import LineColumns, LogStream
+from model.verdicts import Judgement
+
+log = structlog.get_logger(__name__)
+
+_SHOWN_BYTES = 100_000
+"""Raw text an alert may hold in all; with JSON's escapes at their worst that stays below the broker's 1 MiB."""
+
+
+def load(settings: Settings) -> tuple[WindowScorer, LogStream, Judgement]:
+    """The scorer, warm, and the stream that fills its line table. ConfigurationError if the model cannot be had."""
+    # One thread scores and one embeds; more threads inside each would fight over the same cores.
+    torch.set_num_threads(1)
+    warnings.filterwarnings("default", category=UserWarning, module="model")
+    model = settings.model
+    try:
+        loaded = checkpoint.load(
+            Path(model.path) if model.path else None,
+            model.bert_path and str(model.bert_path),
+            allow_download=model.allow_download,
+        )
+        scorer = WindowScorer(
+            loaded, device=model.device, rows=model.table_rows, max_windows=settings.batch.max_windows
+        )
+    except (FileNotFoundError, ValueError) as error:
+        raise ConfigurationError(str(error), hint="see LOGWARDEN_MODEL__PATH and LOGWARDEN_MODEL__DEVICE") from error
+    stream = LogStream(
+        scorer.encode,
+        scorer.store,
+        size=settings.window.size,
+        step=settings.window.step,
+        max_slots=settings.limits.max_services,
+        table_rows=model.table_rows,
+        max_lines_per_slot=settings.limits.max_history_lines_per_service,
+        shown_chars=min(settings.alerts.max_line_chars, _SHOWN_BYTES // settings.window.size),
+    )
+    judgement = Judgement(
+        threshold=settings.alerts.threshold or loaded.calibration.threshold,
+        learning_lines=settings.alerts.learning_lines,
+        model_revision=loaded.revision,
+    )
+    _warm_up(scorer, stream)
+    log.info(
+        "model_loaded",
+        device=str(scorer.device),
+        revision=loaded.revision,
+        threshold=judgement.threshold,
+        pid=os.getpid(),
+    )
+    return scorer, stream, judgement
+
+
+def _warm_up(scorer: WindowScorer, stream: LogStream) -> None:
+    """Runs every kernel once, so that the first real line does not pay for it."""
+    blank = LineColumns(
+        texts=[b"*"],
+        slots=np.zeros(1, np.int64),
+        offset=np.zeros(1, np.int64),
+        index=np.zeros(1, np.int32),
+        timestamp=np.zeros(1, np.int64),
+    )
+    scorer.score(stream.peek(blank, [None]))
+    stream.scored()
