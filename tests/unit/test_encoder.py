@@ -14,22 +14,6 @@ from model.encoder import LineEncoder, embed_tokens, word_piece_tokenizer
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PIECES += ["*", ":", "disk", "full", "error", "##s", "on", "node", "a", "##b"]
-    "[PAD]",
-    "[UNK]",
-    "[CLS]",
-    "[SEP]",
-    "[MASK]",
-    "*",
-    ":",
-    "disk",
-    "full",
-    "error",
-    "##s",
-    "on",
-    "node",
-    "a",
-    "##b",
-]
 TEXTS = ["disk full on *", "", "error: node * disk full on node " * 9, "errors", "unheard", "disk full on *"]
 
 
