@@ -1,6 +1,7 @@
 """The lab on a toy system of real processes, and the integrity of the recording that ships with the project."""
 
 import itertools
+import json
 import os
 import random
 import signal
@@ -348,8 +349,10 @@ def test_committed_recording_is_small_and_whole(committed: Recording) -> None:
     """The shipped recording matches its hash, holds three services, lost no line and fits beside the code."""
     assert sum(path.stat().st_size for path in COMMITTED.iterdir()) <= 1_000_000
     assert {line.service for line in committed.lines} == {"postgres-primary", "postgres-replica", "pgbouncer"}
-    assert 4_000 <= len(committed.lines) <= 14_000
+    assert 4_000 <= len(committed.lines) <= 12_000
     assert not committed.dropped
+    counted = Counter(line.service for line in committed.lines)
+    assert counted == json.loads((COMMITTED / "manifest.json").read_text())["lines"]
     assert all(before.t <= after.t for before, after in itertools.pairwise(committed.lines))
 
 

@@ -127,6 +127,7 @@ class _Run:
             self._pause(what.hold_s * self._rng.uniform(1 - _JITTER, 1 + _JITTER))
             what.clear()
             cleared_at = self._now()
+            # Clients that were held back stay so until they would be served.
             if what.drained:
                 recovered_at = self._wait_healthy(what.name)
         if not what.drained:

@@ -221,8 +221,9 @@ class Postgres:
         """A program that leaks its connections, and asks for more when it gets none."""
         deadline = time.monotonic() + self._rng.uniform(22, 28)
         while time.monotonic() < deadline:
-            self._open = [session for session in self._open if session.alive or not session.leave()]
-            self._open = [session for session in self._open if session.alive]
+            for refused in [session for session in self._open if not session.alive]:
+                refused.leave()
+                self._open.remove(refused)
             self._open.append(self._clients.session(self._clients.ports.primary))
             time.sleep(0.25)
 
