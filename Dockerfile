@@ -17,10 +17,12 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/r
                 print(*project['dependencies'], sep='\n')" > requirements.txt \
     && /opt/venv/bin/pip install ${PIP_ARGS} -r requirements.txt -c constraints.txt
 
-FROM dependencies AS wheel
+FROM ${BASE} AS wheel
+RUN python3 -m venv /opt/build
+WORKDIR /build
 COPY . .
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
-    /opt/venv/bin/pip wheel --no-deps --wheel-dir /wheel .
+    /opt/build/bin/pip wheel --no-deps --wheel-dir /wheel .
 
 FROM ${BASE}
 # A number, not only a name: Kubernetes' runAsNonRoot can check numbers alone.

@@ -1,0 +1,157 @@
+#!/usr/bin/env bash
+# Builds the image of ../Dockerfile and starts it for real, with neither a registry nor a Docker daemon: debootstrap
+# makes a Debian with Python 3.11 as the base, buildah builds on it and runs the result in a chroot.
+#
+#   deploy/test-image.sh                       as root on Debian 12, 25 GB of free disk (torch for CUDA has 4.5 GB)
+#   PIP_ARGS="…" deploy/test-image.sh          more arguments for pip in the build, e.g. an index of CPU wheels
+#   TIME_LIMIT=30m deploy/test-image.sh        ends by then, whatever happens (default 45m)
+#
+# pip and apt use what this host uses (pip's configuration, certificates, apt's mirror), handed in for the build only.
+# pip's own cache stays in .cache/image for the next run, where the index allows caching; all else goes at the end.
+set -euo pipefail
+
+[ -n "${INSIDE_TIME_LIMIT:-}" ] || INSIDE_TIME_LIMIT=1 exec timeout --kill-after=60s "${TIME_LIMIT:-45m}" "$0" "$@"
+
+repo=$(cd "$(dirname "$0")/.." && pwd)
+needed_gb=25
+log_lines=40
+start_timeout_s=120 # importing torch from a cold disk is most of it
+stop_timeout_s=45   # the drain's 30 s and the end of the interpreter
+
+fail() {
+    echo "test-image: $*" >&2
+    exit 1
+}
+
+check() { # check SENTENCE COMMAND…
+    local sentence=$1 output
+    shift
+    output=$("$@" 2>&1) || fail "NOT TRUE: $sentence"$'\n'"$output"
+    echo "ok  $sentence"
+}
+
+[ "$(id -u)" = 0 ] || fail "needs root: debootstrap and buildah's chroot isolation do"
+for tool in buildah debootstrap; do
+    command -v "$tool" >/dev/null || fail "no $tool; Debian: apt-get install --no-install-recommends $tool"
+done
+
+cache=$repo/.cache/image
+export TMPDIR=$cache/tmp # buildah keeps cache mounts below it, so pip's outlives this run
+mkdir -p "$TMPDIR"
+exec 9>"$cache/lock"
+flock --nonblock 9 || fail "another run uses $cache"
+free_gb=$(df --output=avail -BG "$cache" | tail -1 | tr -dc 0-9)
+[ "$free_gb" -ge "$needed_gb" ] || fail "$free_gb GB free, needs $needed_gb: vfs storage copies whole trees"
+
+work=$(mktemp -d "$cache/work.XXXXXX")
+bud() { buildah --root "$work/storage" --runroot "$work/run" --storage-driver vfs "$@"; }
+
+daemon_pid=""
+clean_up() {
+    local status=$?
+    trap - EXIT
+    if [ -n "$daemon_pid" ]; then kill -KILL "$daemon_pid" 2>/dev/null || true; fi
+    bud rm --all >/dev/null 2>&1 || true
+    # debootstrap mounts /proc in its target and leaves it there when interrupted.
+    findmnt --raw --noheadings --output TARGET | grep "^$work/" | sort -r | xargs -r umount --lazy || true
+    rm -rf --one-file-system "$work"
+    find "$TMPDIR" -mindepth 1 -maxdepth 1 ! -name 'buildah-cache*' -exec rm -rf --one-file-system {} +
+    exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# --- the base ---------------------------------------------------------------------------------------------------------
+
+stage() { printf '==  %s (%s s)\n' "$*" "$SECONDS"; }
+
+stage "base: Debian 12 with Python 3.11"
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Codename: bookworm' | head -1)
+base=$(bud from scratch)
+debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$(bud mount "$base")" \
+    ${mirror:+"$mirror"} >"$work/debootstrap.log" 2>&1 || fail "debootstrap: $(tail -5 "$work/debootstrap.log")"
+bud umount "$base" >/dev/null
+bud commit --quiet --rm "$base" localhost/logwarden-base >/dev/null
+
+# --- the image --------------------------------------------------------------------------------------------------------
+
+# pip's configuration of this host, from whichever file or variable it comes, as the secret that the Dockerfile mounts.
+host_pip_configuration() {
+    echo "[global]"
+    python3 -m pip config list | sed -n -E "s/^(:env:\.|global\.)([a-z-]+)='(.*)'$/\2 = \3/p" |
+        grep -vE '^(find-links|cache-dir|require-virtualenv|user|target) ' | awk '!seen[$1]++'
+}
+host_pip_configuration >"$work/pip.conf"
+certificates=/etc/ssl/certs/ca-certificates.crt
+[ -r "$certificates" ] || fail "no $certificates; Debian: apt-get install ca-certificates"
+
+stage "build"
+bud build --isolation chroot --format docker --pull-never --tag localhost/logwarden \
+    --build-arg BASE=localhost/logwarden-base --build-arg PIP_ARGS="${PIP_ARGS:-}" \
+    --secret "id=pip,src=$work/pip.conf" --volume "$certificates:$certificates:ro" \
+    --file "$repo/Dockerfile" "$repo" >"$work/build.log" 2>&1 ||
+    fail "the build failed:"$'\n'"$(tail -$log_lines "$work/build.log")"
+
+# --- what must be true of it ------------------------------------------------------------------------------------------
+
+stage "checks"
+container=$(bud from --pull-never localhost/logwarden)
+inside() { bud run --isolation chroot "$container" -- "$@"; }
+python_says() { inside python3 -c "$1"; }
+declared() { bud inspect --type container --format "{{$1}}" "$container"; }
+
+check "it runs as user 10001" test "$(inside id -u)" = 10001
+started=$(declared .Docker.Config.Entrypoint)$(declared .Docker.Config.Cmd)
+check "it starts as logwarden run" test "$started" = "[logwarden][run]"
+check "logwarden --help works" inside logwarden --help
+check "logwarden config works" inside logwarden config
+check "torch and model import" python_says "import torch, model"
+check "the shipped model is in the package, whole, and loads without network" python_says "
+from model import checkpoint
+assert checkpoint.SHIPPED.is_relative_to('/opt/venv')
+assert checkpoint.load().revision"
+check "the code belongs to root: the daemon cannot rewrite itself" python_says "
+import os, model
+assert not os.access(model.__file__, os.W_OK)
+assert not os.access(os.path.dirname(model.__file__), os.W_OK)"
+check "no secret of the build stayed" inside sh -c 'test ! -s /etc/pip.conf && test ! -e /run/secrets/pip'
+
+# --- the daemon, with no broker to talk to: alive, not ready, stops when told -----------------------------------------
+
+stage "the daemon without a broker"
+port=$(python3 -c "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); print(s.getsockname()[1])")
+nobody=$(python3 -c "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); print(s.getsockname()[1])")
+root=$(bud mount "$container")
+# Chroot isolation shares our process ids and network, so the pid that the shell inside sees is one we can signal.
+bud run --isolation chroot --env LOGWARDEN_HTTP__HOST=127.0.0.1 --env "LOGWARDEN_HTTP__PORT=$port" \
+    --env "LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS=127.0.0.1:$nobody" "$container" -- \
+    sh -c 'echo $$ >/tmp/pid; exec logwarden run' >"$work/daemon.log" 2>&1 &
+runner=$!
+
+healthcheck=$(bud inspect --type container "$container" | python3 -c "
+import json, sys
+print(json.load(sys.stdin)['Docker']['config']['Healthcheck']['Test'][-1])")
+is_healthy() {
+    bud run --isolation chroot --env "LOGWARDEN_HTTP__PORT=$port" "$container" -- python3 -c "$healthcheck"
+}
+daemon_failed() { fail "$*:"$'\n'"$(tail -$log_lines "$work/daemon.log")"; }
+deadline=$((SECONDS + start_timeout_s))
+until is_healthy >/dev/null 2>&1; do
+    kill -0 "$runner" 2>/dev/null || daemon_failed "the daemon ended"
+    [ "$SECONDS" -lt "$deadline" ] || daemon_failed "not healthy in $start_timeout_s s"
+    sleep 1
+done
+echo "ok  the image's own health check passes while no broker answers"
+daemon_pid=$(cat "$root/tmp/pid")
+
+kill -TERM "$daemon_pid"
+deadline=$((SECONDS + stop_timeout_s))
+while kill -0 "$daemon_pid" 2>/dev/null; do
+    [ "$SECONDS" -lt "$deadline" ] || daemon_failed "still there $stop_timeout_s s after SIGTERM"
+    sleep 0.2
+done
+daemon_pid=""
+wait "$runner" || daemon_failed "SIGTERM did not end the daemon with status 0 but $?"
+echo "ok  SIGTERM ends the daemon with status 0"
+stage "all true; the image has $(du -sm --one-file-system "$root" | cut -f1) MB"
