@@ -56,7 +56,7 @@ class Ingested:
 
 
 class Aggregator:
-    """All services of the partitions that are ours. At most `max_services` of them; the longest quiet one goes first."""
+    """All services of our partitions. At most `max_services` of them; the longest quiet one goes first."""
 
     def __init__(self, decoder: Decoder, stream: LogStream, *, max_services: int) -> None:
         self._decoder = decoder

@@ -23,14 +23,15 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import (
     AuthenticationFailedError,
     AuthenticationMethodNotSupported,
+    ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
-    IllegalSaslState,
+    IllegalSaslStateError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
-    UnsupportedSaslMechanism,
+    UnsupportedSaslMechanismError,
 )
 from aiokafka.helpers import create_ssl_context
 from aiokafka.structs import OffsetAndMetadata
@@ -46,10 +47,11 @@ _REFUSALS = (
     AuthenticationFailedError,
     AuthenticationMethodNotSupported,
     GroupAuthorizationFailedError,
-    IllegalSaslState,
+    ClusterAuthorizationFailedError,
+    IllegalSaslStateError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
-    UnsupportedSaslMechanism,
+    UnsupportedSaslMechanismError,
 )
 _STOP_TIMEOUT_S = 10.0
 _MAX_MESSAGE_BYTES = 2 * 1024 * 1024  # above the broker's default of 1 MiB, so that the broker's own setting decides
