@@ -100,6 +100,46 @@ def demo(fast: Annotated[bool, typer.Option("--fast", help="No pauses between th
 
 
 @app.command()
+def scan(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Log files; - is standard input.")],
+    baseline: Annotated[
+        list[Path] | None,
+        typer.Option("--baseline", metavar="GOOD.log", help="Learn first what is normal from this file. Repeatable."),
+    ] = None,
+    service: Annotated[
+        str | None, typer.Option("--service", help="The service all files are of; without it each is its own.")
+    ] = None,
+    form: Annotated[AlertFormat, typer.Option("--format", help="For people, or one JSON object per alert.")] = (
+        AlertFormat.pretty
+    ),
+    every: Annotated[bool, typer.Option("--all", help="Print the verdict on every line, not only the alerts.")] = False,
+    threshold: Annotated[
+        float | None, typer.Option("--threshold", help="Probability from which a line is anomalous, above 0 to 1.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option("--model", metavar="DIR", help="Directory of the model to use.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = None,
+    env_file: EnvFile = None,
+) -> None:
+    """Find anomalies in log files, without Kafka. Options win over settings."""
+    from rich.console import Console
+
+    from daemon.commands.scan import ScanOptions
+    from daemon.commands.scan import scan as scan_files
+    from daemon.config import load
+
+    given = {"ALERTS__THRESHOLD": threshold, "MODEL__PATH": model, "MODEL__DEVICE": device}
+    settings = load(
+        overrides={f"LOGWARDEN_{name}": str(value) for name, value in given.items() if value is not None},
+        env_file=env_file,
+    )
+    options = ScanOptions(files=files, baseline=baseline or (), service=service, form=form, every_verdict=every)
+    try:
+        scan_files(options, settings, _console(), Console(stderr=True, highlight=False))
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None  # what was found so far is printed
+
+
+@app.command()
 def alerts(
     from_beginning: Annotated[
         bool, typer.Option("--from-beginning", help="Start with the oldest alert kept, not with the next one.")

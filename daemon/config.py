@@ -69,15 +69,22 @@ _SERVICE_LINK = re.compile(
 `LOGWARDEN_PORT=tcp://…` belongs to them too and is told by its value."""
 
 
-def load(env: Mapping[str, str] | None = None, env_file: Path | None = None) -> Settings:
+def load(
+    env: Mapping[str, str] | None = None,
+    env_file: Path | None = None,
+    *,
+    overrides: Mapping[str, str] | None = None,
+) -> Settings:
     """Settings from `env` (None: the real environment) over `env_file` over the defaults; empty means unset.
 
+    `overrides`: variables that win over both, for options of the command line, so that they obey the same limits.
     Raises ConfigurationError with one sentence about the first wrong variable.
     """
     given: dict[str, str] = {}
     origins: dict[str, str] = {}
     environment = dict(os.environ if env is None else env)
-    for origin, variables in (("file", _read_file(env_file)), ("environment", environment)):
+    layers = (("file", _read_file(env_file)), ("environment", environment), ("option", overrides or {}))
+    for origin, variables in layers:
         ours = _settings_among(variables)
         given.update(ours)
         origins.update(dict.fromkeys(ours, origin))
@@ -194,7 +201,7 @@ class SettingRow:
     value: str
     default: str
     source: str
-    """`default`, `file` or `environment`."""
+    """`default`, `file`, `environment` or `option`."""
     description: str
     allowed: str
 

@@ -31,15 +31,21 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories that are not drawn: controls, format and direction marks, surrogates, line separators."""
 
 
-def render(alert: Alert, *, context: int = CONTEXT) -> RenderableType:
-    """An alert as something that a rich console prints; every line once, long ones cut at the console's edge."""
+def render(alert: Alert, *, context: int = CONTEXT, place: str | None = None, first_number: int = 0) -> RenderableType:
+    """An alert as something that a rich console prints; every line once, long ones cut at the console's edge.
+
+    `place`: where the newest line is, in words; None: topic/partition@offset. `first_number`: what the first line is
+    called, 0 for Kafka offsets and 1 for lines of a file.
+    """
     facts = alert["logwarden"]
     lines: list[dict[str, Any]] = facts["lines"]
-    width = max(len(_number(line)) for line in lines)
+    numbers = [_number(line, first_number) for line in lines]
+    width = max(map(len, numbers))
     shown = [
-        _line(entry, width) if isinstance(entry, dict) else _fold(entry, width) for entry in _folded(lines, context)
+        _fold(entry, width) if entry < 0 else _line(lines[entry], f"{numbers[entry]:>{width}}")
+        for entry in _folded(lines, context)
     ]
-    return Group(_header(alert), *shown)
+    return Group(_header(alert, place), *shown)
 
 
 def printable(text: str) -> str:
@@ -61,12 +67,12 @@ def _visible(character: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def _header(alert: Alert) -> Text:
+def _header(alert: Alert, place: str | None) -> Text:
     facts = alert["logwarden"]
     severity: str = facts["severity"]
     sign = "≥" if facts["prediction"] == "anomaly" else "<" if facts["score"] < facts["threshold"] else "· learning,"
     source = facts["source"]
-    place = f"{source['topic']}/{source['partition']}@{source['last_offset']}"
+    place = place or f"{source['topic']}/{source['partition']}@{source['last_offset']}"
     delay = facts["detection_delay_ms"]
     header = Text(no_wrap=True, overflow="ellipsis")
     header.append(f"● {severity.upper()}", COLOURS[severity])
@@ -80,31 +86,28 @@ def _header(alert: Alert) -> Text:
     return header
 
 
-def _folded(lines: list[dict[str, Any]], context: int) -> Iterator[dict[str, Any] | int]:
-    """The lines worth showing, in order, and between them how many are not."""
+def _folded(lines: list[dict[str, Any]], context: int) -> Iterator[int]:
+    """The places of the lines worth showing, in order; between them, as a negative number, how many are not."""
     marked = [i for i, line in enumerate(lines) if line["guilty"] or line["newest"]]
-    kept = {i for mark in marked for i in range(mark - context, mark + context + 1)}
-    hidden = 0
-    for i, line in enumerate(lines):
-        if i in kept:
-            if hidden:
-                yield hidden
-            hidden = 0
-            yield line
-        else:
-            hidden += 1
-    if hidden:
-        yield hidden
+    kept = sorted({i for mark in marked for i in range(mark - context, mark + context + 1) if 0 <= i < len(lines)})
+    before = -1
+    for i in kept:
+        if i > before + 1:
+            yield before + 1 - i
+        yield i
+        before = i
+    if len(lines) > before + 1:
+        yield before + 1 - len(lines)
 
 
 def _fold(hidden: int, width: int) -> Text:
-    return Text(f"  {'':{width}}   … {hidden} {'line' if hidden == 1 else 'lines'} …", "dim")
+    return Text(f"  {'':{width}}   … {-hidden} {'line' if hidden == -1 else 'lines'} …", "dim")
 
 
-def _line(line: dict[str, Any], width: int) -> Text:
+def _line(line: dict[str, Any], number: str) -> Text:
     row = Text(no_wrap=True, overflow="ellipsis")
     row.append("▶ " if line["newest"] else "  ", "bold")
-    row.append(f"{_number(line):>{width}} ", "dim")
+    row.append(f"{number} ", "dim")
     # Guilt is told by a sign as well as by colour, for terminals and people without.
     row.append(f"▕{_bar(line['weight'])}▏{'!' if line['guilty'] else ' '} ", "red" if line["guilty"] else "dim")
     row.append(printable(line["text"]), _style(line))
@@ -117,8 +120,9 @@ def _style(line: dict[str, Any]) -> str:
     return "bold" if line["newest"] else ""
 
 
-def _number(line: dict[str, Any]) -> str:
-    return f"{line['offset']}.{line['index']}" if line["index"] else str(line["offset"])
+def _number(line: dict[str, Any], first: int) -> str:
+    number = line["offset"] + first
+    return f"{number}.{line['index']}" if line["index"] else str(number)
 
 
 def _bar(weight: float) -> str:

@@ -173,7 +173,7 @@ class AlertSettings(_Group):
 
     threshold: Maybe[Annotated[float, Field(gt=0, le=1)]] = None
     """Probability of an anomaly from which an alert is due. None: the model's own."""
-    learning_lines: Annotated[int, Field(ge=0)] = 200
+    learning_lines: Annotated[int, Field(ge=0, le=10_000)] = 200  # ages are known up to 2**14 lines only
     """Lines of a service to see before it may raise alerts."""
     max_line_chars: Annotated[int, Field(ge=16, le=65_536)] = 1_024
     """Characters of a line quoted in an alert; the rest is cut."""
@@ -251,7 +251,7 @@ class Settings(BaseSettings):
         return self
 
     def origin(self, variable: str) -> str:
-        """Where the value of a variable came from: `environment`, `file` or `default`."""
+        """Where the value of a variable came from: `option`, `environment`, `file` or `default`."""
         return self._origins.get(variable, "default")
 
     def with_origins(self, origins: dict[str, str]) -> Settings:

@@ -89,7 +89,7 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return state
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["config"], ["run", "--help"], ["alerts", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["config"], ["run", "--help"], ["scan", "--help"]])
 def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
     """Help and settings answer at once, also on a machine where torch cannot load."""
     heavy = ["torch", "transformers", "aiokafka", "numpy", "sklearn"]
@@ -108,7 +108,7 @@ def test_help_names_every_command() -> None:
     """The front door lists what there is."""
     ended = run("--help")
     assert ended.returncode == 0
-    for command in ("run", "demo", "alerts", "train", "evaluate", "config"):
+    for command in ("run", "demo", "scan", "alerts", "train", "evaluate", "config"):
         assert f" {command} " in ended.stdout
 
 
@@ -129,6 +129,20 @@ def test_a_wrong_setting_is_a_sentence_and_exit_code_2() -> None:
             "logwarden: LOGWARDEN_WINDOW__SIZE is '1', but it must be a whole number from 2 to 512",
             "  `logwarden config` lists every setting with its default and meaning",
         ]
+
+
+def test_scan_options_obey_the_limits_of_settings(tmp_path: Path) -> None:
+    """A wrong option and a missing file are sentences with exit code 2, before a model is loaded."""
+    for arguments, words in (
+        (["--threshold", "2"], "LOGWARDEN_ALERTS__THRESHOLD is '2.0', but it must be"),
+        (["--device", "tpu"], "LOGWARDEN_MODEL__DEVICE is 'tpu', but it must be"),
+        (["--model", str(tmp_path / "none")], "but it must be an existing directory"),
+        ([], "'no-such.log' cannot be read: No such file or directory"),
+    ):
+        ended = run("scan", "no-such.log", *arguments)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert words in ended.stderr
+        assert "Traceback" not in ended.stderr
 
 
 def test_a_missing_env_file_is_a_sentence_and_exit_code_2() -> None:

@@ -143,6 +143,16 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_pa
     assert sources["LOGWARDEN_HTTP__PORT"] == "default"
 
 
+def test_options_of_the_command_line_win_and_obey_the_same_limits() -> None:
+    """An override is a setting like any other: checked, and named as the source."""
+    variable = "LOGWARDEN_ALERTS__THRESHOLD"
+    settings = load({variable: "0.3"}, overrides={variable: "0.7"})
+    assert settings.alerts.threshold == 0.7
+    assert settings.origin(variable) == "option"
+    with pytest.raises(ConfigurationError, match="above 0 and at most 1"):
+        load({}, overrides={variable: "7"})
+
+
 def test_a_dollar_in_the_file_is_a_dollar(tmp_path: Path) -> None:
     """A password such as pa${HOME}ss is taken as it stands."""
     env_file = tmp_path / "logwarden.env"

@@ -147,3 +147,11 @@ def test_a_line_within_a_record_shows_its_index() -> None:
     one = alert("a")
     one["logwarden"]["lines"][0]["index"] = 7
     assert "▶ 98.7 " in shown(one)
+
+
+def test_a_line_of_a_file_is_called_as_editors_call_it() -> None:
+    """Files begin at line 1 and have no partition; Kafka begins at offset 0."""
+    text = shown(alert("a", "b"), place="app.log:100", first_number=1)
+    assert "  app.log:100" in text
+    assert "logs/3" not in text
+    assert "▶ 100 " in text

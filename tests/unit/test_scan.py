@@ -1,0 +1,235 @@
+"""`logwarden scan`: the daemon's judgement on files, with a toy model in the place of BERT."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from rich.console import Console
+
+from daemon.commands import scan as module
+from daemon.commands.formats import AlertFormat
+from daemon.commands.scan import Engine, ScanOptions, scan
+from daemon.config import Settings, load
+from daemon.errors import ConfigurationError
+from model.verdicts import Scores
+from model.windowing import WindowBatch
+
+
+def toy_engine(_: Settings) -> Engine:
+    """Scores .99 where the newest line says panic or was never seen by its service, .01 elsewhere."""
+
+    def encode(texts: Sequence[str]) -> Any:
+        return np.ones((len(texts), 4), np.float32) / 2
+
+    def score(batch: WindowBatch) -> Scores:
+        panic = np.array([b"panic" in text for text in batch.newest("text")], bool)
+        anomalous = panic | (batch.newest("log_count") == 0)
+        weights = np.zeros((len(batch), batch.size), np.float32)
+        weights[:, -1] = 1.0
+        probability = np.where(anomalous, 0.99, 0.01)
+        return Scores(np.zeros((len(batch), 2), np.float32), probability, weights)
+
+    return Engine(encode=encode, store=lambda ids, vectors: None, score=score, threshold=0.5, revision="toy")
+
+
+def scanned(*files: Path, terminal: bool = False, settings: dict[str, str] | None = None, **options: Any) -> Any:
+    """What a scan printed (rendered alerts) and noted."""
+    out, notes = io.StringIO(), io.StringIO()
+    scan(
+        ScanOptions(files=files, **options),
+        load({f"LOGWARDEN_{name}": value for name, value in (settings or {}).items()}),
+        Console(file=out, width=300),
+        Console(file=notes, width=120, force_terminal=terminal),
+        toy_engine,
+    )
+    return SimpleNamespace(out=out.getvalue(), notes=notes.getvalue())
+
+
+def written(path: Path, *lines: str) -> Path:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+CALM = ["request served", "connection closed", "cache refreshed", "user logged in"] * 10
+
+
+def found(out: str) -> list[str]:
+    """The places of the alerts, `name:line`."""
+    return [match[0] for line in out.splitlines() if line.startswith("●") and (match := re.search(r"\S+:\d+$", line))]
+
+
+def test_the_first_part_of_a_file_is_for_learning_and_the_scan_says_so(tmp_path: Path) -> None:
+    """Of 42 lines 21 are learned from; the panic among them raises nothing, the one after them does."""
+    path = written(tmp_path / "app.log", *CALM[:10], "panic: early", *CALM[:20], "panic: late", *CALM[:10])
+    result = scanned(path)
+    assert found(result.out) == [f"{path}:32"]  # line 11 is among the learned ones
+    assert "panic: late" in result.out
+    assert result.notes == (
+        f"{path}: 1 anomalous window in 42 lines; the first 21 of app.log were for learning and raised nothing; "
+        "give --baseline with a log of a good day to judge all of them\n"
+    )
+
+
+def test_long_files_are_learned_from_up_to_the_setting(tmp_path: Path) -> None:
+    """Half of the file is the most that learning takes, the setting what it wants."""
+    path = written(tmp_path / "app.log", *CALM, "panic", *CALM)
+    assert found(scanned(path, settings={"ALERTS__LEARNING_LINES": "4"}).out) == [f"{path}:41"]
+    assert "the first 4 of app.log" in scanned(path, settings={"ALERTS__LEARNING_LINES": "4"}).notes
+
+
+def test_a_baseline_makes_every_line_judged(tmp_path: Path) -> None:
+    """What the good log holds is known, whatever else comes is new from the first line on."""
+    good = written(tmp_path / "good.log", *CALM)
+    bad = written(tmp_path / "bad.log", "disk full", "request served", "disk full")
+    result = scanned(bad, baseline=(good,))
+    assert found(result.out) == [f"{bad}:1"]
+    assert result.notes == f"learned from the 40 lines of {good}\n{bad}: 1 anomalous window in 3 lines\n"
+    assert "request served" not in result.out, "the baseline's lines are in no window of the file"
+
+
+def test_a_baseline_serves_every_service(tmp_path: Path) -> None:
+    """Two files, one good day: neither finds the calm lines new."""
+    good = written(tmp_path / "good.log", *CALM)
+    files = [written(tmp_path / name, "request served", "panic") for name in ("a.log", "b.log")]
+    assert found(scanned(*files, baseline=(good,)).out) == [f"{path}:2" for path in files]
+
+
+def test_files_are_services_unless_told_otherwise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names tell services apart, equal names by their folders; --service makes them one history."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    one = written(tmp_path / "a" / "x.log", *CALM)
+    other = written(tmp_path / "b" / "x.log", "request served")
+    every: dict[str, Any] = {"form": AlertFormat.jsonl, "every_verdict": True}
+
+    def services(**options: Any) -> list[tuple[str, int]]:
+        scanned(one, other, **every, **options)
+        alerts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return [(alert["service"]["name"], alert["logwarden"]["history_lines"]) for alert in alerts[-1:]]
+
+    assert services() == [(str(other), 0)]
+    assert services(service="shop") == [("shop", 40)]
+
+
+def test_json_lines_follow_the_schema_of_the_alerts_topic(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A consumer of the topic can read a scan, verdicts on calm lines included."""
+    path = written(tmp_path / "app.log", *CALM, "panic \x1b[2J")
+    scanned(path, form=AlertFormat.jsonl, every_verdict=True)
+    schema = json.loads(resources.files("daemon").joinpath("alert.schema.json").read_text(encoding="utf-8"))
+    alerts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for alert in alerts:
+        jsonschema.Draft202012Validator(schema).validate(alert)
+    assert len(alerts) == 41
+    assert [alert["logwarden"]["prediction"] for alert in alerts] == ["normal"] * 40 + ["anomaly"]
+    assert alerts[-1]["logwarden"]["source"] == {
+        "topic": str(path),
+        "partition": 0,
+        "first_offset": 9,
+        "last_offset": 40,
+        "index": 0,
+    }
+    assert alerts[-1]["logwarden"]["detection_delay_ms"] is None
+
+
+def test_every_verdict_is_a_row_for_people(tmp_path: Path) -> None:
+    """--all lists calm lines in one row each, with those of the learning phase marked."""
+    path = written(tmp_path / "app.log", "one", "two \x1b[2J", "two \x1b[2J")
+    rows = scanned(path, every_verdict=True).out.splitlines()
+    assert rows[0] == f"0.990 learning {path}:1 one"
+    assert rows[-1] == f"0.010 {path}:3 two \\x1b[2J"
+    assert "\x1b" not in "".join(rows)
+
+
+def test_structured_lines_are_read_as_the_daemon_reads_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON gives its message and time; what only begins like JSON is a line; blanks keep their numbers."""
+    path = written(
+        tmp_path / "app.json",
+        '{"message": "request served", "@timestamp": "2024-01-01T00:00:00Z"}',
+        "",
+        "{ not json",
+        '{"msg": "panic"}',
+    )
+    scanned(path, form=AlertFormat.jsonl, every_verdict=True)
+    alerts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    rows = [(a["message"], a["@timestamp"], a["logwarden"]["source"]["last_offset"]) for a in alerts]
+    assert rows == [
+        ("request served", "2024-01-01T00:00:00.000Z", 0),
+        ("{ not json", None, 2),
+        ("panic", None, 3),
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\x00\n", b"no newline at the end", b"crlf\r\n" * 3])
+def test_odd_files_are_no_errors(tmp_path: Path, content: bytes) -> None:
+    """Nothing, blanks, bytes that are not text, a missing last newline, line ends of another system."""
+    path = tmp_path / "odd.log"
+    path.write_bytes(content)
+    assert "anomalous windows in " in scanned(path, settings={"ALERTS__LEARNING_LINES": "10"}).notes
+
+
+def test_chunks_do_not_change_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How much is read at a time is nobody's business."""
+    path = written(tmp_path / "app.log", *CALM, "panic", *CALM, "panic")
+    whole = scanned(path, every_verdict=True)
+    monkeypatch.setattr(module, "CHUNK_BYTES", 7)
+    assert scanned(path, every_verdict=True) == whole
+
+
+def test_steps_cover_the_end_of_the_file(tmp_path: Path) -> None:
+    """With a step of 16 the last lines are judged although their step is not full."""
+    path = written(tmp_path / "app.log", *CALM, "panic")
+    assert found(scanned(path, settings={"WINDOW__STEP": "16"}).out) == [f"{path}:41"]
+
+
+def test_standard_input_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`-` is read as it comes, so learning takes what the setting says."""
+
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+    lines = "".join(f"{line}\n" for line in [*CALM, "panic"]).encode()
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=Pipe(lines)))
+    result = scanned(Path("-"), settings={"ALERTS__LEARNING_LINES": "40"})
+    assert found(result.out) == ["stdin:41"]
+
+
+@pytest.mark.parametrize("field", ["files", "baseline"])
+def test_a_file_that_cannot_be_read_ends_the_scan_before_the_model_loads(tmp_path: Path, field: str) -> None:
+    """A wrong name is found at once, as a sentence, and a folder is no file."""
+    good = written(tmp_path / "good.log", "x")
+    for wrong in (tmp_path / "none.log", tmp_path):
+        options = ScanOptions(files=(wrong,)) if field == "files" else ScanOptions(files=(good,), baseline=(wrong,))
+        with pytest.raises(ConfigurationError, match="cannot be read"):
+            scan(options, Settings(), Console(), Console(), lambda _: pytest.fail("loaded"))
+
+
+def test_a_missing_line_break_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an endless line only the beginning is kept, and the next line is read again in full."""
+    monkeypatch.setattr(module, "CHUNK_BYTES", 16)
+    monkeypatch.setattr(module, "LONGEST_LINE_BYTES", 32)
+    path = written(tmp_path / "app.log", "x" * 5_000, "short")
+    with path.open("rb") as stream:
+        chunks = [line.value for chunk in module._chunks(stream, "app") for line in chunk]
+    assert len(chunks) == 2
+    assert len(chunks[0]) <= 48
+    assert chunks[1] == b"short"
+
+
+def test_a_terminal_shows_how_far_the_scan_is(tmp_path: Path) -> None:
+    """The bar is on standard error, so a redirected result holds none of it."""
+    path = written(tmp_path / "app.log", *CALM, "panic")
+    result = scanned(path, terminal=True)
+    assert "%" in result.notes
+    assert "\x1b" not in result.out
