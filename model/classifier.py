@@ -34,7 +34,7 @@ FAMILIARITY_WIDTH = 3
 _AGE_BITS = 14.0
 _SURPRISE_UNIT_BITS = 4.0  # brings 0…14 bits to 0…3.5, the range in which the logit moves
 _BUCKETS = 12
-_SUMMARY = 10
+_SUMMARY = 14
 
 
 class LogWindowConfig(PreTrainedConfig):  # type: ignore[misc]
@@ -187,7 +187,7 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         heads = _split_heads(value, self.config.attention_heads)  # B, L, H, D/H
         pooled = torch.einsum("bhl,blhd->bhd", attention, heads).flatten(1)  # B, D
         base, shares = self._base(scores, mask, judged)
-        summary = _summarise(scores, surprise, known, distance, mask, judged)
+        summary = _summarise(scores, surprise, known, distance, familiarity[..., LOG_COUNT], mask, judged)
         context = self.norm(torch.cat([pooled, value[batch, judged], self.summary(summary)], dim=-1))
         mixed, routing = self.mixture(self.dropout(context))  # B, K
         logits = mixed + torch.stack([-base / 2, base / 2], dim=-1)
@@ -256,13 +256,21 @@ def _unpack(familiarity: Tensor, learning_lines: int) -> tuple[Tensor, Tensor, T
 
 
 def _summarise(
-    scores: Tensor, surprise: Tensor, known: Tensor, distance: Tensor, mask: Tensor, judged: Tensor
+    scores: Tensor,
+    surprise: Tensor,
+    known: Tensor,
+    distance: Tensor,
+    log_count: Tensor,
+    mask: Tensor,
+    judged: Tensor,
 ) -> Tensor:
-    """Facts about the window that pooling over text would lose. (B, 10)"""
+    """Facts about the window that pooling over text would lose. (B, 14)"""
     batch = torch.arange(len(judged), device=judged.device)
     lines = mask.sum(dim=1).clamp_min(1)
     size = mask.shape[1]
     new = (surprise > 1.0) & mask
+    never = (log_count == 0) & (known > 0) & mask  # seen never is more than seen once: a reload is seen once a week
+    count = log_count[batch, judged]
     return torch.stack(
         [
             scores[batch, judged],
@@ -274,6 +282,10 @@ def _summarise(
             scores.sum(dim=1) / lines,
             scores.masked_fill(~mask, -1e4).amax(dim=1),
             new.sum(dim=1) / lines,
+            never.sum(dim=1).clamp_max(8) / 8,
+            never[batch, judged].float(),
+            count / _AGE_BITS,
+            (count < 2).float(),  # seen at most twice
             torch.log2(lines.float()) / max(1.0, math.log2(size)),
         ],
         dim=-1,
