@@ -20,7 +20,7 @@ from training.faultlab.errors import CleanBroken, NeverRecovered, ProgramMissing
 from training.faultlab.load import Load
 from training.faultlab.process import Workshop, family, identify, termination_raises
 from training.faultlab.recorder import Recorder, Tail
-from training.faultlab.recording import Event, Line, Recording, RecordingDamaged, lines_of, load, novel_lines, save
+from training.faultlab.recording import Line, Recording, RecordingDamaged, lines_of, load, novel_lines, save
 from training.faultlab.runner import record
 from training.faultlab.scenario import Client, Disturbance, Script
 from training.faultlab.systems import SYSTEMS
@@ -396,10 +396,3 @@ def test_committed_fault_left_its_words(committed: Recording, fault: str, words:
     event = next(event for event in committed.faults if event.name == fault)
     assert any(words in line.text for line in lines_of(committed.lines, event, tail_s=10))
     assert not any(words in line.text for line in committed.lines if line.t <= committed.clean_until)
-
-
-def test_events_are_values() -> None:
-    """An event cannot be changed once it was labelled."""
-    event = Event(kind="fault", name="x", services=("a",), injected_at=1, cleared_at=2, recovered_at=3)
-    with pytest.raises(AttributeError):
-        event.cleared_at = 9  # type: ignore[misc]
