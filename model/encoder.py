@@ -58,15 +58,15 @@ class LineEncoder:
             folder = _downloaded(str(path))
         if not folder.is_dir():
             raise FileNotFoundError(
-                f"No line encoder at {path}: name a directory with config.json, model.safetensors and tokenizer.json, "
-                "such as a clone of bert-base-uncased, or allow the download of a model hub id."
+                f"no line encoder at {path}: name a directory with config.json, model.safetensors and tokenizer.json, "
+                "such as a clone of bert-base-uncased, or allow the download of a model hub id"
             )
         try:
             return cls(_load_model(folder), _load_tokenizer(folder))
         except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as reason:
             if isinstance(reason, FileNotFoundError):
                 raise
-            raise ValueError(f"The line encoder in {folder} cannot be read: {_one_line(reason)}") from reason
+            raise ValueError(f"the line encoder in {folder} cannot be read: {_one_line(reason)}") from reason
 
     @property
     def width(self) -> int:
@@ -135,6 +135,9 @@ class LineEncoder:
         self._model.config.to_json_file(folder / "config.json")
         halves = {name: value.detach().half().cpu().contiguous() for name, value in self._model.state_dict().items()}
         save_file(halves, folder / "model.safetensors", metadata={"format": "pt"})
+        (folder / "model.safetensors").chmod(
+            0o644
+        )  # the library makes it private, which an installed model must not be
         self._tokenizer.save(str(folder / "tokenizer.json"))
 
 
@@ -156,7 +159,7 @@ def embed_tokens(model: BertModel, token_ids: Sequence[Sequence[int]]) -> torch.
 def _load_model(folder: Path) -> BertModel:
     config = BertConfig.from_json_file(_existing(folder, "config.json"))
     if config.model_type != "bert":
-        raise ValueError(f"it is a {config.model_type} model, not BERT.")
+        raise ValueError(f"it is a {config.model_type} model, not BERT")
     model = BertModel(config, add_pooling_layer=False)
     model.load_state_dict(_renamed(_load_weights(folder)))
     return model.float()
@@ -171,7 +174,7 @@ def _load_weights(folder: Path) -> Mapping[str, torch.Tensor]:
         if path.is_file():
             found: Mapping[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
             return found
-    raise FileNotFoundError(f"The line encoder in {folder} lacks its weights: {' or '.join(_WEIGHTS)}.")
+    raise FileNotFoundError(f"the line encoder in {folder} lacks its weights: {' or '.join(_WEIGHTS)}")
 
 
 def _renamed(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -215,7 +218,7 @@ def _downloaded(hub_id: str) -> Path:
 def _existing(folder: Path, name: str) -> Path:
     path = folder / name
     if not path.is_file():
-        raise FileNotFoundError(f"The line encoder in {folder} lacks {name}.")
+        raise FileNotFoundError(f"the line encoder in {folder} lacks {name}")
     return path
 
 

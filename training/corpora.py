@@ -77,7 +77,7 @@ def recordings_root() -> Path:
     """The folder of recordings; FileNotFoundError says how to name another one."""
     root = Path(os.environ.get(ROOT_VARIABLE) or _DEFAULT_ROOT)
     if not root.is_dir():
-        raise FileNotFoundError(f"No log recordings at {root}: set {ROOT_VARIABLE} to the folder that holds them.")
+        raise FileNotFoundError(f"no log recordings at {root}: set {ROOT_VARIABLE} to the folder that holds them")
     return root
 
 
@@ -203,5 +203,5 @@ def _fault_round(row: dict[str, str], services: dict[str, list[str]]) -> FaultRo
 
 def _existing(path: Path) -> Path:
     if not path.exists():
-        raise FileNotFoundError(f"The recordings hold no {path.name}: expected it at {path}.")
+        raise FileNotFoundError(f"the recordings hold no {path.name}: expected it at {path}")
     return path

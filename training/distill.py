@@ -237,17 +237,19 @@ class Distillation:
             self.step, self.cpu_s = state["step"], state["cpu_s"]
 
 
-def train(run: Distillation, held: Held, *, seconds: float, finish: bool, every_s: float = 240) -> None:
-    """Learns for `seconds` of processor time; with `finish` the rate falls to nothing over them."""
-    begun, marked = time.process_time(), time.process_time()
+def train(
+    run: Distillation, held: Held, *, seconds: float, wall_s: float = math.inf, finish: bool, every_s: float = 240
+) -> None:
+    """Learns for `seconds` of processor time or `wall_s` of the clock; with `finish` the rate falls to nothing."""
+    begun, marked, started = time.process_time(), time.process_time(), time.monotonic()
     smooth = math.nan
     with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()) as bar:
-        task = bar.add_task("distilling", total=seconds)
+        task = bar.add_task("distilling", total=1)
         for batch in run.batches():
-            used = time.process_time() - begun
-            if used >= seconds:
+            used = max((time.process_time() - begun) / seconds, (time.monotonic() - started) / wall_s)
+            if used >= 1:
                 break
-            rate = PEAK_RATE * max(0.0, 1 - used / seconds) if finish else PEAK_RATE
+            rate = PEAK_RATE * (1 - used) if finish else PEAK_RATE
             loss = run.learn(batch, rate)
             smooth = loss if math.isnan(smooth) else 0.98 * smooth + 0.02 * loss
             bar.update(task, completed=used, description=f"step {run.step} loss {smooth:.4f}")
@@ -276,6 +278,7 @@ def main() -> None:
     parser.add_argument("--layers", default="0,2,5", help="layers of the teacher to keep")
     parser.add_argument("--pieces", type=int, default=8000, help="size of the vocabulary")
     parser.add_argument("--seconds", type=float, default=2400, help="processor seconds to learn for")
+    parser.add_argument("--wall", type=float, default=math.inf, help="seconds of the clock to learn for")
     parser.add_argument("--every", type=float, default=240, help="processor seconds between checkpoints")
     parser.add_argument("--finish", action="store_true", help="let the learning rate fall to nothing")
     parser.add_argument("--save", type=Path, help="directory for the finished encoder")
@@ -296,7 +299,9 @@ def main() -> None:
     run.resume()
     print(f"{len(run.numbers)} distinct texts, {len(pieces)} pieces, held out {sum(map(len, held.values()))}")
     answers = {name: (texts, teacher.encode(texts)) for name, texts in held.items()}
-    train(run, answers, seconds=arguments.seconds, finish=arguments.finish, every_s=arguments.every)
+    train(
+        run, answers, seconds=arguments.seconds, wall_s=arguments.wall, finish=arguments.finish, every_s=arguments.every
+    )
     if arguments.save:
         student.save(arguments.save)
         print(f"saved {student.fingerprint} to {arguments.save}")
