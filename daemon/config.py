@@ -55,6 +55,7 @@ __all__ = [
     "WindowSettings",
     "describe",
     "load",
+    "own_environment",
     "settings_table_markdown",
 ]
 
@@ -94,6 +95,11 @@ def load(
         return Settings(**source()).with_origins(origins)
     except ValidationError as error:
         raise ConfigurationError(_sentence(error), hint=HINT) from None
+
+
+def own_environment() -> dict[str, str]:
+    """The real environment without our settings: what a daemon that we start ourselves begins with."""
+    return {variable: value for variable, value in os.environ.items() if not variable.startswith(PREFIX)}
 
 
 def _read_file(env_file: Path | None) -> dict[str, str]:
