@@ -165,7 +165,7 @@ class WindowRings:
 
     def waiting(self, before: float) -> npt.NDArray[np.int64]:
         """Slots with lines that no window holds as new yet and that came at or before the given time."""
-        return np.flatnonzero(self._waiting_since <= before)
+        return np.flatnonzero((self._pending > 0) & (self._waiting_since <= before))  # so also for before = inf
 
     def flush(self, slots: npt.NDArray[np.int64]) -> WindowBatch:
         """The windows of these slots' pending lines, before their step is full. Slots without any give none."""
