@@ -1,0 +1,1 @@
+"""Properties that hold for all inputs, searched by Hypothesis against naive oracles."""

@@ -1,0 +1,66 @@
+"""The vectorised masking is its own definition, byte for byte, on whatever text a log may hold."""
+
+from __future__ import annotations
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from model.masking import MAX_CANONICAL_CHARS, canonical, line_hash, mask_blob, mask_line, mask_reference
+
+# What the rules look at, close together, beside text of any script.
+PIECES = st.sampled_from(
+    [
+        *"0123456789",
+        *" =:\"'_-./",
+        "status",
+        "CODE",
+        "errno",
+        "err",
+        "rc",
+        "src",
+        '" ',
+        '": ',
+        "200",
+        "503",
+        "a",
+        "é",
+        "中",
+    ]
+)
+LINES = st.one_of(
+    st.lists(PIECES, max_size=14).map("".join),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"), max_size=40),
+)
+
+
+@given(st.lists(LINES, min_size=1, max_size=12))
+@example(["status", "=503", '" 200'])
+@example(["rc=5", "5", "", "err 1"])
+def test_the_fast_masking_is_the_reference(lines: list[str]) -> None:
+    """A blob of lines is masked exactly as its lines are one by one, and holds as many."""
+    raw = [line.encode() for line in lines]
+    assert mask_blob(b"\n".join(raw) + b"\n") == [mask_reference(line) for line in raw]
+
+
+@given(st.lists(st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"").replace(b"\xff", b"")), min_size=1))
+def test_bytes_that_are_no_text_are_masked_alike(lines: list[bytes]) -> None:
+    """Cut characters and NUL bytes are neither letters nor digits, for both maskings. (0xFF is no part of UTF-8.)"""
+    assert mask_blob(b"\n".join(lines) + b"\n") == [mask_reference(line) for line in lines]
+
+
+@given(LINES)
+def test_masking_is_stable(line: str) -> None:
+    """A masked line holds nothing left to mask at the first level, except codes that it keeps again."""
+    once = mask_reference(line.encode())
+    assert mask_reference(once) == once
+
+
+@given(LINES)
+def test_a_canonical_text_is_short_trimmed_and_has_a_64_bit_name(line: str) -> None:
+    """Whatever comes in, what the encoder reads is bounded and one line, and its name fits a database's integer."""
+    text = mask_line(line)
+    assert text == canonical(mask_reference(line.encode()))
+    assert len(text) <= MAX_CANONICAL_CHARS
+    assert text == text.strip()
+    assert not set("\n\r\t\0") & set(text)
+    assert -(2**63) <= line_hash(text) < 2**63
