@@ -95,11 +95,13 @@ def test_the_id_is_pinned() -> None:
     assert len({alert_id("logs", p, s, o, i) for p in (0, 1) for s in "ab" for o in (0, 1) for i in (0, 1)}) == 16
 
 
-texts = st.text(max_size=40)
+ANY = st.characters(exclude_categories=())
+"""Every code point, lone surrogates included, which hypothesis leaves out unless asked."""
+texts = st.text(ANY, max_size=40)
 offsets = st.integers(min_value=-1, max_value=2**63 - 1)
 lines = st.builds(
     LogLine,
-    text=st.text(st.characters(), max_size=40),
+    text=st.text(ANY, max_size=40),
     offset=offsets,
     index=st.integers(0, 10_000),
     timestamp_ms=st.none() | st.integers(-(2**63), 2**63 - 1),
@@ -109,7 +111,7 @@ lines = st.builds(
 )
 windows = st.builds(
     LogWindow,
-    service=st.text(st.characters(), max_size=20),
+    service=st.text(ANY, max_size=20),
     lines=st.lists(lines, min_size=1, max_size=32).map(tuple),
     topic=texts,
     partition=st.integers(0, 2**31 - 1),

@@ -70,6 +70,10 @@ def test_none_is_written_as_a_word_and_empty_means_unset() -> None:
             "LOGWARDEN_ALERTS__THRESHOLD is 'nan', but it must be a number above 0 and at most 1 or none",
         ),
         (
+            {"KAFKA__START_TIMEOUT_S": "inf"},
+            "LOGWARDEN_KAFKA__START_TIMEOUT_S is 'inf', but it must be a number from 0 up or none",
+        ),
+        (
             {"KAFKA__SSL_CAFILE": "/no/ca.pem", "KAFKA__SECURITY_PROTOCOL": "SSL"},
             "LOGWARDEN_KAFKA__SSL_CAFILE is '/no/ca.pem', but it must be an existing file or none",
         ),

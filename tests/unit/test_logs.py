@@ -81,11 +81,9 @@ def test_libraries_speak_the_same_form() -> None:
 def test_warnings_become_events() -> None:
     """A library's warning does not break the stream of JSON lines."""
     stream = io.StringIO()
-    configure(LogSettings(), stream)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        logging.captureWarnings(False)
-        logging.captureWarnings(True)
+        configure(LogSettings(), stream)
         warnings.warn("old thing", DeprecationWarning, stacklevel=1)
     assert written(stream)[0]["logger"] == "py.warnings"
 

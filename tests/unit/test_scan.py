@@ -95,7 +95,7 @@ def test_a_baseline_makes_every_line_judged(tmp_path: Path) -> None:
     result = scanned(bad, baseline=(good,))
     assert found(result.out) == [f"{bad}:1"]
     assert result.notes == f"learned from the 40 lines of {good}\n{bad}: 1 anomalous window in 3 lines\n"
-    assert "request served" not in result.out, "the baseline's lines are in no window of the file"
+    assert "user logged in" not in result.out, "the baseline's lines are in no window of the file"
 
 
 def test_a_baseline_serves_every_service(tmp_path: Path) -> None:
