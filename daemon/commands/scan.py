@@ -239,11 +239,9 @@ def _open(path: Path) -> AbstractContextManager[BinaryIO]:
     if path == STDIN:
         return nullcontext(sys.stdin.buffer)
     try:
-        stream = path.open("rb")
-        stream.peek(1)  # a directory opens on some systems and fails only here
+        return path.open("rb")
     except OSError as error:
         raise ConfigurationError(f"{str(path)!r} cannot be read: {error.strerror}") from None
-    return stream
 
 
 def _sources(files: Sequence[tuple[Path, BinaryIO]], options: ScanOptions, settings: Settings) -> list[Source]:

@@ -138,6 +138,14 @@ def test_every_alert_fits_the_schema(one: Verdict, now_ms: int | None) -> None:
     key(alert)
 
 
+def test_a_lone_surrogate_does_not_stop_an_alert() -> None:
+    """JSON input can smuggle one into any text, and UTF-8 cannot carry it."""
+    one = verdict("a\ud800b", service="api\udfff")
+    alert = build(dataclasses.replace(one, window=dataclasses.replace(one.window, topic="\ud800")), now_ms=None)
+    assert (alert["message"], alert["service"]["name"]) == ("a?b", "api?")
+    assert json.loads(encode(alert)) == alert
+
+
 def test_the_schema_is_strict() -> None:
     """A field that the schema does not know, or one that is gone, fails the test before it surprises a consumer."""
     jsonschema.Draft202012Validator.check_schema(SCHEMA)

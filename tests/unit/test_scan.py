@@ -46,10 +46,11 @@ def toy_engine(_: Settings) -> Engine:
 def scanned(*files: Path, terminal: bool = False, settings: dict[str, str] | None = None, **options: Any) -> Any:
     """What a scan printed (rendered alerts) and noted."""
     out, notes = io.StringIO(), io.StringIO()
+    out_terminal = terminal and options.get("form") is AlertFormat.jsonl
     scan(
         ScanOptions(files=files, **options),
         load({f"LOGWARDEN_{name}": value for name, value in (settings or {}).items()}),
-        Console(file=out, width=300),
+        Console(file=out, width=300, force_terminal=out_terminal),
         Console(file=notes, width=120, force_terminal=terminal),
         toy_engine,
     )
@@ -233,3 +234,4 @@ def test_a_terminal_shows_how_far_the_scan_is(tmp_path: Path) -> None:
     result = scanned(path, terminal=True)
     assert "%" in result.notes
     assert "\x1b" not in result.out
+    assert "%" not in scanned(path, terminal=True, form=AlertFormat.jsonl).notes, "a bar would tear the JSON lines"
