@@ -13,6 +13,8 @@ from rich.text import Text
 from daemon.commands.formats import ConfigFormat
 from daemon.config import SettingRow, describe, load, settings_table_markdown
 
+WIDEST = 160
+"""A meaning is a sentence or two; wider than this they read as one endless row."""
 SOURCE_STYLES = {"environment": "green", "file": "cyan", "default": "dim"}
 
 
@@ -24,7 +26,7 @@ def show_config(form: ConfigFormat, env_file: Path | None, console: Console) -> 
     elif form is ConfigFormat.json:
         print(msgspec.json.format(msgspec.json.encode([asdict(row) for row in rows])).decode())
     else:
-        console.print(_table(rows))
+        console.print(_table(rows), width=min(console.width, WIDEST))
 
 
 def _table(rows: list[SettingRow]) -> Table:
