@@ -73,7 +73,8 @@ class History:
         keys = _key(slots, hashes)
         unique, at, inverse, sizes = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
         known = list(map(self._rows.get, unique.tolist()))
-        new = [i for i, row in enumerate(known) if row is None]
+        # In stream order, not in that of the keys: what is handed on must not depend on how the stream was cut.
+        new = sorted((i for i, row in enumerate(known) if row is None), key=at.__getitem__)
         if new:
             for i, row in zip(new, self._allocate(unique[new], slots[at[new]], hashes[at[new]]), strict=True):
                 known[i] = row
@@ -120,7 +121,7 @@ class History:
         return np.asarray(self._hash[self._rows_of.get(slot, [])])
 
     def trim(self) -> Ints:
-        """Evicts where a bound is passed; returns the slots that lost lines. Call between batches."""
+        """Evicts where a bound is passed; returns the slots whose own bound it was. Call between batches."""
         crowded = np.flatnonzero(self._distinct > self._max_lines)
         for slot in crowded.tolist():
             self._evict(np.array(self._rows_of[slot]), self._max_lines)
@@ -151,6 +152,7 @@ class History:
         """Takes a snapshot into an empty slot. False if it was made under other masking rules: the slot learns anew."""
         if state.get("masking") != masking.VERSION:
             return False
+        assert slot not in self._rows_of and not self._age[slot], "a snapshot is restored into an empty slot"
         lines = state["lines"]
         assert isinstance(lines, list)
         hashes = np.array([line[0] for line in lines], np.int64)
