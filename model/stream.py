@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model.history import History
+from model.history import Familiarity, History
 from model.lines import Encode, LineIndex, Store
 from model.masking import mask_blob
 from model.windowing import WindowBatch, WindowRings
+
+_BLOCK = 512
+"""New lines compared at a time: ten thousand against each other at once would take gigabytes."""
 
 Ints = npt.NDArray[np.int64]
 
@@ -113,9 +116,7 @@ class LogStream:
             seen = self.history.peek(slot, hashes[places])
             columns["log_count"][places] = seen.log_count
             columns["log_age"][places] = seen.log_age
-            distances = np.where(seen.rows >= 0, self.history.distances(seen.rows), 0.0)
-            distances[seen.first] = self._distances(self.history.known_hashes(slot), ids[places][seen.first])
-            columns["distance"][places] = distances
+            columns["distance"][places] = self._peeked_distances(slot, seen, hashes[places], ids[places])
         rings = WindowRings(self.rings.size, len(histories))
         texts = self._shown(lines.texts)
         columns |= {"id": ids, "offset": lines.offset, "index": lines.index, "timestamp": lines.timestamp}
@@ -146,15 +147,32 @@ class LogStream:
             known = hashes[: len(hashes) - len(places)]  # without those that were just added
             self.history.set_distances(rows[places], self._distances(known, ids[places]))
 
+    def _peeked_distances(
+        self, slot: int, seen: Familiarity, hashes: Ints, ids: npt.NDArray[np.int32]
+    ) -> npt.NDArray[np.float32]:
+        """(n,) what `push` would have measured; an unknown line said twice is as far the second time."""
+        distances = np.zeros(len(ids), np.float32)
+        known = seen.rows >= 0
+        distances[known] = self.history.distances(seen.rows[known])
+        measured = self._distances(self.history.known_hashes(slot), ids[seen.first])
+        order = np.argsort(hashes[seen.first])
+        distances[~known] = measured[order][np.searchsorted(hashes[seen.first][order], hashes[~known])]
+        return distances
+
     def _distances(self, known: Ints, new: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """(n,) distance of each new line to the nearest of the known lines and of the new lines before it."""
         if not len(new):
             return np.zeros(0, np.float32)
         known_ids = self.index.known(known)
         vectors = self.index.embeddings(np.concatenate([known_ids, new.astype(np.int64)]))  # k+n, D
-        similar = vectors[len(known_ids) :] @ vectors.T  # n, k+n
-        similar[np.arange(len(new))[:, None] + len(known_ids) <= np.arange(len(vectors))] = 0.0
-        return np.asarray((1.0 - similar.max(axis=1)).clip(0.0, 1.0).astype(np.float32))
+        nearest = np.zeros(len(new), np.float32)
+        for start in range(0, len(new), _BLOCK):
+            end = min(start + _BLOCK, len(new))
+            places = np.arange(len(known_ids) + start, len(known_ids) + end)  # of the block in `vectors`
+            similar = vectors[places] @ vectors[: places[-1] + 1].T  # b, k+end
+            similar[places[:, None] <= np.arange(places[-1] + 1)] = 0.0
+            nearest[start:end] = similar.max(axis=1)
+        return np.asarray((1.0 - nearest).clip(0.0, 1.0))
 
     def _shown(self, texts: Sequence[bytes]) -> npt.NDArray[np.object_]:
         column = np.empty(len(texts), object)
