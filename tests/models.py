@@ -18,9 +18,10 @@ from model.classifier import LogWindowClassifier, LogWindowConfig
 from model.encoder import LineEncoder, word_piece_tokenizer
 
 WIDTH = 32
-_WORDS = (
-    "error warning info connection refused closed opened disk full on node user session block received path".split()
-)
+_WORDS = [
+    *("error", "warning", "info", "connection", "refused", "closed", "opened", "disk"),
+    *("full", "on", "node", "user", "session", "block", "received", "path"),
+]
 PIECES = [
     *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
     *string.punctuation,

@@ -1,0 +1,71 @@
+"""The history counts as a dictionary counts, in batches of any cut, and stays within its bounds."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.history import History
+from tests.oracles import NaiveHistory
+
+SLOTS = 3
+LINES = st.tuples(st.integers(0, SLOTS - 1), st.sampled_from([0, 1, 2, -1, 2**63 - 1, -(2**63), 7, 8]))
+BATCHES = st.lists(st.lists(LINES, min_size=1, max_size=10), min_size=1, max_size=8)
+
+
+def columns(batch: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([slot for slot, _ in batch], np.int64), np.array([line for _, line in batch], np.int64)
+
+
+@given(BATCHES)
+def test_the_history_counts_as_a_dictionary_does(batches: list[list[tuple[int, int]]]) -> None:
+    """Times seen, age and first sight of every line are those of a dictionary fed line by line."""
+    history, naive = History(SLOTS), NaiveHistory()
+    for batch in batches:
+        seen = history.observe(*columns(batch))
+        expected = [naive.observe(*line) for line in batch]
+        np.testing.assert_allclose(seen.log_count, np.log2([1 + count for count, _, _ in expected]), rtol=1e-6)
+        np.testing.assert_allclose(seen.log_age, np.log2([1 + age for _, age, _ in expected]), rtol=1e-6)
+        assert seen.first.tolist() == [i for i, (_, _, new) in enumerate(expected) if new]
+
+
+@given(BATCHES)
+def test_the_cut_into_batches_leaves_no_trace(batches: list[list[tuple[int, int]]]) -> None:
+    """After any cut of a stream the state handed to the next owner is the same, to the byte."""
+    cut, whole = History(SLOTS), History(SLOTS)
+    for batch in batches:
+        cut.observe(*columns(batch))
+    whole.observe(*columns([line for batch in batches for line in batch]))
+    for slot in range(SLOTS):
+        assert json.dumps(cut.snapshot(slot)) == json.dumps(whole.snapshot(slot))
+
+
+@given(BATCHES, st.lists(LINES, min_size=1, max_size=10))
+def test_an_answer_is_what_the_stream_would_say(
+    batches: list[list[tuple[int, int]]], question: list[tuple[int, int]]
+) -> None:
+    """Asking about lines of a slot measures them as observing them would."""
+    history = History(SLOTS)
+    for batch in batches:
+        history.observe(*columns(batch))
+    _, lines = columns(question)
+    asked = history.peek(1, lines)
+    told = history.observe(np.full(len(lines), 1), lines)
+    np.testing.assert_array_equal(asked.log_count, told.log_count)
+    np.testing.assert_array_equal(asked.log_age, told.log_age)
+    np.testing.assert_array_equal(asked.first, told.first)
+
+
+@given(st.integers(1, 6), st.integers(1, 12), BATCHES)
+def test_bounds_hold_after_every_trim(per_slot: int, rows: int, batches: list[list[tuple[int, int]]]) -> None:
+    """However many distinct lines come, no slot and no process keeps more than it may, and what it keeps it counts."""
+    history = History(SLOTS, max_lines_per_slot=per_slot, max_rows=rows)
+    for batch in batches:
+        history.observe(*columns(batch))
+        history.trim()
+        known = [history.known_hashes(slot).tolist() for slot in range(SLOTS)]
+        assert len(history) == sum(map(len, known)) <= rows
+        assert all(len(set(lines)) == len(lines) <= per_slot for lines in known)
