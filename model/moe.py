@@ -31,7 +31,7 @@ class Routing(NamedTuple):
 
 def top_p_gates(probabilities: Tensor, top_p: float) -> Tensor:
     """Keeps the likeliest experts up to the first that takes the sum past `top_p`; at least one. (B, E) → (B, E)"""
-    ordered, order = probabilities.sort(dim=-1, descending=True)
+    ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)  # a tie goes to the first, in any batch
     before = ordered.cumsum(dim=-1) - ordered  # what the likelier experts sum to
     keep = before <= top_p
     keep[..., 0] = True  # also at top_p < 0 or with a NaN-free but degenerate router
