@@ -123,3 +123,14 @@ def log_lines(texts: Sequence[str], slots: Sequence[int] | None = None, first_of
         index=np.zeros(len(texts), np.int32),
         timestamp=np.full(len(texts), 1_700_000_000_000, np.int64),
     )
+
+
+def naive_gates(row: list[float], top_p: float) -> list[float]:
+    """Experts by falling probability, up to and including the first at which the sum exceeds p."""
+    gates, total = [0.0] * len(row), 0.0
+    for expert in sorted(range(len(row)), key=lambda e: -row[e]):
+        gates[expert] = row[expert]
+        total += row[expert]
+        if total > top_p:
+            break
+    return gates
