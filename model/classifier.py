@@ -35,6 +35,8 @@ _AGE_BITS = 14.0
 _SURPRISE_UNIT_BITS = 4.0  # brings 0…14 bits to 0…3.5, the range in which the logit moves
 _BUCKETS = 12
 _SUMMARY = 14
+_TOP = 4  # how many of the greatest line scores are averaged; a shorter window has zeros in their place
+_FULL_BITS = 5.0  # log2 of the 32 lines of a usual window: how full a window is must not depend on its padding
 
 
 class LogWindowConfig(PreTrainedConfig):  # type: ignore[misc]
@@ -57,7 +59,7 @@ class LogWindowConfig(PreTrainedConfig):  # type: ignore[misc]
         learning_lines: int = 200,
         **kwargs: Any,
     ) -> None:
-        if hidden_size % attention_heads:
+        if attention_heads < 1 or hidden_size % attention_heads:
             raise ValueError(f"hidden_size {hidden_size} is not a multiple of attention_heads {attention_heads}")
         self.encoder_width = encoder_width
         self.encoder_revision = encoder_revision
@@ -209,15 +211,14 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         """The monotone part of the logit (B,), and how much of it each line brings (B, L)."""
         batch = torch.arange(len(judged), device=judged.device)
         weight = F.softplus(self.base)
-        count = min(4, scores.shape[1])
-        top, at = scores.masked_fill(~mask, -1e4).topk(count, dim=-1)  # B, 4
+        top, at = scores.masked_fill(~mask, -1e4).topk(min(_TOP, scores.shape[1]), dim=-1)  # B, 4
         top = top.clamp_min(0.0)  # a padded place, or a line that speaks for normal, adds nothing
         newest = scores[batch, judged]
-        base = weight[0] * newest + weight[1] * top[:, 0] + weight[2] * top.mean(dim=-1) + self.base_offset
+        base = weight[0] * newest + weight[1] * top[:, 0] + weight[2] * top.sum(dim=-1) / _TOP + self.base_offset
         shares = torch.zeros_like(scores)
         shares[batch, judged] = weight[0] * newest
         shares = shares.scatter_add(1, at[:, :1], weight[1] * top[:, :1])
-        return base, shares.scatter_add(1, at, weight[2] * top / count)
+        return base, shares.scatter_add(1, at, weight[2] * top / _TOP)
 
     def _with_losses(self, logits: Tensor, weights: Tensor, routing: Routing, labels: Tensor | None) -> LogWindowOutput:
         loss = classification = None
@@ -267,7 +268,6 @@ def _summarise(
     """Facts about the window that pooling over text would lose. (B, 14)"""
     batch = torch.arange(len(judged), device=judged.device)
     lines = mask.sum(dim=1).clamp_min(1)
-    size = mask.shape[1]
     new = (surprise > 1.0) & mask
     never = (log_count == 0) & (known > 0) & mask  # seen never is more than seen once: a reload is seen once a week
     count = log_count[batch, judged]
@@ -286,7 +286,7 @@ def _summarise(
             never[batch, judged].float(),
             count / _AGE_BITS,
             (count < 2).float(),  # seen at most twice
-            torch.log2(lines.float()) / max(1.0, math.log2(size)),
+            torch.log2(lines.float()) / _FULL_BITS,
         ],
         dim=-1,
     )
@@ -299,4 +299,5 @@ def _line_weights(shares: Tensor, attention: Tensor, mixed: Tensor) -> Tensor:
     """
     carried = shares.clamp_min(0.0) + attention * mixed.clamp_min(0.0)[:, None]
     total = carried.sum(dim=-1, keepdim=True)
-    return torch.where(total > 0, carried / total.clamp_min(1e-9), torch.zeros_like(carried))
+    # The least normal number, so that however faint the score is, its shares still sum to 1.
+    return torch.where(total > 0, carried / total.clamp_min(torch.finfo(total.dtype).tiny), torch.zeros_like(carried))
