@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -24,8 +25,10 @@ class Calibration:
     """What the three numbers were fitted on, for people."""
 
     def __post_init__(self) -> None:
-        if not self.scale > 0:
+        if not 0 < self.scale < math.inf:
             raise ValueError(f"a calibration must keep the order of scores: its scale is {self.scale}, not above 0")
+        if not math.isfinite(self.shift):
+            raise ValueError(f"the shift of a calibration is a number, not {self.shift}")
         if not 0 < self.threshold <= 1:
             raise ValueError(f"a threshold is a probability above 0 and at most 1, not {self.threshold}")
 
@@ -41,6 +44,8 @@ class Calibration:
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> Calibration:
         """Reads `to_json`; unknown keys are a ValueError, because they would be silently without effect."""
+        if not isinstance(values, Mapping):
+            raise ValueError(f"a calibration is an object of named values, not a {type(values).__name__}")
         unknown = set(values) - set(cls.__dataclass_fields__)
         if unknown:
             raise ValueError(f"the calibration holds unknown values: {', '.join(sorted(unknown))}")
