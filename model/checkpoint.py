@@ -74,6 +74,7 @@ def save(
     directory.mkdir(parents=True, exist_ok=True)
     classifier.config.encoder_revision = encoder.fingerprint if encoder else classifier.config.encoder_revision
     classifier.save_pretrained(directory)
+    (directory / _HEAD).chmod(0o644)  # the library makes it private, which an installed model must not be
     if encoder is not None:
         encoder.save(directory / _ENCODER)
     (directory / _CALIBRATION).write_text(json.dumps(calibration.to_json(), indent=2) + "\n")
