@@ -152,7 +152,7 @@ class History:
         """Takes a snapshot into an empty slot. False if it was made under other masking rules: the slot learns anew."""
         if state.get("masking") != masking.VERSION:
             return False
-        assert slot not in self._rows_of and not self._age[slot], "a snapshot is restored into an empty slot"
+        assert self._age[slot] == 0, "a snapshot is restored into an empty slot"
         lines = state["lines"]
         assert isinstance(lines, list)
         hashes = np.array([line[0] for line in lines], np.int64)
