@@ -9,7 +9,8 @@ Legend: w windows · L window size · D head width · E encoder width
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,8 @@ from model.classifier import LineRows
 from model.lines import PADDING
 from model.verdicts import Scores
 from model.windowing import WindowBatch
+
+T = TypeVar("T")
 
 
 def pick_device(wanted: str) -> torch.device:
@@ -51,14 +54,14 @@ class WindowScorer:
         # Row 0 is padding and row 1 the overflow row: zero says nothing.
         self._table = LineRows(*(torch.zeros(rows, n, device=self.device) for n in (width, width, width, 2)))
 
-    @torch.inference_mode()
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Canonical texts → embeddings (n, E), each of length 1, on the host."""
-        try:
-            return np.asarray(self.checkpoint.encoder.encode(texts).float().cpu().numpy())
-        except torch.OutOfMemoryError:
-            self._make_room()
-            return self.encode(texts)
+        return self._with_room(lambda: self._encode(texts))
+
+    @torch.inference_mode()
+    def _encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        vectors = self.checkpoint.encoder.encode(texts, batch_size=min(64, self._max_windows))
+        return np.asarray(vectors.float().cpu().numpy())
 
     @torch.inference_mode()
     def store(self, ids: npt.NDArray[np.int64], embeddings: npt.NDArray[np.float32]) -> None:
@@ -70,11 +73,7 @@ class WindowScorer:
 
     def score(self, batch: WindowBatch) -> Scores:
         """Scores w windows, at most `max_windows` at a time. Out of GPU memory: smaller batches, then the CPU."""
-        try:
-            return self._score(batch)
-        except torch.OutOfMemoryError:
-            self._make_room()
-            return self.score(batch)
+        return self._with_room(lambda: self._score(batch))
 
     @torch.inference_mode()
     def _score(self, batch: WindowBatch) -> Scores:
@@ -105,17 +104,27 @@ class WindowScorer:
         )
         return logits, shares
 
+    def _with_room(self, compute: Callable[[], T]) -> T:
+        while True:
+            try:
+                return compute()
+            except torch.OutOfMemoryError:
+                if self.device.type == "cpu":
+                    raise  # there is no other place to go
+            # Out here the error is gone, and with it the frames that kept the tensors which did not fit.
+            self._make_room()
+
     def _make_room(self) -> None:
         if self._max_windows > 1:
             self._max_windows = max(1, self._max_windows // 2)
             torch.cuda.empty_cache()
             return
-        warnings.warn("the GPU is out of memory even for one window; scoring goes on on the CPU", stacklevel=2)
         self.device = torch.device("cpu")
         self._max_windows = 256
         self._classifier = self._classifier.to(self.device)
         self.checkpoint.encoder.to(self.device)
         self._table = LineRows(*(table.cpu() for table in self._table))
+        warnings.warn("the GPU is out of memory even for one window; scoring goes on on the CPU", stacklevel=2)
 
 
 def _most_surprising_fresh(batch: WindowBatch, familiarity: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
