@@ -26,6 +26,7 @@ from model.verdicts import Scores, guilty_lines
 from model.windowing import WindowBatch
 
 _MAX_LINE_BYTES = 8192
+_LEARNED_AT_ONCE = 4096  # a day of log at once would need a row of the line table for each of its lines
 
 
 class LogAnomalyDetector:
@@ -79,6 +80,8 @@ class LogAnomalyDetector:
         alone, as it is for a service that was not learned). Raises ValueError for a text that is not a `str` or that
         holds no line.
         """
+        if isinstance(texts, str):
+            raise ValueError("a batch is a list of texts; give a single text to predict")
         lines = [_split(text) for text in texts]
         if not lines:
             return []
@@ -96,10 +99,11 @@ class LogAnomalyDetector:
         if slot >= self._max_services:
             del self._slots[service]
             raise ValueError(f"the detector knows {self._max_services} services already; raise max_services")
-        columns = _columns([lines])
-        columns.slots[:] = slot
-        self._stream.push(columns)
-        self._stream.scored()
+        for start in range(0, len(lines), _LEARNED_AT_ONCE):
+            columns = _columns([lines[start : start + _LEARNED_AT_ONCE]])
+            columns.slots[:] = slot
+            self._stream.push(columns)
+            self._stream.scored()
         return int(self._stream.history.age(np.array([slot]))[0])
 
     def preprocess_log_sequence(
