@@ -7,7 +7,7 @@ only knows `model.stream`; of scores, alerts and commits it knows nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -155,22 +155,29 @@ class Aggregator:
                 now,
             )
             work = self._work(batch)
-            out.work.append(self._ours(work, out) if replaying else work)
+            if replaying:
+                ours = self._ours(work)
+                out.context_lines += int(work.windows.fresh.sum() - ours.windows.fresh.sum())
+                work = ours
+            out.work.append(work)
             start = end
 
-    def _ours(self, work: Work, out: Ingested) -> Work:
-        """The windows that are ours to judge: context only fills rings and history."""
+    @staticmethod
+    def _ours(work: Work) -> Work:
+        """The windows that hold lines that are ours to judge: context fills rings and history and is never new."""
         batch = work.windows
         score_from = np.fromiter((a.ledger.score_from for a in work.assignments), np.int64, len(batch))
-        ours = batch.newest("offset") >= score_from
-        out.context_lines += int((~ours).sum())
-        return Work(batch.select(ours), work.assignments[ours], work.services[ours], work.pushes)
+        places, window = batch.fresh_lines()
+        lines = batch.columns["offset"][places] >= score_from[window]
+        fresh = np.bincount(window[lines], minlength=len(batch))  # the newest ones, as a slot's offsets rise
+        ours = fresh > 0
+        return Work(replace(batch, fresh=fresh).select(ours), work.assignments[ours], work.services[ours], work.pushes)
 
     def _work(self, batch: WindowBatch) -> Work:
         return Work(batch, self._owner[batch.slots], self._service[batch.slots], pushes=1)
 
     def _flush(self, slots: Ints) -> Work:
-        return self._work(self._stream.flush(slots))
+        return self._ours(self._work(self._stream.flush(slots)))
 
     def _slots_for(self, assignments: list[Assignment], services: list[str], out: Ingested) -> Ints:
         self._tick += 1

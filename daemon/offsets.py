@@ -15,7 +15,7 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
-from daemon.records import Committed, Partition
+from daemon.records import Bounds, Committed, Partition
 
 METADATA_VERSION = 1
 
@@ -26,24 +26,29 @@ class PartitionLedger:
     """The lines of one partition between fetch and done, for one period of ownership.
 
     `score_from`: the first offset that is ours to judge; lines before it are context. `context`: the offset that the
-    previous owner said was needed for that.
+    previous owner said was needed for that; `read_from`: where reading begins because of it.
     """
 
     def __init__(self, score_from: int, context: int) -> None:
         self.score_from = score_from
+        self.read_from = min(context, score_from)
         self._next = score_from
         self._spans: deque[_Span] = deque()
-        self._contexts: deque[tuple[int, int]] = deque([(score_from, min(context, score_from))])
+        self._contexts: deque[tuple[int, int]] = deque([(score_from, self.read_from)])
         self.outstanding = 0
         """Lines opened and not yet done."""
 
     def open(self, offsets: Ints, lines: Ints) -> None:
-        """Takes records into account: strictly rising offsets, all above those before, and how many lines each holds."""
+        """Takes records into account: rising offsets, all above those before, and how many lines each holds."""
         assert len(offsets) == len(lines) > 0, "every record says how many lines it holds"
         assert offsets[0] >= self._next, "records come in order and once"
         self._spans.append(_Span(offsets, lines.astype(np.int64)))
         self._next = int(offsets[-1]) + 1
         self.outstanding += int(lines.sum())
+
+    def may_go_on_from(self, offset: int) -> bool:
+        """Whether records from this offset on would all be new to us, as lines or as context."""
+        return offset >= (self.read_from if self._next == self.score_from else self._next)
 
     def done(self, offsets: Ints) -> None:
         """Says that one line of each of these records is done; an offset may occur more than once."""
@@ -108,6 +113,17 @@ class Assignment:
         self.ledger = ledger
         self.revoking = False
         self.ended = False
+
+
+def where_to_start(committed: Committed | None, bounds: Bounds, max_context: int) -> tuple[int, int, bool]:
+    """(first offset to score, first offset to read, whether some context is gone)."""
+    if committed is None or not bounds.earliest <= committed.offset <= bounds.end:
+        # Nothing committed, or retention overtook us, or the topic was made anew: the oldest line kept, never the end.
+        return bounds.earliest, bounds.earliest, committed is not None
+    wanted = decode_metadata(committed.metadata)
+    wanted = committed.offset if wanted is None else min(wanted, committed.offset)
+    context = max(wanted, bounds.earliest, committed.offset - max_context)
+    return committed.offset, context, context > wanted
 
 
 def encode_metadata(context: int) -> str:

@@ -1,0 +1,289 @@
+"""The daemon's ports to Kafka, simulated: a group member that reads, and a producer.
+
+Behaves as aiokafka does where the pipeline could be hurt by it: an exception of the listener is swallowed, everything
+is revoked at each rebalance, fetching begins at the committed offset before the listener has had its say, a seek in a
+partition that is not ours raises, a commit that was given up may still arrive. A member can be killed (it then never
+does anything again) or cut off (nothing goes out or comes in; `deaf` cuts only its heartbeats: a zombie).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+
+from daemon.errors import BrokerUnavailable, OffsetsGone
+from daemon.ports import RebalanceListener
+from daemon.records import Bounds, Committed, Message, Partition, Record
+from tests.sim.broker import HEARTBEAT_S, Fenced, SimBroker
+from tests.sim.evidence import Evidence
+from tests.sim.loop import now_s
+from tests.sim.weather import Weather, latency_s
+
+MAX_POLL_RECORDS = 25
+FETCH_WAIT_S = 0.3
+REQUEST_TIMEOUT_S = 4.0
+SLOW_S = 3.0
+
+
+class Line:
+    """A member's connection: alive, cut off, or dead."""
+
+    def __init__(self) -> None:
+        self.dead = False
+        self.cut = False
+        self.deaf = False
+        self._never: list[asyncio.Future[None]] = []  # held, so that who waits for one is not swept up
+
+    async def clear(self) -> None:
+        """Until the coordinator can be reached again."""
+        while self.cut or self.deaf:  # noqa: ASYNC110  # virtual time: polling costs nothing
+            await asyncio.sleep(0.2)
+
+    async def through(self, seconds: float) -> None:
+        """Time on the way. Raises if nothing gets through; never returns to the dead."""
+        await asyncio.sleep(seconds)
+        if not self.dead and self.cut:
+            await asyncio.sleep(REQUEST_TIMEOUT_S)
+        if self.dead:
+            self._never.append(asyncio.get_running_loop().create_future())
+            await self._never[-1]
+        if self.cut:
+            raise BrokerUnavailable("sim", "cut off")
+
+
+class SimSource:
+    """A member of the group. See `daemon.ports.Source`."""
+
+    def __init__(
+        self, name: str, line: Line, broker: SimBroker, weather: Weather, evidence: Evidence, rng: random.Random
+    ) -> None:
+        self.name = name
+        self.generation = -1
+        self.told_error: BaseException | None = None
+        """What the listener raised and we swallowed."""
+        self.resumed = self.paused_times = 0
+        self._line = line
+        self._broker = broker
+        self._weather = weather
+        self._evidence = evidence
+        self._rng = rng
+        self._positions: dict[Partition, int | None] = {}
+        self._paused: list[Partition] = []
+        self._reassigning = True
+        self._rejoin = asyncio.Event()
+        self._held: list[Partition] = []  # between on_assigned was called and on_revoked returned
+        self._committing: list[Mapping[Partition, Committed]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._requests: list[asyncio.Task[None]] = []
+
+    # ---------------------------------------------------------------- life
+
+    async def start(self, listener: RebalanceListener) -> None:
+        await self._line.through(self._usual(0.02))
+        self._rejoin.set()
+        self._tasks = [
+            asyncio.create_task(self._coordinate(listener), name=f"{self.name} coordinator"),
+            asyncio.create_task(self._beat(), name=f"{self.name} heartbeat"),
+        ]
+
+    async def stop(self) -> None:
+        await self.vanish()
+        if not self._line.cut:
+            self._broker.group.leave(self.name)
+
+    async def vanish(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S * self._rng.uniform(0.5, 1.0))
+            if self._line.cut or self._line.deaf or self._line.dead:
+                continue
+            if not self._broker.group.heartbeat(self.name, self.generation):
+                self._rejoin.set()
+
+    async def _coordinate(self, listener: RebalanceListener) -> None:
+        while True:
+            await self._rejoin.wait()
+            self._reassigning = True
+            going = list(self._positions)
+            await self._tell(listener.on_revoked(going))
+            self._left(going)
+            await self._line.clear()
+            self._rejoin.clear()
+            self.generation, partitions = await self._broker.group.join(self.name)
+            await asyncio.sleep(self._usual(0.01))
+            self._positions = dict.fromkeys(partitions)
+            self._paused = []
+            self._reassigning = False
+            self._held = list(partitions)
+            self._evidence.note("assigned", self.name, generation=self.generation, partitions=len(partitions))
+            begin = asyncio.create_task(self._begin_where_committed(partitions))
+            await self._tell(listener.on_assigned(partitions))
+            await begin
+
+    async def _tell(self, call: object) -> None:
+        try:
+            await call  # type: ignore[misc]
+        except Exception as error:  # aiokafka swallows it too
+            self.told_error = error
+            self._evidence.note("listener_failed", self.name, error=repr(error))
+
+    def _left(self, going: Sequence[Partition]) -> None:
+        """The revoke returned: from here on these partitions are somebody else's."""
+        self._held = []
+        for positions in self._committing:
+            late = [partition for partition in positions if partition in going]
+            if late:
+                self._evidence.breach("nothing_after_revoke", f"{self.name} still commits {late} after its revoke")
+        self._evidence.note("revoked", self.name, partitions=len(going))
+
+    async def _begin_where_committed(self, partitions: Sequence[Partition]) -> None:
+        """As aiokafka's fetcher does, beside the listener, for partitions nobody has sought yet."""
+        await asyncio.sleep(self._usual(0.02))
+        for partition in partitions:
+            found = self._broker.committed.get(partition)
+            if found is not None and self._positions.get(partition, 0) is None:
+                self._positions[partition] = found.offset
+
+    # ---------------------------------------------------------------- reading
+
+    async def fetch(self) -> Mapping[Partition, Sequence[Record]]:
+        self._evidence.look(self.name)
+        try:
+            await self._line.through(self._usual(0.01))
+        except BrokerUnavailable:
+            return {}
+        silent = self._weather.strikes(self._rng, "fetch_silent")
+        late = self._weather.strikes(self._rng, "fetch_late")
+        if silent or self._reassigning:
+            await asyncio.sleep(5 * FETCH_WAIT_S if silent else FETCH_WAIT_S)
+            return {}
+        found = self._take()
+        if not found:
+            await asyncio.sleep(FETCH_WAIT_S)
+        elif late:  # their position has moved on already
+            await asyncio.sleep(self._rng.uniform(0, 4))
+        return found
+
+    def _take(self) -> dict[Partition, Sequence[Record]]:
+        found: dict[Partition, Sequence[Record]] = {}
+        gone: list[Partition] = []
+        room = MAX_POLL_RECORDS
+        partitions = list(self._positions)
+        self._rng.shuffle(partitions)
+        for partition in partitions:
+            position = self._positions[partition]
+            if position is None or partition in self._paused or not room:
+                continue
+            log = self._broker.logs[partition]
+            if not log.earliest <= position <= log.end:
+                gone.append(partition)
+                continue
+            records = log.records[position : position + self._rng.randint(1, room)]
+            if records:
+                found[partition] = records
+                room -= len(records)
+                self._positions[partition] = position + len(records)
+        if gone and not found:
+            raise OffsetsGone(gone)
+        return found
+
+    def seek(self, partition: Partition, offset: int) -> None:
+        if partition not in self._positions:
+            raise RuntimeError(f"{partition} is not assigned to {self.name}")
+        self._positions[partition] = offset
+
+    def end(self, partition: Partition) -> int | None:
+        assert partition in self._positions, "aiokafka asserts this too"
+        return self._broker.logs[partition].end
+
+    def pause(self) -> None:
+        self._paused = list(self._positions)
+        self.paused_times += 1
+
+    def resume(self) -> None:
+        self._paused = []
+        self.resumed += 1
+
+    # ---------------------------------------------------------------- offsets
+
+    async def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, Committed]:
+        await self._ask()
+        return {p: self._broker.committed[p] for p in partitions if p in self._broker.committed}
+
+    async def bounds(self, partitions: Sequence[Partition]) -> Mapping[Partition, Bounds]:
+        await self._ask()
+        return {p: self._broker.bounds(p) for p in partitions}
+
+    async def _ask(self) -> None:
+        await self._line.through(self._usual(0.02))
+        if self._weather.strikes(self._rng, "ask_refused"):
+            raise BrokerUnavailable("sim", "no answer")
+
+    async def commit(self, positions: Mapping[Partition, Committed]) -> None:
+        self._evidence.committing(self.name, positions)
+        foreign = [partition for partition in positions if partition not in self._held]
+        if foreign and not self._line.dead:
+            self._evidence.breach("nothing_after_revoke", f"{self.name} begins to commit {foreign} after its revoke")
+        request = asyncio.create_task(self._request(self.generation, dict(positions)), name=f"{self.name} commit")
+        self._requests = [r for r in self._requests if not r.done()] + [request]
+        request.add_done_callback(lambda r: r.cancelled() or r.exception())
+        self._committing.append(positions)
+        try:
+            await asyncio.shield(request)
+        finally:
+            self._committing.remove(positions)
+
+    async def _request(self, generation: int, positions: Mapping[Partition, Committed]) -> None:
+        """On the wire: goes on even if nobody waits for the answer any more."""
+        slow = self._weather.strikes(self._rng, "commit_slow")
+        refused = self._weather.strikes(self._rng, "commit_refused")
+        unheard = self._weather.strikes(self._rng, "commit_unheard")
+        await self._line.through(self._usual(0.02) + SLOW_S * slow * self._rng.random())
+        if refused:
+            raise BrokerUnavailable("sim", "commit refused")
+        try:
+            self._broker.commit(self.name, generation, positions)
+        except Fenced as error:
+            self._evidence.note("fenced", self.name, reason=str(error))
+            raise BrokerUnavailable("sim", str(error)) from None
+        if unheard:
+            raise BrokerUnavailable("sim", "commit answer lost")
+
+    def _usual(self, seconds: float) -> float:
+        return latency_s(self._rng, seconds)
+
+
+class SimSink:
+    """A producer. See `daemon.ports.Sink`."""
+
+    def __init__(self, name: str, line: Line, broker: SimBroker, weather: Weather, rng: random.Random) -> None:
+        self._name = name
+        self._line = line
+        self._broker = broker
+        self._weather = weather
+        self._rng = rng
+        self.sent_at: list[float] = []
+
+    async def start(self) -> None:
+        await self._line.through(latency_s(self._rng, 0.02))
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        slow = self._weather.strikes(self._rng, "send_slow")
+        refused = self._weather.strikes(self._rng, "send_refused")
+        partial = self._weather.strikes(self._rng, "send_partial")
+        await self._line.through(latency_s(self._rng, 0.02) + SLOW_S * slow * self._rng.random())
+        if refused:
+            raise BrokerUnavailable("sim", "send refused")
+        for number, message in enumerate(messages):
+            if partial and number >= len(messages) // 2:
+                raise BrokerUnavailable("sim", "the connection broke half way")
+            self._broker.write(message.topic, message.key, message.value, message.headers)
+            self.sent_at.append(now_s())
+
+    async def stop(self) -> None:
+        """Nothing is held."""

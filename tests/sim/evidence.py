@@ -1,0 +1,134 @@
+"""What was seen of the world while it ran: lines produced, lines scored, alerts and dead letters out, commits taken.
+
+Owns facts, and the breaches found so far. What must hold of the facts is in `tests.sim.invariants`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from daemon.records import Committed, Partition
+from tests.sim.broker import SimBroker
+
+ALERTS, DEAD = "alerts", "dead-letters"
+PLAIN, ANOMALOUS, BLANK, POISON = "plain", "anomalous", "blank", "poison"
+
+
+@dataclass(frozen=True, slots=True)
+class Produced:
+    """A record as the simulation made it."""
+
+    offset: int
+    service: str
+    kind: str
+    text: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SeenAlert:
+    """An alert as a consumer reads it."""
+
+    id: str
+    partition: Partition
+    service: str
+    offset: int
+    lines: tuple[int, ...]
+    texts: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Breach:
+    """An invariant that did not hold."""
+
+    invariant: str
+    detail: str
+    at_s: float
+
+    def __str__(self) -> str:
+        return f"{self.invariant} at {self.at_s:.3f} s: {self.detail}"
+
+
+@dataclass(slots=True)
+class Evidence:
+    """Facts in the order they happened."""
+
+    tell: Callable[[str], None] | None = None
+    """Prints the trace as it grows."""
+    step: int = 1
+    """The window step: an alert answers for at most so many lines, its last ones."""
+    produced: dict[Partition, list[Produced]] = field(default_factory=dict)
+    scored: dict[tuple[Partition, int], list[str]] = field(default_factory=dict)
+    """Who scored each line as new, as often as it happened."""
+    breaches: list[Breach] = field(default_factory=list)
+    trace: list[str] = field(default_factory=list)
+    commits: list[tuple[str, Mapping[Partition, Committed]]] = field(default_factory=list)
+    alerts: list[SeenAlert] = field(default_factory=list)
+    alerted: set[tuple[Partition, int]] = field(default_factory=set)
+    """Every line that some alert answers for."""
+    buried: set[tuple[Partition, int]] = field(default_factory=set)
+    probes: dict[str, Callable[[], str | None]] = field(default_factory=dict)
+    """By member: what is beyond its bound now, if anything."""
+    _read: dict[str, int] = field(default_factory=dict)
+
+    def note(self, event: str, who: str, **facts: object) -> None:
+        line = f"{_now_s():10.3f}  {who:<10} {event} " + " ".join(f"{k}={v}" for k, v in facts.items())
+        self.trace.append(line)
+        if self.tell:
+            self.tell(line)
+
+    def breach(self, invariant: str, detail: str) -> None:
+        found = Breach(invariant, detail, _now_s())
+        self.breaches.append(found)
+        self.note("BREACH", "world", of=found)
+
+    def look(self, name: str) -> None:
+        """Looks whether a member keeps its bounds."""
+        beyond = self.probes[name]() if name in self.probes else None
+        if beyond:
+            self.breach("bounded", f"{name}: {beyond}")
+
+    def committing(self, name: str, positions: Mapping[Partition, Committed]) -> None:
+        self.commits.append((name, dict(positions)))
+        self.note("commit", name, **{f"p{p.partition}": c.offset for p, c in positions.items()})
+
+    def take_outputs(self, broker: SimBroker) -> Sequence[SeenAlert]:
+        """Reads what was published since the last time."""
+        for record in self._news(broker, DEAD):
+            headers = dict(record.headers)
+            partition = Partition(headers["x-original-topic"].decode(), int(headers["x-original-partition"]))
+            self.buried.add((partition, int(headers["x-original-offset"])))
+        fresh = [_seen(msgspec.json.decode(record.value)) for record in self._news(broker, ALERTS)]
+        for alert in fresh:
+            self.alerted.update((alert.partition, offset) for offset in alert.lines[-self.step :])
+        self.alerts.extend(fresh)
+        return fresh
+
+    def _news(self, broker: SimBroker, topic: str) -> Sequence[Any]:
+        records = broker.outputs.get(topic, [])
+        start, self._read[topic] = self._read.get(topic, 0), len(records)
+        return records[start:]
+
+
+def _seen(alert: dict[str, Any]) -> SeenAlert:
+    source = alert["logwarden"]["source"]
+    lines = alert["logwarden"]["lines"]
+    return SeenAlert(
+        id=alert["id"],
+        partition=Partition(source["topic"], source["partition"]),
+        service=alert["service"]["name"],
+        offset=source["last_offset"],
+        lines=tuple(line["offset"] for line in lines),
+        texts=tuple(line["text"] for line in lines),
+    )
+
+
+def _now_s() -> float:
+    try:
+        return asyncio.get_running_loop().time()
+    except RuntimeError:  # the world has ended; the last checks look back at it
+        return float("inf")

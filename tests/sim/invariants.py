@@ -1,0 +1,105 @@
+"""What must hold, whatever goes wrong. Each is a function that yields a sentence for every breach it finds.
+
+Pure: facts in, sentences out. `tests/sim/test_ablations.py` shows for each of them which safeguard keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from daemon.records import Partition
+from tests.sim.broker import SimBroker
+from tests.sim.evidence import ANOMALOUS, BLANK, PLAIN, POISON, Evidence, Produced, SeenAlert
+
+
+def done_below(evidence: Evidence, broker: SimBroker, partition: Partition, start: int, end: int) -> Iterator[str]:
+    """no_early_commit: at a commit, every line below it was scored, its alert and dead letter are out.
+
+    Lines that retention took before anybody read them are excused.
+    """
+    for line in evidence.produced.get(partition, [])[start:end]:
+        if line.offset < broker.logs[partition].earliest:
+            continue
+        scored = (partition, line.offset) in evidence.scored
+        if line.kind in (PLAIN, ANOMALOUS) and not scored:
+            yield f"{_name(partition, line)} is below the commit and was not scored"
+        elif line.kind == ANOMALOUS and (partition, line.offset) not in evidence.alerted:
+            yield f"{_name(partition, line)} is below the commit and its alert is not out"
+        elif line.kind == POISON and (partition, line.offset) not in evidence.buried:
+            yield f"{_name(partition, line)} is below the commit and not in the dead-letter topic"
+
+
+def no_hole(evidence: Evidence, broker: SimBroker) -> Iterator[str]:
+    """no_hole: every line below the final committed position was scored at least once, by whoever owned it then."""
+    for partition in broker.logs:
+        position = broker.committed[partition].offset if partition in broker.committed else 0
+        yield from done_below(evidence, broker, partition, 0, position)
+
+
+def same_alert_ids(evidence: Evidence) -> Iterator[str]:
+    """same_alert_ids: all alerts of one line carry one id, and two lines never share one."""
+    ids: dict[tuple[Partition, str, int], str] = {}
+    lines: dict[str, tuple[Partition, str, int]] = {}
+    for alert in evidence.alerts:
+        line = (alert.partition, alert.service, alert.offset)
+        if ids.setdefault(line, alert.id) != alert.id:
+            yield f"{line} was alerted as {ids[line]} and as {alert.id}"
+        if lines.setdefault(alert.id, line) != line:
+            yield f"{alert.id} names {lines[alert.id]} and {line}"
+
+
+def windows_whole(
+    evidence: Evidence, broker: SimBroker, alerts: Sequence[SeenAlert], size: int, max_context: int
+) -> Iterator[str]:
+    """windows_whole: an alert shows exactly the last `size` lines of its service in its partition.
+
+    Lines that retention took are excused, and before the first line shown those beyond the bound on context.
+    """
+    for alert in alerts:
+        lines = {
+            line.offset: line.text.decode()
+            for line in evidence.produced[alert.partition][: alert.offset + 1]
+            if line.service == alert.service and line.kind in (PLAIN, ANOMALOUS)
+        }
+        where = f"{alert.partition} {alert.service} {alert.offset} shows {alert.lines}"
+        if alert.lines != tuple(sorted(set(alert.lines))) or len(alert.lines) > size:
+            yield f"{where}: not in order, or too many"
+        if any(lines.get(offset) != text for offset, text in zip(alert.lines, alert.texts, strict=True)):
+            yield f"{where}: not all are lines of the service"
+        start = alert.lines[0]
+        if len(alert.lines) < size:
+            start = min(start, alert.offset - max_context)
+        kept = max(start, broker.logs[alert.partition].earliest)
+        missing = [offset for offset in lines if offset >= kept and offset not in alert.lines]
+        if missing:
+            yield f"{where}, but not {missing}"
+
+
+def only_anomalies(evidence: Evidence) -> Iterator[str]:
+    """only_anomalies: an alert answers for an anomalous line, and belongs to the service that wrote it."""
+    for alert in evidence.alerts:
+        lines = evidence.produced[alert.partition]
+        if not any(lines[offset].kind == ANOMALOUS for offset in alert.lines[-evidence.step :]):
+            yield f"{alert.partition} {alert.offset}: an alert without any anomalous line"
+        if lines[alert.offset].service != alert.service:
+            yield f"{alert.partition} {alert.offset} belongs to {lines[alert.offset].service}, not {alert.service}"
+
+
+def scored_once(evidence: Evidence) -> Iterator[str]:
+    """scored_once: while nothing goes wrong, every line is new in exactly one window, whatever the window step."""
+    for partition, lines in evidence.produced.items():
+        for line in lines:
+            times = len(evidence.scored.get((partition, line.offset), []))
+            if times != (line.kind not in (BLANK, POISON)):
+                yield f"{_name(partition, line)} was scored {times} times"
+
+
+def no_lag_left(evidence: Evidence, broker: SimBroker) -> Iterator[str]:
+    """no_lag_left: once the storm is over, everything gets committed."""
+    if broker.lag():
+        positions = {p.partition: (broker.committed.get(p), broker.bounds(p)) for p in broker.logs}
+        yield f"{broker.lag()} records are left: {positions}"
+
+
+def _name(partition: Partition, line: Produced) -> str:
+    return f"{partition.topic}/{partition.partition} {line.offset} ({line.kind})"

@@ -1,0 +1,151 @@
+"""One daemon of the simulated group: the real pipeline on simulated ports, and the ways in which it may end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from daemon.aggregator import Aggregator
+from daemon.config import InputSettings
+from daemon.decoding import Decoder
+from daemon.http import HealthState
+from daemon.pipeline import Pipeline, PipelineLimits
+from daemon.telemetry import Telemetry
+from model.stream import LogStream
+from model.verdicts import Judgement
+from tests.sim.broker import SimBroker
+from tests.sim.clients import MAX_POLL_RECORDS, Line, SimSink, SimSource
+from tests.sim.evidence import ALERTS, DEAD, Evidence
+from tests.sim.scenarios import Scenario
+from tests.sim.stand_ins import SimScorer, SimWorker, VirtualClock, encode
+from tests.sim.weather import Weather
+
+MAX_SERVICES = 64
+INGEST_S = 0.01
+
+
+class Member:
+    """Built at once, lives from `start` to `kill` or `drain`."""
+
+    def __init__(
+        self, name: str, scenario: Scenario, broker: SimBroker, weather: Weather, evidence: Evidence, seed: str
+    ) -> None:
+        self.name = name
+        self.line = Line()
+        self.health = HealthState(warm=True)
+        self.source = SimSource(name, self.line, broker, weather, evidence, random.Random(f"{seed} {name} source"))
+        self.sink = SimSink(name, self.line, broker, weather, random.Random(f"{seed} {name} sink"))
+        self.ingest_worker = SimWorker(f"{name} ingest", INGEST_S, random.Random(f"{seed} {name} ingest"))
+        self.score_worker = SimWorker(f"{name} score", scenario.score_s, random.Random(f"{seed} {name} score"))
+        self.scorer = SimScorer(name, scenario.table_rows, evidence)
+        self.expected_to_live = True
+        self._evidence = evidence
+        self._bound = scenario.max_in_flight_lines + MAX_POLL_RECORDS
+        self.pipeline = Pipeline(
+            source=self.source,
+            sink=self.sink,
+            aggregator=_aggregator(scenario, self.scorer),
+            scorer=self.scorer,
+            judgement=Judgement(threshold=0.5, learning_lines=0, model_revision="sim"),
+            ingest_worker=self.ingest_worker,
+            score_worker=self.score_worker,
+            clock=VirtualClock(),
+            telemetry=Telemetry(),
+            health=self.health,
+            limits=_limits(scenario),
+        )
+        evidence.probes[name] = self._beyond_bounds
+        self.running: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Joins the group and works."""
+        self._evidence.note("start", self.name)
+        await self.source.start(self.pipeline)
+        self.running = asyncio.create_task(self._run(), name=self.name)
+
+    async def kill(self) -> None:
+        """SIGKILL: nothing it had begun goes on, and nobody is told."""
+        self._evidence.note("kill", self.name)
+        self.expected_to_live = False
+        self.line.dead = True
+        await self._vanish()
+
+    async def drain(self, budget_s: float = 10.0) -> bool:
+        """SIGTERM."""
+        self._evidence.note("drain", self.name)
+        settled = await self.pipeline.drain(budget_s)
+        self.expected_to_live = False
+        if self.running:
+            await asyncio.gather(self.running, return_exceptions=True)
+        self._evidence.note("drained", self.name, settled=settled)
+        await self.source.stop()
+        self.line.dead = True
+        await self._vanish()
+        return settled
+
+    async def _run(self) -> None:
+        try:
+            await self.pipeline.run()
+        except Exception as error:
+            if self.expected_to_live:
+                self._evidence.breach("members_live", f"{self.name} ended with {_innermost(error)!r}")
+            raise
+
+    async def _vanish(self) -> None:
+        if self.running:
+            self.running.cancel()
+            await asyncio.gather(self.running, return_exceptions=True)
+        await self.source.vanish()
+        await self.ingest_worker.vanish()
+        await self.score_worker.vanish()
+        self._evidence.probes.pop(self.name, None)
+
+    def _beyond_bounds(self) -> str | None:
+        pipeline = self.pipeline
+        sizes = {
+            "lines in flight": pipeline._ownership.in_flight,
+            "windows waiting": len(pipeline._batcher),
+            "publications": len(pipeline._publisher),
+        }
+        return next((f"{n} {what}, the bound is {self._bound}" for what, n in sizes.items() if n > self._bound), None)
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _aggregator(scenario: Scenario, scorer: SimScorer) -> Aggregator:
+    settings = InputSettings()
+    decoder = Decoder(
+        format=settings.format,
+        text_paths=settings.text_paths,
+        service_paths=settings.service_paths,
+        time_paths=settings.time_paths,
+        max_line_bytes=1024,
+    )
+    stream = LogStream(
+        encode,
+        scorer.store,
+        size=scenario.size,
+        step=scenario.step,
+        max_slots=MAX_SERVICES,
+        table_rows=scenario.table_rows,
+    )
+    return Aggregator(decoder, stream, max_services=MAX_SERVICES)
+
+
+def _limits(scenario: Scenario) -> PipelineLimits:
+    return PipelineLimits(
+        alerts_topic=ALERTS,
+        dead_letter_topic=DEAD,
+        max_windows=32,
+        max_delay_s=0.02,
+        max_wait_s=0.5,
+        max_in_flight_lines=scenario.max_in_flight_lines,
+        max_context_records=scenario.max_context_records,
+        commit_interval_s=1.0,
+        revoke_budget_s=scenario.revoke_budget_s,
+        max_alert_line_chars=1024,
+    )

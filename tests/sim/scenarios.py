@@ -1,0 +1,63 @@
+"""The worlds that are simulated: how many members, how many lines, and what goes wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.sim.weather import CALM, ROUGH, Faults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One world. Times in virtual seconds."""
+
+    name: str
+    members: int = 2
+    partitions: int = 4
+    services: int = 3
+    lines: int = 400
+    over_s: float = 30.0
+    size: int = 8
+    """Lines of a window: small, so that windows are full soon and cross every boundary there is."""
+    step: int = 1
+    faults: Faults = CALM
+    deeds: tuple[str, ...] = ()
+    """What is done to members and topics while lines are produced: see `World`."""
+    deed_count: int = 0
+    anomalous: float = 0.15
+    max_in_flight_lines: int = 60
+    max_context_records: int = 10_000
+    table_rows: int = 48
+    """Few, so that rows of the line table are given up all the time."""
+    score_s: float = 0.05
+    revoke_budget_s: float = 5.0
+
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario(name="calm", members=1),
+        Scenario(name="calm_steps", members=1, step=3),
+        Scenario(name="rough_broker", faults=ROUGH),
+        Scenario(name="crashes", members=3, deeds=("kill",), deed_count=4),
+        Scenario(name="rolling", members=3, deeds=("restart", "join"), deed_count=5, faults=ROUGH),
+        Scenario(name="zombies", members=3, deeds=("deafen", "cut"), deed_count=4),
+        Scenario(name="retention", deeds=("truncate", "kill"), deed_count=5, score_s=0.5, max_context_records=40),
+        Scenario(name="slow_model", lines=500, score_s=1.0, deeds=("join", "restart"), deed_count=2, over_s=10),
+        Scenario(
+            name="everything",
+            members=3,
+            deeds=("kill", "restart", "join", "cut", "deafen", "truncate"),
+            deed_count=7,
+            faults=ROUGH,
+        ),
+        Scenario(
+            name="everything_steps",
+            members=3,
+            step=4,
+            deeds=("kill", "restart", "join", "cut", "deafen"),
+            deed_count=6,
+            faults=ROUGH,
+        ),
+    )
+}

@@ -1,0 +1,157 @@
+"""The ports that are not Kafka: worker threads, the model and its line table, the clock.
+
+No torch, no BERT, no threads: vectors come from a hash, scores from the text, and a "thread" is a task that takes its
+virtual time. What is kept of the real ones: functions of one worker run one after another, at any moment of the wait
+for them; a result may come long after its function ran.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from daemon.records import Partition
+from model.lines import OVERFLOW
+from model.masking import canonical, mask_blob
+from model.verdicts import Scores
+from model.windowing import WindowBatch
+from tests.sim.evidence import Evidence
+from tests.sim.loop import now_s
+from tests.sim.weather import latency_s
+
+WIDTH = 8
+MARKER = b"FAIL"
+EPOCH_MS = 1_700_000_000_000
+
+
+class VirtualClock:
+    """See `daemon.ports.Clock`."""
+
+    def monotonic(self) -> float:
+        return now_s()
+
+    def now_ms(self) -> int:
+        return EPOCH_MS + int(now_s() * 1000)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class SimWorker:
+    """See `daemon.ports.Worker`. Its own task stands for the thread."""
+
+    def __init__(self, name: str, usual_s: float, rng: random.Random) -> None:
+        self._usual_s = usual_s
+        self._rng = rng
+        self._asked: deque[tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._wake = asyncio.Event()
+        self._task = asyncio.create_task(self._work(), name=name)
+        self.stuck = False
+        """Whether the function at hand never ends, as on a device that hangs."""
+
+    async def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        future = asyncio.get_running_loop().create_future()
+        self._asked.append((future, function, args))
+        self._wake.set()
+        return await future
+
+    async def vanish(self) -> None:
+        """The thread ends; what was asked of it never comes."""
+        self._task.cancel()
+        for future, _, _ in self._asked:
+            future.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while True:
+            while not self._asked:
+                self._wake.clear()
+                await self._wake.wait()
+            future, function, args = self._asked[0]
+            if not future.cancelled():  # else nobody waits, and it had not begun
+                await self._do(future, function, args)
+            self._asked.popleft()
+
+    async def _do(self, future: asyncio.Future[Any], function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        takes_s, share = latency_s(self._rng, self._usual_s), self._rng.random()
+        await asyncio.sleep(takes_s * share)
+        while self.stuck:  # noqa: ASYNC110  # virtual time: polling costs nothing
+            await asyncio.sleep(0.5)
+        try:
+            result, error = function(*args), None
+        except Exception as raised:
+            result, error = None, raised
+        await asyncio.sleep(takes_s * (1 - share))
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+
+@lru_cache(maxsize=100_000)
+def _vector(text: str) -> bytes:
+    digest = hashlib.blake2s(text.encode(), digest_size=2 * WIDTH).digest()
+    vector = np.frombuffer(digest, np.uint16).astype(np.float32) + 1
+    return (vector / np.linalg.norm(vector)).astype(np.float32).tobytes()
+
+
+@lru_cache(maxsize=100_000)
+def _expected(raw: bytes) -> bytes:
+    return _vector(canonical(mask_blob(raw + b"\n")[0]))
+
+
+def encode(texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    """A vector of length 1 for each text, always the same one."""
+    return np.frombuffer(b"".join(map(_vector, texts)), np.float32).reshape(len(texts), WIDTH)
+
+
+class SimScorer:
+    """See `daemon.ports.Scorer`. A window is anomalous if one of its new lines holds the marker."""
+
+    def __init__(self, name: str, rows: int, evidence: Evidence) -> None:
+        self._name = name
+        self._evidence = evidence
+        self._table = np.zeros((rows, WIDTH), np.float32)
+
+    def store(self, ids: npt.NDArray[np.int64], embeddings: npt.NDArray[np.float32]) -> None:
+        """Takes embeddings into the table."""
+        self._table[ids] = embeddings
+
+    def score(self, batch: WindowBatch) -> Scores:
+        self._evidence.look(self._name)
+        self._check_rows(batch)
+        places, window = batch.fresh_lines()
+        anomalous = np.zeros(len(batch), bool)
+        for place, number in zip(places.tolist(), window.tolist(), strict=True):
+            text = batch.columns["text"][place]
+            partition = Partition("input", int(text[1 : text.index(b" ")]))
+            line = (partition, int(batch.columns["offset"][place]))
+            self._evidence.scored.setdefault(line, []).append(self._name)
+            anomalous[number] |= MARKER in text
+        probability = np.where(anomalous, 0.97, 0.02)
+        return Scores(
+            logits=np.stack([1 - probability, probability], axis=1).astype(np.float32),
+            probability=probability,
+            line_weights=np.full((len(batch), batch.size), 1 / batch.size, np.float32),
+        )
+
+    def _check_rows(self, batch: WindowBatch) -> None:
+        """rows_right: when a window is scored, its rows of the line table still hold its own lines."""
+        places = np.flatnonzero(batch.columns["id"] > OVERFLOW)
+        if not len(places):
+            return
+        texts = batch.columns["text"][places]
+        wanted = np.frombuffer(b"".join(map(_expected, texts)), np.float32).reshape(-1, WIDTH)
+        wrong = (self._table[batch.columns["id"][places]] != wanted).any(axis=1)
+        if wrong.any():
+            self._evidence.breach("rows_right", f"{self._name}: {texts[wrong][0]!r} is scored as another line")
