@@ -135,9 +135,10 @@ def decode_metadata(metadata: str) -> int | None:
     """The context offset, or None if the metadata is absent or somebody else's."""
     try:
         values = json.loads(metadata)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter from brackets within brackets within brackets
         return None
     if not isinstance(values, dict) or values.get("v") != METADATA_VERSION:
         return None
     context = values.get("context")
-    return context if isinstance(context, int) and context >= 0 else None
+    # Not isinstance: JSON's true would be offset 1.
+    return context if type(context) is int and context >= 0 else None
