@@ -1,0 +1,136 @@
+"""Which offset may be committed, by example; what others may have written into the commit's metadata."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from daemon.offsets import PartitionLedger, decode_metadata, encode_metadata
+from daemon.records import Committed
+
+
+def opened(offsets: list[int], lines: list[int] | None = None, *, score_from: int = 0) -> PartitionLedger:
+    ledger = PartitionLedger(score_from, score_from)
+    ledger.open(np.array(offsets), np.array(lines or [1] * len(offsets)))
+    return ledger
+
+
+def test_the_position_is_the_lowest_line_not_done() -> None:
+    """What is done beyond a gap is not committed before the gap is closed."""
+    ledger = opened([0, 1, 2, 3])
+    ledger.done(np.array([1, 3]))
+    assert (ledger.position(), ledger.outstanding) == (0, 2)
+    ledger.done(np.array([0]))
+    assert ledger.position() == 2
+    ledger.done(np.array([2]))
+    assert (ledger.position(), ledger.outstanding) == (4, 0)
+
+
+def test_offsets_may_have_gaps() -> None:
+    """Compaction and transactions leave holes: nothing waits for an offset that no record has."""
+    ledger = opened([10, 13, 20], score_from=7)
+    assert ledger.position() == 10
+    ledger.done(np.array([10]))
+    assert ledger.position() == 13
+    ledger.done(np.array([20, 13]))
+    assert ledger.position() == 21
+
+
+def test_a_record_is_done_with_its_last_line() -> None:
+    """A record of three lines holds the position until all three are done."""
+    ledger = opened([5, 6], [3, 1])
+    ledger.done(np.array([5, 6, 5]))
+    assert (ledger.position(), ledger.outstanding) == (5, 1)
+    ledger.done(np.array([5]))
+    assert ledger.position() == 7
+
+
+def test_before_any_record_the_position_is_where_scoring_begins() -> None:
+    """A partition without traffic is caught up, not at zero."""
+    ledger = PartitionLedger(42, 30)
+    assert ledger.position() == 42
+    assert ledger.to_commit(1000) == Committed(42, encode_metadata(30))
+    ledger.done(np.array([], np.int64))  # nothing done is no news
+
+
+def test_batches_of_records_are_done_in_any_order() -> None:
+    """A later batch may be scored first; the position waits for the earlier one."""
+    ledger = opened([0, 1])
+    ledger.open(np.array([2, 3]), np.array([1, 1]))
+    ledger.done(np.array([3, 2]))
+    assert ledger.position() == 0
+    ledger.done(np.array([0, 1]))
+    assert ledger.position() == 4
+
+
+@pytest.mark.parametrize(
+    ("offsets", "reason"), [([2], "opened"), ([9], "opened"), ([0, 0], "once"), ([1, 1, 1], "once"), ([-1], "opened")]
+)
+def test_our_own_mistakes_are_noticed(offsets: list[int], reason: str) -> None:
+    """A line is done once, and only if it was opened: a slip here would commit what was never scored."""
+    ledger = opened([0, 1, 3], [1, 2, 1])
+    with pytest.raises(AssertionError, match=reason):
+        ledger.done(np.array(offsets))
+
+
+def test_records_come_in_order_and_once() -> None:
+    """A record that was fetched twice would be counted twice."""
+    ledger = opened([0, 1])
+    with pytest.raises(AssertionError, match="in order and once"):
+        ledger.open(np.array([1]), np.array([1]))
+
+
+def test_the_context_is_that_of_the_position() -> None:
+    """The metadata names the oldest line that windows from the position on still need, not that of the newest batch."""
+    ledger = PartitionLedger(100, 90)
+    ledger.open(np.arange(100, 110), np.ones(10, np.int64))
+    ledger.note_context(100, 95)
+    ledger.open(np.arange(110, 120), np.ones(10, np.int64))
+    ledger.note_context(110, 104)
+    ledger.done(np.arange(100, 109))
+    assert ledger.to_commit(1000) == Committed(109, encode_metadata(95))
+    ledger.done(np.array([109]))
+    assert ledger.to_commit(1000) == Committed(110, encode_metadata(104))
+
+
+def test_the_context_is_bounded() -> None:
+    """A quiet service does not make the next owner read the whole partition again."""
+    ledger = PartitionLedger(100, 0)
+    assert ledger.to_commit(30) == Committed(100, encode_metadata(70))
+    assert ledger.to_commit(0) == Committed(100, encode_metadata(100))
+
+
+@pytest.mark.parametrize("context", [0, 7, 2**63 - 1])
+def test_metadata_goes_through_the_broker(context: int) -> None:
+    """What one owner writes the next one reads, and it is far below the broker's limit."""
+    assert decode_metadata(encode_metadata(context)) == context
+    assert len(encode_metadata(context)) < 100
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        "",
+        "null",
+        "7",
+        "[]",
+        "{}",
+        '"context"',
+        "a consumer of ours",
+        '{"v":1}',
+        '{"v":2,"context":5}',
+        '{"context":5}',
+        '{"v":1,"context":-1}',
+        '{"v":1,"context":"5"}',
+        '{"v":1,"context":5.5}',
+        '{"v":1,"context":null}',
+        '{"v":1,"context":true}',
+        '{"v":1,"context":NaN}',
+        '{"v":1,"context":5',
+        "[" * 4000,
+        '{"v":1,"context":' + "9" * 5000 + "}",
+    ],
+)
+def test_metadata_of_others_is_none_of_ours(metadata: str) -> None:
+    """Another tool may have committed for our group: what it wrote beside is ignored, whatever it is."""
+    assert decode_metadata(metadata) is None
