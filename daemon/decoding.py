@@ -7,9 +7,10 @@ comes out: as a line, as a counted blank, or as a dead letter.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -19,6 +20,8 @@ from daemon.records import DeadLetter, Record
 
 _NANO, _MICRO, _MILLI = 10**16, 10**13, 10**10
 """Numbers above these are nano-, micro- and milliseconds since the epoch; below, seconds (until the year 2286)."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_TEXT = re.compile(r"[0-9]{9,19}(?:\.[0-9]+)?")  # from the year 1973 on; eight digits are a date
 
 
 @dataclass(slots=True)
@@ -93,7 +96,7 @@ class Decoder:
             return value, None, None
         try:
             event = self._json.decode(value)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # the last: brackets in brackets
             raise UndecodableRecord("json", f"the value is not JSON: {error}") from None
         if not isinstance(event, dict):
             raise UndecodableRecord("json", f"the value is a JSON {type(event).__name__}, not an object")
@@ -101,7 +104,7 @@ class Decoder:
         if text is None:
             raise UndecodableRecord("text", "the JSON object holds no text at any of the text paths")
         if not isinstance(text, str):
-            text = msgspec.json.encode(text).decode()
+            text = _as_json(text)
         return text.encode("utf-8", "replace"), self._service(event), _time_ms(_first(event, self._time_paths))
 
     def _service(self, event: dict[str, Any]) -> str | None:
@@ -114,19 +117,25 @@ class Decoder:
         return None
 
     def _clean(self, raw: bytes, out: Decoded) -> bytes:
-        if len(raw) > self._max_line_bytes:
-            raw = raw[: self._max_line_bytes]
-            # A character may have been cut in two: that is no fault of the sender's.
-            raw = raw.decode("utf-8", "ignore").encode() if _is_utf8_but_for_the_end(raw) else raw
-            out.cut += 1
-        line = raw.strip(b" \t\r\n\0")
+        limit = self._max_line_bytes
+        cut = len(raw) > limit
+        line = (_cut(raw, limit) if cut else raw).strip(b" \t\r\n\0")
         if not line.isascii():
             try:
                 line.decode()
             except UnicodeDecodeError:
                 line = line.decode("utf-8", "replace").encode()
                 out.replaced += 1
-        return line.replace(b"\n", b" ") if b"\n" in line else line
+                if len(line) > limit:  # U+FFFD takes three bytes where a bad one took one
+                    cut, line = True, _cut(line, limit)
+        out.cut += cut
+        return line.replace(b"\r\n", b" ").replace(b"\n", b" ") if b"\n" in line else line
+
+
+def _cut(raw: bytes, limit: int) -> bytes:
+    """At most so many bytes, without half a character at the end: that would be no fault of the sender's."""
+    raw = raw[:limit]
+    return raw.decode("utf-8", "ignore").encode() if _is_utf8_but_for_the_end(raw) else raw
 
 
 def _is_utf8_but_for_the_end(raw: bytes) -> bool:
@@ -135,6 +144,13 @@ def _is_utf8_but_for_the_end(raw: bytes) -> bool:
     except UnicodeDecodeError as error:
         return error.start >= len(raw) - 3
     return True
+
+
+def _as_json(value: Any) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except RecursionError as error:  # writing goes less deep than reading
+        raise UndecodableRecord("text", f"the text is no string: {error}") from None
 
 
 def _key_text(record: Record) -> str:
@@ -167,14 +183,18 @@ def _at(value: Any, path: tuple[str, ...]) -> Any:
 def _time_ms(value: Any) -> int | None:
     """An event's own time: RFC 3339 text, or a number of (nano-, micro-, milli-) seconds since the epoch."""
     if isinstance(value, str):
+        # First: fromisoformat reads many a number of milliseconds as a day of the 18th century.
+        if _EPOCH_TEXT.fullmatch(value):
+            return _time_ms(float(value))
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
-            return _time_ms(float(value)) if value.replace(".", "", 1).isdecimal() else None
-        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+            return None
+        ms = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
+        return ms if ms >= 0 else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 10**20:
         return None
-    for limit, divisor in ((_NANO, 1e6), (_MICRO, 1e3), (_MILLI, 1.0)):
+    for limit, divisor in ((_NANO, 10**6), (_MICRO, 10**3), (_MILLI, 1)):
         if value > limit:
-            return int(value / divisor)
-    return int(value * 1000)
+            return int(value // divisor)
+    return round(value * 10**6) // 1000  # by way of microseconds, so that .001 stays a millisecond
