@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from daemon.decoding import Decoder
+from daemon.settings import InputSettings
 from model.stream import LineColumns
 from model.windowing import NUMERIC_COLUMNS, WindowBatch, WindowRings
 
@@ -134,3 +136,28 @@ def naive_gates(row: list[float], top_p: float) -> list[float]:
         if total > top_p:
             break
     return gates
+
+
+@dataclass(frozen=True)
+class LogRecord:
+    """A record as a consumer returns it."""
+
+    value: bytes | None
+    offset: int = 0
+    topic: str = "logs"
+    partition: int = 0
+    timestamp: int = 1_700_000_000_000
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def default_decoder(*, form: str = "auto", max_line_bytes: int = 8192) -> Decoder:
+    """The decoder with the paths that the daemon has when nothing is set."""
+    paths = InputSettings()
+    return Decoder(
+        format=form,
+        text_paths=paths.text_paths,
+        service_paths=paths.service_paths,
+        time_paths=paths.time_paths,
+        max_line_bytes=max_line_bytes,
+    )

@@ -1,0 +1,223 @@
+"""Records as shippers really write them, and as nobody should: each comes out as a line, a blank or a dead letter."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from daemon.decoding import Decoded, Decoder
+from tests.oracles import LogRecord, default_decoder
+
+FILEBEAT = (
+    rb'{"@timestamp":"2023-04-11T22:11:50.656Z","@metadata":{"beat":"filebeat","type":"_doc","version":"7.17.9"},'
+    rb'"log":{"offset":0,"file":{"path":"/var/log/nginx/access.log"}},"message":"10.89.2.6 - - [11/Apr/2023:22:11:41 '
+    rb'+0000] \"GET / HTTP/1.0\" 200 615 \"-\" \"curl/7.79.1\" \"-\"","tags":["nginx-access"],"input":{"type":'
+    rb'"filestream"},"fields":{"doc":"app"},"ecs":{"version":"1.12.0"},"host":{"name":"053dd9dc5419"},"agent":{"name":'
+    rb'"053dd9dc5419","type":"filebeat","version":"7.17.9","hostname":"053dd9dc5419"}}'
+)
+FLUENT_BIT = (
+    rb'{"@timestamp":1554141513.698657,"log":"Simple text\n","stream":"stderr","kubernetes":{"pod_name":"api-0",'
+    rb'"namespace_name":"shop","labels":{"app":"api"},"container_name":"text"}}'
+)
+VECTOR = (
+    rb'{"file":"/var/log/pods/x/0.log","kubernetes":{"container_name":"log-spamer","pod_labels":{"app":"spamer"},'
+    rb'"pod_name":"log-spamer-788b9ffbf5-nmz4m","pod_namespace":"vector"},"message":"{\"level\":\"info\",\"message\":'
+    rb'\"3irb\"}","source_type":"kubernetes_logs","stream":"stderr","timestamp":"2022-11-01T12:03:31.766514243Z"}'
+)
+GENERIC = b'{"ts":"2024-02-29T12:00:00+02:00","msg":"payment refused","app":"shop","level":"error"}'
+
+
+def decoded(*values: bytes | None, decoder: Decoder | None = None, key: bytes | None = None) -> Decoded:
+    return (decoder or default_decoder()).decode([LogRecord(value, key=key) for value in values])
+
+
+def ms(moment: str) -> int:
+    return round(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
+@pytest.mark.parametrize(
+    ("value", "line", "service", "time_ms"),
+    [
+        (
+            FILEBEAT,
+            '10.89.2.6 - - [11/Apr/2023:22:11:41 +0000] "GET / HTTP/1.0" 200 615 "-" "curl/7.79.1" "-"',
+            "/var/log/nginx/access.log",
+            ms("2023-04-11T22:11:50.656+00:00"),
+        ),
+        (FLUENT_BIT, "Simple text", "api", 1_554_141_513_698),
+        (VECTOR, '{"level":"info","message":"3irb"}', "spamer", ms("2022-11-01T12:03:31.766+00:00")),
+        (GENERIC, "payment refused", "shop", ms("2024-02-29T10:00:00+00:00")),
+        (b"<34>Oct 11 22:14:15 host su: failed\n", "<34>Oct 11 22:14:15 host su: failed", "logs", 1_700_000_000_000),
+    ],
+    ids=["filebeat", "fluent-bit", "vector", "generic", "plain"],
+)
+def test_each_shipper_is_understood(value: bytes, line: str, service: str, time_ms: int) -> None:
+    """Text, service and time are where this shipper puts them; nothing has to be configured."""
+    found = decoded(value)
+    assert found.lines == [line.encode()]
+    assert found.services == [service]
+    assert found.timestamps == [time_ms]
+    assert (found.blank, found.dead, found.replaced, found.cut) == ([], [], 0, 0)
+
+
+def test_a_key_with_dots_is_found_as_it_is_written() -> None:
+    """Kubernetes labels hold dots; the longest key that fits is taken."""
+    value = {"log": "x", "kubernetes": {"labels": {"app.kubernetes.io/name": "web"}, "container_name": "c"}}
+    flat = {"message": "x", "service.name": "flat", "service": "short"}
+    found = decoded(json.dumps(value).encode(), json.dumps(flat).encode())
+    assert found.services == ["web", "flat"]
+
+
+@pytest.mark.parametrize(
+    ("record", "service"),
+    [
+        (LogRecord(b'{"message":"x"}', key=b"from-key"), "from-key"),
+        (LogRecord(b"plain", key=b" from-key "), "from-key"),
+        (LogRecord(b"plain", key=b"caf\xe9"), "caf�"),
+        (LogRecord(b"plain", key=b"  "), "logs"),
+        (LogRecord(b"plain"), "logs"),
+        (LogRecord(b'{"message":"x","service":""}'), "logs"),
+        (LogRecord(b'{"message":"x","service":{"id":1}}', key=b"k"), "k"),
+        (LogRecord(b'{"message":"x","service":17}'), "17"),
+        (LogRecord(b'{"message":"x","service":true}'), "logs"),
+    ],
+)
+def test_without_a_service_the_key_counts_and_then_the_topic(record: LogRecord, service: str) -> None:
+    """Every line belongs to some service; a service that is no name is none."""
+    assert default_decoder().decode([record]).services == [service]
+
+
+@pytest.mark.parametrize(
+    ("value", "stage"),
+    [
+        (b'{"message": "x"', "json"),
+        (b"{not json}", "json"),
+        (b'{"message": "\xff"}', "json"),
+        (b'{"message": "\\ud800"}', "json"),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "json"),
+        (b'{"message": "x", "n": 1e999}', "json"),
+        (b'{"message": ' + b"9" * 5000 + b"}", "json"),
+        (b"{}", "text"),
+        (b'{"level":"info"}', "text"),
+        (b'{"message":null}', "text"),
+    ],
+    ids=lambda value: value[:20].decode("latin-1") if isinstance(value, bytes) else value,
+)
+def test_what_holds_no_line_is_a_dead_letter(value: bytes, stage: str) -> None:
+    """A record that cannot be read goes aside with the reason, and the ones around it are read all the same."""
+    found = decoded(b"before", value, b"after")
+    assert found.lines == [b"before", b"after"]
+    assert found.places == [0, 2]
+    [(place, letter)] = found.dead
+    assert (place, letter.stage, letter.record.value) == (1, stage, value)
+    assert letter.reason
+    assert "\n" not in letter.reason
+
+
+@pytest.mark.parametrize("value", [b"[1,2]", b'"text"', b"7", b"null", b"", b"  "])
+def test_json_that_is_no_object_is_dead_only_where_json_is_promised(value: bytes) -> None:
+    """In `auto` a value without a brace is plain text; in `json` it breaks the promise."""
+    found = decoded(value)
+    assert found.dead == []
+    assert found.lines == ([value] if value.strip() else [])
+    assert [letter.stage for _, letter in decoded(value, decoder=default_decoder(form="json")).dead] == ["json"]
+
+
+@pytest.mark.parametrize("depth", [10, 400, 900, 990, 1000, 1100, 10_000])
+def test_nesting_of_any_depth_is_a_line_or_a_dead_letter(depth: int) -> None:
+    """Brackets within brackets exhaust the reader, not the daemon: nobody can stop it with one record."""
+    found = decoded(b'{"message":' + b"[" * depth + b"]" * depth + b"}", b"after")
+    assert len(found.lines) + len(found.dead) == 2
+    assert found.lines[-1] == b"after"
+
+
+def test_raw_is_never_looked_into() -> None:
+    """A service that logs JSON can be judged by the JSON itself."""
+    value = b'{"message":"x","service":"s"}'
+    found = decoded(value, decoder=default_decoder(form="raw"))
+    assert (found.lines, found.services) == ([value], ["logs"])
+
+
+@pytest.mark.parametrize(
+    "value", [None, b"", b" \t\r\n\0", b'{"message":""}', b'{"message":" \\n "}', b'{"message":"\\u0000"}']
+)
+def test_what_says_nothing_is_blank(value: bytes | None) -> None:
+    """Tombstones, white space and NUL bytes are counted and done at once; they are neither lines nor errors."""
+    found = decoded(b"x", value)
+    assert (found.blank, found.lines, found.dead) == ([1], [b"x"], [])
+
+
+def test_a_record_is_one_line() -> None:
+    """A traceback in one record stays together: its line breaks become spaces."""
+    found = decoded(b"Traceback:\n  File x\nError\n", b'{"message":"a\\nb\\r\\nc"}')
+    assert found.lines == [b"Traceback:   File x Error", b"a b c"]
+
+
+def test_text_that_is_no_string_is_shown_as_json() -> None:
+    """A structured message is still a line."""
+    found = decoded(b'{"message":{"event":"login","ok":false}}', b'{"msg":[1,"a"]}', b'{"body":0}', b'{"log":false}')
+    assert found.lines == [b'{"event":"login","ok":false}', b'[1,"a"]', b"0", b"false"]
+
+
+def test_bytes_that_are_no_text_are_replaced_and_counted() -> None:
+    """A Latin-1 line is readable but for its letters beyond ASCII; UTF-8 passes untouched."""
+    found = decoded(b"caf\xe9 closed", "café closed".encode(), b"\xff\xfe")
+    assert found.lines == ["caf� closed".encode(), "café closed".encode(), "��".encode()]
+    assert found.replaced == 2
+
+
+def test_a_line_of_ten_megabytes_is_cut_and_counted() -> None:
+    """The bound on a line holds for plain text and for JSON; what is cut is not a fault of the text."""
+    for value in (b"x" * 10_000_000, b'{"message":"' + b"x" * 10_000_000 + b'"}'):
+        found = decoded(value, decoder=default_decoder(max_line_bytes=1000))
+        assert found.lines == [b"x" * 1000]
+        assert (found.cut, found.replaced) == (1, 0)
+
+
+@pytest.mark.parametrize("limit", range(4, 12))
+def test_a_cut_through_a_character_takes_the_whole_character(limit: int) -> None:
+    """No half of a letter is left at the end of a cut line, and it is not counted as a bad byte."""
+    found = decoded("aé中😀é中😀".encode(), decoder=default_decoder(max_line_bytes=limit))
+    assert "aé中😀é中😀".startswith(found.lines[0].decode())
+    assert limit - 4 < len(found.lines[0]) <= limit
+    assert (found.cut, found.replaced) == (1, 0)
+
+
+def test_replacement_does_not_make_a_line_longer_than_its_bound() -> None:
+    """U+FFFD takes three bytes where a bad one took one: the bound holds afterwards too."""
+    found = decoded(b"\xe9" * 3000, decoder=default_decoder(max_line_bytes=1000))
+    assert len(found.lines[0]) <= 1000
+    assert found.lines[0].decode() == "�" * 333
+    assert (found.cut, found.replaced) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2023-04-11T22:11:50.656Z", 1_681_251_110_656),
+        ("2023-04-11 22:11:50,656", 1_681_251_110_656),
+        ("2023-04-12T00:11:50.656+02:00", 1_681_251_110_656),
+        ("2022-11-01T12:03:31.766514243Z", 1_667_304_211_766),
+        (1_681_251_110, 1_681_251_110_000),
+        (1_681_251_110.656, 1_681_251_110_656),
+        (1_681_251_110_656, 1_681_251_110_656),
+        (1_681_251_110_656_123, 1_681_251_110_656),
+        (1_681_251_110_656_123_999, 1_681_251_110_656),
+        ("1681251110", 1_681_251_110_000),
+        ("1681251110.656", 1_681_251_110_656),
+        ("1712102400123", 1_712_102_400_123),  # read as YYYYMMDD it would be a day in 1712
+        ("1704067200000000000", 1_704_067_200_000),
+        ("20240229", 1_709_164_800_000),  # a date, not a second of 1970
+    ],
+)
+def test_times_are_read_in_the_forms_that_shippers_use(value: object, expected: int) -> None:
+    """RFC 3339 with any zone, or seconds, milli-, micro- and nanoseconds since the epoch, as numbers or text."""
+    assert decoded(json.dumps({"message": "x", "time": value}).encode()).timestamps == [expected]
+
+
+@pytest.mark.parametrize("value", ["yesterday", "", "1" * 400, -5, 0, True, None, {"a": 1}, [], 1e300, "٣", "1.2.3"])
+def test_a_time_that_is_none_leaves_the_records_own(value: object) -> None:
+    """Kafka's timestamp stands in for what cannot be read as a time."""
+    assert decoded(json.dumps({"message": "x", "time": value}).encode()).timestamps == [1_700_000_000_000]
