@@ -155,7 +155,7 @@ class Aggregator:
                 now,
             )
             work = self._work(batch)
-            if replaying:
+            if replaying or self.waits:  # with a step, context may wait in the rings long after it was read
                 ours = self._ours(work)
                 out.context_lines += int(work.windows.fresh.sum() - ours.windows.fresh.sum())
                 work = ours
