@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from daemon.aggregator import Aggregator, Work
 from daemon.decoding import Decoder
+from daemon.offsets import Assignment, PartitionLedger
+from daemon.records import Partition
 from daemon.settings import InputSettings
-from model.stream import LineColumns
+from model.stream import LineColumns, LogStream
 from model.windowing import NUMERIC_COLUMNS, WindowBatch, WindowRings
 
 
@@ -161,3 +164,29 @@ def default_decoder(*, form: str = "auto", max_line_bytes: int = 8192) -> Decode
         time_paths=paths.time_paths,
         max_line_bytes=max_line_bytes,
     )
+
+
+def aggregator_of(slots: int, *, size: int = 3, step: int = 1) -> Aggregator:
+    spy = TableSpy()
+    stream = LogStream(spy.encode, spy.store, size=size, step=step, max_slots=slots, table_rows=64)
+    return Aggregator(default_decoder(), stream, max_services=slots)
+
+
+def assignment(number: int = 1, score_from: int = 0, context: int | None = None) -> Assignment:
+    ledger = PartitionLedger(score_from, score_from if context is None else context)
+    return Assignment(number, Partition("logs", number), ledger)
+
+
+def said(services: str | Sequence[str], first: int = 0) -> list[LogRecord]:
+    """A record for each service named, with offsets in a row."""
+    return [LogRecord(b"hello from %d" % i, offset=first + i, key=s.encode()) for i, s in enumerate(services)]
+
+
+def judged(work: Sequence[Work]) -> list[tuple[int, int]]:
+    """(assignment, offset) of every line that some window judges."""
+    found = []
+    for piece in work:
+        places, window = piece.windows.fresh_lines()
+        owners = [owner.number for owner in piece.assignments[window]]
+        found += zip(owners, piece.windows.columns["offset"][places].tolist(), strict=True)
+    return sorted(found)

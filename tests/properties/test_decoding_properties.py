@@ -1,4 +1,4 @@
-"""Whatever bytes a record holds: it is a line, a blank or a dead letter, exactly one of them, and never an exception."""
+"""Whatever bytes a record holds: it is a line, a blank or a dead letter, one of the three, and never an exception."""
 
 from __future__ import annotations
 
