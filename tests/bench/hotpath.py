@@ -1,0 +1,152 @@
+"""What the hot path costs, beside the slow ways of doing the same, in one run: `python -m tests.bench.hotpath`.
+
+On a shared machine only ratios of one run mean much, so every figure is CPU time (median of repeated runs, the least of
+them in brackets) and its peer's stands below it. Reads HDFS lines from the folder named by LOGWARDEN_DATA, scores with
+the shipped model, on one thread. Prints; asserts nothing.
+"""
+
+from __future__ import annotations
+
+import lzma
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+
+import numpy as np
+import torch
+from transformers import BertConfig, BertModel
+
+from model import checkpoint
+from model.encoder import LineEncoder
+from model.masking import mask_blob, mask_reference
+from model.scoring import WindowScorer
+from model.stream import LineColumns, LogStream
+from model.windowing import NUMERIC_COLUMNS, WindowRings
+from training.corpora import recordings_root
+
+BATCH = 4096
+BATCHES = 6
+SERVICES = 64
+SIZE = 32
+REPEATS = 7
+NAIVE_WINDOWS = 3
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    lines = hdfs_lines(BATCH * BATCHES)
+    print(f"{len(lines)} HDFS lines, {np.mean([len(line) for line in lines]):.0f} bytes each, batches of {BATCH}\n")
+    masking(lines)
+    rings(len(lines))
+    window_us = stream(lines)
+    naive_bert(lines, window_us)
+
+
+def masking(lines: list[bytes]) -> None:
+    """First level of masking: the whole blob at once, or a regular expression line by line."""
+    blobs = [b"\n".join(lines[i : i + BATCH]) + b"\n" for i in range(0, len(lines), BATCH)]
+    fast = report("mask_blob", "line", len(lines), lambda: [mask_blob(blob) for blob in blobs])
+    slow = report("  a regular expression per line", "line", len(lines), lambda: [mask_reference(x) for x in lines])
+    ratio(slow, fast)
+
+
+def rings(count: int) -> None:
+    """Windows of every line: rings of arrays, or a deque per service."""
+    slots = np.random.default_rng(1).integers(0, SERVICES, count)
+    columns = {name: np.zeros(BATCH, kind) for name, kind in NUMERIC_COLUMNS.items()} | {
+        "text": np.zeros(BATCH, object)
+    }
+    ours = WindowRings(SIZE, SERVICES)
+    parts = slots.reshape(-1, BATCH)
+    fast = report("rings, seven columns and the text", "line", count, lambda: [ours.push(p, columns) for p in parts])
+
+    def deques() -> list[list[int]]:
+        lasts: list[deque[int]] = [deque(maxlen=SIZE) for _ in range(SERVICES)]
+        windows = []
+        for number, slot in enumerate(slots.tolist()):
+            lasts[slot].append(number)
+            windows.append(list(lasts[slot]))
+        return windows
+
+    ratio(report("  a deque per service, ids alone", "line", count, deques), fast)
+
+
+def stream(lines: list[bytes]) -> float:
+    """Lines → windows → scores with every masked line known; µs per scored window."""
+    scorer = WindowScorer(checkpoint.load(), device="cpu")
+    whole = LogStream(scorer.encode, scorer.store, size=SIZE, max_slots=SERVICES)
+    parts = [columns_of(lines[i : i + BATCH]) for i in range(0, len(lines), BATCH)]
+
+    def push_all() -> None:
+        for part in parts:
+            whole.push(part)
+            whole.scored()
+
+    started = time.process_time()
+    push_all()
+    cold = time.process_time() - started
+    print(f"\nfirst pass: {len(whole.index)} distinct masked lines embedded, {cold:.2f} s CPU in all")
+    report("push: mask, look up, familiarity, rings (warm)", "line", len(lines), push_all)
+    batch = whole.push(parts[0])
+    return report("score, step 1", "window", len(batch), lambda: scorer.score(batch))
+
+
+def naive_bert(lines: list[bytes], window_us: float) -> None:
+    """The original approach: a BERT of 6 layers, 384 wide, over the 32 lines of every window, nothing remembered."""
+    tokenizer = checkpoint.load().encoder.tokenizer
+    shape = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=384,
+        num_hidden_layers=6,
+        num_attention_heads=12,
+        intermediate_size=1536,
+    )
+    bert = LineEncoder(BertModel(shape, add_pooling_layer=False), tokenizer)
+    windows = [[line.decode() for line in lines[i * SIZE : (i + 1) * SIZE]] for i in range(NAIVE_WINDOWS)]
+    slow = report(
+        "  BERT over every line of every window",
+        "window",
+        NAIVE_WINDOWS,
+        lambda: [bert.encode(window, max_tokens=128) for window in windows],
+        repeats=3,
+    )
+    ratio(slow, window_us)
+
+
+def report(name: str, unit: str, count: int, work: Callable[[], object], *, repeats: int = REPEATS) -> float:
+    """Runs the work several times and prints CPU microseconds per unit; returns their median."""
+    work()  # caches and allocations are warm afterwards
+    spent = []
+    for _ in range(repeats):
+        started = time.process_time()
+        work()
+        spent.append((time.process_time() - started) / count * 1e6)
+    median = statistics.median(spent)
+    print(f"{name:<50}{median:>12,.2f} µs CPU per {unit} ({min(spent):,.2f})")
+    return median
+
+
+def ratio(slow: float, fast: float) -> None:
+    print(f"{'':<50}{slow / fast:>12,.1f} times")
+
+
+def columns_of(lines: list[bytes]) -> LineColumns:
+    """The lines as if dealt out to the services in turn."""
+    return LineColumns(
+        texts=lines,
+        slots=np.arange(len(lines)) % SERVICES,
+        offset=np.arange(len(lines)),
+        index=np.zeros(len(lines), np.int32),
+        timestamp=np.zeros(len(lines), np.int64),
+    )
+
+
+def hdfs_lines(count: int) -> list[bytes]:
+    with lzma.open(recordings_root() / "hdfs" / "HDFS_2pct.log.xz") as log:
+        return [line.rstrip(b"\n") for line in islice(log, count)]
+
+
+if __name__ == "__main__":
+    main()
