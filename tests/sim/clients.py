@@ -73,6 +73,7 @@ class SimSource:
         self._reassigning = True
         self._rejoin = asyncio.Event()
         self._held: list[Partition] = []  # between on_assigned was called and on_revoked returned
+        self._wire = asyncio.Lock()  # one connection: what was sent first arrives first
         self._committing: list[Mapping[Partition, Committed]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._requests: list[asyncio.Task[None]] = []
@@ -243,7 +244,8 @@ class SimSource:
         slow = self._weather.strikes(self._rng, "commit_slow")
         refused = self._weather.strikes(self._rng, "commit_refused")
         unheard = self._weather.strikes(self._rng, "commit_unheard")
-        await self._line.through(self._usual(0.02) + SLOW_S * slow * self._rng.random())
+        async with self._wire:
+            await self._line.through(self._usual(0.02) + SLOW_S * slow * self._rng.random())
         if refused:
             raise BrokerUnavailable("sim", "commit refused")
         try:

@@ -21,7 +21,6 @@ from tests.sim.stand_ins import SimScorer, SimWorker, VirtualClock, encode
 from tests.sim.weather import Weather
 
 MAX_SERVICES = 64
-INGEST_S = 0.01
 
 
 class Member:
@@ -35,7 +34,7 @@ class Member:
         self.health = HealthState(warm=True)
         self.source = SimSource(name, self.line, broker, weather, evidence, random.Random(f"{seed} {name} source"))
         self.sink = SimSink(name, self.line, broker, weather, random.Random(f"{seed} {name} sink"))
-        self.ingest_worker = SimWorker(f"{name} ingest", INGEST_S, random.Random(f"{seed} {name} ingest"))
+        self.ingest_worker = SimWorker(f"{name} ingest", scenario.ingest_s, random.Random(f"{seed} {name} ingest"))
         self.score_worker = SimWorker(f"{name} score", scenario.score_s, random.Random(f"{seed} {name} score"))
         self.scorer = SimScorer(name, scenario.table_rows, evidence)
         self.expected_to_live = True
@@ -62,6 +61,7 @@ class Member:
         self._evidence.note("start", self.name)
         await self.source.start(self.pipeline)
         self.running = asyncio.create_task(self._run(), name=self.name)
+        self.running.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen: `_run` tells it
 
     async def kill(self) -> None:
         """SIGKILL: nothing it had begun goes on, and nobody is told."""
@@ -82,6 +82,12 @@ class Member:
         self.line.dead = True
         await self._vanish()
         return settled
+
+    @property
+    def strangers(self) -> list[int]:
+        """Periods of ownership that are over and still take up slots."""
+        ours = [assignment.number for assignment in self.pipeline._ownership.all]
+        return [number for number in self.pipeline._aggregator._slots if number not in ours]
 
     async def _run(self) -> None:
         try:
@@ -104,7 +110,7 @@ class Member:
         pipeline = self.pipeline
         sizes = {
             "lines in flight": pipeline._ownership.in_flight,
-            "windows waiting": len(pipeline._batcher),
+            "windows waiting": pipeline._batcher._windows,
             "publications": len(pipeline._publisher),
         }
         return next((f"{n} {what}, the bound is {self._bound}" for what, n in sizes.items() if n > self._bound), None)

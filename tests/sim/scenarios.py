@@ -29,6 +29,7 @@ class Scenario:
     max_context_records: int = 10_000
     table_rows: int = 48
     """Few, so that rows of the line table are given up all the time."""
+    ingest_s: float = 0.01
     score_s: float = 0.05
     revoke_budget_s: float = 5.0
 
@@ -39,11 +40,32 @@ SCENARIOS = {
         Scenario(name="calm", members=1),
         Scenario(name="calm_steps", members=1, step=3),
         Scenario(name="rough_broker", faults=ROUGH),
-        Scenario(name="crashes", members=3, deeds=("kill",), deed_count=4),
-        Scenario(name="rolling", members=3, deeds=("restart", "join"), deed_count=5, faults=ROUGH),
+        Scenario(name="crashes", members=3, deeds=("kill",), deed_count=5, score_s=0.5),
+        Scenario(name="rolling", members=3, deeds=("restart", "join"), deed_count=5, faults=ROUGH, revoke_budget_s=1.0),
         Scenario(name="zombies", members=3, deeds=("deafen", "cut"), deed_count=4),
         Scenario(name="retention", deeds=("truncate", "kill"), deed_count=5, score_s=0.5, max_context_records=40),
-        Scenario(name="slow_model", lines=500, score_s=1.0, deeds=("join", "restart"), deed_count=2, over_s=10),
+        Scenario(
+            name="slow_model", lines=600, score_s=1.5, deeds=("join",), deed_count=3, over_s=8, revoke_budget_s=0.5
+        ),
+        Scenario(
+            name="stuck_sink",
+            partitions=2,
+            anomalous=0.9,
+            lines=250,
+            over_s=15,
+            faults=Faults(send_refused=0.95),
+            deeds=("join", "restart"),
+            deed_count=6,
+            revoke_budget_s=0.5,
+        ),
+        Scenario(
+            name="slow_commits",
+            faults=Faults(commit_slow=0.7),
+            deeds=("join", "restart"),
+            deed_count=6,
+            revoke_budget_s=0.5,
+        ),
+        Scenario(name="slow_ingest", ingest_s=1.0, deeds=("join",), deed_count=4, revoke_budget_s=0.5),
         Scenario(
             name="everything",
             members=3,

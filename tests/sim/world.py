@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import structlog
 
@@ -24,6 +25,10 @@ from tests.sim.scenarios import Scenario
 from tests.sim.stand_ins import EPOCH_MS, MARKER
 from tests.sim.weather import CALM, Weather
 
+T = TypeVar("T")
+
+LONGEST_S = 3600.0
+"""No story takes longer: one that does waits for something that never comes."""
 PATIENCE_S = 300.0
 """So long may the group take, once all is calm, to work off what is left."""
 _TEMPLATES = ("request {} took {} ms", "user {} logged in", "cache miss for key-{}", "disk {} at {} percent", "tick")
@@ -53,12 +58,26 @@ class Outcome:
 
 def simulate(scenario: Scenario, seed: int, tell: Callable[[str], None] | None = None) -> Outcome:
     """Lives through one world; raises Violation if anything that must hold did not."""
-    with structlog.testing.capture_logs():
-        world = World(scenario, seed, tell)
-        run_virtual(world.live())
+    world = World(scenario, seed, tell)
+    play(world, world.live())
     if world.evidence.breaches:
         raise Violation(scenario, seed, world.evidence.breaches)
     return Outcome(world.evidence, world.broker, world.ended_at_s)
+
+
+def play(world: World, story: Coroutine[Any, Any, T]) -> T:
+    """Lets a story happen in a world, its own or one that a test tells."""
+
+    async def life() -> T:
+        expiring = asyncio.create_task(world.broker.expire_forever(), name="session time-outs")
+        try:
+            async with asyncio.timeout(LONGEST_S):
+                return await story
+        finally:
+            expiring.cancel()
+
+    with structlog.testing.capture_logs() as world.logs:
+        return run_virtual(life())
 
 
 class World:
@@ -73,6 +92,8 @@ class World:
         self.members: list[Member] = []
         self._ever: list[Member] = []  # the dead too: what they waited for stays for ever undone
         self.ended_at_s = 0.0
+        self.logs: Sequence[Mapping[str, Any]] = []
+        """What the daemons logged."""
         self._seed = f"{seed}"
         self._rng = random.Random(f"{seed} world")
         self._made = 0
@@ -88,7 +109,6 @@ class World:
 
     async def live(self) -> None:
         """From the first member's start to the last one's drain."""
-        expiring = asyncio.create_task(self.broker.expire_forever(), name="session time-outs")
         for _ in range(self.scenario.members):
             await self.start_member()
         async with asyncio.TaskGroup() as group:
@@ -97,10 +117,11 @@ class World:
         await self.settle()
         for member in list(self.members):
             self.members.remove(member)
+            if member.strangers:
+                self.evidence.breach("nothing_kept", f"{member.name} still holds services of {member.strangers}")
             if not await member.drain():
                 self.evidence.breach("drains", f"{member.name} had nothing to do and did not drain in its budget")
         self.check()
-        expiring.cancel()
         self.ended_at_s = now_s()
 
     async def start_member(self) -> Member:

@@ -1,0 +1,208 @@
+"""Every safeguard, switched off: the invariant that it keeps must break, or it keeps nothing.
+
+Each ablation names the scenario in which it hurts. A world is lived for one seed after the other until the invariant
+breaks; the seed that did is printed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from daemon import alerts, ownership
+from daemon.aggregator import Aggregator
+from daemon.errors import BrokerUnavailable
+from daemon.judging import Publication
+from daemon.offsets import Assignment, PartitionLedger
+from daemon.ownership import Ownership
+from daemon.pipeline import Pipeline
+from daemon.publisher import Publisher
+from model.stream import LogStream
+from tests.sim.clients import SimSource
+from tests.sim.scenarios import SCENARIOS
+from tests.sim.world import Violation, simulate
+
+MAX_SEEDS = 20
+
+Patch = pytest.MonkeyPatch
+
+
+def commit_what_was_fetched(patch: Patch) -> None:
+    patch.setattr(PartitionLedger, "position", lambda ledger: ledger._next)
+
+
+def done_before_the_acknowledgement(patch: Patch) -> None:
+    put = Publisher.put
+
+    def put_and_acknowledge(publisher: Publisher, publication: Publication) -> None:
+        for assignment, offsets in publication.marks:
+            publisher._done(assignment, offsets)
+        put(publisher, publication)
+
+    patch.setattr(Publisher, "put", put_and_acknowledge)
+    patch.setattr(Publisher, "_acknowledged", lambda *_: None)
+
+
+def a_failed_send_is_taken_for_sent(patch: Patch) -> None:
+    async def publish(publisher: Publisher, batch: list[Publication]) -> None:
+        with contextlib.suppress(BrokerUnavailable):
+            await publisher._sink.send([message for publication in batch for message in publication.messages])
+        for publication in batch:
+            publisher._acknowledged(publication)
+
+    patch.setattr(Publisher, "_publish", publish)
+
+
+def one_ledger_for_all_periods(patch: Patch) -> None:
+    """Without a period of its own, an assignment believes what an earlier one knew."""
+    assign = Ownership.assign
+
+    def assign_as_before(owner: Ownership, partition: Any, committed: Any, bounds: Any) -> None:
+        known: dict[Any, Assignment] = owner.__dict__.setdefault("_ablated", {})
+        assign(owner, partition, committed, bounds)
+        if partition in known:
+            owner._owned[partition].ledger = known[partition].ledger
+        known[partition] = owner._owned[partition]
+
+    patch.setattr(Ownership, "assign", assign_as_before)
+
+
+def records_on_their_way_are_taken(patch: Patch) -> None:
+    open_ = Pipeline._open
+    patch.setattr(Pipeline, "_open", lambda pipeline, fetched, asked: open_(pipeline, fetched, 10**9))
+
+
+def revoked_partitions_stay_ours(patch: Patch) -> None:
+    patch.setattr(Ownership, "end", lambda *_: None)
+    patch.setattr(Ownership, "revoke", lambda owner, partitions: [owner._owned[p] for p in partitions])
+    patch.setattr(Ownership, "_report_lag", lambda _: None)
+
+
+def a_stuck_commit_is_waited_for(patch: Patch) -> None:
+    commit = Ownership.commit
+
+    async def patient(owner: Ownership, timeout_s: float, *, going: Any = None, urgent: bool = False) -> bool:
+        return await commit(owner, timeout_s, going=going)
+
+    patch.setattr(Ownership, "commit", patient)
+
+
+def ended_chunks_are_ingested(patch: Patch) -> None:
+    def ingest(pipeline: Pipeline, chunks: Any, now: float, scored: int) -> Any:
+        pipeline._aggregator.scored(scored)
+        return pipeline._aggregator.ingest(chunks, now)
+
+    drop = Aggregator.drop
+    patch.setattr(Pipeline, "_ingest_now", ingest)
+    # Dropped at once instead of in turn: what the worker still has to do comes after.
+    end = Pipeline._end
+
+    def end_and_drop(pipeline: Pipeline, going: Any) -> None:
+        end(pipeline, going)
+        drop(pipeline._aggregator, going)
+
+    patch.setattr(Pipeline, "_end", end_and_drop)
+    patch.setattr(Aggregator, "drop", lambda *_: None)
+
+
+def no_context_is_read(patch: Patch) -> None:
+    where_to_start = ownership.where_to_start
+
+    def at_the_commit(committed: Any, bounds: Any, max_context: int) -> tuple[int, int, bool]:
+        score_from, _, _ = where_to_start(committed, bounds, max_context)
+        return score_from, score_from, False
+
+    patch.setattr(ownership, "where_to_start", at_the_commit)
+
+
+def jump_to_the_end(patch: Patch) -> None:
+    where_to_start = ownership.where_to_start
+
+    def latest(committed: Any, bounds: Any, max_context: int) -> tuple[int, int, bool]:
+        if committed is None or committed.offset < bounds.earliest:
+            return bounds.end, bounds.end, True
+        return where_to_start(committed, bounds, max_context)
+
+    patch.setattr(ownership, "where_to_start", latest)
+
+
+def context_is_judged_again(patch: Patch) -> None:
+    patch.setattr(Aggregator, "_flush", lambda aggregator, slots: aggregator._work(aggregator._stream.flush(slots)))
+
+
+def no_pause(patch: Patch) -> None:
+    patch.setattr(SimSource, "pause", lambda _: None)
+
+
+def no_resume(patch: Patch) -> None:
+    patch.setattr(SimSource, "resume", lambda _: None)
+
+
+def only_ledgers_press(patch: Patch) -> None:
+    """What a revoke left in the batcher counts for nothing."""
+    patch.setattr("daemon.batcher.Batcher.__len__", lambda _: 0)
+
+
+def alerts_of_the_gone_are_kept(patch: Patch) -> None:
+    patch.setattr(Publisher, "forget_the_gone", lambda _: None)
+
+
+def random_alert_ids(patch: Patch) -> None:
+    numbers = itertools.count()
+    patch.setattr(alerts, "alert_id", lambda *_: str(uuid.UUID(int=next(numbers))))
+
+
+def rows_are_given_up_unscored(patch: Patch) -> None:
+    patch.setattr(LogStream, "scored", lambda _: None)
+    patch.setattr(LogStream, "_live_ids", lambda _: np.zeros(0, np.int32))
+
+
+def no_flush(patch: Patch) -> None:
+    patch.setattr(Aggregator, "waits", False)
+
+
+ABLATIONS: list[tuple[Callable[[Patch], None], str, str]] = [
+    (commit_what_was_fetched, "crashes", "no_early_commit"),
+    (commit_what_was_fetched, "crashes", "no_hole"),
+    (done_before_the_acknowledgement, "rough_broker", "no_early_commit"),
+    (a_failed_send_is_taken_for_sent, "rough_broker", "no_hole"),
+    (one_ledger_for_all_periods, "rolling", "members_live"),
+    (records_on_their_way_are_taken, "rolling", "windows_whole"),
+    (revoked_partitions_stay_ours, "slow_model", "nothing_after_revoke"),
+    (a_stuck_commit_is_waited_for, "slow_commits", "nothing_after_revoke"),
+    (ended_chunks_are_ingested, "slow_ingest", "nothing_kept"),
+    (no_context_is_read, "crashes", "windows_whole"),
+    (jump_to_the_end, "retention", "no_early_commit"),
+    (context_is_judged_again, "everything_steps", "windows_whole"),
+    (no_pause, "slow_model", "bounded"),
+    (no_resume, "slow_model", "no_lag_left"),
+    (only_ledgers_press, "slow_model", "bounded"),
+    (alerts_of_the_gone_are_kept, "stuck_sink", "bounded"),
+    (random_alert_ids, "crashes", "same_alert_ids"),
+    (rows_are_given_up_unscored, "slow_model", "rows_right"),
+    (no_flush, "calm_steps", "no_lag_left"),
+]
+
+
+@pytest.mark.parametrize(
+    ("ablate", "scenario", "invariant"), ABLATIONS, ids=lambda value: getattr(value, "__name__", value)
+)
+def test_without_its_safeguard_the_invariant_breaks(
+    ablate: Callable[[Patch], None], scenario: str, invariant: str, monkeypatch: Patch
+) -> None:
+    """A safeguard that could be left out without anybody noticing is not one."""
+    ablate(monkeypatch)
+    for seed in range(MAX_SEEDS):
+        try:
+            simulate(SCENARIOS[scenario], seed)
+        except Violation as violation:
+            if invariant in violation.invariants:
+                print(violation)
+                return
+    pytest.fail(f"{invariant} held in {MAX_SEEDS} worlds of {scenario} without its safeguard")
