@@ -1,0 +1,99 @@
+"""Messages of Python packages, severe or not as their authors meant them: log statements by level, and raised errors.
+
+The texts are for training only and never shipped. Reads source files as text; runs none of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.masking import mask_line
+
+_SEVERE = frozenset({"error", "exception", "critical", "fatal"})
+_BENIGN = frozenset({"info", "debug"})  # warnings teach neither side: half of them are routine
+_LOGGER = re.compile(r"log", re.IGNORECASE)
+_MAX_PER_PACKAGE = 150  # of each kind: one large package must not set the tone
+_WORTH_PARSING = re.compile(r"\blog\w*\.|\braise \w+\(")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One message, masked. `severe`: logged at error or above, or raised; otherwise logged at info or debug."""
+
+    text: str
+    severe: bool
+
+
+def log_statements(roots: Iterable[Path]) -> list[Statement]:
+    """The distinct statements below the roots; a text used both ways is left out."""
+    votes: dict[str, set[bool]] = {}
+    for root in roots:
+        taken: Counter[tuple[str, bool]] = Counter()
+        for path in sorted(root.rglob("*.py")):
+            package = path.relative_to(root).parts[0]
+            if (
+                all(taken[package, severe] >= _MAX_PER_PACKAGE for severe in (True, False))
+                or taken[package, True] > 600
+            ):
+                continue
+            for text, severe in _statements(path):
+                taken[package, severe] += 1
+                if taken[package, severe] <= _MAX_PER_PACKAGE:
+                    votes.setdefault(text, set()).add(severe)
+    return [Statement(text, next(iter(levels))) for text, levels in sorted(votes.items()) if len(levels) == 1]
+
+
+def _statements(path: Path) -> Iterator[tuple[str, bool]]:
+    source = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    if not _WORTH_PARSING.search(source):
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # other people's invalid escapes
+            tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return  # a template or a test of the parser: no log statement is lost that matters
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            call, severe = node.exc, True
+        elif isinstance(node, ast.Call) and (level := _level(node)) is not None:
+            call, severe = node, level
+        else:
+            continue
+        if call.args and len(literal := _literal(call.args[0])) >= 8:
+            text = mask_line(re.sub(r"%\(?\w*\)?[-#0-9.]*[a-zA-Z]|\{[^{}]*\}", "0", literal))
+            if len(re.findall(r"[A-Za-z]{3}", text)) >= 2:
+                yield text, severe
+
+
+def _level(call: ast.Call) -> bool | None:
+    """Whether a call logs something severe; None if it logs nothing, or at a level that may mean either."""
+    if not isinstance(call.func, ast.Attribute):
+        return None
+    owner = call.func.value
+    name = owner.id if isinstance(owner, ast.Name) else owner.attr if isinstance(owner, ast.Attribute) else ""
+    level = call.func.attr.lower()
+    if not _LOGGER.search(name) or level not in _SEVERE | _BENIGN:
+        return None
+    return level in _SEVERE
+
+
+def _literal(node: ast.expr) -> str:
+    """The text of a string expression, with 0 (masking turns it into a star) for what is not known before it runs."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else "0"
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_literal(part) if isinstance(part, ast.Constant) else "0" for part in node.values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return _literal(node.left) + _literal(node.right)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod):
+        return _literal(node.left)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "format":
+        return _literal(node.func.value)
+    return "0"
