@@ -173,8 +173,8 @@ class AlertSettings(_Group):
 
     threshold: Maybe[Annotated[float, Field(gt=0, le=1)]] = None
     """Probability of an anomaly from which an alert is due. None: the model's own."""
-    learning_lines: Annotated[int, Field(ge=0, le=10_000)] = 200  # ages are known up to 2**14 lines only
-    """Lines of a service to see before it may raise alerts."""
+    learning_lines: Annotated[int, Field(ge=0, le=10_000)] = 1_000  # ages are known up to 2**14 lines only
+    """Lines of a service to see before it may raise alerts: its restarts and nightly jobs should be among them."""
     max_line_chars: Annotated[int, Field(ge=16, le=65_536)] = 1_024
     """Characters of a line quoted in an alert; the rest is cut."""
 

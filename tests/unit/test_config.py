@@ -25,7 +25,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
     assert settings.kafka.bootstrap_servers == "localhost:9092"
     assert settings.kafka.input_topics == ("logs",)
     assert (settings.window.size, settings.window.step) == (32, 1)
-    assert (settings.alerts.threshold, settings.alerts.learning_lines) == (None, 200)
+    assert (settings.alerts.threshold, settings.alerts.learning_lines) == (None, 1_000)
     assert settings.http.port == 8080
     assert "kubernetes.labels.app.kubernetes.io/name" in settings.input.service_paths
 
