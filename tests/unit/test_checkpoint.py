@@ -98,7 +98,7 @@ def with_values(**values: object) -> Callable[[Path], None]:
         ("calibration.json", filled(b'{"scale": -1}')),
         ("calibration.json", filled(b'{"shift": NaN}')),
         ("encoder/model.safetensors", cut(0.5)),
-        ("encoder/config.json", filled(b"{}")),
+        ("encoder/config.json", filled(b'{"model_type": "roberta"}')),
         ("encoder/tokenizer.json", cut(0.5)),
     ],
 )

@@ -65,9 +65,10 @@ def test_each_shipper_is_understood(value: bytes, line: str, service: str, time_
 def test_a_key_with_dots_is_found_as_it_is_written() -> None:
     """Kubernetes labels hold dots; the longest key that fits is taken."""
     value = {"log": "x", "kubernetes": {"labels": {"app.kubernetes.io/name": "web"}, "container_name": "c"}}
-    flat = {"message": "x", "service.name": "flat", "service": "short"}
-    found = decoded(json.dumps(value).encode(), json.dumps(flat).encode())
-    assert found.services == ["web", "flat"]
+    flat = {"message": "x", "service.name": "flat", "service": {"name": "nested"}}
+    nested = {"message": "x", "service.name": None, "service": {"name": "nested"}}
+    found = decoded(*(json.dumps(event).encode() for event in (value, flat, nested)))
+    assert found.services == ["web", "flat", "nested"]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from model.calibration import Calibration
 from model.checkpoint import Checkpoint
 from model.encoder import LineEncoder, word_piece_tokenizer
 from model.scoring import WindowScorer
+from model.verdicts import Scores
 from tests.models import PIECES, tiny_classifier, tiny_encoder
 
 TEXTS = [
@@ -70,6 +71,20 @@ def test_weights_belong_to_the_deciding_window(detector: LogAnomalyDetector) -> 
     assert len(found["lines"]) == 50
     assert all(worst - 31 <= i <= worst for i in carrying)
     assert sum(line["weight"] for line in found["lines"]) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_each_line_gets_its_own_weight(detector: LogAnomalyDetector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a text longer than a window the weights stand beside the very lines that the deciding window holds."""
+    probability, row = np.full(50, 0.1), np.arange(1, 33, dtype=np.float32) / 528
+    probability[40] = 0.9
+    fixed = Scores(np.zeros((50, 2), np.float32), probability, np.tile(row, (50, 1)))
+    monkeypatch.setattr(detector._scorer, "score", lambda batch: fixed)
+    found = detector.predict(TEXTS[3])["lines"]
+    np.testing.assert_allclose([line["weight"] for line in found], [0.0] * 9 + row.tolist() + [0.0] * 9)
+    assert [line["score"] for line in found] == probability.tolist()
+    assert [i for i, line in enumerate(found) if line["guilty"]] == [
+        i for i in range(9, 41) if row[i - 9] >= row[31] / 2
+    ]
 
 
 def test_only_an_anomaly_has_guilty_lines(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

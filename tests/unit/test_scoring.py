@@ -83,8 +83,10 @@ def test_with_a_step_the_most_surprising_new_line_is_judged(loaded: Checkpoint) 
     asked.clear()
     scorer.score(stream.push(log_lines([SAID[0], SAID[1], SAID[0], SAID[0]])))
     scorer.score(stream.push(log_lines([SAID[0], SAID[0], SAID[2], SAID[0]])))
+    scorer.score(stream.push(log_lines([SAID[0]] * 4)))
     scorer.score(stream.push(log_lines([SAID[0]] * 4, [1] * 4)))
-    assert asked == [[5], [6], [7]]  # of eight places; the fourth window's lines are all equally unsurprising
+    # Of eight places the last four are new. In the third window SAID[2] is old; the fourth one's lines are all alike.
+    assert asked == [[5], [6], [4], [7]]
 
 
 def test_a_full_gpu_gets_smaller_batches(loaded: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
