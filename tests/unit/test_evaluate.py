@@ -1,0 +1,457 @@
+"""The protocol: what stands on which side of a split, figures against slow definitions, and the command's manners."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model import checkpoint
+from model.scoring import WindowScorer
+from model.stream import LineColumns, LogStream
+from training import evaluate, protocol, tables
+from training.corpora import BlockLines, EventSession, EventSessions, FaultRound
+from training.faultlab.recording import Event, Line, Recording, save
+from training.judge import LEARNING_LINES, Judged, judge, log_odds, without_level
+from training.metrics import auroc, average_precision, bootstrap_interval
+from training.protocol import Contest, Examined
+from training.recorded_faults import quiet_threshold, result_of, timeline_of
+from training.trials import (
+    BEFORE,
+    NEITHER,
+    TEST,
+    Trial,
+    hdfs_trial,
+    in_windows,
+    openstack_faults_trial,
+    openstack_vm_trial,
+)
+
+WORDS = ("request served", "cache refreshed", "block received", "packet closed")
+
+
+def stream(lines: int, *, seed: int = 0) -> list[str]:
+    """Ordinary lines with a number in each."""
+    chance = np.random.default_rng(seed)
+    return [f"INFO {WORDS[chance.integers(len(WORDS))]} {number}" for number in range(lines)]
+
+
+def blocks(lines: int = 600, count: int = 40) -> BlockLines:
+    """Interleaved blocks, every fourth anomalous, that begin one after another and live for a while."""
+    chance = np.random.default_rng(1)
+    newest = np.arange(lines) * count // lines
+    block = np.maximum(0, newest - chance.integers(0, 4, lines))
+    block[np.r_[True, newest[1:] != newest[:-1]]] = np.arange(count)
+    texts = stream(lines)
+    anomalous = np.arange(count) % 4 == 3
+    texts = [f"ERROR disk failure {i}" if anomalous[b] and i % 3 else t for i, (t, b) in enumerate(zip(texts, block))]  # noqa: B905
+    return BlockLines(
+        lines=texts, block=block.astype(np.int32), blocks=list(map(str, range(count))), anomalous=anomalous
+    )
+
+
+def fault_rounds(tests: int = 8) -> list[FaultRound]:
+    """Two rounds of each test, in an order that is not that of time."""
+    rounds = []
+    for test in reversed(range(tests)):
+        for number in (2, 1):
+            clock = f"2018-06-{10 + test:02d} 1{number}:00:00.000"
+            failed = number == 1 and test % 2 == 0
+            events = [f"{clock} 7 INFO nova [-] {text}" for text in stream(40, seed=test)]
+            if failed:
+                events[-1] = f"{clock} 7 ERROR nova [-] it broke\nTraceback\nKeyError"
+            rounds.append(
+                FaultRound(
+                    campaign="Nova",
+                    test=f"Test_{test}",
+                    round=number,
+                    failed=failed,
+                    component="x",
+                    services={"nova-api": events, "nova-compute": events[:20]},
+                )
+            )
+    return rounds
+
+
+def machines(count: int = 100) -> EventSessions:
+    """Lives of machines sorted by label, as published."""
+    sessions = [
+        EventSession(name=str(i), source="x", anomalous=i >= 70, events=(0, 1, 2 if i >= 70 else 1, 0))
+        for i in range(count)
+    ]
+    return EventSessions(templates=["started <*>", "running <*>", "crashed with <*>"], sessions=sessions)
+
+
+def trials() -> dict[str, Trial]:
+    """A small one of each kind."""
+    return {
+        "hdfs": hdfs_trial(blocks()),
+        "openstack-vm": openstack_vm_trial(machines(), 0),
+        "openstack-faults": openstack_faults_trial(fault_rounds(), every=1),
+        "windows": in_windows(openstack_faults_trial(fault_rounds(), every=1), 16),
+    }
+
+
+# -------------------------------------------------------------------------------------------------------- splits
+
+
+@pytest.mark.parametrize("name", list(trials()))
+def test_no_line_stands_on_both_sides_of_a_split(name: str) -> None:
+    """A line belongs to one session, a session to one side, and everything learned from came before what is tested."""
+    trial = trials()[name]
+    before = np.flatnonzero(trial.part[trial.session] == BEFORE)
+    test = np.flatnonzero(trial.part[trial.session] == TEST)
+    assert len(before)
+    assert len(test)
+    assert not set(before.tolist()) & set(test.tolist())
+    assert not set(trial.session[before].tolist()) & set(trial.session[test].tolist())
+    assert before.max() < test.min()
+    assert np.array_equal(trial.scored, trial.part[trial.session] == TEST)
+
+
+def test_a_block_that_lives_across_the_split_is_neither_learned_from_nor_tested() -> None:
+    """Its lines are on both sides, so it is only heard."""
+    recording = blocks()
+    trial = hdfs_trial(recording)
+    cut = int(np.flatnonzero(trial.part[trial.session] == TEST).min())
+    across = set(recording.block[:cut].tolist()) & set(recording.block[cut:].tolist())
+    assert across == set(np.flatnonzero(trial.part == NEITHER).tolist())
+
+
+def test_both_rounds_of_a_fault_stand_on_one_side() -> None:
+    """They share the fault, so whoever learned from one would know the other; time decides which tests come first."""
+    trial = openstack_faults_trial(fault_rounds(), every=1)
+    side = trial.part[trial.session]
+    days = [
+        {int(line[8:10]) for line, part in zip(trial.lines, side, strict=True) if part == x} for x in (BEFORE, TEST)
+    ]
+    assert max(days[0]) < min(days[1])
+
+
+def test_the_history_of_a_fault_trial_holds_clean_second_rounds_only() -> None:
+    """A service that is judged has never been heard failing before the split."""
+    trial = openstack_faults_trial(fault_rounds(), every=1)
+    judged_services = set(trial.service[trial.scored].tolist())
+    heard = (trial.part[trial.session] == BEFORE) & np.isin(trial.service, list(judged_services))
+    clocks = {line[11:13] for line, kept in zip(trial.lines, heard, strict=True) if kept}
+    assert clocks == {"12"}  # the hour of second rounds
+    assert not trial.anomalous[trial.session[heard]].any()
+
+
+def test_windows_of_one_size_carry_their_rounds_label_and_leave_rests_out() -> None:
+    """Each holds lines of one service in one round; a rest shorter than a window is not tested."""
+    whole = openstack_faults_trial(fault_rounds(), every=1)
+    cut = in_windows(whole, 16)
+    for window in np.flatnonzero(cut.part != NEITHER):
+        places = np.flatnonzero(cut.session == window)
+        assert len(places) == 16
+        assert len(set(whole.group[places].tolist())) == 1
+        assert cut.anomalous[window] == whole.anomalous[whole.session[places[0]]]
+    assert (cut.part == NEITHER).any()
+
+
+def test_error_lines_count_their_tracebacks() -> None:
+    """The figure printed beside every OpenStack result counts the lines of an event, as the data set's note does."""
+    trial = openstack_faults_trial(fault_rounds(), every=1)
+    errors = np.bincount(trial.session, weights=trial.facts["ERROR lines"])
+    assert errors[trial.anomalous].tolist() == [3.0] * int(trial.anomalous.sum())
+    assert not errors[~trial.anomalous].any()
+
+
+# ------------------------------------------------------------------------------------------------------- judging
+
+
+def test_a_stream_of_one_service_is_judged_as_the_daemon_judges_it(tiny_checkpoint: Path) -> None:
+    """Measuring lines first and making windows of them later gives the very scores of `model.stream`."""
+    model = checkpoint.load(tiny_checkpoint)
+    lines = stream(9_000)  # more than one chunk
+    slots = np.arange(len(lines)) % 2
+    scorer = WindowScorer(model, device="cpu")
+    log = LogStream(scorer.encode, scorer.store, size=32, max_slots=2)
+    batch = log.push(
+        LineColumns(
+            texts=[line.encode() for line in lines],
+            slots=slots,
+            offset=np.arange(len(lines)),
+            index=np.zeros(len(lines), np.int32),
+            timestamp=np.arange(len(lines)),
+        )
+    )
+    logits = scorer.score(batch).logits
+    expected = np.empty(len(lines))
+    expected[batch.newest("offset")] = 1.5 * (logits[:, 1] - logits[:, 0]) - 0.25  # the calibration of that checkpoint
+    judged = judge(model, lines, slots, slots, np.ones(len(lines), bool))
+    np.testing.assert_allclose(judged.margin, expected, atol=1e-4)
+    assert judged.threshold == pytest.approx(log_odds(0.6))
+    assert judged.learning.sum() == 2 * LEARNING_LINES
+    assert judged.texts[judged.ids[0]] == f"INFO {lines[0].split()[1]} {lines[0].split()[2]} *"
+
+
+def test_lines_that_are_only_heard_get_no_score_but_make_history(tiny_checkpoint: Path) -> None:
+    """History changes what is said of later lines, and is not judged itself."""
+    model = checkpoint.load(tiny_checkpoint)
+    lines = stream(300)
+    slot, scored = np.zeros(300, np.int64), np.arange(300) >= 250
+    judged = judge(model, lines, slot, slot, scored)
+    assert np.array_equal(np.isnan(judged.margin), ~scored)
+    assert judged.new.sum() == len(WORDS)
+    assert not judged.alerts[:250].any()
+
+
+def test_grouped_windows_hold_lines_of_their_group_only(tiny_checkpoint: Path) -> None:
+    """A session's first line is judged alone, whatever others wrote just before it."""
+    model = checkpoint.load(tiny_checkpoint)
+    lines = [*stream(260), "ERROR disk failure", "INFO request served 1"]
+    service = np.zeros(len(lines), np.int64)
+    ones = np.ones(len(lines), bool)
+    apart = np.r_[np.zeros(261, np.int64), 1]
+    alone = judge(model, [*lines[:260], "INFO cache refreshed 5", lines[261]], service, apart, ones).margin[-1]
+    grouped = judge(model, lines, service, apart, ones).margin[-1]
+    raw = judge(model, lines, service, service, ones).margin[-1]
+    # Not equal to the last bit: the history of the two streams differs by one line.
+    assert grouped == pytest.approx(alone, abs=0.05)
+    assert abs(raw - grouped) > 1e-4
+
+
+def test_the_level_word_goes_and_prose_stays() -> None:
+    """Only the first word of severity in capitals is taken out, with its colon."""
+    lines = ["081109 203530 147 INFO dfs: Error in ERROR", "LOG:  checkpoint", "an error, no level"]
+    assert without_level(lines) == ["081109 203530 147 dfs: Error in ERROR", "checkpoint", "an error, no level"]
+
+
+# ------------------------------------------------------------------------------------------------------- figures
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_fast_intervals_agree_with_the_slow_ones(seed: int) -> None:
+    """Resampling counts of distinct scores is resampling sessions; ties between the classes included."""
+    labels = np.arange(60) < 20
+    scores = np.random.default_rng(seed).integers(0, 8, 60) + 2.0 * labels
+    lows, highs = protocol.ranking_intervals(labels, scores, rounds=2000, seed=seed)
+    for low, high, figure in zip(lows, highs, (auroc, average_precision), strict=True):
+        slow = bootstrap_interval(figure, labels, scores, rounds=150, seed=seed)
+        assert low == pytest.approx(slow.low, abs=0.06)
+        assert high == pytest.approx(slow.high, abs=0.06)
+
+
+def judged_of(trial: Trial, margin: np.ndarray, threshold: float = 0.0) -> Judged:
+    """A judgement with these margins; every line another text."""
+    n = len(trial.lines)
+    return Judged(
+        ids=np.arange(n, dtype=np.int32),
+        texts=trial.lines,
+        surprise=np.zeros(n),
+        new=np.zeros(n, bool),
+        learning=np.zeros(n, bool),
+        margin=np.where(trial.scored, margin, np.nan),
+        threshold=threshold,
+    )
+
+
+def test_a_session_is_as_bad_as_its_worst_line_and_alarms_are_counted_per_line() -> None:
+    """Two alerting lines in one normal session of five lines are one false alarm of a session and two of lines."""
+    trial = Trial(
+        name="x",
+        lines=[str(i) for i in range(12)],
+        service=np.zeros(12, np.int64),
+        group=np.zeros(12, np.int64),
+        session=np.array([0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2]),
+        anomalous=np.array([False, False, True]),
+        part=np.array([BEFORE, TEST, TEST], np.int8),
+        unit="sessions",
+        history="none",
+        facts={},
+    )
+    margin = np.array([9, 9, -1, 2, 1, -1, -1, -1, -1, 3, -1, 4], float)
+    judged = judged_of(trial, margin)
+    ours = protocol.by_model(trial, judged, method="logwarden")
+    assert ours.scores.tolist() == [2.0, 4.0]
+    about = protocol.tested(trial, protocol.sessions_of(trial, judged))
+    figures = protocol.row_of(trial, about, ours).figures
+    assert figures["false alarms/M"].value == pytest.approx(1e6 / 5)
+    assert figures["line alerts/M"].value == pytest.approx(2e6 / 5)
+    assert figures["delay"].value == 3
+    assert figures["F1"].value == pytest.approx(2 / 3)
+
+
+def test_a_sequence_counts_as_unseen_unless_a_session_before_the_split_had_it() -> None:
+    """Equal lines in another order are another sequence."""
+    trial = openstack_vm_trial(machines(), 0)
+    events = np.array([{"started": 0, "running": 1, "crashed": 2}[line.split()[0]] for line in trial.lines], np.int32)
+    sessions = protocol.LineSessions(
+        ids=events,
+        session=trial.session.astype(np.int32),
+        service=trial.service.astype(np.int32),
+        anomalous=trial.anomalous,
+        texts=["started", "running", "crashed"],
+    )
+    about = protocol.tested(trial, sessions)
+    known = {tuple(events[trial.session == number]) for number in np.flatnonzero(trial.part == BEFORE)}
+    tested = [tuple(events[trial.session == number]) for number in np.flatnonzero(trial.part == TEST)]
+    assert about.unseen.tolist() == [sequence not in known for sequence in tested]
+
+
+def test_a_sweep_reaches_the_shares_it_names() -> None:
+    """Anomalous sessions are left out below the natural share, normal ones above it."""
+    labels = np.arange(2_000) < 100
+    about = Examined(labels, np.ones(2_000, np.int64), np.ones(2_000, bool))
+    contest = Contest(method="x", supervision="none", scores=labels + 0.0, threshold=0.5)
+    for row, share in zip(protocol.prevalence_sweep(about, [contest], 2), protocol.PREVALENCES, strict=True):
+        assert row.anomalous / row.units == pytest.approx(share, rel=0.3)
+        assert row.figures["F1"].value == 1
+
+
+def test_rows_over_seeds_are_means_with_deviations() -> None:
+    """Deterministic rows have a deviation of 0 and are printed without one."""
+    trial = hdfs_trial(blocks())
+    judged = judged_of(trial, np.arange(len(trial.lines), dtype=float))
+    about = protocol.tested(trial, protocol.sessions_of(trial, judged))
+    row = protocol.row_of(trial, about, protocol.by_model(trial, judged, method="logwarden"))
+    assert protocol.over_seeds([row, row]) == row
+    assert "±" not in tables.ranked(row.figures["AP"])
+
+
+def test_whoever_wins_is_named() -> None:
+    """A baseline that beats the model is said to."""
+
+    def row(method: str, supervision: str, precision: float) -> protocol.Row:
+        figures = {"AP": protocol.Figure(value=precision)}
+        return protocol.Row(
+            data="x", unit="x", method=method, supervision=supervision, units=2, anomalous=1, figures=figures
+        )
+
+    said = tables.winner([row("logwarden", "none", 0.5), row("1-NN", "normal only", 0.9), row("length", "none", 0.6)])
+    assert said == (
+        "Best average precision: 1-NN (normal only), 0.900. Best without any supervision: length, 0.600. "
+        "The model's best row: 0.500."
+    )
+
+
+# ----------------------------------------------------------------------------------------------------- recording
+
+
+def tape() -> Recording:
+    """A second a line; one fault from 300 to 310 on service a, one from 400 to 410 on b that nobody notices."""
+    lines = tuple(Line(t=float(t), service="ab"[t % 2], text=f"LOG:  line {t}") for t in range(500))
+    events = (
+        Event(kind="benign", name="reload", services=("a",), injected_at=50, cleared_at=51, recovered_at=51),
+        Event(kind="fault", name="broken", services=("a",), injected_at=300, cleared_at=305, recovered_at=310),
+        Event(kind="fault", name="quiet", services=("b",), injected_at=400, cleared_at=405, recovered_at=410),
+    )
+    return Recording(
+        system="toy",
+        versions={},
+        seed=1,
+        started="",
+        clean_until=250.0,
+        events=events,
+        lines=lines,
+        skipped={},
+        dropped={},
+    )
+
+
+def test_a_fault_is_found_by_an_alert_of_a_service_that_it_reaches() -> None:
+    """Learning lines raise nothing; alerts of the clean part and of no fault's reach are counted apart."""
+    recording = tape()
+    timeline = timeline_of(recording)
+    alerts, learning = np.zeros(500, bool), np.arange(500) < 100
+    alerts[[10, 200, 306, 308, 309, 360, 402]] = True  # 309 is b during the fault of a; 402 is a during that of b
+    result = result_of(recording, timeline, alerts, learning, method="x")
+    broken, quiet = result.faults
+    assert (broken.alerts, broken.delay_s, broken.delay_lines) == (2, 6.0, 4)
+    assert (quiet.alerts, quiet.delay_s, result.found) == (0, None, 1)
+    assert (result.clean_alerts, result.clean_lines, result.stray_alerts) == (1, 151, 3)
+    assert result.alarms_per_million == pytest.approx(1e6 / 151)
+
+
+def test_the_quiet_threshold_is_just_above_the_clean_part() -> None:
+    """It lets no clean line through, and learning lines do not raise it."""
+    timeline = timeline_of(tape())
+    scores, learning = np.arange(500.0), np.arange(500) < 100
+    scores[20] = 9_999
+    threshold = quiet_threshold(timeline, scores, learning)
+    assert scores[250] < threshold < scores[251]
+
+
+# ------------------------------------------------------------------------------------------------------- command
+
+
+def test_the_command_measures_a_recording_and_writes_what_it_found(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Tables on standard output with the seeds and the model named; the same figures as JSON."""
+    save(tape(), tmp_path / "toy")
+    out = tmp_path / "found.json"
+    arguments = ["--data", "recording", "--recording", str(tmp_path / "toy"), "--model", str(tiny_checkpoint)]
+    assert evaluate.main([*arguments, "--out", str(out), "--markdown"]) == 0
+    printed = capsys.readouterr().out
+    assert "| broken |" in printed
+    assert "seeds 0 to 4" in printed
+    found = json.loads(out.read_text())
+    assert found["model"] == checkpoint.load(tiny_checkpoint).revision
+    assert [fault["fault"] for fault in found["recording"][0]["faults"]] == ["broken", "quiet"]
+    assert evaluate.main([*arguments, "--untrained"]) == 0
+    assert "model untrained" in capsys.readouterr().out
+
+
+def test_hdfs_is_measured_from_recording_to_tables(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The whole command on a small stand-in: our rows, every baseline, the unseen part, both sweeps."""
+    monkeypatch.setattr(evaluate.corpora, "hdfs_lines", lambda: blocks(1_500, 150))
+    assert evaluate.main(["--data", "hdfs", "--model", str(tiny_checkpoint), "--seeds", "2", "--markdown"]) == 0
+    printed = capsys.readouterr().out
+    assert "seeds 0 to 1" in printed
+    for name in ("logwarden (grouped by block)", "interleaved", "level word removed", *protocol.BASELINES):
+        assert f"| {name}" in printed or name in printed
+    assert "had not come before" in printed
+    assert "| 15.0% |" in printed
+    assert "wrong labels" in printed
+
+
+def test_openstack_is_measured_from_recordings_to_tables(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rounds and windows of one size, each beside the counts that separate them alone; machines over several orders."""
+    monkeypatch.setattr(evaluate.corpora, "openstack_fault_rounds", lambda: iter(fault_rounds(40)))
+    monkeypatch.setattr(evaluate.corpora, "openstack_vm_sessions", machines)
+    arguments = ["--model", str(tiny_checkpoint), "--seeds", "2", "--markdown"]
+    assert evaluate.main(["--data", "openstack-faults", *arguments]) == 0
+    assert evaluate.main(["--data", "openstack-vm", *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert "32-line windows" in printed
+    assert printed.count("| ERROR lines |") == 2
+    assert "2 random orders" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--data", "hfds"], "there is no data called 'hfds'; choose hdfs, "),
+        (["--data", "hdfs", "--seeds", "0"], "at least one seed is needed, not 0"),
+        (["--data", "hdfs", "--model", "nowhere"], "nowhere is not a model directory"),
+        (["--data", "recording", "--recording", "nowhere"], "nowhere is no recording of the fault lab"),
+        (["--data", "hdfs", "--out", "nowhere/file.json"], "cannot write to nowhere/file.json"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_in_one_sentence(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2 before any work is done, and no traceback."""
+    assert evaluate.main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"logwarden evaluate: {sentence}")
+    assert captured.err.count("\n") == 1
+    assert not captured.out
+
+
+def test_absent_recordings_are_said_in_one_sentence(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever lacks the data folder is told the variable that leads to it."""
+    monkeypatch.setenv("LOGWARDEN_DATA", str(tmp_path / "nowhere"))
+    assert evaluate.main(["--data", "hdfs", "--model", str(tiny_checkpoint)]) == 2
+    assert "LOGWARDEN_DATA" in capsys.readouterr().err

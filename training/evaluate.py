@@ -1,0 +1,343 @@
+"""Measures a model on systems it was not trained on: `logwarden evaluate`. One command, the seed printed.
+
+Every table obeys one protocol: split by time before windowing, trivial baselines on the same split, intervals, the
+threshold frozen before the test, and in every row what the method was told of the target. The model gets no label of
+any target; it hears what comes before the split, as it would in service. Where text of the target was trained on,
+without labels, the row says so: it is no figure of transfer to a system unheard of.
+
+    HDFS               blocks of a file system, the natural rate of anomalies; kept out of training altogether
+    openstack-faults   rounds of a fault injection, and windows of one size within them
+    openstack-vm       lives of virtual machines, as event templates
+    recording          a recording of the fault lab, fault by fault; nothing may be tuned on the one that is shipped
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from model import checkpoint
+from model.calibration import Calibration
+from model.checkpoint import Checkpoint
+from model.classifier import LogWindowClassifier, LogWindowConfig
+from model.encoder import LineEncoder
+from training import corpora, protocol, tables
+from training import recorded_faults as faults
+from training.baselines import LineSessions
+from training.faultlab import recording as recordings
+from training.judge import Judged, judge, without_level
+from training.protocol import Contest, Row
+from training.recorded_faults import RecordingResult
+from training.tables import Grid
+from training.trials import BEFORE, Trial, hdfs_trial, in_windows, openstack_faults_trial, openstack_vm_trial
+
+DATA = ("hdfs", "openstack-faults", "openstack-vm", "recording")
+RECORDING = Path(recordings.__file__).parent / "recordings" / "postgres"
+MODEL_NAME = "logwarden"
+SEEN = {
+    "openstack-faults": "unlabelled text seen: clean rounds of it",
+    "openstack-vm": "unlabelled text seen: another OpenStack",
+}
+"""What the shipped model was trained on of a target, without labels. Of the others it read nothing."""
+RANDOM_BASELINES = ("decision tree",)
+"""The others give the same scores for every seed, so one run is all of them."""
+SWEPT = (MODEL_NAME, "max surprise", "1-NN", "TF-IDF + logistic regression")
+WINDOWED = ("keyword in any line", "lines with keyword", "max surprise", "top-4 surprise")
+FIXED_WINDOW = 32
+
+Advance = Callable[[int], None]
+
+
+@dataclass(slots=True)
+class Findings:
+    """All that a run of the command found."""
+
+    grids: list[Grid] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    sweeps: list[Row] = field(default_factory=list)
+    recording: list[RecordingResult] = field(default_factory=list)
+
+
+class Evaluation:
+    """One model, measured on one set of data after the other."""
+
+    def __init__(self, model: Checkpoint, *, seeds: int, shipped: bool, progress: Progress) -> None:
+        self._model = model
+        self._seeds = seeds
+        self._seen = SEEN if shipped else {}
+        self._progress = progress
+        self.findings = Findings()
+
+    def hdfs(self) -> None:
+        """Sessions of HDFS: blocks grouped, the raw stream, without level words; sweeps over prevalence and noise."""
+        trial = hdfs_trial(corpora.hdfs_lines())
+        judged = self._judge(trial, "grouped by block")
+        sessions = protocol.sessions_of(trial, judged)
+        about = protocol.tested(trial, sessions)
+        raw = trial.raw()
+        contests = [
+            protocol.by_model(trial, judged, method=MODEL_NAME, note="grouped by block"),
+            protocol.by_model(raw, self._judge(raw, "as one stream"), method=f"{MODEL_NAME}, one interleaved stream"),
+            self._without_level(trial),
+            *protocol.by_baselines(trial, sessions, seed=0),
+        ]
+        drawn = self._drawn(trial, sessions)
+        self._publish(trial, about, contests, drawn)
+        self._publish(trial, about, contests, drawn, only_unseen=True)
+        swept = [contest for contest in contests if contest.method in SWEPT]
+        remark = (
+            "Scores are those of the whole stream; anomalous blocks are left out, or for higher shares normal ones."
+        )
+        self._sweep(
+            "hdfs by prevalence", protocol.prevalence_sweep(about, swept, self._seeds), remark, seeds=self._seeds
+        )
+        noise = protocol.label_noise(trial, sessions, about, self._seeds)
+        remark = "The model is given no labels, so wrong ones do not touch it."
+        self._sweep("hdfs with wrong training labels", noise, remark, seeds=self._seeds)
+
+    def openstack_faults(self) -> None:
+        """Rounds of the fault injection, and windows of one size, in which the length of a round tells nothing."""
+        trial = openstack_faults_trial(
+            self._reading(corpora.openstack_fault_rounds(), 1358, "openstack-faults: reading")
+        )
+        judged = self._judge(trial, "rounds")
+        sessions = protocol.sessions_of(trial, judged)
+        about = protocol.tested(trial, sessions)
+        contests = [
+            protocol.by_model(trial, judged, method=MODEL_NAME, note=self._seen.get(trial.name, "")),
+            self._without_level(trial),
+            *protocol.by_counts(trial),
+            *protocol.by_baselines(trial, sessions, seed=0),
+        ]
+        self._publish(trial, about, contests, self._drawn(trial, sessions))
+        windows = in_windows(trial, FIXED_WINDOW)
+        sessions = protocol.sessions_of(windows, judged)
+        contests = [
+            protocol.by_model(windows, judged, method=MODEL_NAME, note=self._seen.get(trial.name, "")),
+            *protocol.by_counts(windows),
+            *protocol.by_baselines(windows, sessions, seed=0, names=WINDOWED),
+        ]
+        self._publish(windows, protocol.tested(windows, sessions), contests, {})
+
+    def openstack_vm(self) -> None:
+        """Lives of virtual machines. Their order is drawn, so each seed is a split, and rows are means over them."""
+        rows: dict[str, list[Row]] = {}
+        for seed in range(self._seeds):
+            trial = openstack_vm_trial(corpora.openstack_vm_sessions(), seed)
+            judged = self._judge(trial, f"order {seed}")
+            sessions = protocol.sessions_of(trial, judged)
+            about = protocol.tested(trial, sessions)
+            ours = protocol.by_model(trial, judged, method=MODEL_NAME, note=self._seen.get(trial.name, ""))
+            for contest in (ours, *protocol.by_baselines(trial, sessions, seed)):
+                rows.setdefault(contest.method, []).append(protocol.row_of(trial, about, contest, seed=seed))
+        title = f"{trial.name}: machines, {self._seeds} random orders (the file is sorted by label), mean ± sd"
+        self._add(title, [protocol.over_seeds(same) for same in rows.values()])
+
+    def recording(self, directory: Path) -> None:
+        """Fault by fault, the model and what a line of code would alert on."""
+        tape = recordings.load(directory)
+        timeline = faults.timeline_of(tape)
+        names = sorted({line.service for line in tape.lines})
+        service = np.array([names.index(line.service) for line in tape.lines])
+        lines = [line.text for line in tape.lines]
+        everything = np.ones(len(lines), bool)
+        with self._task(f"{tape.system}: lines", len(lines)) as advance:
+            judged = judge(self._model, lines, service, service, everything, advance=advance)
+        with self._task(f"{tape.system}: level word removed", len(lines)) as advance:
+            plain = judge(self._model, without_level(lines), service, service, everything, advance=advance)
+        margins = {"": judged, ", level word removed": plain}
+        results = [
+            faults.result_of(tape, timeline, said.alerts, said.learning, method=MODEL_NAME + what)
+            for what, said in margins.items()
+        ]
+        highest = faults.quiet_threshold(timeline, judged.margin, judged.learning)
+        results += [
+            faults.result_of(
+                tape,
+                timeline,
+                judged.margin >= highest,
+                judged.learning,
+                method=f"{MODEL_NAME}, least threshold without a clean alert",
+                note="oracle",
+            ),
+            *(
+                faults.result_of(tape, timeline, alerts, judged.learning, method=name)
+                for name, alerts in faults.trivial_alerts(judged).items()
+            ),
+        ]
+        self.findings.recording += results
+        self.findings.grids += tables.recording_grids(f"recording of {tape.system}, seed {tape.seed}", results)
+
+    def _judge(self, trial: Trial, what: str) -> Judged:
+        with self._task(f"{trial.name}: {what}", len(trial.lines)) as advance:
+            return judge(self._model, trial.lines, trial.service, trial.group, trial.scored, advance=advance)
+
+    def _without_level(self, trial: Trial) -> Contest:
+        plain = replace(trial, lines=without_level(trial.lines))
+        judged = self._judge(plain, "level word removed")
+        note = self._seen.get(trial.name, "")
+        return protocol.by_model(plain, judged, method=f"{MODEL_NAME}, level word removed", note=note)
+
+    def _drawn(self, trial: Trial, sessions: LineSessions) -> dict[str, list[Contest]]:
+        """The baselines that draw lots, once for each seed."""
+        return {
+            name: [
+                contest
+                for seed in range(self._seeds)
+                for contest in protocol.by_baselines(trial, sessions, seed, names=(name,))
+            ]
+            for name in RANDOM_BASELINES
+        }
+
+    def _publish(
+        self,
+        trial: Trial,
+        about: protocol.Examined,
+        contests: Sequence[Contest],
+        drawn: dict[str, list[Contest]],
+        *,
+        only_unseen: bool = False,
+    ) -> None:
+        rows = [
+            protocol.over_seeds(
+                [
+                    protocol.row_of(trial, about, one, only_unseen=only_unseen)
+                    for one in drawn.get(contest.method, [contest])
+                ]
+            )
+            for contest in contests
+        ]
+        before = int((trial.part == BEFORE).sum())
+        title = f"{trial.name}: {len(about.labels):,} {trial.unit} after {before:,} that came before"
+        if only_unseen:
+            title = f"{trial.name}: of these, {trial.unit} whose sequence of masked lines had not come before"
+        self._add(title, rows)
+
+    def _add(self, title: str, rows: list[Row]) -> None:
+        self.findings.rows += rows
+        self.findings.grids.append(tables.session_grid(title, rows))
+
+    def _sweep(self, title: str, rows: list[Row], remark: str, *, seeds: int) -> None:
+        self.findings.sweeps += rows
+        self.findings.grids.append(tables.brief_grid(f"{title}, mean ± sd of {seeds} seeds", rows, remark))
+
+    @contextmanager
+    def _task(self, description: str, total: int) -> Iterator[Advance]:
+        task = self._progress.add_task(description, total=total)
+        yield lambda done: self._progress.advance(task, done)
+        self._progress.remove_task(task)
+
+    def _reading(self, rounds: Iterator[corpora.FaultRound], total: int, what: str) -> Iterator[corpora.FaultRound]:
+        with self._task(what, total) as advance:
+            for one in rounds:
+                advance(1)
+                yield one
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Returns the exit code: 0, or 2 with one sentence for something that must be mended first."""
+    options = _options(arguments)
+    try:
+        _check(options)
+        evaluate(options)
+    except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError) as error:
+        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        print(f"logwarden evaluate: {said}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> Findings:
+    """Runs what was asked for, prints the tables, writes the JSON."""
+    started = time.perf_counter()
+    model = _load(options)
+    bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    notes = Console(stderr=True)
+    with Progress(*bar, console=notes, transient=True, disable=not notes.is_terminal) as progress:
+        shipped = options.model is None and not options.untrained
+        evaluation = Evaluation(model, seeds=options.seeds, shipped=shipped, progress=progress)
+        if options.data in ("hdfs", "all"):
+            evaluation.hdfs()
+        if options.data in ("openstack-faults", "all"):
+            evaluation.openstack_faults()
+        if options.data in ("openstack-vm", "all"):
+            evaluation.openstack_vm()
+        if options.data in ("recording", "all"):
+            evaluation.recording(options.recording)
+    findings = evaluation.findings
+    facts = {
+        "model": model.revision,
+        "threshold": model.calibration.threshold,
+        "seeds": list(range(options.seeds)),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    said = f"model {model.revision}, threshold {model.calibration.threshold:.3f}, seeds 0 to {options.seeds - 1}, "
+    _print(findings.grids, f"{said}{facts['seconds']} s", markdown=options.markdown)
+    if options.out is not None:
+        found = {name: tables.as_json(getattr(findings, name)) for name in ("rows", "sweeps", "recording")}
+        options.out.write_text(json.dumps(facts | found, indent=1) + "\n", encoding="utf-8")
+    return findings
+
+
+def _load(options: argparse.Namespace) -> Checkpoint:
+    if not options.untrained:
+        return checkpoint.load(options.model)
+    encoder = LineEncoder.from_directory((options.model or checkpoint.SHIPPED) / "encoder")
+    torch.manual_seed(0)
+    head = LogWindowClassifier(LogWindowConfig(encoder_width=encoder.width)).eval().requires_grad_(False)
+    return Checkpoint(head, encoder, Calibration(), "untrained")
+
+
+def _print(grids: Sequence[Grid], facts: str, *, markdown: bool) -> None:
+    if markdown:
+        print("\n\n".join([facts, *(grid.markdown() for grid in grids)]))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 220, highlight=False)
+    for grid in grids:
+        console.print(grid.rich())
+        console.print()
+    console.print(facts)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """ValueError for what would otherwise be found out after minutes of work."""
+    if options.data not in (*DATA, "all"):
+        raise ValueError(f"there is no data called {options.data!r}; choose {', '.join(DATA)} or all")
+    if options.seeds < 1:
+        raise ValueError(f"at least one seed is needed, not {options.seeds}")
+    if options.out is not None and (options.out.is_dir() or not options.out.absolute().parent.is_dir()):
+        raise ValueError(f"cannot write to {options.out}: it must be a file in a folder that exists")
+    if options.data in ("recording", "all") and not (options.recording / recordings.MANIFEST).is_file():
+        raise ValueError(f"{options.recording} is no recording of the fault lab: {recordings.MANIFEST} is missing")
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="logwarden evaluate", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add = parser.add_argument
+    add("--model", type=Path, default=None, metavar="DIR", help="model directory (default: the shipped one)")
+    add("--data", default="all", metavar="NAME", help=f"{', '.join(DATA)} or all (the default)")
+    add("--recording", type=Path, default=RECORDING, metavar="DIR", help="another recording of the fault lab")
+    add("--seeds", type=int, default=5, help="runs of what depends on chance (default 5)")
+    add("--out", type=Path, default=None, metavar="FILE", help="write all figures as JSON")
+    add("--markdown", action="store_true", help="print the tables as markdown")
+    add("--untrained", action="store_true", help="measure an untrained head on the model's encoder: plain surprise")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
