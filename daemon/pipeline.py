@@ -39,6 +39,9 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Chunks = list[tuple[Assignment, Sequence[Record]]]
 
+GOODBYE_S = 1.0
+"""So long may the tasks take to end by themselves after a drain: a fetch that waits for records needs half of it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineLimits:
@@ -134,8 +137,8 @@ class Pipeline:
         if not settled:
             log.warning("drain_budget_spent", lines_left=self._ownership.in_flight, replayed_by="the next owner")
         elif self._tasks:
-            await asyncio.wait(self._tasks, timeout=max(0.1, deadline - self._clock.monotonic()))
-        for task in self._tasks:  # what still waits for a broker now waits for nothing that we need
+            await asyncio.wait(self._tasks, timeout=min(GOODBYE_S, max(0.1, deadline - self._clock.monotonic())))
+        for task in self._tasks:  # what still waits now waits for nothing that we need
             task.cancel()
         return settled
 

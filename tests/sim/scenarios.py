@@ -15,7 +15,7 @@ class Scenario:
     members: int = 2
     partitions: int = 4
     services: int = 3
-    lines: int = 400
+    lines: int = 300
     over_s: float = 30.0
     size: int = 8
     """Lines of a window: small, so that windows are full soon and cross every boundary there is."""
@@ -58,6 +58,7 @@ SCENARIOS = {
             deed_count=6,
             revoke_budget_s=0.5,
         ),
+        Scenario(name="late_fetches", faults=Faults(fetch_late=0.6), deeds=("join", "restart"), deed_count=6),
         Scenario(
             name="slow_commits",
             faults=Faults(commit_slow=0.7),

@@ -122,12 +122,16 @@ class SimScorer:
         self._name = name
         self._evidence = evidence
         self._table = np.zeros((rows, WIDTH), np.float32)
+        self.fails: Exception | None = None
+        """Raised instead of the next score."""
 
     def store(self, ids: npt.NDArray[np.int64], embeddings: npt.NDArray[np.float32]) -> None:
         """Takes embeddings into the table."""
         self._table[ids] = embeddings
 
     def score(self, batch: WindowBatch) -> Scores:
+        if self.fails is not None:
+            raise self.fails
         self._evidence.look(self._name)
         self._check_rows(batch)
         places, window = batch.fresh_lines()

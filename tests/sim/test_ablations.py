@@ -173,7 +173,7 @@ ABLATIONS: list[tuple[Callable[[Patch], None], str, str]] = [
     (done_before_the_acknowledgement, "rough_broker", "no_early_commit"),
     (a_failed_send_is_taken_for_sent, "rough_broker", "no_hole"),
     (one_ledger_for_all_periods, "rolling", "members_live"),
-    (records_on_their_way_are_taken, "rolling", "windows_whole"),
+    (records_on_their_way_are_taken, "late_fetches", "windows_whole"),
     (revoked_partitions_stay_ours, "slow_model", "nothing_after_revoke"),
     (a_stuck_commit_is_waited_for, "slow_commits", "nothing_after_revoke"),
     (ended_chunks_are_ingested, "slow_ingest", "nothing_kept"),

@@ -115,10 +115,12 @@ class World:
             group.create_task(self._produce_all(), name="producer")
             group.create_task(self._misfortunes(), name="misfortunes")
         await self.settle()
-        for member in list(self.members):
-            self.members.remove(member)
+        await asyncio.sleep(2.0)  # whatever a rebalance of the last moment began is over
+        for member in self.members:
             if member.strangers:
                 self.evidence.breach("nothing_kept", f"{member.name} still holds services of {member.strangers}")
+        for member in list(self.members):
+            self.members.remove(member)
             if not await member.drain():
                 self.evidence.breach("drains", f"{member.name} had nothing to do and did not drain in its budget")
         self.check()

@@ -1,0 +1,213 @@
+"""SIGTERM: what is in flight is finished and committed if it can be, and the budget is kept if it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.sim.evidence import ANOMALOUS, PLAIN
+from tests.sim.loop import now_s
+from tests.sim.member import Member
+from tests.sim.scenarios import Scenario
+from tests.sim.weather import Faults
+from tests.sim.world import World, play
+
+GRACE_S = 0.3
+"""Beyond the budget: the last commit's own tenth of a second, and the tasks' end."""
+
+
+def tell(story: Callable[[World], Awaitable[None]], **scenario: object) -> World:
+    """Lets a story happen, in a world of one partition; nothing that must hold may break in it."""
+    world = World(Scenario(name="story", partitions=1, services=1, **scenario), seed=1)  # type: ignore[arg-type]
+    play(world, story(world))
+    world.check()
+    assert [b for b in world.evidence.breaches if b.invariant != "no_lag_left"] == []
+    return world
+
+
+async def working(world: World, lines: int, kind: str = PLAIN) -> Member:
+    """A member that has taken all of so many lines and has not finished them."""
+    member = await world.start_member()
+    await asyncio.sleep(1.0)
+    for _ in range(lines):
+        world.produce(world.partitions[0], "svc", kind)
+    while member.pipeline._ownership.in_flight < lines:  # noqa: ASYNC110  # virtual time: polling costs nothing
+        await asyncio.sleep(0.01)
+    return member
+
+
+async def timed(member: Member, budget_s: float) -> tuple[bool, float]:
+    """(whether everything was done, how long the drain and the end of `run` took)."""
+    assert member.running is not None
+    began = now_s()
+    settled = await member.pipeline.drain(budget_s)
+    await asyncio.wait([member.running])
+    return settled, now_s() - began
+
+
+def test_a_drain_finishes_what_is_in_flight() -> None:
+    """What was read is scored, its alerts are out and its offsets committed before the process ends."""
+
+    async def story(world: World) -> None:
+        member = await working(world, 20, ANOMALOUS)
+        settled, took_s = await timed(member, 10.0)
+        assert settled
+        assert took_s < 5.0
+        assert world.broker.lag() == 0
+
+    world = tell(story, score_s=0.5)
+    assert len(world.evidence.alerts) == 20
+
+
+def test_a_drain_reads_no_more() -> None:
+    """Records that come while the daemon drains are left to the next owner."""
+
+    async def story(world: World) -> None:
+        member = await working(world, 10)
+        draining = asyncio.create_task(timed(member, 10.0))
+        await asyncio.sleep(0.01)
+        for _ in range(50):
+            world.produce(world.partitions[0], "svc", PLAIN)
+        settled, _ = await draining
+        assert settled
+        assert world.broker.committed[world.partitions[0]].offset == 10
+
+    tell(story, score_s=0.5)
+
+
+def test_a_drain_makes_the_windows_whose_step_is_not_full() -> None:
+    """With a window step, lines that wait for their window are judged by the drain and not left behind."""
+
+    async def story(world: World) -> None:
+        member = await working(world, 3)
+        settled, _ = await timed(member, 10.0)
+        assert settled
+        assert world.broker.lag() == 0
+
+    tell(story, step=8)
+
+
+@pytest.mark.parametrize("where", ["broker", "sink", "score", "ingest"])
+def test_a_drain_ends_at_its_budget(where: str) -> None:
+    """A broker that does not answer, a device that hangs: the drain says that it failed, in its time."""
+
+    async def story(world: World) -> None:
+        member = await working(world, 10, ANOMALOUS)
+        if where == "broker":
+            member.line.cut = True
+        elif where == "sink":
+            world.weather.faults = Faults(send_refused=1.0)
+        elif where == "score":
+            member.score_worker.stuck = True
+        else:
+            world.produce(world.partitions[0], "svc", PLAIN)
+            member.ingest_worker.stuck = True
+            await asyncio.sleep(1.0)
+        settled, took_s = await timed(member, 3.0)
+        assert not settled
+        assert 3.0 <= took_s <= 3.0 + GRACE_S
+
+    tell(story, score_s=0.2, step=2 if where == "ingest" else 1)
+
+
+def test_a_drain_with_a_commit_that_hangs_ends_at_its_budget() -> None:
+    """The commit that was under way when the drain began does not hold it up beyond its time."""
+
+    async def story(world: World) -> None:
+        member = await working(world, 10)
+        await asyncio.sleep(0.5)
+        member.line.cut = True
+        await asyncio.sleep(1.0)
+        _, took_s = await timed(member, 2.0)
+        assert took_s <= 2.0 + GRACE_S
+
+    tell(story)
+
+
+def test_a_drain_of_a_daemon_that_never_ran() -> None:
+    """Told to stop before it began, a daemon ends at once, and so does what is started afterwards."""
+
+    async def story(world: World) -> None:
+        member = await world.start_member()
+        assert member.running is not None
+        member.running.cancel()  # before its first step: `run` has not begun
+        await asyncio.wait([member.running])
+        assert await member.pipeline.drain(5.0)
+        await asyncio.wait_for(member.pipeline.run(), 1.0)
+
+    tell(story)
+
+
+def test_a_drain_in_the_first_moment() -> None:
+    """Told to stop while its tasks have not taken their first step, a daemon ends at once."""
+
+    async def story(world: World) -> None:
+        member = await world.start_member()
+        await asyncio.sleep(0)
+        settled, took_s = await timed(member, 5.0)
+        assert settled
+        assert took_s <= 2.0
+
+    tell(story)
+
+
+def test_two_drains_are_one() -> None:
+    """A second drain, during the first or after it, changes nothing."""
+
+    async def story(world: World) -> None:
+        member = await working(world, 10)
+        first, second = await asyncio.gather(timed(member, 10.0), timed(member, 10.0))
+        assert (first[0], second[0]) == (True, True)
+        assert (await timed(member, 10.0))[0]
+        assert world.broker.lag() == 0
+
+    tell(story, score_s=0.5)
+
+
+def test_a_rebalance_in_the_middle_of_a_drain() -> None:
+    """Partitions that leave while the daemon drains are committed by the revoke; the drain does not wait for them."""
+
+    async def story(world: World) -> None:
+        member = await working(world, 10)
+        draining = asyncio.create_task(timed(member, 10.0))
+        await world.start_member()
+        settled, took_s = await draining
+        assert settled
+        assert took_s < 5.0
+        await member.source.stop()
+        await world.settle()
+        assert world.broker.lag() == 0
+
+    tell(story, score_s=1.0)
+
+
+def test_a_revoke_in_the_middle_of_a_drain_that_fails() -> None:
+    """What a revoke could not finish is the next owner's: the drain does not wait for it until its budget is gone."""
+
+    async def story(world: World) -> None:
+        member = await working(world, 10)
+        member.score_worker.stuck = True
+        draining = asyncio.create_task(timed(member, 60.0))
+        await member.pipeline.on_revoked(world.partitions)
+        _, took_s = await draining
+        assert took_s < 10.0
+
+    tell(story, revoke_budget_s=2.0)
+
+
+def test_a_drain_after_the_daemon_broke() -> None:
+    """Once the tasks have ended in an error, nothing in flight will be done: the drain does not wait for it."""
+
+    async def story(world: World) -> None:
+        member = await working(world, 10)
+        member.expected_to_live = False
+        member.scorer.fails = RuntimeError("the device fell off")
+        assert member.running is not None
+        await asyncio.wait([member.running])
+        settled, took_s = await timed(member, 30.0)
+        assert not settled
+        assert took_s < 1.0
+
+    tell(story)
