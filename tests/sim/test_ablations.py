@@ -184,7 +184,7 @@ ABLATIONS: list[tuple[Callable[[Patch], None], str, str]] = [
     (no_resume, "slow_model", "no_lag_left"),
     (only_ledgers_press, "slow_model", "bounded"),
     (alerts_of_the_gone_are_kept, "stuck_sink", "bounded"),
-    (random_alert_ids, "crashes", "same_alert_ids"),
+    (random_alert_ids, "everything", "same_alert_ids"),
     (rows_are_given_up_unscored, "slow_model", "rows_right"),
     (no_flush, "calm_steps", "no_lag_left"),
 ]
