@@ -12,6 +12,7 @@ from model import checkpoint
 from model.scoring import WindowScorer
 from model.stream import LineColumns, LogStream
 from training import evaluate, protocol, tables
+from training import judge as judging
 from training.corpora import BlockLines, EventSession, EventSessions, FaultRound
 from training.faultlab.recording import Event, Line, Recording, save
 from training.judge import LEARNING_LINES, Judged, judge, log_odds, without_level
@@ -163,10 +164,13 @@ def test_error_lines_count_their_tracebacks() -> None:
 # ------------------------------------------------------------------------------------------------------- judging
 
 
-def test_a_stream_of_one_service_is_judged_as_the_daemon_judges_it(tiny_checkpoint: Path) -> None:
+def test_a_stream_of_one_service_is_judged_as_the_daemon_judges_it(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Measuring lines first and making windows of them later gives the very scores of `model.stream`."""
     model = checkpoint.load(tiny_checkpoint)
-    lines = stream(9_000)  # more than one chunk
+    monkeypatch.setattr(judging, "CHUNK", 300)
+    lines = stream(1_000)
     slots = np.arange(len(lines)) % 2
     scorer = WindowScorer(model, device="cpu")
     log = LogStream(scorer.encode, scorer.store, size=32, max_slots=2)
