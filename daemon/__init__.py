@@ -1,1 +1,1 @@
-"""x"""
+"""Upper floor: the daemon. Only `daemon.kafka` imports the Kafka client, only `daemon.scorer` reaches torch."""
