@@ -190,10 +190,9 @@ def _renamed(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def _load_tokenizer(folder: Path) -> Tokenizer:
     if (folder / "tokenizer.json").is_file():
-        # The library raises bare Exception for a damaged file, so there is nothing narrower to catch.
         try:
             return Tokenizer.from_file(str(folder / "tokenizer.json"))
-        except Exception as reason:
+        except Exception as reason:  # the library raises nothing narrower for a damaged file
             raise ValueError(f"tokenizer.json: {_one_line(reason)}") from reason
     pieces = _existing(folder, "vocab.txt").read_text(encoding="utf-8").splitlines()
     settings = folder / "tokenizer_config.json"

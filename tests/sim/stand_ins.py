@@ -87,7 +87,7 @@ class SimWorker:
             await asyncio.sleep(0.5)
         try:
             result, error = function(*args), None
-        except Exception as raised:
+        except Exception as raised:  # as an executor's thread does: it is whoever awaits the result that gets it
             result, error = None, raised
         await asyncio.sleep(takes_s * (1 - share))
         if future.done():

@@ -1,0 +1,352 @@
+"""The style of this repository, as a test: what a reviewer would otherwise have to say again and again.
+
+A rule looks at one file and yields a sentence per breach. Exceptions stand in a table, each with its reason, and one
+that is no longer needed is a failure too. Every rule is also shown a snippet that breaks it.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("daemon", "model", "training", "tests")
+PRODUCTS = PACKAGES[:3]
+
+MAX_FUNCTION_LINES = 70
+MAX_FILE_LINES = 400
+
+Function = (ast.FunctionDef, ast.AsyncFunctionDef)
+Definition = (*Function, ast.ClassDef)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of the repository: its path from the root, with slashes, and its text."""
+
+    path: str
+    text: str
+
+    @property
+    def package(self) -> str:
+        """The folder at the root that holds it."""
+        return self.path.partition("/")[0]
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.text, self.path)
+
+    @cached_property
+    def lines(self) -> list[str]:
+        return self.text.splitlines()
+
+
+Rule = Callable[[Source], Iterator[str]]
+
+# ---------------------------------------------------------------- rules
+
+
+def function_length(source: Source) -> Iterator[str]:
+    """A function fits on a screen."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, Function):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            if lines > MAX_FUNCTION_LINES:
+                yield f"{node.lineno}: {node.name} has {lines} lines, more than {MAX_FUNCTION_LINES}"
+
+
+def file_length(source: Source) -> Iterator[str]:
+    """A file has one subject, and that fits into 400 lines."""
+    if len(source.lines) > MAX_FILE_LINES:
+        yield f"1: {len(source.lines)} lines, more than {MAX_FILE_LINES}"
+
+
+def module_docstring(source: Source) -> Iterator[str]:
+    """A module opens by saying what it owns."""
+    if len((ast.get_docstring(source.tree) or "").split()) < 3:
+        yield "1: no docstring that says what the module owns"
+
+
+def prints(source: Source) -> Iterator[str]:
+    """Only a program prints; a library logs, or returns what there is to say."""
+    if source.package in PRODUCTS:
+        yield from _calls(source, {"print"}, "prints")
+
+
+def clocks(source: Source) -> Iterator[str]:
+    """Time comes in as an argument, or from the clock that was injected."""
+    if source.package in ("daemon", "model"):
+        yield from _names_of(source, "time", lambda name: name != "struct_time")
+        yield from _calls(source, {"datetime.now", "datetime.utcnow", "datetime.today"}, "reads the clock with")
+
+
+def tasks(source: Source) -> Iterator[str]:
+    """Every task is born where somebody owns its end."""
+    if source.package in PRODUCTS:
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.Attribute) and node.attr in ("create_task", "ensure_future"):
+                yield f"{node.lineno}: {node.attr}"
+
+
+def environment(source: Source) -> Iterator[str]:
+    """The environment is read once, in one place."""
+    if source.package in PRODUCTS:
+        yield from _names_of(source, "os", lambda name: name in ("environ", "environb", "getenv", "putenv"))
+
+
+def broad_excepts(source: Source) -> Iterator[str]:
+    """Who catches everything says why, on the same line. To tidy up and raise again needs no reason."""
+    for node in ast.walk(source.tree):
+        if not isinstance(node, ast.ExceptHandler):
+            continue
+        caught = ast.unparse(node.type) if node.type else "everything"
+        raises_again = isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None
+        reasoned = "#" in source.lines[node.lineno - 1]
+        if caught in ("Exception", "BaseException", "everything") and not raises_again and not reasoned:
+            yield f"{node.lineno}: catches {caught} without a reason on the line"
+
+
+def names(source: Source) -> Iterator[str]:
+    """A name says what a thing is; these words would fit anything."""
+    forbidden = {"manager", "handler", "handlers", "helper", "helpers", "util", "utils"}
+    found = [(1, part) for part in Path(source.path).with_suffix("").parts]
+    found += [(node.lineno, node.name) for node in ast.walk(source.tree) if isinstance(node, Definition)]
+    for line, name in found:
+        if forbidden & {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}:
+            yield f"{line}: {name}"
+
+
+def model_docstrings(source: Source) -> Iterator[str]:
+    """What others may use of the model says what it takes, what it gives and in which unit."""
+    if source.package == "model":
+        yield from _undocumented(source.tree)
+
+
+def docstrings_of_tests(source: Source) -> Iterator[str]:
+    """A test says in a sentence what is true of the world."""
+    if source.package == "tests":
+        for node in ast.walk(source.tree):
+            if isinstance(node, Function) and node.name.startswith("test_") and not ast.get_docstring(node):
+                yield f"{node.lineno}: {node.name} has no docstring"
+
+
+def notes_to_self(source: Source) -> Iterator[str]:
+    """What is left to do stands in the tracker or in ARCHITECTURE.md, where people look."""
+    yield from _matches(source, r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
+
+
+def foreign_places(source: Source) -> Iterator[str]:
+    """A path or a host of the machine that something was written on means nothing on another."""
+    homes = "|".join(("wo" + "rk", "ho" + "me", "Us" + "ers", "work" + "space"))
+    yield from _matches(source, r"(?<![\w$.})\]*/-])/(?:" + homes + r")/\w")
+    registries = (
+        *(r"py" + r"pi\.", r"pythonhos" + r"ted\.", r"repo\.ma" + r"ven\.", r"registry\.(?:np" + r"mjs|ya" + r"rn)"),
+        *("docker" + r"\.io", r"ghcr" + r"\.io", "artifac" + "tory", r"\bnexus[.-][\w.-]+/", r"mirror[\w-]*\.\w"),
+    )
+    yield from _matches(source, r"(?i)" + "|".join(registries))
+
+
+PYTHON_RULES: tuple[Rule, ...] = (
+    function_length,
+    file_length,
+    module_docstring,
+    prints,
+    clocks,
+    tasks,
+    environment,
+    broad_excepts,
+    names,
+    model_docstrings,
+    docstrings_of_tests,
+)
+TEXT_RULES: tuple[Rule, ...] = (notes_to_self, foreign_places)
+
+EXCEPTIONS: dict[Rule, dict[str, str]] = {
+    prints: {
+        "daemon/commands/alerts.py": "a command: JSON lines for machines, which rich would wrap and colour",
+        "daemon/commands/config.py": "a command: JSON and markdown, likewise",
+        "daemon/commands/scan.py": "a command: JSON lines, likewise",
+        "training/distill.py": "a program: figures of a run",
+        "training/evaluate.py": "a program: tables, and the sentence before its exit code",
+        "training/faultlab/__main__.py": "a program: the lab's command line",
+        "training/harvest.py": "a program: what was found",
+        "training/train.py": "a program: what was trained, and the sentence before its exit code",
+    },
+    clocks: {"daemon/clock.py": "the clock itself"},
+    tasks: {
+        "daemon/pipeline.py": "owns the four loops, in a task group, and the work a revoke must not give up half way",
+        "daemon/service.py": "owns the pipeline and the wait for a signal",
+    },
+    environment: {
+        "daemon/config.py": "where the environment is read",
+        "training/corpora.py": "where the recordings are is a fact of the machine, and training has no settings",
+    },
+}
+
+# ---------------------------------------------------------------- how they look
+
+
+def _dotted(node: ast.expr) -> str:
+    """`a.b.c` of a chain of names, else nothing."""
+    if isinstance(node, ast.Name):
+        return node.id
+    return f"{_dotted(node.value)}.{node.attr}" if isinstance(node, ast.Attribute) else ""
+
+
+def _calls(source: Source, called: set[str], verb: str) -> Iterator[str]:
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Call) and _dotted(node.func) in called:
+            yield f"{node.lineno}: {verb} {_dotted(node.func)}()"
+
+
+def _names_of(source: Source, module: str, wanted: Callable[[str], bool]) -> Iterator[str]:
+    """Uses of `module.name`, and imports of names from the module, whatever they are called here."""
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Attribute) and _dotted(node.value) == module and wanted(node.attr):
+            yield f"{node.lineno}: {module}.{node.attr}"
+        elif isinstance(node, ast.ImportFrom) and node.module == module:
+            yield from (f"{node.lineno}: {module}.{alias.name}" for alias in node.names if wanted(alias.name))
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name == module and alias.asname:
+                    yield f"{node.lineno}: {module} under the name {alias.asname}"
+
+
+def _undocumented(parent: ast.Module | ast.ClassDef) -> Iterator[str]:
+    for node in parent.body:
+        if isinstance(node, Definition) and not node.name.startswith("_"):
+            if not ast.get_docstring(node):
+                yield f"{node.lineno}: {node.name} has no docstring"
+            if isinstance(node, ast.ClassDef):
+                yield from _undocumented(node)
+
+
+def _matches(source: Source, pattern: str) -> Iterator[str]:
+    for number, line in enumerate(source.lines, 1):
+        for found in re.finditer(pattern, line):
+            yield f"{number}: {found[0]}"
+
+
+def sources() -> list[Source]:
+    """Every text file that is tracked; without git, every one that lies in the folders of the project."""
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, timeout=30)
+        paths = listed.stdout.decode().split("\0")[:-1]
+    except (OSError, subprocess.CalledProcessError):
+        found = [path for folder in (*PACKAGES, "deploy", ".ci") for path in (ROOT / folder).rglob("*")]
+        found += ROOT.glob("*")
+        paths = [p.relative_to(ROOT).as_posix() for p in found if not {"__pycache__", "libs"} & set(p.parts)]
+    out = []
+    for path in sorted(paths):
+        if (ROOT / path).is_file():  # tracked, and not just being removed
+            with contextlib.suppress(UnicodeDecodeError):  # weights and pictures
+                out.append(Source(path, (ROOT / path).read_text(encoding="utf-8")))
+    return out
+
+
+@pytest.fixture(scope="module")
+def tree() -> list[Source]:
+    """All files, read once."""
+    return sources()
+
+
+def looked_at(rule: Rule, tree: list[Source]) -> list[Source]:
+    """The files that a rule is about: recordings and vocabularies are not ours to word."""
+    if rule in PYTHON_RULES:
+        return [s for s in tree if s.path.endswith(".py") and s.package in PACKAGES]
+    data = ("training/faultlab/recordings/", "model/weights/")
+    return [s for s in tree if not s.path.startswith(data)]
+
+
+# ---------------------------------------------------------------- tests
+
+
+@pytest.mark.parametrize("rule", [*PYTHON_RULES, *TEXT_RULES], ids=lambda rule: rule.__name__)
+def test_the_tree_is_tidy(rule: Rule, tree: list[Source]) -> None:
+    """Every file keeps every rule, and every exception is one that is still needed."""
+    exceptions = EXCEPTIONS.get(rule, {})
+    breaches = {source.path: list(rule(source)) for source in looked_at(rule, tree)}
+    found = [f"{path}:{breach}" for path, all_of in breaches.items() if path not in exceptions for breach in all_of]
+    assert not found, f"{rule.__doc__}\n" + "\n".join(found)
+    assert [path for path in exceptions if not breaches.get(path)] == [], "these keep the rule; they need no exception"
+
+
+def test_the_files_are_found(tree: list[Source]) -> None:
+    """A rule that looked at nothing would always hold."""
+    paths = {source.path for source in tree}
+    assert {"daemon/pipeline.py", "model/stream.py", "training/train.py", "tests/test_tidy.py", "Makefile"} <= paths
+
+
+BREACHES: list[tuple[Rule, str, str]] = [
+    (function_length, "daemon/x.py", "def f():\n" + "    pass\n" * 70),
+    (function_length, "tests/x.py", "class C:\n    async def f(self):\n" + "        pass\n" * 70),
+    (file_length, "tests/x.py", "pass\n" * 401),
+    (module_docstring, "model/x.py", "import os\n"),
+    (module_docstring, "model/x.py", '"""x"""\n'),
+    (prints, "model/x.py", "def f():\n    print(1)\n"),
+    (clocks, "daemon/x.py", "import time\ntime.monotonic()\n"),
+    (clocks, "model/x.py", "from time import time as now\n"),
+    (clocks, "daemon/x.py", "import time as t\n"),
+    (clocks, "daemon/x.py", "from datetime import datetime\ndatetime.now()\n"),
+    (tasks, "daemon/x.py", "asyncio.create_task(f())\n"),
+    (tasks, "daemon/x.py", "spawn = asyncio.ensure_future\n"),
+    (environment, "training/x.py", "import os\nos.environ['A']\n"),
+    (environment, "daemon/x.py", "from os import getenv\n"),
+    (broad_excepts, "daemon/x.py", "try:\n    f()\nexcept Exception:\n    pass\n"),
+    (broad_excepts, "tests/x.py", "try:\n    f()\nexcept BaseException as e:\n    raise ValueError from e\n"),
+    (broad_excepts, "tests/x.py", "try:\n    f()\nexcept:\n    pass\n"),
+    (names, "daemon/utils.py", ""),
+    (names, "daemon/x.py", "class AlertManager: ...\n"),
+    (names, "daemon/x.py", "async def http_handler(): ...\n"),
+    (names, "tests/helpers/x.py", ""),
+    (model_docstrings, "model/x.py", "def f(): ...\n"),
+    (model_docstrings, "model/x.py", 'class C:\n    """A thing."""\n    def f(self): ...\n'),
+    (docstrings_of_tests, "tests/x.py", "def test_f(): ...\n"),
+    (notes_to_self, "README.md", "TO" + "DO: say more"),
+    (notes_to_self, "Makefile", "# FIX" + "ME later"),
+    (foreign_places, "Makefile", "cd /wo" + "rk/tree"),
+    (foreign_places, "tests/x.py", 'DATA = "/ho' + 'me/somebody/data"'),
+    (foreign_places, "Dockerfile", "pip --index-url https://py" + "pi.example.org/simple"),
+    (foreign_places, ".ci/run", "https://artifac" + "tory.example.org"),
+]
+
+
+@pytest.mark.parametrize(("rule", "path", "text"), BREACHES, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_breach_is_found(rule: Rule, path: str, text: str) -> None:
+    """What a rule is there to find it finds; a rule that cannot fail is no rule."""
+    assert list(rule(Source(path, text)))
+
+
+def test_every_rule_has_a_breach() -> None:
+    """No rule stands in the list without a snippet that breaks it."""
+    assert {rule for rule, _, _ in BREACHES} == {*PYTHON_RULES, *TEXT_RULES}
+
+
+KEPT: list[tuple[Rule, str, str]] = [
+    (function_length, "daemon/x.py", "def f():\n" + "    pass\n" * 69),
+    (file_length, "tests/x.py", "pass\n" * 400),
+    (prints, "tests/x.py", "print(1)\n"),
+    (prints, "daemon/x.py", "console.print(1)\n"),
+    (clocks, "daemon/x.py", "import asyncio\nclock.monotonic()\n"),
+    (clocks, "tests/x.py", "import time\ntime.time()\n"),
+    (environment, "daemon/x.py", "import os\nos.getpid()\n"),
+    (broad_excepts, "daemon/x.py", "try:\n    f()\nexcept Exception:  # a reason\n    pass\n"),
+    (broad_excepts, "daemon/x.py", "try:\n    f()\nexcept BaseException:\n    g()\n    raise\n"),
+    (names, "daemon/x.py", "loop.add_signal_handler(1)\nclass Utility: ...\n"),
+    (model_docstrings, "model/x.py", "def _f(): ...\n"),
+    (foreign_places, "README.md", "https://example.org/ho" + "me/page and ${ROOT}/wo" + "rk/x"),
+]
+
+
+@pytest.mark.parametrize(("rule", "path", "text"), KEPT, ids=lambda value: getattr(value, "__name__", ""))
+def test_what_is_no_breach_is_left_alone(rule: Rule, path: str, text: str) -> None:
+    """A rule that cries wolf gets exceptions until it says nothing."""
+    assert list(rule(Source(path, text))) == []
