@@ -159,6 +159,8 @@ _WEEKDAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r'"([A-Z]{3,8}) \S+( HTTP/\*(?:\.\*)?)?"'), r'"\1 path"'),  # a request line: method kept, target not
     (re.compile(r"\b[A-Za-z][A-Za-z0-9+.]{1,15}://[^\s'\"<>,\])]+"), "url"),
+    # user@host, user@database/client, e-mail addresses; not Class@hash, whose hash is a star by now
+    (re.compile(r"(?<![\w<])[\w.+*-]+@(?=[A-Za-z])[\w.*-]+(?:/\S+)?"), "*"),
     (re.compile(r"(?<![\w<*])(?:/[\w.$@%+=:~*-]+){2,}/?"), "path"),
     (
         re.compile(r"(?i)\b(user(?:name)?|role|login|account|rhost|ruser|database|db)(=|[ =:]*[\"'])[\w.@*-]*[\"']?"),
