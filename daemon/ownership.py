@@ -54,6 +54,7 @@ class Ownership:
 
     def assign(self, partition: Partition, committed: Committed | None, bounds: Bounds) -> None:
         """Begins a period of ownership where the group is, and seeks back to where the context begins."""
+        assert partition not in self._owned, "a partition is revoked before it is assigned again"
         score_from, context, short = where_to_start(committed, bounds, self._max_context_records)
         if committed and not bounds.earliest <= committed.offset <= bounds.end:
             self._telemetry.out_of_range(*partition)

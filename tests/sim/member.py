@@ -45,7 +45,7 @@ class Member:
             sink=self.sink,
             aggregator=_aggregator(scenario, self.scorer),
             scorer=self.scorer,
-            judgement=Judgement(threshold=0.5, learning_lines=0, model_revision="sim"),
+            judgement=Judgement(threshold=0.5, learning_lines=scenario.learning_lines, model_revision="sim"),
             ingest_worker=self.ingest_worker,
             score_worker=self.score_worker,
             clock=VirtualClock(),

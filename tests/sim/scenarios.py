@@ -32,6 +32,8 @@ class Scenario:
     ingest_s: float = 0.01
     score_s: float = 0.05
     revoke_budget_s: float = 5.0
+    learning_lines: int = 0
+    """None by default, so that every anomalous line calls for its alert."""
 
 
 SCENARIOS = {
