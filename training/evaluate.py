@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -45,6 +46,7 @@ from training.trials import BEFORE, Trial, hdfs_trial, in_windows, openstack_fau
 DATA = ("hdfs", "openstack-faults", "openstack-vm", "recording")
 RECORDING = Path(recordings.__file__).parent / "recordings" / "postgres"
 MODEL_NAME = "logwarden"
+OWN_THRESHOLD = f"{MODEL_NAME}, threshold from its history"
 SEEN = {
     "openstack-faults": "unlabelled text seen: clean rounds of it",
     "openstack-vm": "unlabelled text seen: another OpenStack",
@@ -82,12 +84,13 @@ class Evaluation:
     def hdfs(self) -> None:
         """Sessions of HDFS: blocks grouped, the raw stream, without level words; sweeps over prevalence and noise."""
         trial = hdfs_trial(corpora.hdfs_lines())
-        judged = self._judge(trial, "grouped by block")
+        judged = self._judge(trial, "grouped by block", with_history=True)
         sessions = protocol.sessions_of(trial, judged)
         about = protocol.tested(trial, sessions)
         raw = trial.raw()
         contests = [
             protocol.by_model(trial, judged, method=MODEL_NAME, note="grouped by block"),
+            protocol.by_model(trial, judged, method=OWN_THRESHOLD, note="grouped by block", own_threshold=True),
             protocol.by_model(raw, self._judge(raw, "as one stream"), method=f"{MODEL_NAME}, one interleaved stream"),
             self._without_level(trial),
             *protocol.by_baselines(trial, sessions, seed=0),
@@ -111,11 +114,11 @@ class Evaluation:
         trial = openstack_faults_trial(
             self._reading(corpora.openstack_fault_rounds(), 1358, "openstack-faults: reading")
         )
-        judged = self._judge(trial, "rounds")
+        judged = self._judge(trial, "rounds", with_history=True)
         sessions = protocol.sessions_of(trial, judged)
         about = protocol.tested(trial, sessions)
         contests = [
-            protocol.by_model(trial, judged, method=MODEL_NAME, note=self._seen.get(trial.name, "")),
+            *self._ours(trial, judged),
             self._without_level(trial),
             *protocol.by_counts(trial),
             *protocol.by_baselines(trial, sessions, seed=0),
@@ -135,11 +138,10 @@ class Evaluation:
         rows: dict[str, list[Row]] = {}
         for seed in range(self._seeds):
             trial = openstack_vm_trial(corpora.openstack_vm_sessions(), seed)
-            judged = self._judge(trial, f"order {seed}")
+            judged = self._judge(trial, f"order {seed}", with_history=True)
             sessions = protocol.sessions_of(trial, judged)
             about = protocol.tested(trial, sessions)
-            ours = protocol.by_model(trial, judged, method=MODEL_NAME, note=self._seen.get(trial.name, ""))
-            for contest in (ours, *protocol.by_baselines(trial, sessions, seed)):
+            for contest in (*self._ours(trial, judged), *protocol.by_baselines(trial, sessions, seed)):
                 rows.setdefault(contest.method, []).append(protocol.row_of(trial, about, contest, seed=seed))
         title = f"{trial.name}: machines, {self._seeds} random orders (the file is sorted by label), mean ± sd"
         self._add(title, [protocol.over_seeds(same) for same in rows.values()])
@@ -179,9 +181,17 @@ class Evaluation:
         self.findings.recording += results
         self.findings.grids += tables.recording_grids(f"recording of {tape.system}, seed {tape.seed}", results)
 
-    def _judge(self, trial: Trial, what: str) -> Judged:
+    def _judge(self, trial: Trial, what: str, *, with_history: bool = False) -> Judged:
         with self._task(f"{trial.name}: {what}", len(trial.lines)) as advance:
-            return judge(self._model, trial.lines, trial.service, trial.group, trial.scored, advance=advance)
+            scored = trial.scored | trial.quiet if with_history else trial.scored
+            return judge(self._model, trial.lines, trial.service, trial.group, scored, advance=advance)
+
+    def _ours(self, trial: Trial, judged: Judged) -> tuple[Contest, Contest]:
+        note = self._seen.get(trial.name, "")
+        return (
+            protocol.by_model(trial, judged, method=MODEL_NAME, note=note),
+            protocol.by_model(trial, judged, method=OWN_THRESHOLD, note=note, own_threshold=True),
+        )
 
     def _without_level(self, trial: Trial) -> Contest:
         plain = replace(trial, lines=without_level(trial.lines))
@@ -255,6 +265,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
         print(f"logwarden evaluate: {said}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever reads our tables has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails too
     except KeyboardInterrupt:
         return 130
     return 0
@@ -263,6 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def evaluate(options: argparse.Namespace) -> Findings:
     """Runs what was asked for, prints the tables, writes the JSON."""
     started = time.perf_counter()
+    torch.set_num_threads(options.threads)
     model = _load(options)
     bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     notes = Console(stderr=True)
@@ -284,11 +297,11 @@ def evaluate(options: argparse.Namespace) -> Findings:
         "seeds": list(range(options.seeds)),
         "seconds": round(time.perf_counter() - started, 1),
     }
-    said = f"model {model.revision}, threshold {model.calibration.threshold:.3f}, seeds 0 to {options.seeds - 1}, "
-    _print(findings.grids, f"{said}{facts['seconds']} s", markdown=options.markdown)
     if options.out is not None:
         found = {name: tables.as_json(getattr(findings, name)) for name in ("rows", "sweeps", "recording")}
         options.out.write_text(json.dumps(facts | found, indent=1) + "\n", encoding="utf-8")
+    said = f"model {model.revision}, threshold {model.calibration.threshold:.3f}, seeds 0 to {options.seeds - 1}, "
+    _print(findings.grids, f"{said}{facts['seconds']} s", markdown=options.markdown)
     return findings
 
 
@@ -316,8 +329,9 @@ def _check(options: argparse.Namespace) -> None:
     """ValueError for what would otherwise be found out after minutes of work."""
     if options.data not in (*DATA, "all"):
         raise ValueError(f"there is no data called {options.data!r}; choose {', '.join(DATA)} or all")
-    if options.seeds < 1:
-        raise ValueError(f"at least one seed is needed, not {options.seeds}")
+    for what in ("seeds", "threads"):
+        if getattr(options, what) < 1:
+            raise ValueError(f"--{what} must be at least 1, not {getattr(options, what)}")
     if options.out is not None and (options.out.is_dir() or not options.out.absolute().parent.is_dir()):
         raise ValueError(f"cannot write to {options.out}: it must be a file in a folder that exists")
     if options.data in ("recording", "all") and not (options.recording / recordings.MANIFEST).is_file():
@@ -335,6 +349,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--seeds", type=int, default=5, help="runs of what depends on chance (default 5)")
     add("--out", type=Path, default=None, metavar="FILE", help="write all figures as JSON")
     add("--markdown", action="store_true", help="print the tables as markdown")
+    add("--threads", type=int, default=1, help="CPU threads (default 1: a second one gains little)")
     add("--untrained", action="store_true", help="measure an untrained head on the model's encoder: plain surprise")
     return parser.parse_args(arguments)
 

@@ -26,6 +26,7 @@ VALIDATION_SHARE = 0.3
 BOOTSTRAP_ROUNDS = 500
 NATURAL_THRESHOLDS = {"keyword in any line": 0.5, "new event + length": 1.0}
 """Methods whose scores mean something: a keyword is there, a line is new. A quantile of them would mean nothing."""
+_SILENT = -1e3  # below any margin, and finite, so that ranks and intervals can be computed
 PREVALENCES = (0.001, 0.005, 0.01, 0.03, 0.05, 0.10, 0.15)
 NOISE_RATES = (0.0, 0.01, 0.05, 0.10)
 
@@ -101,23 +102,27 @@ def tested(trial: Trial, sessions: LineSessions) -> Examined:
     return Examined(sessions.anomalous[test], sessions.lengths[test], unseen)
 
 
-def by_model(trial: Trial, judged: Judged, *, method: str, note: str = "") -> Contest:
-    """The model's scores: a session is as bad as its worst line."""
+def by_model(trial: Trial, judged: Judged, *, method: str, note: str = "", own_threshold: bool = False) -> Contest:
+    """The model's scores: a session is as bad as its worst line.
+
+    With `own_threshold` not the shipped threshold, but the one that a baseline without labels gets: from what the last
+    sessions of the history reach, so `judged` must have scored the history too (`Trial.quiet`).
+    """
     test = trial.part == TEST
-    number = np.cumsum(test) - 1
     of_test = np.flatnonzero(trial.scored)
-    owner = number[trial.session[of_test]]
-    scores = np.full(int(test.sum()), -np.inf)
-    # A line of a service that is still learning raises no alert, so it cannot speak for its session either.
-    margin = np.where(judged.learning[of_test], -1e3, judged.margin[of_test])
-    np.maximum.at(scores, owner, margin)
-    alerts = judged.alerts[of_test]
+    owner = (np.cumsum(test) - 1)[trial.session[of_test]]
+    threshold = judged.threshold
+    if own_threshold:
+        history = np.unique(trial.session[trial.quiet])
+        late = history[round(len(history) * (1 - VALIDATION_SHARE)) :]
+        threshold = threshold_of_normal(_worst_lines(trial, judged, trial.quiet)[late], QUIET_QUANTILE)
+    alerts = (judged.margin[of_test] >= threshold) & ~judged.learning[of_test]
     normal = ~trial.anomalous[test][owner]
     return Contest(
         method=method,
         supervision=trial.history,
-        scores=np.maximum(scores, -1e3),
-        threshold=judged.threshold,
+        scores=_worst_lines(trial, judged, trial.scored)[test],
+        threshold=threshold,
         note=note,
         line_alerts=int((alerts & normal).sum()),
         delay_lines=_delay(owner, alerts & ~normal),
@@ -272,6 +277,15 @@ def label_noise(trial: Trial, sessions: LineSessions, about: Examined, seeds: in
             figures = {figure: row.figures[figure] for figure in ("AP", "best F1", "F1")}
             rows.append(replace(row, data=f"{rate:.0%}", unit="wrong labels", figures=figures))
     return rows
+
+
+def _worst_lines(trial: Trial, judged: Judged, chosen: npt.NDArray[np.bool_]) -> Scores:
+    """(s,) the greatest margin among the chosen lines of each session, _SILENT where there is none."""
+    # A line of a service that is still learning raises no alert, so it cannot speak for its session either.
+    places = np.flatnonzero(chosen & ~judged.learning)
+    scores = np.full(len(trial.anomalous), _SILENT)
+    np.maximum.at(scores, trial.session[places], judged.margin[places])
+    return scores
 
 
 def _frozen(

@@ -62,6 +62,12 @@ class Trial:
         """(n,) lines of tested sessions."""
         return np.asarray(self.part[self.session] == TEST)
 
+    @property
+    def quiet(self) -> Bools:
+        """(n,) lines that stand before the split and are history of a service that is tested."""
+        tested = np.unique(self.service[self.scored])
+        return np.asarray((self.part[self.session] == BEFORE) & np.isin(self.service, tested))
+
     def raw(self) -> Trial:
         """The same stream as a daemon sees it that is told of no groups: the windows are the service's own."""
         return _with_group(self, self.service)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -280,6 +281,37 @@ def test_a_session_is_as_bad_as_its_worst_line_and_alarms_are_counted_per_line()
     assert figures["F1"].value == pytest.approx(2 / 3)
 
 
+def test_a_threshold_from_the_history_lets_its_last_sessions_pass() -> None:
+    """It lies just above what the last sessions before the split reach, and the tested ones have no say in it."""
+    trial = hdfs_trial(blocks())
+    margin = np.where(trial.scored, 1_000.0, trial.session)
+    judged = replace(judged_of(trial, margin), margin=margin)
+    own = protocol.by_model(trial, judged, method="logwarden", own_threshold=True)
+    assert own.threshold == pytest.approx(float(np.flatnonzero(trial.part == BEFORE).max()))
+    assert own.threshold > np.flatnonzero(trial.part == BEFORE).max()
+
+
+def test_a_service_still_learning_speaks_for_no_session() -> None:
+    """A line that may raise no alert does not rank its session either."""
+    trial = hdfs_trial(blocks())
+    judged = replace(judged_of(trial, np.ones(len(trial.lines))), learning=np.ones(len(trial.lines), bool))
+    ours = protocol.by_model(trial, judged, method="logwarden")
+    assert ours.line_alerts == 0
+    assert (ours.scores < judged.threshold).all()
+
+
+def test_a_reader_who_has_seen_enough_causes_no_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The figures may be piped into `head`."""
+
+    def closed(options: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(evaluate, "evaluate", closed)
+    with (tmp_path / "stdout").open("w") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        assert evaluate.main(["--data", "hdfs"]) == 0
+
+
 def test_a_sequence_counts_as_unseen_unless_a_session_before_the_split_had_it() -> None:
     """Equal lines in another order are another sequence."""
     trial = openstack_vm_trial(machines(), 0)
@@ -435,7 +467,7 @@ def test_openstack_is_measured_from_recordings_to_tables(
     ("arguments", "sentence"),
     [
         (["--data", "hfds"], "there is no data called 'hfds'; choose hdfs, "),
-        (["--data", "hdfs", "--seeds", "0"], "at least one seed is needed, not 0"),
+        (["--data", "hdfs", "--seeds", "0"], "--seeds must be at least 1, not 0"),
         (["--data", "hdfs", "--model", "nowhere"], "nowhere is not a model directory"),
         (["--data", "recording", "--recording", "nowhere"], "nowhere is no recording of the fault lab"),
         (["--data", "hdfs", "--out", "nowhere/file.json"], "cannot write to nowhere/file.json"),
