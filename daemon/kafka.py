@@ -4,6 +4,8 @@
 - One assignor, never Sticky; rebalances are eager: each revokes everything (issues 1175, 1176 of aiokafka).
 - `auto_offset_reset="none"`: positions are ours to choose, and an offset out of range is an incident, not a jump.
 - `start`, `stop` and `send` can hang while brokers are down (issues 764, 773, 1101): each has a time-out.
+- A consumer that is subscribed before its start waits there for topics that are not there yet: subscribe afterwards.
+- The admin client overlooks an answer that is an error as a whole and says that nothing is committed; see `committed`.
 - The client turns every refusal at bootstrap into "unable to bootstrap"; `check_access` asks for the reason first.
 """
 
@@ -27,17 +29,19 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     IllegalSaslStateError,
     KafkaError,
+    MessageSizeTooLargeError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
     UnsupportedSaslMechanismError,
 )
 from aiokafka.helpers import create_ssl_context
 from aiokafka.structs import OffsetAndMetadata
 
 from daemon.config import KafkaSettings, Settings
-from daemon.errors import BrokerRefused, BrokerUnavailable, ConfigurationError, OffsetsGone
+from daemon.errors import BrokerRefused, BrokerUnavailable, ConfigurationError, FatalError, OffsetsGone
 from daemon.ports import RebalanceListener
 from daemon.records import Bounds, Committed, Message, Partition, Record
 
@@ -53,7 +57,13 @@ _REFUSALS = (
     TopicAuthorizationFailedError,
     UnsupportedSaslMechanismError,
 )
+_TOPIC_MISSING, _TOPIC_REFUSED = 3, 29
+"""Kafka's error codes for a topic asked about."""
+_METADATA_MAX_AGE_MS = 30_000
+"""How long a topic or partition made later may stay unseen; aiokafka's default is five minutes."""
 _STOP_TIMEOUT_S = 10.0
+_TOPIC_TIMEOUT_S = 2.0
+_MAX_BATCH_BYTES = 256 * 1024  # aiokafka's default of 16 KiB holds one or two alerts, and each batch is a round trip
 _MAX_MESSAGE_BYTES = 2 * 1024 * 1024  # above the broker's default of 1 MiB, so that the broker's own setting decides
 
 
@@ -126,21 +136,22 @@ class KafkaSource:
             session_timeout_ms=settings.session_timeout_ms,
             rebalance_timeout_ms=settings.rebalance_timeout_ms,
             heartbeat_interval_ms=min(3000, settings.session_timeout_ms // 3),
+            metadata_max_age_ms=_METADATA_MAX_AGE_MS,
             fetch_max_wait_ms=settings.fetch_max_wait_ms,
             max_poll_records=settings.max_poll_records,
         )
-        self._consumer.subscribe(list(settings.input_topics), listener=_Listener(listener))
         try:
             async with asyncio.timeout(settings.request_timeout_ms / 1000):
                 await self._admin.start()
                 await self._consumer.start()
+                await self._look_for(settings.input_topics)
+            self._consumer.subscribe(list(settings.input_topics), listener=_Listener(listener))
         except (KafkaError, OSError, TimeoutError) as error:
             await self.stop()
             raise _translated(error, settings) from error
         except BaseException:
             await self.stop()
             raise
-        self._warn_of_missing_topics()
 
     async def fetch(self) -> Mapping[Partition, Sequence[Record]]:
         assert self._consumer is not None, "fetch comes after start"
@@ -152,13 +163,25 @@ class KafkaSource:
             raise OffsetsGone([Partition(*p) for p in error.args[0]]) from None
         except _REFUSALS as error:
             raise BrokerRefused(f"the Kafka broker refused to go on: {_reason(error)}") from error
+        except KafkaError as error:
+            if error.retriable:
+                raise BrokerUnavailable(self._settings.bootstrap_servers, _reason(error)) from error
+            # A task inside the client ended, or the group put us out for good: only a new client can join again.
+            raise FatalError(f"the Kafka consumer cannot go on: {_reason(error)}") from error
         return {Partition(*partition): records for partition, records in batch.items()}
 
     async def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, Committed]:
         assert self._admin is not None, "committed comes after start"
         # Only the admin client returns the metadata; asked without names it would return all groups' partitions.
         wanted = [TopicPartition(*partition) for partition in partitions]
-        found = await self._admin.list_consumer_group_offsets(self._settings.group_id, partitions=wanted)
+        try:
+            found = await self._admin.list_consumer_group_offsets(self._settings.group_id, partitions=wanted)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise _translated(error, self._settings) from error
+        if len(found) < len(wanted):
+            # The broker names every partition asked for, with -1 where nothing is committed. Without them its answer
+            # was an error that the admin client overlooked; to believe it would start from the oldest line kept.
+            raise BrokerUnavailable(self._settings.bootstrap_servers, "the group's offsets are not loaded yet")
         return {
             Partition(*partition): Committed(entry.offset, entry.metadata or "")
             for partition, entry in found.items()
@@ -168,8 +191,11 @@ class KafkaSource:
     async def bounds(self, partitions: Sequence[Partition]) -> Mapping[Partition, Bounds]:
         assert self._consumer is not None, "bounds comes after start"
         wanted = [TopicPartition(*partition) for partition in partitions]
-        earliest = await self._consumer.beginning_offsets(wanted)
-        end = await self._consumer.end_offsets(wanted)
+        try:
+            earliest = await self._consumer.beginning_offsets(wanted)
+            end = await self._consumer.end_offsets(wanted)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise _translated(error, self._settings) from error
         return {Partition(*p): Bounds(earliest[p], end[p]) for p in wanted}
 
     def end(self, partition: Partition) -> int | None:
@@ -206,11 +232,14 @@ class KafkaSource:
                 await _stopped(stop())
         self._consumer = self._admin = None
 
-    def _warn_of_missing_topics(self) -> None:
-        assert self._consumer is not None, "only called after start"
-        for topic in self._settings.input_topics:
-            if not self._consumer.partitions_for_topic(topic):
-                log.warning("input_topic_missing", topic=topic, hint="it is read as soon as it is created")
+    async def _look_for(self, topics: Sequence[str]) -> None:
+        """Says which topics are not there yet; raises for those that we may not see."""
+        assert self._admin is not None, "only called from start"
+        for found in await self._admin.describe_topics(list(topics)):
+            if found["error_code"] == _TOPIC_REFUSED:
+                raise TopicAuthorizationFailedError(found["topic"])
+            if found["error_code"] == _TOPIC_MISSING:
+                log.warning("input_topic_missing", topic=found["topic"], hint="it is read as soon as it is created")
 
 
 class KafkaSink:
@@ -221,42 +250,78 @@ class KafkaSink:
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
+        """Connects, and says which of our topics are missing: a broker that makes topics by itself makes them now."""
+        await self._connect()
+        assert self._producer is not None, "connected"
+        for topic in (self._settings.alerts_topic, self._settings.dead_letter_topic):
+            try:
+                async with asyncio.timeout(_TOPIC_TIMEOUT_S):
+                    await self._producer.partitions_for(topic)
+            except _REFUSALS as error:
+                raise _translated(error, self._settings) from error
+            except (KafkaError, OSError, TimeoutError):
+                log.warning("output_topic_missing", topic=topic, hint="create it; what belongs there waits until then")
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        if self._producer is None:  # an earlier send failed; its producer's sequence numbers are not to be trusted
+            await self._connect()
+        assert self._producer is not None, "connected"
+        sent: list[asyncio.Future[Any]] = []
+        try:
+            async with asyncio.timeout(self._settings.request_timeout_ms / 1000):
+                for m in messages:
+                    sent.append(await self._producer.send(m.topic, value=m.value, key=m.key, headers=list(m.headers)))
+                await asyncio.gather(*sent)
+        except MessageSizeTooLargeError as error:
+            largest = max(messages, key=lambda message: len(message.value or b""))
+            raise BrokerRefused(
+                f"the Kafka broker refused a message of {len(largest.value or b''):,} bytes for {largest.topic!r}",
+                hint="raise the topic's max.message.bytes, or lower LOGWARDEN_ALERTS__MAX_LINE_CHARS",
+            ) from error
+        except _REFUSALS as error:
+            raise BrokerRefused(f"the Kafka broker refused to take a message: {_reason(error)}") from error
+        except UnknownTopicOrPartitionError as error:
+            await self._give_up()
+            topics = ", ".join(sorted({message.topic for message in messages}))
+            raise BrokerUnavailable(self._settings.bootstrap_servers, f"no such topic among {topics}") from error
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self._give_up()
+            raise BrokerUnavailable(self._settings.bootstrap_servers, _reason(error)) from error
+        finally:
+            for answer in sent:  # nobody asks for them any more
+                answer.cancel()
+
+    async def stop(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _stopped(producer.stop())
+
+    async def _connect(self) -> None:
         await check_access(self._settings)
         self._producer = AIOKafkaProducer(
             **connection_options(self._settings),
             acks="all",
             enable_idempotence=True,
             linger_ms=5,
+            max_batch_size=_MAX_BATCH_BYTES,
             max_request_size=_MAX_MESSAGE_BYTES,
         )
         try:
             async with asyncio.timeout(self._settings.request_timeout_ms / 1000):
                 await self._producer.start()
         except (KafkaError, OSError, TimeoutError) as error:
-            await self.stop()
+            await self._give_up()
             raise _translated(error, self._settings) from error
 
-    async def send(self, messages: Sequence[Message]) -> None:
-        if self._producer is None:  # an earlier send failed; its producer's sequence numbers are not to be trusted
-            await self.start()
-        assert self._producer is not None, "start leaves a producer or raises"
-        try:
-            async with asyncio.timeout(self._settings.request_timeout_ms / 1000):
-                sent = [
-                    await self._producer.send(m.topic, value=m.value, key=m.key, headers=list(m.headers))
-                    for m in messages
-                ]
-                await asyncio.gather(*sent)
-        except _REFUSALS as error:
-            raise BrokerRefused(f"the Kafka broker refused to take a message: {_reason(error)}") from error
-        except (KafkaError, OSError, TimeoutError) as error:
-            await self.stop()
-            raise BrokerUnavailable(self._settings.bootstrap_servers, _reason(error)) from error
+    async def _give_up(self) -> None:
+        """Ends a producer without waiting for what it holds: all of that is sent again by the next one.
 
-    async def stop(self) -> None:
+        Its own `stop` would wait for the broker that does not answer; given up half way, it would go on in the
+        background, one more at each retry, for as long as the outage lasts.
+        """
         producer, self._producer = self._producer, None
         if producer is not None:
-            await _stopped(producer.stop())
+            await _stopped(_cut_off(producer))
 
 
 async def tail_topic(
@@ -299,6 +364,12 @@ async def _stopped(stopping: Any) -> None:
             await stopping
     except (KafkaError, OSError, TimeoutError) as error:
         log.warning("client_stop_failed", error=_reason(error))
+
+
+async def _cut_off(producer: AIOKafkaProducer) -> None:
+    await producer.client.close()  # first: it fails the requests that the sender would wait for
+    if producer._sender is not None:
+        await producer._sender.close()
 
 
 def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
