@@ -22,6 +22,8 @@ from daemon.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
+_MOST = 256
+"""Publications sent together: a backlog sent as one could outlast the time-out of a request, every time it is tried."""
 Done = Callable[[Assignment, npt.NDArray[np.int64]], None]
 
 
@@ -61,7 +63,7 @@ class Publisher:
             if publication is None:
                 return
             batch = [publication]
-            while not self._waiting.empty():
+            while len(batch) < _MOST and not self._waiting.empty():
                 more = self._waiting.get_nowait()
                 if more is None:
                     self._waiting.put_nowait(None)  # the end stays last
