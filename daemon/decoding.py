@@ -20,6 +20,8 @@ from daemon.records import DeadLetter, Record
 
 _NANO, _MICRO, _MILLI = 10**16, 10**13, 10**10
 """Numbers above these are nano-, micro- and milliseconds since the epoch; below, seconds (until the year 2286)."""
+MAX_SERVICE_CHARS = 256
+"""Whole log lines arrive as keys at times. A service's name is in its alerts five times, which the broker must take."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_TEXT = re.compile(r"[0-9]{9,19}(?:\.[0-9]+)?")  # from the year 1973 on; eight digits are a date
 
@@ -85,7 +87,7 @@ class Decoder:
                 out.blank.append(place)
                 continue
             out.lines.append(line)
-            out.services.append(service or _key_text(record) or record.topic)
+            out.services.append((service or _key_text(record) or record.topic)[:MAX_SERVICE_CHARS])
             out.timestamps.append(record.timestamp if time_ms is None else time_ms)
             out.places.append(place)
         return out

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 MAX_DEAD_LETTER_BYTES = 512 * 1024
+MAX_DEAD_LETTER_KEY_BYTES = 128 * 1024
+MAX_DEAD_LETTER_HEADER_BYTES = 128 * 1024
+"""Together below the 1 MiB that a broker takes by default."""
 
 
 class Partition(NamedTuple):
@@ -71,17 +74,24 @@ class DeadLetter:
 def dead_letter_message(letter: DeadLetter, topic: str) -> Message:
     """The original bytes, key and headers, and where they came from.
 
-    A value near the broker's size limit would not fit with our headers; it is cut, and `x-original-size` says so.
+    What comes from a topic of large messages, or near the broker's limit, would not fit with our headers: such a value
+    or key is cut and such headers are left out; `x-original-size`, `-key-size` and `-headers-size` say so.
     """
     record = letter.record
-    value = record.value or b""
-    cut = (("x-original-size", str(len(value)).encode()),) if len(value) > MAX_DEAD_LETTER_BYTES else ()
+    value, key = record.value or b"", record.key
+    headers = tuple((name, value) for name, value in record.headers)
+    sizes = (
+        ("x-original-size", len(value), MAX_DEAD_LETTER_BYTES),
+        ("x-original-key-size", len(key or b""), MAX_DEAD_LETTER_KEY_BYTES),
+        ("x-original-headers-size", sum(len(n) + len(v or b"") for n, v in headers), MAX_DEAD_LETTER_HEADER_BYTES),
+    )
+    cut = {name: str(size).encode() for name, size, limit in sizes if size > limit}
     return Message(
         topic=topic,
-        key=record.key,
+        key=key if key is None else key[:MAX_DEAD_LETTER_KEY_BYTES],
         value=value[:MAX_DEAD_LETTER_BYTES],
         headers=(
-            *((name, value) for name, value in record.headers),
+            *(() if "x-original-headers-size" in cut else headers),
             ("x-original-topic", record.topic.encode()),
             ("x-original-partition", str(record.partition).encode()),
             ("x-original-offset", str(record.offset).encode()),
@@ -89,6 +99,6 @@ def dead_letter_message(letter: DeadLetter, topic: str) -> Message:
             ("x-error-class", b"UndecodableRecord"),
             ("x-error-stage", letter.stage.encode()),
             ("x-error-reason", letter.reason.encode()),
-            *cut,
+            *cut.items(),
         ),
     )
