@@ -20,8 +20,9 @@ RAW_FIELDS = ("line", "lines", "text", "value")
 """Names under which a raw log line might be logged."""
 RAW_CHARS = 256
 """Characters of a raw line shown at debug: enough to recognise it, short enough for a screen."""
-_CHATTY = ("aiokafka", "asyncio", "urllib3")
-"""Libraries whose debug output drowns ours: several events per fetch."""
+_CHATTY = {"aiokafka": logging.WARNING, "asyncio": logging.INFO, "urllib3": logging.INFO}
+"""Libraries whose debug output drowns ours (several events per fetch), and the least they say unless asked for more:
+what aiokafka tells of a rebalance our own events tell too, in one line."""
 
 
 def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
@@ -59,8 +60,8 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [output]
     root.setLevel(level)
-    for name in _CHATTY:
-        logging.getLogger(name).setLevel(max(level, logging.INFO))
+    for name, least in _CHATTY.items():
+        logging.getLogger(name).setLevel(logging.INFO if level < logging.INFO else max(level, least))
     logging.captureWarnings(True)
 
 
