@@ -52,6 +52,8 @@ START_TIMEOUT_S = 60.0  # about 4 s on two idle cores; CI shares them with the r
 STOP_TIMEOUT_S = 20.0
 POLL_S = 0.05
 LOG_TAIL_LINES = 30
+# A third off what starting costs: the tests are over before a better compiler and collector would pay.
+LIGHT = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
 
 # Kills the JVM when the process that started it is gone, however it went: `read` meets the end of our pipe. A word on
 # the pipe releases it. PR_SET_PDEATHSIG would not do: it fires when the *thread* that forked ends, as to_thread's do.
@@ -232,7 +234,7 @@ class Broker:
         if self.is_running:
             return
         self._release()
-        command = ["java", "-Xmx512m", "-Dorg.apache.logging.log4j.level=INFO", "-cp", f"{self._libs}/*"]
+        command = ["java", "-Xmx512m", *LIGHT, "-Dorg.apache.logging.log4j.level=INFO", "-cp", f"{self._libs}/*"]
         with self.log_path.open("ab") as log:
             log_start = log.tell()
             self._jvm = subprocess.Popen(
@@ -297,7 +299,16 @@ class Broker:
         self._ports = dict(zip(("plain", "controller", "sasl"), _free_ports(3), strict=True))
         sasl_listener = f",SASL://127.0.0.1:{self._ports['sasl']}" if self._sasl else ""
         text = PROPERTIES.format(**self._ports | {"sasl_listener": sasl_listener, "data": self.directory / "data"})
-        command = ["java", "-Xmx128m", "-cp", f"{self._libs}/*", "kafka.tools.StorageTool", "format", "--standalone"]
+        command = [
+            "java",
+            "-Xmx128m",
+            *LIGHT,
+            "-cp",
+            f"{self._libs}/*",
+            "kafka.tools.StorageTool",
+            "format",
+            "--standalone",
+        ]
         command += ["-t", _cluster_id(), "-c", str(self._properties)]
         if self._sasl:
             text += SASL_PROPERTIES.format(user=self.sasl_user, password=self.sasl_password)

@@ -7,35 +7,17 @@ fail with it when LOGWARDEN_REQUIRE_KAFKA=1, as CI sets it, so that a broken mac
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.kafka.broker import Broker, create_topics, missing_requirements
+from tests.kafka.broker import Broker, missing_requirements
+from tests.kafka.fleet import Fleet
+from tests.kafka.topics import Topics, fresh_topics
 
 HERE = Path(__file__).parent
 FIRST_FETCH_TIMEOUT_S = 300  # the first test of a fresh checkout also pays for Maven's download
-LOG_PARTITIONS = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Topics:
-    """Names no other test uses. `logs`, `alerts` and `dead_letters` exist; `state` and `group` are only names yet."""
-
-    bootstrap: str
-    prefix: str
-    logs: str
-    alerts: str
-    dead_letters: str
-    state: str
-    group: str
-
-    def named(self, suffix: str) -> str:
-        """One more name that no other test uses."""
-        return f"{self.prefix}.{suffix}"
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects by mark
@@ -72,16 +54,12 @@ def broker_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 async def topics(broker: Broker) -> Topics:
-    """Fresh, unique names for one test; the log topic has LOG_PARTITIONS partitions, the others one."""
-    prefix = f"t{uuid.uuid4().hex[:12]}"
-    named = Topics(
-        bootstrap=broker.bootstrap,
-        prefix=prefix,
-        logs=f"{prefix}.logs",
-        alerts=f"{prefix}.alerts",
-        dead_letters=f"{prefix}.dead-letters",
-        state=f"{prefix}.state",
-        group=f"{prefix}.group",
-    )
-    await create_topics(broker.bootstrap, {named.logs: LOG_PARTITIONS, named.alerts: 1, named.dead_letters: 1})
-    return named
+    """Topics and a group for one test."""
+    return await fresh_topics(broker.bootstrap)
+
+
+@pytest.fixture
+def fleet(topics: Topics, tmp_path: Path, tiny_checkpoint: Path) -> Iterator[Fleet]:
+    """Daemons for one test, with a model of a few kilobytes; none outlives it."""
+    with Fleet(topics, tmp_path, tiny_checkpoint) as started:
+        yield started

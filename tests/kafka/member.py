@@ -1,11 +1,12 @@
 """A real daemon in a process of its own, as an operator runs it: environment in, metrics, log and exit code out.
 
-Knows the command line and the HTTP port only; refuses to reach into the daemon's objects.
+Knows the command line and the HTTP port only; refuses to reach into the daemon's objects, and knows no broker.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -13,16 +14,20 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from typing import Any, Self
 
 POLL_S = 0.05
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+READY_S = 60.0
+"""Until a member has its partitions: about 7 s of CPU for torch and transformers, on cores that others use too."""
+EXIT_S = 45.0
+"""Until a member has left: its drain budget and the time-outs of its clients."""
 
 
 class Member:
@@ -35,15 +40,15 @@ class Member:
         self.port = _free_port()
 
     def start(self) -> Self:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("LOGWARDEN_")}
         ours = {"LOGWARDEN_HTTP__HOST": "127.0.0.1", "LOGWARDEN_HTTP__PORT": str(self.port)}
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "daemon", "run"],
-                env=inherited | {"LOGWARDEN_LOG__FORMAT": "json"} | ours | self._settings,
+                command("run"),
+                env=environment({"LOGWARDEN_LOG__FORMAT": "json"} | ours | self._settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                cwd=REPOSITORY,
             )
         return self
 
@@ -69,11 +74,15 @@ class Member:
                 self._process.kill()
             self._process.wait(10)
 
-    def terminate(self, timeout_s: float = 45) -> int:
-        """SIGTERM; returns the exit code."""
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal and returns at once."""
         assert self._process is not None, "started before"
-        self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(timeout_s)
+        self._process.send_signal(number)
+
+    def terminate(self, timeout_s: float = EXIT_S) -> int:
+        """SIGTERM; returns the exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait(timeout_s)
 
     def wait(self, timeout_s: float) -> int:
         """Waits for it to end by itself; returns the exit code."""
@@ -84,14 +93,25 @@ class Member:
         """What it has said so far."""
         return self.log_path.read_text(encoding="utf-8", errors="replace")
 
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The events of its log with this name, oldest first."""
+        lines = (line for line in self.log().splitlines() if line.startswith("{") and line.endswith("}"))
+        return [event for line in lines if (event := json.loads(line)).get("event") == name]
+
+    def status(self, path: str) -> int | None:
+        """The HTTP status of a path; None while the port does not answer."""
+        return self._get(path)[0]
+
     def ready(self) -> bool:
-        """What `/readyz` says."""
-        return self._get("/readyz") is not None
+        """What `/readyz` says; an AssertionError with the log's end if the daemon has ended instead."""
+        assert self.is_running, f"the daemon ended:\n{self.log()[-2000:]}"
+        return self.status("/readyz") == 200
 
     def metric(self, name: str) -> float:
         """A metric's value, summed over its labels; 0 while it has none or the port does not answer."""
-        text = self._get("/metrics") or ""
-        found = re.findall(rf"^{re.escape(name)}(?:\{{[^}}]*\}})? ([0-9.e+-]+)$", text, re.MULTILINE)
+        found = re.findall(
+            rf"^{re.escape(name)}(?:\{{[^}}]*\}})? ([0-9.e+-]+)$", self._get("/metrics")[1], re.MULTILINE
+        )
         return sum(map(float, found))
 
     def peak_rss_mib(self) -> float:
@@ -104,16 +124,28 @@ class Member:
         fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def _get(self, path: str) -> str | None:
-        with (
-            contextlib.suppress(OSError),
-            urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2) as answer,
-        ):
-            return str(answer.read().decode())
-        return None
+    def _get(self, path: str) -> tuple[int | None, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return None, ""
 
 
-def until(condition, timeout_s: float, what: str) -> None:  # type: ignore[no-untyped-def]
+def command(*arguments: str) -> list[str]:
+    """`logwarden …` with this interpreter."""
+    return [sys.executable, "-m", "daemon", *arguments]
+
+
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """These variables in an environment that holds no other settings of ours."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("LOGWARDEN_")} | dict(variables)
+
+
+def until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
     """Polls until the condition holds; an AssertionError that says what was awaited otherwise."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -121,62 +153,7 @@ def until(condition, timeout_s: float, what: str) -> None:  # type: ignore[no-un
         time.sleep(POLL_S)
 
 
-async def produce(bootstrap: str, topic: str, records: list[tuple[bytes | None, bytes, int | None]]) -> None:
-    """Sends (key, value, partition) in order and waits for all of them."""
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, max_batch_size=262_144)
-    await producer.start()
-    try:
-        pending = [
-            await producer.send(topic, key=key, value=value, partition=partition) for key, value, partition in records
-        ]
-        for future in pending:
-            await future
-    finally:
-        await producer.stop()
-
-
-async def read_all(bootstrap: str, topic: str) -> list[object]:
-    """Every record of a topic as it stands now."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", max_poll_records=10_000)
-    await consumer.start()
-    try:
-        partitions = [
-            TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or await _known(consumer, topic)
-        ]
-        consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        records: list[object] = []
-        while any([await consumer.position(p) < ends[p] for p in partitions]):
-            for batch in (await consumer.getmany(timeout_ms=200)).values():
-                records.extend(batch)
-        return records
-    finally:
-        await consumer.stop()
-
-
-async def _known(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-    await consumer._client.fetch_all_metadata()  # the public API has no call that asks for one topic now
-    return set(consumer.partitions_for_topic(topic) or ())
-
-
-async def lag(bootstrap: str, group: str, topic: str, partitions: int) -> int:
-    """Records of the topic that the group has not committed."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
-    await admin.start()
-    await consumer.start()
-    try:
-        wanted = [TopicPartition(topic, p) for p in range(partitions)]
-        ends = await consumer.end_offsets(wanted)
-        committed = await admin.list_consumer_group_offsets(group, partitions=wanted)
-        return sum(ends[p] - max(0, committed[p].offset if p in committed else 0) for p in wanted)
-    finally:
-        await consumer.stop()
-        await admin.close()
-
-
 def _free_port() -> int:
-    with socket.socket() as probe:
+    with contextlib.closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -22,7 +22,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from tests.kafka import broker as harness
 from tests.kafka.broker import Broker, BrokerFailed, create_topics
-from tests.kafka.conftest import LOG_PARTITIONS, Topics
+from tests.kafka.topics import LOG_PARTITIONS, Topics
 
 DEADLINE_S = 30.0
 

@@ -1,0 +1,59 @@
+"""The daemons of one test: started with the settings that its topics need, ended when it ends.
+
+Knows which settings make a group quick enough to be watched; refuses to know what a test asks of it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.kafka.evidence import EVERY_LINE
+from tests.kafka.member import Member
+from tests.kafka.topics import Topics
+
+QUICK: dict[str, object] = {
+    # The least that the settings allow: a killed member is given up after six seconds.
+    "KAFKA__SESSION_TIMEOUT_MS": 6_000,
+    "KAFKA__REBALANCE_TIMEOUT_MS": 6_000,
+    "KAFKA__COMMIT_INTERVAL_MS": 100,
+    "MODEL__TABLE_ROWS": 4_096,
+    "LIMITS__MAX_SERVICES": 256,
+    # Short windows make small alerts, of which these tests write one per line.
+    "WINDOW__SIZE": 8,
+}
+
+
+class Fleet:
+    """Starts members of one group. Leaving its context kills those that still run and shows the end of their logs."""
+
+    def __init__(self, topics: Topics, directory: Path, model: Path, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._directory = directory
+        self._settings: dict[str, object] = {
+            **QUICK,
+            **EVERY_LINE,
+            "KAFKA__BOOTSTRAP_SERVERS": topics.bootstrap,
+            "KAFKA__INPUT_TOPICS": topics.logs,
+            "KAFKA__ALERTS_TOPIC": topics.alerts,
+            "KAFKA__DEAD_LETTER_TOPIC": topics.dead_letters,
+            "KAFKA__GROUP_ID": topics.group,
+            "MODEL__PATH": model,
+        }
+        self.members: list[Member] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        for member in self.members:
+            member.kill()
+            if not self._quiet:  # pytest shows it if the test failed
+                print(f"--- {member.log_path.name}\n{member.log()[-4000:]}")
+
+    def start(self, **settings: object) -> Member:
+        """One more member, with these settings over those that all have. Returns before it is ready."""
+        member = Member(self._directory / f"member-{len(self.members)}.log", self._settings | settings)
+        self.members.append(member)
+        return member.start()
