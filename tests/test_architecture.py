@@ -191,6 +191,11 @@ def test_the_document_names_what_is_there(text: str) -> None:
     assert missing_code(text) == []
 
 
+def test_the_way_in_names_what_is_there() -> None:
+    """Every file in CONTRIBUTING.md exists."""
+    assert missing_files((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")) == []
+
+
 def test_every_file_has_its_place_in_the_document(text: str) -> None:
     """No file of the daemon or the model is left out of the map."""
     files = [path.name for path in (*(ROOT / "daemon").glob("*.py"), *(ROOT / "model").glob("*.py"))]

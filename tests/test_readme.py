@@ -1,0 +1,234 @@
+"""What README and CONTRIBUTING show works: their Python is run, their commands, options and settings exist.
+
+Blocks tagged `python` run in one namespace, in order, with the shipped model; those tagged `python no-run` are compiled
+only. Commands are looked up, not run: a Kafka broker is not at hand wherever this runs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from daemon import alerts
+from daemon.__main__ import app
+from daemon.config import describe, settings_table_markdown
+from daemon.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+DOCUMENTS = [path for name in ("README.md", "CONTRIBUTING.md", "deploy/RUNBOOK.md") if (path := ROOT / name).is_file()]
+WEIGHTS = ROOT / "model" / "weights" / "model.safetensors"
+PASSED_ON = ("train", "evaluate")
+"""Commands whose options are another program's."""
+OF_THE_TESTS = {"LOGWARDEN_DATA", "LOGWARDEN_REQUIRE_KAFKA", "LOGWARDEN_REQUIRE_DATA"}
+
+_FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```[ \t]*$", re.M | re.S)
+_SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: what it is tagged, what it holds, and the line of the document that it begins on."""
+
+    tag: str
+    text: str
+    line: int
+
+
+def blocks(text: str) -> list[Block]:
+    """The fenced blocks of a document."""
+    return [Block(m[1].strip(), m[2], text.count("\n", 0, m.start(2)) + 1) for m in _FENCE.finditer(text)]
+
+
+def commands(text: str) -> list[list[str]]:
+    """Every command in shell blocks and in code type within sentences, as words; variables before it left out."""
+    lines = [
+        block.text.replace("\\\n", " ") for block in blocks(text) if block.tag in ("sh", "bash", "shell", "console")
+    ]
+    spans = [span for span in _SPAN.findall(_FENCE.sub("", text)) if re.match(r"(?:make|logwarden|python) \S", span)]
+    found = []
+    for line in "\n".join(lines + spans).splitlines():
+        words = shlex.split(line.removeprefix("$ "), comments=True, posix=True)
+        part: list[str] = []
+        for word in [*words, ";"]:
+            if word in (";", "&&", "||", "|", "&"):
+                found += [part] if part else []
+                part = []
+            elif part or not re.fullmatch(r"[A-Z_][A-Z0-9_]*=.*", word):
+                part.append(word.removeprefix(".venv/bin/") if not part else word)
+    return found
+
+
+def wrong_commands(text: str) -> list[str]:
+    """What a document says to type and nothing answers to, each with the reason."""
+    return [f"{' '.join(words)}: {reason}" for words in commands(text) for reason in _wrong(words)]
+
+
+def _wrong(words: list[str]) -> Iterator[str]:
+    if words[0] == "make":
+        targets = re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+        for word in words[1:]:
+            if "=" not in word and not word.startswith("-") and word not in targets:
+                yield f"make has no target {word}"
+    elif words[0] == "logwarden":
+        yield from _wrong_logwarden(words[1:])
+    elif words[:2] == ["python", "-m"] and words[2].partition(".")[0] in ("training", "tests", "daemon", "model"):
+        if find_spec(words[2]) is None:
+            yield f"there is no module {words[2]}"
+        else:
+            yield from _unknown_options(words[3:], _options_of(words[2]))
+
+
+def _wrong_logwarden(words: list[str]) -> Iterator[str]:
+    known: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    name = words[0] if words else ""
+    if name.startswith("-") or not name:
+        yield from _unknown_options(words, {"--version"})
+    elif name not in known:
+        yield f"logwarden has no command {name}"
+    elif name in PASSED_ON:
+        yield from _unknown_options(words[1:], _options_of(f"training.{name}"))
+    else:
+        yield from _unknown_options(words[1:], {option for p in known[name].params for option in p.opts})
+
+
+def _unknown_options(words: list[str], known: set[str]) -> Iterator[str]:
+    for word in words:
+        option = word.partition("=")[0]
+        if option.startswith("-") and option != "-" and option not in known | {"--help"}:
+            yield f"unknown option {option}"
+
+
+def _options_of(module: str) -> set[str]:
+    """The options that a program spells out. Read, not asked for: its `--help` would load torch first."""
+    spec = find_spec(module)
+    if spec is not None and spec.submodule_search_locations:
+        spec = find_spec(f"{module}.__main__")
+    assert spec is not None, f"{module} can be run"
+    assert spec.origin is not None, f"{module} is a file"
+    return set(re.findall(r"[\"'](--?[a-z][\w-]*)[\"']", Path(spec.origin).read_text(encoding="utf-8")))
+
+
+def unknown_settings(text: str) -> list[str]:
+    """Variables with our prefix that are no settings; one that ends in `…` or `__` names a group."""
+    known = {row.variable for row in describe(Settings())} | OF_THE_TESTS
+    groups = {f"{name.partition('__')[0]}__" for name in known}
+    found = set(re.findall(r"\bLOGWARDEN_[A-Z0-9_]+", text))
+    return sorted(found - known - groups)
+
+
+def broken_links(document: Path) -> list[str]:
+    """Links within the repository that lead nowhere."""
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", _FENCE.sub("", document.read_text(encoding="utf-8")))
+    return [target for target in targets if "://" not in target and not (document.parent / target).exists()]
+
+
+# ---------------------------------------------------------------- tests
+
+needs_readme = pytest.mark.skipif(not README.read_text(encoding="utf-8").strip(), reason="README.md is not written yet")
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+
+
+@needs_readme
+def test_the_python_in_the_readme_compiles() -> None:
+    """What is shown is Python, also where it is not run."""
+    shown = [block for block in blocks(README.read_text(encoding="utf-8")) if block.tag.split(" ")[0] == "python"]
+    assert shown, "the README shows the Python API"
+    for block in shown:
+        compile("\n" * (block.line - 1) + block.text, "README.md", "exec")
+
+
+@needs_readme
+@pytest.mark.skipif(not WEIGHTS.is_file(), reason="the shipped model's weights are not in model/weights yet")
+def test_the_python_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever pastes the README's Python into a prompt sees it work."""
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {"__name__": "readme"}
+    for block in blocks(README.read_text(encoding="utf-8")):
+        if block.tag == "python":
+            exec(compile("\n" * (block.line - 1) + block.text, "README.md", "exec"), namespace)
+
+
+@needs_readme
+def test_the_settings_table_is_the_settings() -> None:
+    """README's table is what `logwarden config --format markdown` prints: the settings of this very version."""
+    found = re.search(r"<!-- settings -->\n(.*?)<!-- /settings -->", README.read_text(encoding="utf-8"), re.S)
+    assert found, "README.md has the marks <!-- settings --> and <!-- /settings -->"
+    assert found[1].strip() == settings_table_markdown().strip()
+
+
+@needs_readme
+def test_the_alert_in_the_readme_is_one_of_ours() -> None:
+    """The alert that is shown, however shortened, has the id and the key that the daemon would give it."""
+    shown = [block.text for block in blocks(README.read_text(encoding="utf-8")) if block.tag == "json"]
+    for alert in (found for text in shown if "logwarden" in (found := json.loads(text))):
+        facts, service = alert["logwarden"], alert["service"]["name"]
+        source = facts["source"]
+        place = (source["topic"], source["partition"], service, source["last_offset"], source["index"])
+        assert alert["id"] == alerts.alert_id(*place)
+        assert facts["dedup_key"] == f"{service}:{alerts.fingerprint(alert['message'])}"
+
+
+@each_document
+def test_commands_exist(document: Path) -> None:
+    """Every target, command, module and option that a document says to type is there."""
+    assert wrong_commands(document.read_text(encoding="utf-8")) == []
+
+
+@each_document
+def test_variables_exist(document: Path) -> None:
+    """Every LOGWARDEN_ variable in a document is one that is read."""
+    assert unknown_settings(document.read_text(encoding="utf-8")) == []
+
+
+@each_document
+def test_links_lead_somewhere(document: Path) -> None:
+    """A link within the repository leads to a file of it."""
+    assert broken_links(document) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```sh\nmake demmo\n```",
+        "```sh\ncd x && make demo tset\n```",
+        "```console\n$ LOGWARDEN_X=1 logwarden rn\n```",
+        "```sh\nlogwarden scan app.log \\\n  --basline good.log\n```",
+        "Say `logwarden alerts --frm-beginning`.",
+        "Say `python -m training.trian`.",
+        "```sh\nlogwarden --verson\n```",
+    ],
+)
+def test_a_wrong_command_is_found(text: str) -> None:
+    """The check sees commands in blocks, behind others, over two lines and within sentences."""
+    assert len(wrong_commands(text)) == 1
+
+
+def test_right_commands_are_left_alone() -> None:
+    """Arguments, assignments, comments and other people's programs are none of our business."""
+    text = (
+        "```sh\nmake demo ARGS=--fast   # nope\nexport A=1\ndocker run -it x --nope\nlogwarden scan - --format=jsonl\n"
+        "LOGWARDEN_LOG__LEVEL=debug logwarden run --env-file x.env\n```\n```python\nmake(nope)\n```\n"
+        "`make`, `logwarden`"
+    )
+    assert wrong_commands(text) == []
+    assert unknown_settings("LOGWARDEN_KAFKA__GROUP_IDS LOGWARDEN_KAFKA__ LOGWARDEN_DATA") == [
+        "LOGWARDEN_KAFKA__GROUP_IDS"
+    ]
+
+
+def test_blocks_know_their_line() -> None:
+    """An error in a block points to the README's own line."""
+    assert blocks("one\n```python no-run\nx = 1\n```\n```sh\n```\n") == [
+        Block("python no-run", "x = 1\n", 3),
+        Block("sh", "", 6),
+    ]
