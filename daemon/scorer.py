@@ -1,4 +1,4 @@
-"""Loads the model for the daemon and scores on it. The only file of the daemon that reaches torch."""
+"""Loads the model for the daemon and scores on it. The only file of the daemon that imports torch."""
 
 from __future__ import annotations
 
