@@ -6,6 +6,9 @@ The texts are for training only and never shipped. Reads source files as text; r
 from __future__ import annotations
 
 import ast
+import gzip
+import json
+import random
 import re
 import warnings
 from collections import Counter
@@ -19,6 +22,10 @@ _SEVERE = frozenset({"error", "exception", "critical", "fatal"})
 _BENIGN = frozenset({"info", "debug"})  # warnings teach neither side: half of them are routine
 _LOGGER = re.compile(r"log", re.IGNORECASE)
 _MAX_PER_PACKAGE = 150  # of each kind: one large package must not set the tone
+_NAMES_FAILURE = re.compile(
+    r"(?i)\b(errors?|fatal|panic|exception|fail(ed|ure|s)?|denied|refused|time(d)? ?out|abort(ed|ing)?|corrupt(ed|ion)?"
+    r"|unable|cannot|could not|lost|broken|unreachable|killed|terminat(ed|ing)|exhausted|exceeded|no space)\b"
+)
 _WORTH_PARSING = re.compile(r"\blog\w*\.|\braise \w+\(")
 
 
@@ -47,6 +54,15 @@ def log_statements(roots: Iterable[Path]) -> list[Statement]:
                 if taken[package, severe] <= _MAX_PER_PACKAGE:
                     votes.setdefault(text, set()).add(severe)
     return [Statement(text, next(iter(levels))) for text, levels in sorted(votes.items()) if len(levels) == 1]
+
+
+def harvested_failures(path: Path, *, most: int = 8_000, seed: int = 0) -> list[Statement]:
+    """Short texts of other languages' packages that name a failure, from a file of `training.harvest`; all severe."""
+    with gzip.open(path, "rt", encoding="utf-8") as rows:
+        texts = dict.fromkeys(json.loads(row)["text"] for row in rows)
+    short = [text for text in texts if 16 <= len(text) <= 110 and text.count(" ") >= 2 and _NAMES_FAILURE.search(text)]
+    chosen = random.Random(seed).sample(short, min(most, len(short)))
+    return [Statement(text, True) for text in sorted(chosen)]
 
 
 def _statements(path: Path) -> Iterator[tuple[str, bool]]:

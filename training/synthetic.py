@@ -175,7 +175,7 @@ class SyntheticWindows:
         count = int(self._rng.integers(1, 6))
         self._inject(stream, stream.benign, end, ids, familiarity, places=self._last(2, 14), count=count)
         if self._rng.random() < 0.4:  # a stop and a start read badly too, each time the same
-            count = int(self._rng.integers(3, 9))
+            count = int(self._rng.integers(1, 9))
             self._inject(stream, stream.severe, end, ids, familiarity, places=self._last(1, 6), count=count)
         return None
 
@@ -187,7 +187,7 @@ class SyntheticWindows:
             places[-1] = SIZE - 1
         else:
             places, same = self._last(1, 2 if self._rng.random() < 0.5 else 7), False
-        count = 0 if self._rng.random() < 0.8 else int(self._rng.integers(1, 3))
+        count = 0 if self._rng.random() < 0.9 else int(self._rng.integers(1, 3))
         self._inject(stream, stream.severe, end, ids, familiarity, places=places, count=count, same=same)
         return None
 

@@ -33,7 +33,7 @@ from model.classifier import LogWindowClassifier, LogWindowConfig
 from model.encoder import LineEncoder
 from training import corpora
 from training.metrics import auroc, average_precision
-from training.statements import log_statements
+from training.statements import harvested_failures, log_statements
 from training.synthetic import SyntheticWindows
 from training.windows import LineTexts, WindowSet, sessions_to_windows
 
@@ -69,7 +69,7 @@ def train(options: argparse.Namespace) -> Calibration:
     if options.sessions:
         split = _from_sessions(texts, options.sessions, options.seed)
     else:
-        split = _from_recipe(texts, options.windows, options.seed)
+        split = _from_recipe(texts, options.windows, options.seed, options.failures)
     config = LogWindowConfig(encoder_width=encoder.width, encoder_revision=encoder.fingerprint)
     classifier = LogWindowClassifier(config)
     print(f"{len(split.train):,} windows to train on, {len(split.held_out):,} held out; seed {options.seed}")
@@ -134,11 +134,13 @@ class _LogFile(TrainerCallback):  # type: ignore[misc]
             out.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
 
 
-def _from_recipe(texts: LineTexts, windows: int, seed: int) -> Split:
+def _from_recipe(texts: LineTexts, windows: int, seed: int, failures: Path | None = None) -> Split:
     streams = _streams()
     # Messages of the packages installed here and of the standard library: thousands of authors, nothing downloaded.
     library = Path(sysconfig.get_paths()["stdlib"])
     statements = log_statements([Path(sysconfig.get_paths()["purelib"]), library, library / "site-packages"])
+    if failures is not None:
+        statements += harvested_failures(failures, seed=seed)
     chance = np.random.default_rng(seed)
     statements = [statements[place] for place in chance.permutation(len(statements))]
     cut = len(statements) * 9 // 10
@@ -274,6 +276,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--resume", action="store_true", help="go on from the last checkpoint")
     add("--epochs", type=float, default=8, help="at most so many")
     add("--patience", type=int, default=2, help="stop after so many epochs without a better held-out loss")
+    add("--failures", type=Path, default=None, help="texts of training.harvest, for more ways to say that it failed")
     add("--windows", type=int, default=60_000, help="training windows that the recipe draws")
     add("--batch-size", type=int, default=256)
     add("--learning-rate", type=float, default=1e-3)
