@@ -59,7 +59,7 @@ _REFUSALS = (
 )
 _TOPIC_MISSING, _TOPIC_REFUSED = 3, 29
 """Kafka's error codes for a topic asked about."""
-_METADATA_MAX_AGE_MS = 30_000
+_METADATA_MAX_AGE_MS = 10_000
 """How long a topic or partition made later may stay unseen; aiokafka's default is five minutes."""
 _STOP_TIMEOUT_S = 10.0
 _TOPIC_TIMEOUT_S = 2.0

@@ -50,7 +50,7 @@ class Fleet:
         for member in self.members:
             member.kill()
             if not self._quiet:  # pytest shows it if the test failed
-                print(f"--- {member.log_path.name}\n{member.log()[-4000:]}")
+                print(f"--- {member.log_path.name}\n{member.log()[-9000:]}")
 
     def start(self, **settings: object) -> Member:
         """One more member, with these settings over those that all have. Returns before it is ready."""

@@ -12,8 +12,6 @@ from tests.kafka.member import READY_S
 from tests.kafka.topics import Topics
 
 MIB = 1024 * 1024
-LIMIT = 8_192
-"""Bytes of a line that are read, by default."""
 HEADERS = [("trace", b"\xff\x00"), ("nothing", b"")]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,36 +22,52 @@ CASES = {
 }
 
 
-@pytest.fixture
-def places(tmp_path: Path, tiny_checkpoint: Path) -> Path:
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "file").touch()
-    corrupt = tmp_path / "corrupt"
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
+    """A folder with the model directories of the cases."""
+    folder = tmp_path_factory.mktemp("models")
+    (folder / "empty").mkdir()
+    (folder / "file").touch()
+    corrupt = folder / "corrupt"
     corrupt.mkdir()
     for path in tiny_checkpoint.iterdir():
         if path.is_file():
             (corrupt / path.name).write_bytes(path.read_bytes())
     (corrupt / "model.safetensors").write_bytes(b"these are no weights")
-    return tmp_path
+    return folder
+
+
+@pytest.fixture(scope="module")
+def daemons(places: Path) -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """All cases at once, as some have to import torch before they notice."""
+    with ExitStack() as ending:
+        yield {case: ending.enter_context(_started(settings, places)) for case, (settings, _) in CASES.items()}
+
+
+@contextmanager
+def _started(settings: Mapping[str, str], places: Path) -> Iterator[subprocess.Popen[str]]:
+    variables = {f"LOGWARDEN_{name}": value.format(tmp=places) for name, value in settings.items()}
+    with subprocess.Popen(
+        command("run"),
+        env=environment({"LOGWARDEN_HTTP__PORT": "none", "LOGWARDEN_LOG__LEVEL": "error"} | variables),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+    ) as daemon:
+        try:
+            yield daemon
+        finally:
+            daemon.kill()
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_mistake_is_one_sentence(case: str, places: Path) -> None:
+def test_a_mistake_is_one_sentence(case: str, daemons: dict[str, subprocess.Popen[str]], places: Path) -> None:
     """The daemon ends with 2; standard error names the variable or the path, and holds no traceback."""
-    settings, words = CASES[case]
-    variables = {f"LOGWARDEN_{name}": value.format(tmp=places) for name, value in settings.items()}
-    ended = subprocess.run(
-        command("run"),
-        env=environment({"LOGWARDEN_HTTP__PORT": "none", "LOGWARDEN_LOG__LEVEL": "error"} | variables),
-        capture_output=True,
-        text=True,
-        timeout=READY_S,
-        check=False,
-        cwd=REPOSITORY,
-    )
-    sentence, *hint = ended.stderr.splitlines()
-    assert ended.returncode == 2, ended.stderr
+    _, errors = daemons[case].communicate(timeout=READY_S)
+    sentence, *hint = errors.splitlines()
+    assert daemons[case].returncode == 2, errors
     assert sentence.startswith("logwarden: ")
-    assert len(hint) <= 1, ended.stderr
-    for word in words:
+    assert len(hint) <= 1, errors
+    for word in CASES[case][1]:
         assert word.format(tmp=places) in sentence

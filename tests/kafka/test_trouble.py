@@ -125,7 +125,7 @@ async def test_an_input_topic_may_come_later(topics: Topics, fleet: Fleet) -> No
         AlertLog.reading(topics.bootstrap, topics.alerts) as alerts,
     ):
         sent = await traffic.send(10)
-        await eventually(lambda: alerts.covers(sent), 45, "its lines, at the latest after metadata's next round")
+        await eventually(lambda: alerts.covers(sent), 30, "its lines, at the latest after metadata's next round")
 
 
 async def test_retention_that_overtook_the_group(topics: Topics, fleet: Fleet) -> None:

@@ -1,0 +1,27 @@
+"""A real recording through the real daemon with the model that is shipped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from model.checkpoint import SHIPPED
+from tests.kafka.broker import Broker
+from tests.kafka.replay_hdfs import hdfs_path, read_lines, replay
+
+LINES = 20_000
+
+
+@pytest.mark.data
+async def test_hdfs_leaves_no_line_behind(broker: Broker, tmp_path: Path) -> None:
+    """The first lines of HDFS_2pct are all scored, committed, and the daemon drains."""
+    if not hdfs_path().is_file() and os.environ.get("LOGWARDEN_REQUIRE_DATA") != "1":
+        pytest.skip(f"{hdfs_path()} is missing; set LOGWARDEN_DATA to the data folder")
+    assert (SHIPPED / "model.safetensors").is_file(), "the package ships a model"
+    result = await asyncio.to_thread(replay, broker, read_lines(LINES), tmp_path / "member.log", prefix="hdfs-suite")
+    print(result)
+    assert (result.scored, result.left, result.exit_code) == (LINES, 0, 0)
+    assert 0 < result.new_lines < LINES / 10, "masking folds a recording into few distinct lines"
