@@ -218,7 +218,7 @@ async def produce(
     topic: str,
     records: Sequence[tuple[bytes | None, bytes | None, int | None]],
     *,
-    headers: Mapping[int, list[tuple[str, bytes]]] | None = None,
+    headers: Mapping[int, list[tuple[str, bytes | None]]] | None = None,
 ) -> None:
     """Sends (key, value, partition) in order, some with headers by their place, and waits for all of them."""
     producer = AIOKafkaProducer(
@@ -272,6 +272,13 @@ class Group:
         async with _started(AIOKafkaConsumer(bootstrap_servers=self._bootstrap)) as consumer:
             ends = await consumer.end_offsets(self._wanted)
         return {p.partition: end for p, end in ends.items()}
+
+    async def commit(self, partition: int, offset: int) -> None:
+        """Commits for a group that has no members, as an operator who resets offsets does."""
+        async with _started(AIOKafkaConsumer(bootstrap_servers=self._bootstrap, group_id=self._group)) as consumer:
+            wanted = self._wanted[partition]
+            consumer.assign([wanted])
+            await consumer.commit({wanted: offset})
 
     async def lag(self) -> int:
         """Records that the group has not committed."""

@@ -12,7 +12,7 @@ from tests.kafka.member import READY_S
 from tests.kafka.topics import Topics
 
 MIB = 1024 * 1024
-HEADERS = [("trace", b"\xff\x00"), ("nothing", b"")]
+HEADERS: list[tuple[str, bytes | None]] = [("trace", b"\xff\x00"), ("empty", b""), ("null", None)]
 
 
 def by_offset(letters: list[Any]) -> dict[int, tuple[Any, dict[str, bytes]]]:
@@ -40,12 +40,18 @@ async def test_bad_input_is_scored_counted_or_buried(topics: Topics, fleet: Flee
         (None, b'{"message": "nested", "x": ' + b"[" * 5_000 + b"]" * 5_000 + b"}"),
         (b"web", b"\xef\xbf\xbd\x01\x1b[31m red \x7f"),
         (b"web", json.dumps({"message": "a JSON line", "service": {"name": "api"}}).encode()),
+        (b"web", b"{headers like a novel"),
         (b"web", b"the last line"),
     ]
-    dead = {6: "json", 7: "text", 8: "json", 10: "json", 11: "json"}
+    dead = {6: "json", 7: "text", 8: "json", 10: "json", 11: "json", 14: "json"}
     blank = {2, 3}
     scored = {offset for offset in range(len(records)) if offset not in dead and offset not in blank}
-    await produce(topics.bootstrap, logs, [(key, value, 0) for key, value in records], headers={6: HEADERS})
+    await produce(
+        topics.bootstrap,
+        logs,
+        [(key, value, 0) for key, value in records],
+        headers={6: HEADERS, 14: [("novel", b"z" * 300_000)]},
+    )
     member = fleet.start(KAFKA__INPUT_TOPICS=logs)
     group = Group(topics.bootstrap, topics.group, logs, 1)
     async with AlertLog.reading(topics.bootstrap, topics.alerts) as alerts:
@@ -87,3 +93,5 @@ def _assert_original(
     letter, headers = letters[10]
     assert headers["x-original-key-size"] == b"900000"
     assert letter.value.startswith(b'{"the key"')
+    letter, headers = letters[14]
+    assert (letter.value, headers["x-original-headers-size"]) == (b"{headers like a novel", b"300005")
