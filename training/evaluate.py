@@ -46,7 +46,7 @@ from training.trials import BEFORE, Trial, hdfs_trial, in_windows, openstack_fau
 DATA = ("hdfs", "openstack-faults", "openstack-vm", "recording")
 RECORDING = Path(recordings.__file__).parent / "recordings" / "postgres"
 MODEL_NAME = "logwarden"
-OWN_THRESHOLD = f"{MODEL_NAME}, threshold from its history"
+UNTRAINED_NAME = f"{MODEL_NAME}, untrained head"
 SEEN = {
     "openstack-faults": "unlabelled text seen: clean rounds of it",
     "openstack-vm": "unlabelled text seen: another OpenStack",
@@ -54,7 +54,7 @@ SEEN = {
 """What the shipped model was trained on of a target, without labels. Of the others it read nothing."""
 RANDOM_BASELINES = ("decision tree",)
 """The others give the same scores for every seed, so one run is all of them."""
-SWEPT = (MODEL_NAME, "max surprise", "1-NN", "TF-IDF + logistic regression")
+SWEPT = ("max surprise", "1-NN", "TF-IDF + logistic regression")
 WINDOWED = ("keyword in any line", "lines with keyword", "max surprise", "top-4 surprise")
 FIXED_WINDOW = 32
 
@@ -74,8 +74,9 @@ class Findings:
 class Evaluation:
     """One model, measured on one set of data after the other."""
 
-    def __init__(self, model: Checkpoint, *, seeds: int, shipped: bool, progress: Progress) -> None:
+    def __init__(self, model: Checkpoint, *, name: str, seeds: int, shipped: bool, progress: Progress) -> None:
         self._model = model
+        self._name = name
         self._seeds = seeds
         self._seen = SEEN if shipped else {}
         self._progress = progress
@@ -89,16 +90,22 @@ class Evaluation:
         about = protocol.tested(trial, sessions)
         raw = trial.raw()
         contests = [
-            protocol.by_model(trial, judged, method=MODEL_NAME, note="grouped by block"),
-            protocol.by_model(trial, judged, method=OWN_THRESHOLD, note="grouped by block", own_threshold=True),
-            protocol.by_model(raw, self._judge(raw, "as one stream"), method=f"{MODEL_NAME}, one interleaved stream"),
+            protocol.by_model(trial, judged, method=self._name, note="grouped by block"),
+            protocol.by_model(
+                trial,
+                judged,
+                method=f"{self._name}, threshold from its history",
+                note="grouped by block",
+                own_threshold=True,
+            ),
+            protocol.by_model(raw, self._judge(raw, "as one stream"), method=f"{self._name}, one interleaved stream"),
             self._without_level(trial),
             *protocol.by_baselines(trial, sessions, seed=0),
         ]
         drawn = self._drawn(trial, sessions)
         self._publish(trial, about, contests, drawn)
         self._publish(trial, about, contests, drawn, only_unseen=True)
-        swept = [contest for contest in contests if contest.method in SWEPT]
+        swept = [contest for contest in contests if contest.method in (self._name, *SWEPT)]
         remark = (
             "Scores are those of the whole stream; anomalous blocks are left out, or for higher shares normal ones."
         )
@@ -127,7 +134,7 @@ class Evaluation:
         windows = in_windows(trial, FIXED_WINDOW)
         sessions = protocol.sessions_of(windows, judged)
         contests = [
-            protocol.by_model(windows, judged, method=MODEL_NAME, note=self._seen.get(trial.name, "")),
+            protocol.by_model(windows, judged, method=self._name, note=self._seen.get(trial.name, "")),
             *protocol.by_counts(windows),
             *protocol.by_baselines(windows, sessions, seed=0, names=WINDOWED),
         ]
@@ -160,7 +167,7 @@ class Evaluation:
             plain = judge(self._model, without_level(lines), service, service, everything, advance=advance)
         margins = {"": judged, ", level word removed": plain}
         results = [
-            faults.result_of(tape, timeline, said.alerts, said.learning, method=MODEL_NAME + what)
+            faults.result_of(tape, timeline, said.alerts, said.learning, method=self._name + what)
             for what, said in margins.items()
         ]
         highest = faults.quiet_threshold(timeline, judged.margin, judged.learning)
@@ -170,7 +177,7 @@ class Evaluation:
                 timeline,
                 judged.margin >= highest,
                 judged.learning,
-                method=f"{MODEL_NAME}, least threshold without a clean alert",
+                method=f"{self._name}, least threshold without a clean alert",
                 note="oracle",
             ),
             *(
@@ -189,15 +196,17 @@ class Evaluation:
     def _ours(self, trial: Trial, judged: Judged) -> tuple[Contest, Contest]:
         note = self._seen.get(trial.name, "")
         return (
-            protocol.by_model(trial, judged, method=MODEL_NAME, note=note),
-            protocol.by_model(trial, judged, method=OWN_THRESHOLD, note=note, own_threshold=True),
+            protocol.by_model(trial, judged, method=self._name, note=note),
+            protocol.by_model(
+                trial, judged, method=f"{self._name}, threshold from its history", note=note, own_threshold=True
+            ),
         )
 
     def _without_level(self, trial: Trial) -> Contest:
         plain = replace(trial, lines=without_level(trial.lines))
         judged = self._judge(plain, "level word removed")
         note = self._seen.get(trial.name, "")
-        return protocol.by_model(plain, judged, method=f"{MODEL_NAME}, level word removed", note=note)
+        return protocol.by_model(plain, judged, method=f"{self._name}, level word removed", note=note)
 
     def _drawn(self, trial: Trial, sessions: LineSessions) -> dict[str, list[Contest]]:
         """The baselines that draw lots, once for each seed."""
@@ -281,7 +290,8 @@ def evaluate(options: argparse.Namespace) -> Findings:
     notes = Console(stderr=True)
     with Progress(*bar, console=notes, transient=True, disable=not notes.is_terminal) as progress:
         shipped = options.model is None and not options.untrained
-        evaluation = Evaluation(model, seeds=options.seeds, shipped=shipped, progress=progress)
+        name = UNTRAINED_NAME if options.untrained else MODEL_NAME
+        evaluation = Evaluation(model, name=name, seeds=options.seeds, shipped=shipped, progress=progress)
         if options.data in ("hdfs", "all"):
             evaluation.hdfs()
         if options.data in ("openstack-faults", "all"):

@@ -129,7 +129,7 @@ def winner(rows: Sequence[Row]) -> str:
         leader = max(free, key=_precision)
         said += f" Best without any supervision: {leader.method}, {_precision(leader):.3f}."
     if ours and not best.method.startswith("logwarden"):
-        said += f" The model's best row: {max(map(_precision, ours)):.3f}."
+        said += f" The model: {_precision(ours[0]):.3f}."
     return said
 
 

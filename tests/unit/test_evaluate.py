@@ -154,7 +154,7 @@ def test_whoever_wins_is_named() -> None:
     said = tables.winner([row("logwarden", "none", 0.5), row("1-NN", "normal only", 0.9), row("length", "none", 0.6)])
     assert said == (
         "Best average precision: 1-NN (normal only), 0.900. Best without any supervision: length, 0.600. "
-        "The model's best row: 0.500."
+        "The model: 0.500."
     )
 
 
@@ -223,7 +223,9 @@ def test_the_command_measures_a_recording_and_writes_what_it_found(
     assert found["model"] == checkpoint.load(tiny_checkpoint).revision
     assert [fault["fault"] for fault in found["recording"][0]["faults"]] == ["broken", "quiet"]
     assert evaluate.main([*arguments, "--untrained"]) == 0
-    assert "model untrained" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "model untrained" in printed
+    assert "untrained head" in printed
 
 
 def test_hdfs_is_measured_from_recording_to_tables(
