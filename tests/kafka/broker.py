@@ -35,6 +35,8 @@ from typing import Self
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
 
+from tests.kafka.properties import PROPERTIES, SASL_PROPERTIES
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 POM = Path(__file__).with_name("pom.xml")
 # TEST_KAFKA_VERSION and not LOGWARDEN_…: the daemon refuses LOGWARDEN_ variables that are none of its settings.
@@ -58,40 +60,6 @@ LIGHT = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
 # Kills the JVM when the process that started it is gone, however it went: `read` meets the end of our pipe. A word on
 # the pipe releases it. PR_SET_PDEATHSIG would not do: it fires when the *thread* that forked ends, as to_thread's do.
 WATCHDOG = 'read -r released || kill -KILL "$1"'
-
-PROPERTIES = """\
-process.roles=broker,controller
-node.id=1
-controller.quorum.bootstrap.servers=127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller}{sasl_listener}
-advertised.listeners=PLAINTEXT://127.0.0.1:{plain}{sasl_listener}
-controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT
-log.dirs={data}
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=3
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=3
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-# A missing topic must look missing, and a test of a dead member must not wait the usual six seconds.
-auto.create.topics.enable=false
-group.min.session.timeout.ms=1000
-# After SIGKILL the node comes back while its own old session still counts as alive; shorter than the default 9 s.
-broker.session.timeout.ms=3000
-broker.heartbeat.interval.ms=500
-# The default of 128 MiB is a quarter of our heap.
-log.cleaner.dedupe.buffer.size=16777216
-"""
-SASL_PROPERTIES = """\
-sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
-listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
-user_{user}="{password}";
-listener.name.sasl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
-"""
 
 
 class BrokerFailed(RuntimeError):
