@@ -1,12 +1,14 @@
 """LogWindowClassifier: embeddings and familiarity of a window's lines → is its newest line part of something wrong?
 
 Decisions, each to be measured against what it replaced (training/LOG.md):
-- Per line a score r = softplus(b(e)) · surprise · (1 + w · distance) + a(e): text decides how much a surprise matters,
+- Per line a score r = (½ + σ(b(e))) · surprise · (1 + w · distance) + a(e): text decides how much a surprise matters,
   and r never falls when surprise rises. With a, b and the mixture at their initial values the logit is the newest
   line's surprise, so training starts at the best label-free baseline and must beat it.
 - The query of the attention pooling is the judged line; keys and values depend on text alone, so they are computed once
   per distinct line and kept in the line table. Familiarity enters as a bias on the attention and through r.
 - The distance into the past is bucketed logarithmically: a head trained on windows of 32 lines serves 2 … 512.
+- What was learned from text is bounded beside a history: unbounded it fitted the systems trained on, and on systems
+  never seen it ranked worse than no training at all.
 - Without history (age 0) familiarity counts for nothing, and says so (`known`): the window is judged by text.
 
 Legend: B windows · L lines · D width · E width of the line encoder · H attention heads · K classes
@@ -34,6 +36,8 @@ FAMILIARITY_WIDTH = 3
 _AGE_BITS = 14.0
 _SURPRISE_UNIT_BITS = 4.0  # brings 0…14 bits to 0…3.5, the range in which the logit moves
 _BUCKETS = 12
+_WORDS_SAY, _MIXTURE_SAY = 0.75, 0.75
+"""Bounds on what words alone, and each logit of the mixture, may add to the score of a service with a history."""
 _SUMMARY = 14
 _TOP = 4  # how many of the greatest line scores are averaged; a shorter window has zeros in their place
 _FULL_BITS = 5.0  # log2 of the 32 lines of a usual window: how full a window is must not depend on its padding
@@ -125,11 +129,11 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
             2 * width + 32, config.expert_hidden_size, 2, experts=config.experts, top_p=config.gate_top_p
         )
         self.post_init()
-        # After post_init, which would overwrite it: an untrained text says nothing (a = 0, softplus(b) = 1).
+        # After post_init, which would overwrite it: an untrained text says nothing (a = 0, ½ + σ(b) = 1).
         last = cast(nn.Linear, self.text_gates[-1])
         nn.init.zeros_(last.weight)
         with torch.no_grad():
-            last.bias.copy_(torch.tensor([0.0, math.log(math.e - 1)]))
+            last.bias.zero_()
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear):
@@ -183,8 +187,8 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         mask = mask.bool()
         batch = torch.arange(len(judged), device=judged.device)
         surprise, known, distance = _unpack(familiarity, self.config.learning_lines)  # B, L each
-        scores = F.softplus(gates[..., 1]) * surprise * (1 + F.softplus(self.distance_weight) * distance)
-        scores = (scores + gates[..., 0]).masked_fill(~mask, 0.0)  # B, L: r
+        scores = (0.5 + gates[..., 1].sigmoid()) * surprise * (1 + F.softplus(self.distance_weight) * distance)
+        scores = (scores + _by_words(gates[..., 0], known)).masked_fill(~mask, 0.0)  # B, L: r
         attention = self._attend(query, key, surprise, mask, judged)  # B, H, L
         heads = _split_heads(value, self.config.attention_heads)  # B, L, H, D/H
         pooled = torch.einsum("bhl,blhd->bhd", attention, heads).flatten(1)  # B, D
@@ -192,6 +196,7 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         summary = _summarise(scores, surprise, known, distance, familiarity[..., LOG_COUNT], mask, judged)
         context = self.norm(torch.cat([pooled, value[batch, judged], self.summary(summary)], dim=-1))
         mixed, routing = self.mixture(self.dropout(context))  # B, K
+        mixed = _MIXTURE_SAY * (mixed / _MIXTURE_SAY).tanh()
         logits = mixed + torch.stack([-base / 2, base / 2], dim=-1)
         weights = _line_weights(shares, attention.mean(dim=1), mixed[:, 1] - mixed[:, 0])
         return logits, weights, routing
@@ -239,6 +244,11 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
             entropy_loss=routing.entropy_loss,
             gates=routing.gates,
         )
+
+
+def _by_words(a: Tensor, known: Tensor) -> Tensor:
+    """What a line's words say whatever its history: all there is without one, little beside one. (B, L)"""
+    return a * (1 - known) + _WORDS_SAY * a.tanh() * known
 
 
 def _split_heads(x: Tensor, heads: int) -> Tensor:

@@ -94,7 +94,7 @@ class SyntheticWindows:
             (0.10, self._injected_harmless, 0.0),
             (0.08, self._after_something_severe, 0.0),
             (0.08, self._familiar_and_severe, 0.0),
-            (0.08, self._restart, 0.0),
+            (0.12, self._restart, 0.0),
             (0.28, self._unfamiliar_and_severe, 1.0),
             (0.03, self._burst_of_new, 0.6),
             (0.10, self._text_alone, -1.0),
@@ -173,10 +173,10 @@ class SyntheticWindows:
         end = self._place(stream)
         self._real(stream, end, ids, familiarity)
         count = int(self._rng.integers(1, 6))
-        self._inject(stream, stream.benign, end, ids, familiarity, places=self._last(2, 14), count=count)
-        if self._rng.random() < 0.4:  # a stop and a start read badly too, each time the same
-            count = int(self._rng.integers(1, 9))
-            self._inject(stream, stream.severe, end, ids, familiarity, places=self._last(1, 6), count=count)
+        self._inject(stream, stream.benign, end, ids, familiarity, places=self._last(4, 16), count=count)
+        if self._rng.random() < 0.6:  # a stop and a start read badly too, and never quite the same
+            count = int(self._rng.integers(0, 9))
+            self._inject(stream, stream.severe, end, ids, familiarity, places=self._last(1, 4), count=count)
         return None
 
     def _unfamiliar_and_severe(self, stream: _Stream, ids: Ids, familiarity: Floats) -> float | None:
@@ -187,7 +187,7 @@ class SyntheticWindows:
             places[-1] = SIZE - 1
         else:
             places, same = self._last(1, 2 if self._rng.random() < 0.5 else 7), False
-        count = 0 if self._rng.random() < 0.9 else int(self._rng.integers(1, 3))
+        count = 0 if self._rng.random() < 0.8 else int(self._rng.integers(1, 3))
         self._inject(stream, stream.severe, end, ids, familiarity, places=places, count=count, same=same)
         return None
 
