@@ -1,0 +1,52 @@
+"""What the Kafka source makes of a client that says less than the broker did."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import NodeNotReadyError
+from aiokafka.structs import OffsetAndMetadata
+
+from daemon.config import KafkaSettings
+from daemon.errors import BrokerUnavailable
+from daemon.kafka import KafkaSource
+from daemon.records import Committed, Partition
+
+ASKED = [Partition("logs", 0), Partition("logs", 1)]
+
+
+class Admin:
+    """Answers as it is told."""
+
+    def __init__(self, answer: dict[TopicPartition, OffsetAndMetadata] | Exception) -> None:
+        self._answer = answer
+
+    async def list_consumer_group_offsets(self, *_: Any, **__: Any) -> dict[TopicPartition, OffsetAndMetadata]:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+
+def source(answer: dict[TopicPartition, OffsetAndMetadata] | Exception) -> KafkaSource:
+    made = KafkaSource(KafkaSettings())
+    made._admin = cast(Any, Admin(answer))
+    return made
+
+
+async def test_nothing_committed_is_an_answer() -> None:
+    """A broker names each partition asked for; -1 is one where nothing is committed."""
+    answer = {
+        TopicPartition("logs", 0): OffsetAndMetadata(7, "context"),
+        TopicPartition("logs", 1): OffsetAndMetadata(-1, ""),
+    }
+    assert await source(answer).committed(ASKED) == {ASKED[0]: Committed(7, "context")}
+
+
+@pytest.mark.parametrize("answer", [{}, NodeNotReadyError()], ids=["a group that is being loaded", "no node"])
+async def test_no_answer_is_not_nothing_committed(answer: dict[TopicPartition, OffsetAndMetadata] | Exception) -> None:
+    """Just after a restart the broker answers COORDINATOR_LOAD_IN_PROGRESS or NOT_COORDINATOR, which the client drops:
+    to believe the empty rest would read every line again."""
+    with pytest.raises(BrokerUnavailable):
+        await source(answer).committed(ASKED)
