@@ -71,15 +71,15 @@ class DemoResult:
     exit_code: int = -1
 
     @property
-    def good(self) -> bool:
-        """Every fault found, no incident in the clean part, nothing lost."""
-        return not self.missed and not self.clean_incidents and self.scored == self.lines and self.exit_code == 0
+    def whole(self) -> bool:
+        """Nothing was lost on the way, and the daemon drained. What was found is for the summary to say."""
+        return self.scored == self.lines and self.exit_code == 0
 
 
 def run_demo(fast: bool, console: Console | None = None) -> int:
-    """Plays the recording; returns the exit code: 0 if all that was injected was found and nothing else was lost."""
+    """Plays the recording; returns the exit code: 0 if every line was scored and the daemon drained."""
     result = Demo(console or Console(), fast=fast).play(recordings.load(RECORDING))
-    return EXIT_DRAINED if result.good else EXIT_FATAL
+    return EXIT_DRAINED if result.whole else EXIT_FATAL
 
 
 class Demo:
@@ -154,7 +154,7 @@ class Demo:
             "every line scored",
             meanwhile=lambda: self._show(recording, consumer, until=self._clock.monotonic() + 0.1),
         )
-        published = daemon.metric("logwarden_anomalous_windows_total")
+        published = daemon.metric("logwarden_anomalies_total")
         self._wait(
             lambda: self._result.alerts >= published,
             10.0,
@@ -315,8 +315,12 @@ class _Daemon:
         return self._get("/readyz") is not None
 
     def metric(self, name: str) -> float:
-        """A counter's value; 0 while it has none."""
-        found = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", self._get("/metrics") or "", re.MULTILINE)
+        """A counter's value; 0 while the daemon does not answer."""
+        text = self._get("/metrics")
+        if text is None:
+            return 0.0
+        found = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE)
+        assert found, f"the daemon has a metric {name}"
         return sum(map(float, found))
 
     def nap(self) -> None:

@@ -147,7 +147,7 @@ class WindowSettings(_Group):
 class BatchSettings(_Group):
     """When waiting windows are scored."""
 
-    max_windows: Annotated[int, Field(ge=1, le=65_536)] = 1_024
+    max_windows: Annotated[int, Field(ge=1, le=65_536)] = 512
     """Windows scored at a time."""
     max_delay_ms: Annotated[float, Field(ge=0, le=10_000)] = 5.0
     """Milliseconds a window may wait for others to share its batch."""
