@@ -207,12 +207,16 @@ class Workshop:
 
 @contextlib.contextmanager
 def termination_raises() -> Iterator[None]:
-    """Turns SIGTERM and SIGHUP into SystemExit, so that `with` blocks end as they do after Ctrl-C."""
+    """Turns SIGTERM and SIGHUP into SystemExit, so that `with` blocks end as they do after Ctrl-C.
+
+    SIGINT raises KeyboardInterrupt also where we inherited it ignored, as a job in a script's background does.
+    """
 
     def leave(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    actions = {signal.SIGTERM: leave, signal.SIGHUP: leave, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, action) for number, action in actions.items()}
     try:
         yield
     finally:
