@@ -7,21 +7,23 @@
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS dependencies
+ENV PIP_CACHE_DIR=/var/cache/pip
 ARG PIP_ARGS=""
 RUN python3 -m venv /opt/venv
 WORKDIR /build
 COPY pyproject.toml constraints.txt ./
 # pip cannot install a project's dependencies without the project, and the project would tie this layer to every commit.
-RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/var/cache/pip \
     python3 -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
                 print(*project['dependencies'], sep='\n')" > requirements.txt \
     && /opt/venv/bin/pip install ${PIP_ARGS} -r requirements.txt -c constraints.txt
 
 FROM ${BASE} AS wheel
+ENV PIP_CACHE_DIR=/var/cache/pip
 RUN python3 -m venv /opt/build
 WORKDIR /build
 COPY . .
-RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/var/cache/pip \
     /opt/build/bin/pip wheel --no-deps --wheel-dir /wheel .
 
 FROM ${BASE}

@@ -23,7 +23,7 @@ def recordings() -> Path:
     except FileNotFoundError as reason:
         if os.environ.get("LOGWARDEN_REQUIRE_DATA") == "1":
             raise
-        pytest.skip(str(reason))
+        pytest.skip(str(reason))  # the recordings are not ours to ship; CI requires them and fails above
 
 
 def test_an_absent_folder_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
