@@ -6,11 +6,12 @@ from collections import Counter
 from pathlib import Path
 
 from training.faultlab.errors import FaultlabError
+from training.faultlab.network import enter_private_network
 from training.faultlab.process import termination_raises
 from training.faultlab.recording import Recording, load, novel_lines, save
 from training.faultlab.runner import record
 from training.faultlab.scenario import Script
-from training.faultlab.systems import SYSTEMS
+from training.faultlab.systems import SYSTEMS, build
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -22,8 +23,8 @@ def main(argv: list[str] | None = None) -> int:
     recording.add_argument("system", choices=sorted(SYSTEMS))
     recording.add_argument("--out", type=Path, required=True, help="directory of the recording")
     recording.add_argument("--seed", type=int, default=1)
-    recording.add_argument("--clean-minutes", type=float, default=9.0, help="length of the clean part")
-    recording.add_argument("--gap-seconds", type=float, default=25.0, help="from a recovery to the next fault")
+    recording.add_argument("--minutes", type=float, default=2.0, help="clean time, faults not counted")
+    recording.add_argument("--fault", action="append", default=[], metavar="NAME", help="only this one; repeatable")
     showing = commands.add_parser("show", help="counts, events and what was new in each")
     showing.add_argument("path", type=Path)
     arguments = parser.parse_args(argv)
@@ -35,23 +36,24 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.command == "show":
         _show(load(arguments.path))
         return 0
-    script = Script(seed=arguments.seed, clean_s=arguments.clean_minutes * 60, gap_s=arguments.gap_seconds)
+    script = Script(seed=arguments.seed, clean_s=arguments.minutes * 60, faults=frozenset(arguments.fault))
     return _record(arguments.system, script, arguments.out)
 
 
 def _doctor() -> int:
     healthy = True
-    for name, build in sorted(SYSTEMS.items()):
-        packages = build(0).missing()
+    for name in sorted(SYSTEMS):
+        packages = build(name, 0).missing()
         healthy = healthy and not packages
         print(f"{name}: " + (f"apt-get install --no-install-recommends {' '.join(packages)}" if packages else "ready"))
     return 0 if healthy else 1
 
 
 def _record(name: str, script: Script, out: Path) -> int:
+    enter_private_network()
     try:
         with termination_raises():
-            result = record(SYSTEMS[name](script.seed), script, lambda text: print(text, flush=True))
+            result = record(build(name, script.seed), script, lambda text: print(text, flush=True))
     except FaultlabError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1

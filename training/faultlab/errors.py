@@ -2,6 +2,7 @@
 
 FaultlabError
 ├── ProgramMissing     install the package, then try again
+├── UnknownFault       pick another one
 ├── StartFailed        read the log it quotes; trying again as is will not help
 └── RunInvalid         throw the run away and record again
     ├── CleanBroken    something failed in the part that is labelled clean
@@ -21,6 +22,14 @@ class ProgramMissing(FaultlabError):
     def __init__(self, packages: Sequence[str]) -> None:
         self.packages = tuple(packages)
         super().__init__(f"programs are missing; apt-get install --no-install-recommends {' '.join(self.packages)}")
+
+
+class UnknownFault(FaultlabError):
+    """A fault was asked for that the system does not have."""
+
+    def __init__(self, system: str, asked: Sequence[str], known: Sequence[str]) -> None:
+        self.asked = tuple(asked)
+        super().__init__(f"{system} has no fault {', '.join(asked)}; it has {', '.join(known)}")
 
 
 class StartFailed(FaultlabError):

@@ -60,15 +60,23 @@ class Load:
                 thread.join()
 
     @contextlib.contextmanager
-    def shaped(self, lanes: int, drained: frozenset[str]) -> Iterator[None]:
-        """Changes the load for the length of the block; begins once nobody runs who should not."""
-        assert 0 <= lanes <= MAX_LANES, "a load has between no and all its lanes"
+    def shaped(self, lanes: int, drained: frozenset[str]) -> Iterator[Callable[[int], None]]:
+        """Changes the load for the length of the block; begins once nobody runs who should not.
+
+        Yields a function that changes the number of lanes again.
+        """
+
+        def reshape(number: int) -> None:
+            assert 0 <= number <= MAX_LANES, "a load has between no and all its lanes"
+            with self._gate:
+                self._lanes, self._drained = number, drained
+                self._gate.notify_all()
+
+        reshape(lanes)
         with self._gate:
-            self._lanes, self._drained = lanes, drained
-            self._gate.notify_all()
             self._gate.wait_for(lambda: self._stopping.is_set() or self._settled(), _DRAIN_S)
         try:
-            yield
+            yield reshape
         finally:
             with self._gate:
                 self._lanes, self._drained = 1, frozenset()

@@ -1,31 +1,30 @@
 """Owns every process, mount and directory of one run, and their end. Knows nothing of logs, faults or systems.
 
-The end is certain because it is not ours to forget: a guard, a second Python that only waits for our pipe to close,
-sweeps the run away. The pipe closes when the run ends, when it raises, and when this process is killed with SIGKILL.
-Servers put their children into sessions of their own and overwrite their environment, so neither a process group nor a
-marker in the environment finds them all; a working directory inside the run's private directory does.
+The end is certain because it is not ours to forget: a second Python that only waits for our pipe to close (guard.py)
+sweeps the run away, also when this process is killed.
 """
 
 import contextlib
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import IO
+
+from training.faultlab import guard
+from training.faultlab.errors import StartFailed
+from training.faultlab.guard import POLL_S, SWEEP_S, family, identify, kill_all
+from training.faultlab.network import listening
 
 # Explicit, so that a recording does not depend on the shell that started it.
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "TZ": "UTC"}
-_SWEEP_S = 10.0
-_POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +42,13 @@ class Finished:
 class Child:
     """One server: started, signalled and stopped by its own pid, and startable again."""
 
-    def __init__(self, argv: Sequence[str], log: Path, cwd: Path, adopt: Callable[[int], None]) -> None:
+    def __init__(
+        self, argv: Sequence[str], log: Path, cwd: Path, env: Mapping[str, str], adopt: Callable[[int], None]
+    ) -> None:
         self.argv = tuple(argv)
         self.log = log
         self._cwd = cwd
+        self._env = env
         self._adopt = adopt
         self._popen: subprocess.Popen[bytes] | None = None
 
@@ -68,7 +70,7 @@ class Child:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 cwd=self._cwd,
-                env=_ENVIRONMENT,
+                env=_ENVIRONMENT | {"HOME": str(self._cwd)} | dict(self._env),
                 start_new_session=True,
             )
         self._adopt(self._popen.pid)
@@ -81,7 +83,7 @@ class Child:
     def send_tree(self, number: signal.Signals) -> None:
         """To the main process and everything it has started."""
         if self.alive:
-            _kill_all(family(self.pid), number)
+            kill_all(family(self.pid), number)
 
     def stop(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = 15.0) -> None:
         """Politely, then not: what is left of the tree after `timeout_s` is killed."""
@@ -92,13 +94,13 @@ class Child:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(timeout_s)
         # Numbers of members that have ended may have been given away, hence the second look at who is whose.
-        _kill_all((identity for identity in members if identity == identify(identity[0])), signal.SIGKILL)
-        self._popen.wait(_SWEEP_S)
+        kill_all((identity for identity in members if identity == identify(identity[0])), signal.SIGKILL)
+        self._popen.wait(SWEEP_S)
 
     def reap(self) -> None:
         """Takes note of an end that somebody else has brought about."""
         if self._popen is not None:
-            self._popen.wait(_SWEEP_S)
+            self._popen.wait(SWEEP_S)
 
     def kill(self) -> None:
         """SIGKILL to the main process alone: what a fault does. Its children find out for themselves."""
@@ -119,7 +121,7 @@ class Workshop:
     def __enter__(self) -> "Workshop":
         self.path = _new_directory()
         self._guard = subprocess.Popen(
-            [sys.executable, "-I", __file__, str(self.path)],
+            [sys.executable, "-I", guard.__file__, str(self.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             cwd="/",
@@ -134,15 +136,17 @@ class Workshop:
         assert self._guard is not None
         assert self._guard.stdin is not None
         self._guard.stdin.close()
-        self._guard.wait(_SWEEP_S * 3)
+        self._guard.wait(SWEEP_S * 3)
         for child in self._children:
             child.reap()
         for client in self._clients:
             client.communicate()
 
-    def child(self, argv: Sequence[str], log: Path, *, user: str | None = None) -> Child:
-        """Describes a server; `start()` runs it. `user` is taken only when we are root."""
-        child = Child(as_user(user, argv), log, self.path, self._adopt)
+    def child(
+        self, argv: Sequence[str], log: Path, *, user: str | None = None, env: Mapping[str, str] | None = None
+    ) -> Child:
+        """Describes a server; `start()` runs it. `user` (a name or a number) is taken only when we are root."""
+        child = Child(as_user(user, argv), log, self.path, env or {}, self._adopt)
         self._children.append(child)
         return child
 
@@ -163,13 +167,43 @@ class Workshop:
             self._clients = [other for other in self._clients if other.poll() is None] + [client]
         return client
 
+    def launch(self, child: Child, port: int, timeout_s: float = 60.0) -> None:
+        """Starts a server and waits until it listens on `port`. Raises StartFailed, with its log, if it does not."""
+        child.start()
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline and child.alive:
+            if listening(port):
+                return
+            time.sleep(POLL_S)
+        raise StartFailed(child.argv[0], child.log.read_text(errors="replace"))
+
+    def must(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float = 120.0,
+        user: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> str:
+        """Runs a command of the set-up and returns its output. Raises StartFailed when it fails."""
+        finished = self.run(argv, timeout_s=timeout_s, user=user, env=env)
+        if not finished.ok:
+            raise StartFailed(" ".join(argv[:2]), finished.output)
+        return finished.output
+
     def run(
-        self, argv: Sequence[str], *, timeout_s: float, user: str | None = None, env: Mapping[str, str] | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float,
+        user: str | None = None,
+        env: Mapping[str, str] | None = None,
+        feed: str = "",
     ) -> Finished:
-        """Runs a command to its end, or to its deadline and then to the end of its whole tree."""
+        """Runs a command to its end, or to its deadline and then to the end of its whole tree. It reads `feed`."""
         with subprocess.Popen(
             as_user(user, argv),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -179,13 +213,13 @@ class Workshop:
             start_new_session=True,
         ) as popen:
             try:
-                output, _ = popen.communicate(timeout=timeout_s)
+                output, _ = popen.communicate(feed or None, timeout=timeout_s)
             except subprocess.TimeoutExpired:
-                _kill_all(family(popen.pid), signal.SIGKILL)
+                kill_all(family(popen.pid), signal.SIGKILL)
                 output, _ = popen.communicate()
                 return Finished(code=None, output=output)
             except BaseException:
-                _kill_all(family(popen.pid), signal.SIGKILL)
+                kill_all(family(popen.pid), signal.SIGKILL)
                 raise
         return Finished(code=popen.returncode, output=output)
 
@@ -238,92 +272,3 @@ def as_user(user: str | None, argv: Sequence[str]) -> list[str]:
     if user is None or os.geteuid() != 0:
         return list(argv)
     return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--", *argv]
-
-
-def identify(pid: int) -> tuple[int, int] | None:
-    """A pid with its start time: numbers are given away again, the pair is not."""
-    fields = _stat(pid)
-    return None if fields is None else (pid, int(fields[19]))
-
-
-def family(pid: int) -> list[tuple[int, int]]:
-    """`pid` and all its living descendants, parents first."""
-    children: dict[int, list[int]] = {}
-    for other in _pids():
-        fields = _stat(other)
-        if fields is not None:
-            children.setdefault(int(fields[1]), []).append(other)
-    found = [pid]
-    for member in found:
-        found.extend(children.get(member, ()))
-    return [identity for identity in map(identify, found) if identity is not None]
-
-
-def command_line(pid: int) -> str:
-    """What the process calls itself; servers write their role there. Empty once it has ended."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-    except OSError:
-        return ""
-
-
-def _kill_all(identities: Iterable[tuple[int, int]], number: signal.Signals) -> None:
-    for pid, _ in identities:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-def _pids() -> list[int]:
-    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
-
-
-def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from the state on; None for a process that has ended, zombies included."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return None
-    # The name before it may hold spaces and brackets.
-    fields = text[text.rindex(")") + 2 :].split()
-    return None if fields[0] in "ZX" else fields
-
-
-def _inside(pid: int, directory: Path) -> bool:
-    try:
-        return Path(os.readlink(f"/proc/{pid}/cwd")).is_relative_to(directory)
-    except OSError:
-        return False
-
-
-def _sweep(directory: Path, adopted: set[tuple[int, int]]) -> None:
-    deadline = time.monotonic() + _SWEEP_S
-    while time.monotonic() < deadline:
-        strays = {identity for identity in adopted if identity == identify(identity[0])}
-        strays.update(i for i in map(identify, filter(lambda pid: _inside(pid, directory), _pids())) if i is not None)
-        if not strays:
-            break
-        _kill_all(strays, signal.SIGKILL)
-        time.sleep(_POLL_S)
-    for mount in reversed(_mounts_below(directory)):
-        # Lazily if need be: a mount that outlives the run keeps memory, a detached one gives it back by itself.
-        if subprocess.run(["umount", mount], check=False, stderr=subprocess.DEVNULL).returncode != 0:
-            subprocess.run(["umount", "-l", mount], check=False)
-    shutil.rmtree(directory, ignore_errors=True)
-
-
-def _mounts_below(directory: Path) -> list[str]:
-    points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    return [point for point in points if Path(point).is_relative_to(directory)]
-
-
-def _guard(directory: Path, pipe: IO[bytes]) -> None:
-    adopted = set()
-    for line in pipe:
-        pid, started = line.split()
-        adopted.add((int(pid), int(started)))
-    _sweep(directory, adopted)
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _guard(Path(sys.argv[1]), sys.stdin.buffer)

@@ -45,7 +45,7 @@ class Recorder:
     """Polls the log files of all services from a thread of its own, between `start` and `stop`."""
 
     def __init__(self, log_files: Mapping[str, Sequence[Path]], now: Callable[[], float], cap: int) -> None:
-        self._tails = [(service, Tail(path)) for service, paths in log_files.items() for path in paths]
+        self._tails = [(service, path.name, Tail(path)) for service, paths in log_files.items() for path in paths]
         self._now = now
         self._cap = cap
         self._lines: list[Line] = []
@@ -57,7 +57,7 @@ class Recorder:
 
     def start(self) -> None:
         """What the files hold already is from before the recording and is passed over."""
-        for _, tail in self._tails:
+        for _, _, tail in self._tails:
             while tail.read():
                 pass
         self._thread.start()
@@ -70,13 +70,13 @@ class Recorder:
         return tuple(self._lines)
 
     def poll(self, now: float) -> None:
-        for service, tail in self._tails:
+        for service, file, tail in self._tails:
             for text in tail.read():
                 if self._count[service] == self._cap:
                     self.dropped[service] += 1
                     continue
                 self._count[service] += 1
-                self._lines.append(Line(t=round(now, 3), service=service, text=text))
+                self._lines.append(Line(t=round(now, 3), service=service, file=file, text=text))
 
     def _watch(self) -> None:
         try:

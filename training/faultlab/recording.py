@@ -1,7 +1,7 @@
 """The result of a run, on disk and in memory. Knows nothing of how it was made.
 
-A directory with `lines.jsonl.xz` (one array [seconds since start, service, line] per line) and `manifest.json` (what
-was recorded, when each event happened, and the hash of the lines). Times are seconds since the start of the recording.
+A directory with `lines.jsonl.xz` (one array [seconds since start, service, file, line] per line) and `manifest.json`
+(what was recorded, when each event happened, and the hash of the lines). Times are seconds since the recording began.
 """
 
 import hashlib
@@ -16,15 +16,24 @@ from typing import Any, Literal
 
 LINES = "lines.jsonl.xz"
 MANIFEST = "manifest.json"
+# After a recovery: clients notice late, and what is said then belongs to neither side.
+TAIL_S = 10.0
+
+# Of faults: a process dies or hangs; room, memory or connections run out; something that is depended on fails; stored
+# bytes or requests are wrong; someone may not; someone wrote a wrong setting.
+FaultCause = Literal["process", "resource", "dependency", "data", "security", "configuration"]
+PlannedCause = Literal["restart", "reload", "rotation", "load", "maintenance"]
+Cause = FaultCause | PlannedCause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One log line. `t` is when it was read from the file, at most a tenth of a second after it was written."""
+    """One log line. `t` is when it was read from `file`, at most a tenth of a second after it was written."""
 
     t: float
     service: str
     text: str
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +46,8 @@ class Event:
 
     kind: Literal["fault", "benign"]
     name: str
+    cause: Cause
+    what: str
     services: tuple[str, ...]
     injected_at: float
     cleared_at: float
@@ -72,7 +83,9 @@ class RecordingDamaged(ValueError):
 def save(recording: Recording, directory: Path) -> None:
     """Writes both files; the manifest last, so that a directory with a manifest is a whole recording."""
     directory.mkdir(parents=True, exist_ok=True)
-    rows = (json.dumps([x.t, x.service, x.text], ensure_ascii=False, separators=(",", ":")) for x in recording.lines)
+    rows = (
+        json.dumps([x.t, x.service, x.file, x.text], ensure_ascii=False, separators=(",", ":")) for x in recording.lines
+    )
     packed = lzma.compress("".join(f"{row}\n" for row in rows).encode(), preset=9 | lzma.PRESET_EXTREME)
     (directory / LINES).write_bytes(packed)
     manifest = {
@@ -97,7 +110,7 @@ def load(directory: Path | str) -> Recording:
     packed = (directory / LINES).read_bytes()
     if hashlib.sha256(packed).hexdigest() != manifest["lines_sha256"]:
         raise RecordingDamaged(f"{directory / LINES} is not the file that {MANIFEST} was written for")
-    rows = map(json.loads, lzma.decompress(packed).decode().splitlines())
+    rows = map(json.loads, lzma.decompress(packed).decode().split("\n")[:-1])
     return Recording(
         system=manifest["system"],
         versions=manifest["versions"],
@@ -105,13 +118,13 @@ def load(directory: Path | str) -> Recording:
         started=manifest["started"],
         clean_until=manifest["clean_until"],
         events=tuple(Event(**{**event, "services": tuple(event["services"])}) for event in manifest["events"]),
-        lines=tuple(Line(t=t, service=service, text=text) for t, service, text in rows),
+        lines=tuple(Line(t=t, service=service, file=file, text=text) for t, service, file, text in rows),
         skipped=manifest["skipped"],
         dropped=manifest["dropped"],
     )
 
 
-def novel_lines(recording: Recording, event: Event, tail_s: float = 10.0) -> tuple[Line, ...]:
+def novel_lines(recording: Recording, event: Event, tail_s: float = TAIL_S) -> tuple[Line, ...]:
     """The lines of one event whose form its service never wrote in the clean part.
 
     A hint and not a label: it counts start-up banners too, and misses evidence that lies in a number.

@@ -1,4 +1,4 @@
-"""Plays a run: clean part with planned changes, then faults one after another. Knows the order, no system.
+"""Plays a run: a lead-in with planned changes, faults with peace between them, a tail. Knows the order, no system.
 
 It would rather fail than write a recording whose labels are wrong: see errors.RunInvalid.
 """
@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
-from training.faultlab.errors import CleanBroken, NeverRecovered, ProgramMissing, StartFailed
+from training.faultlab.errors import CleanBroken, NeverRecovered, ProgramMissing, StartFailed, UnknownFault
 from training.faultlab.load import MAX_LANES, Load
 from training.faultlab.process import Workshop
 from training.faultlab.recorder import Recorder
-from training.faultlab.recording import Event, Recording
+from training.faultlab.recording import TAIL_S, Event, Recording
 from training.faultlab.scenario import Disturbance, Script, System
 
 # A single good answer may come from a server that is about to fall over again.
@@ -57,13 +57,14 @@ class _Run:
             self._load.start()
             self._wait_healthy("start")
             self._pause(self._script.warm_up_s)
-            self._assert_clean((), until=self._now())
+            self._assert_clean()
             self._origin = time.monotonic()
             started = datetime.now(UTC).isoformat(timespec="seconds")
             self._recorder.start()
             recording = True
-            clean_until = self._play_clean()
+            clean_until = self._play_lead_in()
             self._play_faults()
+            self._assert_clean()
         finally:
             self._load.stop()
             if recording:
@@ -80,51 +81,76 @@ class _Run:
             dropped=dict(self._recorder.dropped),
         )
 
-    def _play_clean(self) -> float:
-        # Everything planned happens in the first third once, so that whoever learns from that third has seen it.
-        # Where the machine is too slow for that, the clean part grows.
-        self._play_planned(until=self._script.clean_s / 3)
-        clean_s = max(self._script.clean_s, self._now() * 3)
-        self._play_planned(until=clean_s * 0.95)
-        self._pause(max(self._script.breath_s, clean_s - self._now()))
-        clean_until = round(self._now(), 3)
-        self._assert_clean(tuple(line.text for line in self._recorder.lines()), until=clean_until)
-        self._note(f"clean part ends, {len(self._recorder.lines())} lines")
-        return clean_until
-
-    def _play_planned(self, until: float) -> None:
+    def _play_lead_in(self) -> float:
+        # Every planned change comes early once, so that whoever learns from the first part has seen it. Where the
+        # machine is too slow for that, the part grows.
+        lead_s = self._script.clean_s * self._script.lead_share
         changes = self._planned_changes()
         for place, change in enumerate(changes):
-            spare = until - self._now() - sum(self._longest_s(each) for each in changes[place:])
+            spare = lead_s - self._now() - sum(self._longest_s(each) for each in changes[place:])
             self._pause(max(self._script.breath_s, spare / (len(changes) - place + 1)))
             self._disturb("benign", change)
+        self._pause(max(self._script.breath_s, lead_s - self._now()))
+        clean_until = round(self._now(), 3)
+        self._assert_clean()
+        self._note(f"the lead-in ends, {len(self._recorder.lines())} lines")
+        return clean_until
 
     def _play_faults(self) -> None:
-        faults = list(self._system.faults())
-        self._rng.shuffle(faults)
-        for fault in faults:
-            if fault.impossible is not None:
+        """Faults, and in a long run the planned changes between them, in an order of the seed's choice."""
+        acts: list[tuple[Literal["fault", "benign"], Disturbance]] = []
+        for fault in self._wanted_faults():
+            if fault.impossible is None:
+                acts.append(("fault", fault))
+            else:
                 self._note(f"{fault.name} skipped: {fault.impossible}")
                 self._skipped[fault.name] = fault.impossible
-                continue
-            self._pause(self._script.gap_s * self._rng.uniform(1.0, 1.3))
-            self._disturb("fault", fault)
-        self._pause(self._script.gap_s)
+        again = self._planned_changes() if self._script.clean_s >= self._script.long_s else []
+        acts += [("benign", change) for change in again]
+        self._rng.shuffle(acts)
+        middle_s = self._script.clean_s * (1 - self._script.lead_share - self._script.tail_share)
+        spare = middle_s - sum(self._longest_s(change) for change in again)
+        gap_s = max(self._script.breath_s, spare / max(1, len(acts)))
+        for kind, act in acts:
+            self._pause(gap_s * self._rng.uniform(0.8, 1.2))
+            self._disturb(kind, act)
+        self._pause(self._script.clean_s * self._script.tail_share)
+
+    def _wanted_faults(self) -> list[Disturbance]:
+        faults = list(self._system.faults())
+        if unknown := self._script.faults - {fault.name for fault in faults}:
+            raise UnknownFault(self._system.name, sorted(unknown), sorted(fault.name for fault in faults))
+        return [fault for fault in faults if not self._script.faults or fault.name in self._script.faults]
 
     def _planned_changes(self) -> Sequence[Disturbance]:
         everything = tuple(self._system.log_files)
-        spike = Disturbance(name="load_spike", services=everything, hold_s=self._script.spike_s, lanes=MAX_LANES)
-        idle = Disturbance(name="idle", services=everything, hold_s=self._script.idle_s, lanes=0)
-        changes = [spike, idle, *self._system.benign()]
+        script = self._script
+        short = min(1.0, script.clean_s / script.long_s)
+        slope = (2, 3, 4, MAX_LANES, 3)
+
+        def load(name: str, what: str, hold_s: float, *lanes: int) -> Disturbance:
+            return Disturbance(
+                name=name, cause="load", what=what, services=everything, hold_s=hold_s * short, lanes=lanes
+            )
+
+        changes = [
+            load("load_spike", f"{MAX_LANES} times the clients", script.spike_s, MAX_LANES),
+            load("idle", "no clients at all", script.idle_s, 0),
+            load("load_ramp", "more clients step by step, then fewer", script.ramp_s, *slope),
+            *self._system.benign(),
+        ]
         self._rng.shuffle(changes)
         return changes
 
     def _disturb(self, kind: Literal["fault", "benign"], what: Disturbance) -> None:
-        with self._load.shaped(what.lanes, what.drained):
+        hold_s = what.hold_s * self._rng.uniform(1 - _JITTER, 1 + _JITTER)
+        with self._load.shaped(what.lanes[0], what.drained) as reshape:
             injected_at = self._now()
             self._note(f"{injected_at:7.1f} {kind} {what.name}")
             what.inject()
-            self._pause(what.hold_s * self._rng.uniform(1 - _JITTER, 1 + _JITTER))
+            for lanes in what.lanes:
+                reshape(lanes)
+                self._pause(hold_s / len(what.lanes))
             what.clear()
             cleared_at = self._now()
             # Clients that were held back stay so until they would be served.
@@ -137,6 +163,8 @@ class _Run:
             Event(
                 kind=kind,
                 name=what.name,
+                cause=what.cause,
+                what=what.what,
                 services=what.services,
                 injected_at=round(injected_at, 3),
                 cleared_at=round(cleared_at, 3),
@@ -159,14 +187,26 @@ class _Run:
             self._pause(self._script.probe_every_s)
         return good[0]
 
-    def _assert_clean(self, texts: Sequence[str], until: float) -> None:
-        failures = [f"{x.client} was not served at {x.t:.1f} s" for x in self._load.failures() if x.began <= until]
+    def _assert_clean(self) -> None:
+        """No client failed and no line says that one did, but where a fault could reach it."""
+        failures = [
+            f"{x.client} was not served at {x.t:.1f} s"
+            for x in self._load.failures()
+            if not self._excused(x.began, x.t)
+        ]
         pattern = re.compile(self._system.never_in_clean)
-        evidence = failures + [text for text in texts if pattern.search(text)]
+        evidence = failures + [
+            x.text for x in self._recorder.lines() if not self._excused(x.t, x.t) and pattern.search(x.text)
+        ]
         if evidence:
             raise CleanBroken(evidence)
         if self._load.runs.total() == 0:
             raise StartFailed("workload", "no client has ended a single run")
+
+    def _excused(self, began: float, ended: float) -> bool:
+        """Whether a fault was there, or not long gone, at some time between."""
+        faults = (event for event in self._events if event.kind == "fault")
+        return any(fault.injected_at <= ended and began <= fault.recovered_at + TAIL_S for fault in faults)
 
     def _pause(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

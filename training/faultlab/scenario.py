@@ -6,12 +6,14 @@ of an anomaly.
 """
 
 import random
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from training.faultlab.process import Workshop
+from training.faultlab.recording import Cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,17 +37,21 @@ def _nothing() -> None:
 class Disturbance:
     """A fault or a planned change: injected, held for about `hold_s`, cleared.
 
+    `what` says in a phrase what is done, for the reader of a manifest.
     `services` are those that a look at who talks to whom says it can reach. `lanes` is how many copies of every client
-    run meanwhile (0 idle, 1 the usual); clients that touch a service in `drained` are waited for and held back, as
-    an operator does before a planned restart. `impossible` says why it cannot be injected here.
+    run meanwhile, one number after the other (0 idle, 1 the usual); clients that touch a service in `drained` are
+    waited for and held back, as an operator does before a planned restart. `impossible` says why it cannot be
+    injected here.
     """
 
     name: str
+    cause: Cause
+    what: str
     services: tuple[str, ...]
     inject: Callable[[], None] = _nothing
     clear: Callable[[], None] = _nothing
     hold_s: float = 0.0
-    lanes: int = 1
+    lanes: tuple[int, ...] = (1,)
     drained: frozenset[str] = frozenset()
     impossible: str | None = None
 
@@ -54,27 +60,34 @@ class Disturbance:
 class Script:
     """The measures of one run, all in seconds.
 
-    The gap after each fault must exceed the longest tail of the one before; 25 s covers a checkpoint that was due.
-    `breath_s` is the least peace between two planned changes.
+    `clean_s` is all the time in which nothing is wrong: a lead-in with every planned change, the gaps between faults
+    with, in a long run, the planned changes once more, and a tail. So clean time lies before, between and after the
+    faults, and the time since the start says nothing. `faults` picks some by name; empty: all that are possible.
     """
 
     seed: int
-    clean_s: float = 540.0
-    warm_up_s: float = 15.0
-    gap_s: float = 25.0
-    breath_s: float = 4.0
+    clean_s: float = 120.0
+    faults: frozenset[str] = frozenset()
+    warm_up_s: float = 8.0
+    lead_share: float = 0.35
+    tail_share: float = 0.25
+    # The least peace between two changes; labels end so long after a recovery.
+    breath_s: float = 3.0
     spike_s: float = 25.0
-    idle_s: float = 30.0
+    idle_s: float = 25.0
+    ramp_s: float = 30.0
+    # In a shorter run the planned changes come once, and the load's last a fraction of `clean_s`.
+    long_s: float = 400.0
     probe_every_s: float = 1.0
     recovery_deadline_s: float = 120.0
-    lines_per_service: int = 50_000
+    lines_per_service: int = 20_000
 
 
 class System(Protocol):
     """One product, or several that belong together, with its load and its faults."""
 
     name: str
-    # A pattern that no line of the clean part may match: a login that fails all along would pass for normal.
+    # A pattern that no line out of a fault's reach may match: a login that fails all along would pass for normal.
     never_in_clean: str
 
     @property
@@ -103,3 +116,10 @@ class System(Protocol):
         """Planned changes besides the load spike and the idle time, which the runner adds for every system."""
 
     def stop(self) -> None: ...
+
+
+def missing_packages(programs: Mapping[str, str]) -> list[str]:
+    """The Debian packages of `programs` (program or absolute path → package) that are not installed."""
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    absent = [package for program, package in programs.items() if shutil.which(program, path=path) is None]
+    return list(dict.fromkeys(absent))

@@ -1,9 +1,33 @@
-"""The systems that the lab can record, by name. One module each, behind `scenario.System`."""
+"""The systems that the lab can record, by name. One module each, behind `scenario.System`.
 
-from collections.abc import Callable, Mapping
+A module is imported when its system is asked for: naming them all starts at once.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import cast
 
 from training.faultlab.scenario import System
-from training.faultlab.systems.postgres import Postgres
 
-# Built with the seed of the run.
-SYSTEMS: Mapping[str, Callable[[int], System]] = {"postgres": Postgres}
+# The module's name is the system's; its class is built with the seed of the run.
+SYSTEMS: Mapping[str, str] = {
+    "bind": "Bind",
+    "etcd": "Etcd",
+    "kafka": "Kafka",
+    "mariadb": "MariaDB",
+    "mosquitto": "Mosquitto",
+    "openssh": "OpenSSH",
+    "postgres": "Postgres",
+    "rabbitmq": "RabbitMQ",
+    "redis": "Redis",
+    "slapd": "Slapd",
+    "squid": "Squid",
+    "tomcat": "Tomcat",
+    "web": "Web",
+    "zookeeper": "ZooKeeper",
+}
+
+
+def build(name: str, seed: int) -> System:
+    """The system called `name`, for one run."""
+    return cast(System, getattr(import_module(f"{__name__}.{name}"), SYSTEMS[name])(seed))

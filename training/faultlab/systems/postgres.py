@@ -4,27 +4,26 @@ Knows nothing of recording. Requests are made by postgres_clients alone. The pri
 root, so that its disk can be filled without filling anyone else's.
 """
 
-import errno
 import os
 import random
 import shutil
 import signal
-import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from training.faultlab.disk import SmallDisk
 from training.faultlab.errors import StartFailed
-from training.faultlab.process import Child, Workshop, command_line, family
-from training.faultlab.scenario import Client, Disturbance
+from training.faultlab.guard import command_line, family
+from training.faultlab.network import free_ports
+from training.faultlab.process import Workshop
+from training.faultlab.scenario import Client, Disturbance, missing_packages
 from training.faultlab.systems import postgres_conf
 from training.faultlab.systems.postgres_clients import DATABASE, HOT_ACCOUNTS, PASSWORD, ROLE, Clients, Ports, Session
 
 PRIMARY, REPLICA, POOLER = "postgres-primary", "postgres-replica", "pgbouncer"
 ALL = (PRIMARY, REPLICA, POOLER)
-# Outgoing connections take their ports from 32768 upwards and would clash with a server that restarts.
-_PORTS = range(20_000, 32_000)
 _DISK_MB = 300
 _START_S = 30.0
 _ACCOUNTS = 200_000
@@ -39,7 +38,6 @@ class Postgres:
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(f"{seed}/postgres")
         self._programs = _newest_programs()
-        self._on_tmpfs = os.geteuid() == 0
         self._open: list[Session] = []
         self._work_mem = "320kB"
 
@@ -48,13 +46,13 @@ class Postgres:
         return {PRIMARY: (self._primary.log,), REPLICA: (self._replica.log,), POOLER: (self._pooler.log,)}
 
     def missing(self) -> Sequence[str]:
-        packages = {
-            "postgresql": (self._programs / "postgres").exists() and (self._programs / "pgbench").exists(),
-            "postgresql-client": (self._programs / "psql").exists(),
-            "pgbouncer": shutil.which("pgbouncer", path="/usr/sbin:/usr/bin") is not None,
-            "util-linux": shutil.which("setpriv") is not None,
+        programs = {
+            str(self._programs / "pgbench"): "postgresql",
+            str(self._programs / "psql"): "postgresql-client",
+            "pgbouncer": "pgbouncer",
+            "setpriv": "util-linux",
         }
-        return [package for package, there in packages.items() if not there]
+        return missing_packages(programs)
 
     def versions(self) -> Mapping[str, str]:
         asked = {
@@ -66,18 +64,15 @@ class Postgres:
 
     def setup(self, workshop: Workshop) -> None:
         self._workshop = workshop
-        self._disk = workshop.path / "disk"
-        if self._on_tmpfs:
-            workshop.mount_tmpfs(self._disk, _DISK_MB)
-        self._disk.mkdir(exist_ok=True)
-        self._primary_dir, self._replica_dir = self._disk / "primary", workshop.path / "replica"
+        self._disk = SmallDisk(workshop, "disk", _DISK_MB)
+        self._primary_dir, self._replica_dir = self._disk.path / "primary", workshop.path / "replica"
         logs = workshop.path / "logs"
         for directory in (self._primary_dir, self._replica_dir, logs):
             directory.mkdir()
             directory.chmod(0o700)
-            if self._on_tmpfs:
+            if self._disk.impossible is None:
                 shutil.chown(directory, "postgres", "postgres")
-        ports = Ports(**dict(zip(("primary", "replica", "pooler"), _free_ports(3, self._rng), strict=True)))
+        ports = Ports(**dict(zip(("primary", "replica", "pooler"), free_ports(3, self._rng), strict=True)))
         self._clients = Clients(workshop, self._programs, ports)
         self._command(
             "initdb", "-D", str(self._primary_dir), "-U", "postgres", "-A", "trust", "--data-checksums",
@@ -96,7 +91,7 @@ class Postgres:
 
     def start(self) -> None:
         ports = self._clients.ports
-        self._launch(self._primary, ports.primary)
+        self._workshop.launch(self._primary, ports.primary)
         superuser = ["-h", "127.0.0.1", "-p", str(ports.primary), "-U", "postgres"]
         for sql in (
             f"CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'",
@@ -108,8 +103,8 @@ class Postgres:
         tables = "pgbench_accounts, pgbench_branches, pgbench_history, pgbench_tellers"
         self._command("psql", "-X", *superuser, "-c", f"GRANT ALL ON {tables} TO {ROLE}", DATABASE)
         self._command("pg_basebackup", *superuser, "-D", str(self._replica_dir), "-R", "-X", "stream", "-c", "fast")
-        self._launch(self._replica, ports.replica)
-        self._launch(self._pooler, ports.pooler)
+        self._workshop.launch(self._replica, ports.replica)
+        self._workshop.launch(self._pooler, ports.pooler)
 
     def workload(self) -> Sequence[Client]:
         ports, clients = self._clients.ports, self._clients
@@ -142,50 +137,97 @@ class Postgres:
 
     def benign(self) -> Sequence[Disturbance]:
         return (
-            Disturbance(name="config_reload", services=(PRIMARY,), inject=self._retune),
-            Disturbance(name="pooler_reload", services=(POOLER,), inject=self._reload_pooler),
+            Disturbance(
+                name="config_reload",
+                cause="reload",
+                what="another work_mem, SIGHUP",
+                services=(PRIMARY,),
+                inject=self._retune,
+            ),
+            Disturbance(
+                name="pooler_reload",
+                cause="reload",
+                what="RELOAD on the pooler's console",
+                services=(POOLER,),
+                inject=self._reload_pooler,
+            ),
             Disturbance(
                 name="replica_restart",
+                cause="restart",
+                what="the replica stopped and started, its clients held back",
                 services=(PRIMARY, REPLICA),
                 inject=lambda: self._replica.stop(signal.SIGINT),
-                clear=lambda: self._launch(self._replica, self._clients.ports.replica),
+                clear=lambda: self._workshop.launch(self._replica, self._clients.ports.replica),
                 hold_s=1.0,
                 drained=frozenset({REPLICA}),
             ),
             Disturbance(
                 name="primary_restart",
+                cause="restart",
+                what="the primary stopped and started, all clients held back",
                 services=ALL,
                 inject=lambda: self._primary.stop(signal.SIGINT),
-                clear=lambda: self._launch(self._primary, self._clients.ports.primary),
+                clear=lambda: self._workshop.launch(self._primary, self._clients.ports.primary),
                 hold_s=1.0,
                 drained=frozenset(ALL),
             ),
         )
 
     def faults(self) -> Sequence[Disturbance]:
-        no_disk = None if self._on_tmpfs else "only root can mount a small disk to fill"
         return (
-            Disturbance(name="backend_sigkill", services=ALL, inject=self._kill_backend, hold_s=12),
+            Disturbance(
+                name="backend_sigkill",
+                cause="process",
+                what="SIGKILL to one backend that serves a client",
+                services=ALL,
+                inject=self._kill_backend,
+                hold_s=12,
+            ),
             Disturbance(
                 name="primary_sigkill",
+                cause="process",
+                what="SIGKILL to the primary, started again",
                 services=ALL,
                 inject=self._primary.kill,
-                clear=lambda: self._launch(self._primary, self._clients.ports.primary),
+                clear=lambda: self._workshop.launch(self._primary, self._clients.ports.primary),
                 hold_s=15,
             ),
             Disturbance(
                 name="connection_exhaustion",
+                cause="resource",
+                what="psql sessions opened and left idle, more than there is room for",
                 services=(PRIMARY, POOLER),
                 inject=self._exhaust_connections,
                 clear=self._leave_sessions,
             ),
-            Disturbance(name="wrong_password_burst", services=(PRIMARY, POOLER), inject=self._guess_passwords),
-            Disturbance(name="deadlock", services=(PRIMARY,), inject=self._deadlock, hold_s=1),
             Disturbance(
-                name="disk_full", services=ALL, inject=self._fill_disk, clear=self._empty_disk, impossible=no_disk
+                name="wrong_password_burst",
+                cause="security",
+                what="the look-up of the load with guessed passwords",
+                services=(PRIMARY, POOLER),
+                inject=self._guess_passwords,
+            ),
+            Disturbance(
+                name="deadlock",
+                cause="data",
+                what="pairs of transfers in opposite order",
+                services=(PRIMARY,),
+                inject=self._deadlock,
+                hold_s=1,
+            ),
+            Disturbance(
+                name="disk_full",
+                cause="resource",
+                what="the file system of the primary filled to the last block",
+                services=ALL,
+                inject=lambda: self._disk.fill(self._rng.uniform(22, 28)),
+                clear=self._empty_disk,
+                impossible=self._disk.impossible,
             ),
             Disturbance(
                 name="replica_frozen",
+                cause="process",
+                what="SIGSTOP to all processes of the replica",
                 services=(PRIMARY, REPLICA),
                 inject=lambda: self._replica.send_tree(signal.SIGSTOP),
                 clear=lambda: self._replica.send_tree(signal.SIGCONT),
@@ -193,6 +235,8 @@ class Postgres:
             ),
             Disturbance(
                 name="bad_config_reload",
+                cause="configuration",
+                what="work_mem with a unit that does not exist, SIGHUP",
                 services=(PRIMARY,),
                 # The capital K is the mistake: PostgreSQL knows kB only.
                 inject=lambda: self._reconfigure("256KB"),
@@ -254,26 +298,12 @@ class Postgres:
                 thread.join()
             time.sleep(self._rng.uniform(0.5, 2.0))
 
-    def _fill_disk(self) -> None:
-        """Takes every block, and those that the server gives back meanwhile too."""
-        deadline = time.monotonic() + self._rng.uniform(22, 28)
-        with (self._disk / "archive").open("wb") as archive:
-            while time.monotonic() < deadline:
-                free = os.statvfs(self._disk)
-                size = free.f_bavail * free.f_frsize
-                try:
-                    os.posix_fallocate(archive.fileno(), os.fstat(archive.fileno()).st_size, max(size, 1))
-                except OSError as error:
-                    if error.errno != errno.ENOSPC:
-                        raise
-                time.sleep(0.2)
-
     def _empty_disk(self) -> None:
-        (self._disk / "archive").unlink()
+        self._disk.empty()
         time.sleep(1.0)
         # It gives up for good when it cannot even write the log it would recover from; an operator starts it then.
         if not self._primary.alive:
-            self._launch(self._primary, self._clients.ports.primary)
+            self._workshop.launch(self._primary, self._clients.ports.primary)
 
     def _retune(self) -> None:
         self._work_mem = "256kB" if self._work_mem == "320kB" else "320kB"
@@ -302,44 +332,11 @@ class Postgres:
         )
         return ini
 
-    def _launch(self, child: Child, port: int) -> None:
-        child.start()
-        deadline = time.monotonic() + _START_S
-        while time.monotonic() < deadline and child.alive:
-            if _listening(port):
-                return
-            time.sleep(0.05)
-        raise StartFailed(child.argv[0], child.log.read_text(errors="replace"))
-
     def _command(self, program: str, *arguments: str) -> None:
-        finished = self._workshop.run([str(self._programs / program), *arguments], timeout_s=120, user="postgres")
-        if not finished.ok:
-            raise StartFailed(program, finished.output)
+        self._workshop.must([str(self._programs / program), *arguments], user="postgres")
 
 
 def _newest_programs() -> Path:
     """Debian keeps every major version apart and puts only wrappers on the path; those are slow Perl."""
     versions = [path for path in Path("/usr/lib/postgresql").glob("*/bin") if path.parent.name.isdigit()]
     return max(versions, key=lambda path: int(path.parent.name), default=Path("/usr/lib/postgresql/15/bin"))
-
-
-def _listening(port: int) -> bool:
-    """Looked up in the kernel's table: a trial connection would leave a line in the log that no client writes."""
-    wanted = f":{port:04X}"
-    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return any(row[1].endswith(wanted) and row[3] == "0A" for row in rows)
-
-
-def _free_ports(count: int, rng: random.Random) -> list[int]:
-    found: list[int] = []
-    while len(found) < count:
-        port = rng.choice(_PORTS)
-        with socket.socket() as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                trial.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in found:
-            found.append(port)
-    return found
