@@ -35,7 +35,7 @@ from daemon.rendering import printable, render
 from training.faultlab import recording as recordings
 from training.faultlab.recording import Event, Recording
 
-RECORDING = Path(recordings.__file__).parent / "recordings" / "postgres"
+RECORDING = Path(recordings.__file__).parent / "recordings" / "demo"
 LOGS, ALERTS, DEAD = "demo.logs", "demo.alerts", "demo.dead-letters"
 
 CLEAN_PACE, FAULT_PACE = 120.0, 20.0

@@ -44,7 +44,7 @@ from training.tables import Grid
 from training.trials import BEFORE, Trial, hdfs_trial, in_windows, openstack_faults_trial, openstack_vm_trial
 
 DATA = ("hdfs", "openstack-faults", "openstack-vm", "recording")
-RECORDING = Path(recordings.__file__).parent / "recordings" / "postgres"
+RECORDING = Path(recordings.__file__).parent / "recordings" / "demo"
 MODEL_NAME = "logwarden"
 UNTRAINED_NAME = f"{MODEL_NAME}, untrained head"
 SEEN = {

@@ -165,9 +165,36 @@ def tape() -> Recording:
     """A second a line; one fault from 300 to 310 on service a, one from 400 to 410 on b that nobody notices."""
     lines = tuple(Line(t=float(t), service="ab"[t % 2], text=f"LOG:  line {t}") for t in range(500))
     events = (
-        Event(kind="benign", name="reload", services=("a",), injected_at=50, cleared_at=51, recovered_at=51),
-        Event(kind="fault", name="broken", services=("a",), injected_at=300, cleared_at=305, recovered_at=310),
-        Event(kind="fault", name="quiet", services=("b",), injected_at=400, cleared_at=405, recovered_at=410),
+        Event(
+            kind="benign",
+            name="reload",
+            cause="reload",
+            what="",
+            services=("a",),
+            injected_at=50,
+            cleared_at=51,
+            recovered_at=51,
+        ),
+        Event(
+            kind="fault",
+            name="broken",
+            cause="process",
+            what="",
+            services=("a",),
+            injected_at=300,
+            cleared_at=305,
+            recovered_at=310,
+        ),
+        Event(
+            kind="fault",
+            name="quiet",
+            cause="process",
+            what="",
+            services=("b",),
+            injected_at=400,
+            cleared_at=405,
+            recovered_at=410,
+        ),
     )
     return Recording(
         system="toy",

@@ -1,46 +1,80 @@
-"""The lab's command line: list, doctor, record, show. The only place of the package that prints."""
+"""The lab's command line: list, doctor, record, label, audit, stats, show. Nothing else in the package prints."""
 
 import argparse
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from training.faultlab import datasheet, labels_audit
+from training.faultlab.campaign import Campaign, Job
 from training.faultlab.errors import FaultlabError
+from training.faultlab.labels import label, load_reviewed, save_labels
 from training.faultlab.network import enter_private_network
 from training.faultlab.process import termination_raises
 from training.faultlab.recording import Recording, load, novel_lines, save
+from training.faultlab.release import RECORDINGS, runs_below
 from training.faultlab.runner import record
 from training.faultlab.scenario import Script
 from training.faultlab.systems import SYSTEMS, build
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m training.faultlab", description="Real systems under real faults.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="the systems that can be recorded")
-    commands.add_parser("doctor", help="the Debian packages that are missing")
-    recording = commands.add_parser("record", help="run a system once and write a recording")
-    recording.add_argument("system", choices=sorted(SYSTEMS))
-    recording.add_argument("--out", type=Path, required=True, help="directory of the recording")
-    recording.add_argument("--seed", type=int, default=1)
-    recording.add_argument("--minutes", type=float, default=2.0, help="clean time, faults not counted")
-    recording.add_argument("--fault", action="append", default=[], metavar="NAME", help="only this one; repeatable")
-    showing = commands.add_parser("show", help="counts, events and what was new in each")
-    showing.add_argument("path", type=Path)
-    arguments = parser.parse_args(argv)
-    if arguments.command == "list":
-        print("\n".join(sorted(SYSTEMS)))
-        return 0
-    if arguments.command == "doctor":
-        return _doctor()
-    if arguments.command == "show":
-        _show(load(arguments.path))
-        return 0
-    script = Script(seed=arguments.seed, clean_s=arguments.minutes * 60, faults=frozenset(arguments.fault))
-    return _record(arguments.system, script, arguments.out)
+    options = _parser().parse_args(argv)
+    try:
+        with termination_raises():
+            return int(options.command(options))
+    except FaultlabError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; everything that was started has been stopped", file=sys.stderr)
+        return 130
 
 
-def _doctor() -> int:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="logwarden faultlab", description="Real systems under real faults.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, does: object, about: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=about, description=about)
+        sub.set_defaults(command=does)
+        return sub
+
+    command("list", _list, "the systems that can be recorded")
+    command("doctor", _doctor, "the Debian packages that are missing")
+    many = command("record", _record, "record systems, each run with every fault and every planned change")
+    many.add_argument("systems", nargs="+", choices=sorted([*SYSTEMS, "all"]), metavar="SYSTEM")
+    many.add_argument("--repetitions", type=int, default=1, metavar="N", help="runs of each system")
+    many.add_argument("--jobs", type=int, default=1, metavar="N", help="runs side by side")
+    many.add_argument("--out", type=Path, default=Path("moe_results/faultlab"), help="directory for SYSTEM/N")
+    one = command("run", _run, "record one run in this process; `record` calls it")
+    one.add_argument("system", choices=sorted(SYSTEMS))
+    one.add_argument("--out", type=Path, required=True, help="directory of the run")
+    minutes = Script(seed=0).clean_s / 60
+    for sub in (many, one):
+        sub.add_argument("--seed", type=int, default=1, help="of the order, lengths and targets of what is done")
+        sub.add_argument("--minutes", type=float, default=minutes, help="clean time, faults not counted")
+        sub.add_argument("--fault", action="append", default=[], metavar="NAME", help="only this one; repeatable")
+    for name, does, about in (
+        ("label", _label, "write labels.json beside every recording below a directory"),
+        ("stats", _stats, "counts, labels and confounds of every system"),
+    ):
+        command(name, does, about).add_argument("path", type=Path, nargs="?", default=RECORDINGS)
+    command("show", _show_command, "the events of one run, and what was new in each").add_argument("path", type=Path)
+    labels_audit.add_arguments(command("audit", _audit, "what was labelled, for a person to check"))
+    return parser
+
+
+def _list(options: argparse.Namespace) -> int:
+    print("\n".join(sorted(SYSTEMS)))
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
     healthy = True
     for name in sorted(SYSTEMS):
         packages = build(name, 0).missing()
@@ -49,16 +83,90 @@ def _doctor() -> int:
     return 0 if healthy else 1
 
 
-def _record(name: str, script: Script, out: Path) -> int:
+def _run(options: argparse.Namespace) -> int:
+    script = Script(seed=options.seed, clean_s=options.minutes * 60, faults=frozenset(options.fault))
     enter_private_network()
-    try:
-        with termination_raises():
-            result = record(build(name, script.seed), script, lambda text: print(text, flush=True))
-    except FaultlabError as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        return 1
-    save(result, out)
+    result = record(build(options.system, script.seed), script, lambda text: print(text, flush=True))
+    save(result, options.out)
     _show(result)
+    return 0
+
+
+def _record(options: argparse.Namespace) -> int:
+    systems = sorted(SYSTEMS) if "all" in options.systems else options.systems
+    faults = tuple(part for name in options.fault for part in ("--fault", name))
+    jobs = [
+        Job(
+            system=system,
+            repetition=repetition,
+            # Every run has its own order of events.
+            arguments=("--seed", str(options.seed + repetition - 1), "--minutes", str(options.minutes), *faults),
+            directory=options.out / system / str(repetition),
+        )
+        for repetition in range(1, options.repetitions + 1)
+        for system in systems
+    ]
+    for package_list in {system: build(system, 0).missing() for system in systems}.items():
+        if package_list[1]:
+            print(f"{package_list[0]}: apt-get install --no-install-recommends {' '.join(package_list[1])}")
+            return 1
+    failed = _watch(jobs, options.jobs)
+    for job in failed:
+        print(f"{job.name}: no recording; the last words are above", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _watch(jobs: Sequence[Job], lanes: int) -> list[Job]:
+    """Records with a bar for each run; where there is no terminal, with a line for each thing that is said."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.fields[run]:16}"),
+        BarColumn(30),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bars = {}
+
+        def listen(job: Job, said: str) -> None:
+            if not console.is_terminal:
+                print(f"{job.name}: {said}", flush=True)
+                return
+            if job not in bars:
+                bars[job] = progress.add_task("starting", run=job.name, total=None)
+            done, _, words = said.partition("% ")
+            if done.strip().isdigit():
+                progress.update(bars[job], completed=int(done), total=100, description=words)
+            else:
+                progress.console.print(f"{job.name}: {said}", markup=False, highlight=False)
+
+        return Campaign(jobs, lanes, listen).record()
+
+
+def _label(options: argparse.Namespace) -> int:
+    reviewed = load_reviewed(options.path)
+    for system, directories in runs_below(options.path).items():
+        runs = [load(directory) for directory in directories]
+        for run, its, directory in zip(runs, label(runs, reviewed.get(system, ())), directories, strict=True):
+            save_labels(run, its, directory)
+            print(f"{system}/{directory.name}: {its.anomalous.sum()} anomalous of {len(run.lines)} lines;"
+                  f" silent: {', '.join(its.silent) or 'none'}")  # fmt: skip
+    return 0
+
+
+def _audit(options: argparse.Namespace) -> int:
+    for line in labels_audit.answer(options):
+        print(line)
+    return 0
+
+
+def _stats(options: argparse.Namespace) -> int:
+    print(datasheet.tables(options.path))
+    return 0
+
+
+def _show_command(options: argparse.Namespace) -> int:
+    _show(load(options.path))
     return 0
 
 

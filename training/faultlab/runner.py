@@ -15,7 +15,7 @@ from training.faultlab.errors import CleanBroken, NeverRecovered, ProgramMissing
 from training.faultlab.load import MAX_LANES, Load
 from training.faultlab.process import Workshop
 from training.faultlab.recorder import Recorder
-from training.faultlab.recording import TAIL_S, Event, Recording
+from training.faultlab.recording import Event, Recording
 from training.faultlab.scenario import Disturbance, Script, System
 
 # A single good answer may come from a server that is about to fall over again.
@@ -43,6 +43,7 @@ class _Run:
         self._system = system
         self._script = script
         self._note = note
+        self._expected_s = script.clean_s
         self._rng = random.Random(script.seed)
         self._origin = time.monotonic()
         self._load = Load(system.workload(), script.seed, self._now)
@@ -93,7 +94,7 @@ class _Run:
         self._pause(max(self._script.breath_s, lead_s - self._now()))
         clean_until = round(self._now(), 3)
         self._assert_clean()
-        self._note(f"the lead-in ends, {len(self._recorder.lines())} lines")
+        self._say(f"the lead-in ends, {len(self._recorder.lines())} lines")
         return clean_until
 
     def _play_faults(self) -> None:
@@ -103,11 +104,12 @@ class _Run:
             if fault.impossible is None:
                 acts.append(("fault", fault))
             else:
-                self._note(f"{fault.name} skipped: {fault.impossible}")
+                self._say(f"{fault.name} skipped: {fault.impossible}")
                 self._skipped[fault.name] = fault.impossible
         again = self._planned_changes() if self._script.clean_s >= self._script.long_s else []
         acts += [("benign", change) for change in again]
         self._rng.shuffle(acts)
+        self._expected_s += sum(self._longest_s(act) for kind, act in acts if kind == "fault")
         middle_s = self._script.clean_s * (1 - self._script.lead_share - self._script.tail_share)
         spare = middle_s - sum(self._longest_s(change) for change in again)
         gap_s = max(self._script.breath_s, spare / max(1, len(acts)))
@@ -146,7 +148,7 @@ class _Run:
         hold_s = what.hold_s * self._rng.uniform(1 - _JITTER, 1 + _JITTER)
         with self._load.shaped(what.lanes[0], what.drained) as reshape:
             injected_at = self._now()
-            self._note(f"{injected_at:7.1f} {kind} {what.name}")
+            self._say(f"{injected_at:7.1f} {kind} {what.name}")
             what.inject()
             for lanes in what.lanes:
                 reshape(lanes)
@@ -158,7 +160,7 @@ class _Run:
                 recovered_at = self._wait_healthy(what.name)
         if not what.drained:
             recovered_at = self._wait_healthy(what.name)
-        self._note(f"{recovered_at:7.1f} healthy, {recovered_at - cleared_at:.1f} s after it was cleared")
+        self._say(f"{recovered_at:7.1f} healthy, {recovered_at - cleared_at:.1f} s after it was cleared")
         self._events.append(
             Event(
                 kind=kind,
@@ -206,7 +208,7 @@ class _Run:
     def _excused(self, began: float, ended: float) -> bool:
         """Whether a fault was there, or not long gone, at some time between."""
         faults = (event for event in self._events if event.kind == "fault")
-        return any(fault.injected_at <= ended and began <= fault.recovered_at + TAIL_S for fault in faults)
+        return any(fault.injected_at <= ended and began <= fault.recovered_at + self._script.tail_s for fault in faults)
 
     def _pause(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -215,6 +217,10 @@ class _Run:
                 if failure is not None:
                     raise failure
             self._sleeper.wait(min(left, _TICK_S))
+
+    def _say(self, text: str) -> None:
+        """Begins with how much of the run is over, in percent; at most 99: recoveries take as long as they take."""
+        self._note(f"{min(99, int(100 * self._now() / self._expected_s)):2}% {text}")
 
     def _now(self) -> float:
         return time.monotonic() - self._origin

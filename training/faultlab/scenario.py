@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from training.faultlab.process import Workshop
-from training.faultlab.recording import Cause
+from training.faultlab.recording import TAIL_S, Cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +66,14 @@ class Script:
     """
 
     seed: int
-    clean_s: float = 120.0
+    clean_s: float = 90.0
     faults: frozenset[str] = frozenset()
     warm_up_s: float = 8.0
     lead_share: float = 0.35
     tail_share: float = 0.25
-    # The least peace between two changes; labels end so long after a recovery.
+    # The least peace between two changes, and how long after a recovery clients may still fail.
     breath_s: float = 3.0
+    tail_s: float = TAIL_S
     spike_s: float = 25.0
     idle_s: float = 25.0
     ramp_s: float = 30.0

@@ -91,7 +91,7 @@ class Postgres:
 
     def start(self) -> None:
         ports = self._clients.ports
-        self._workshop.launch(self._primary, ports.primary)
+        self._start_primary()
         superuser = ["-h", "127.0.0.1", "-p", str(ports.primary), "-U", "postgres"]
         for sql in (
             f"CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'",
@@ -167,31 +167,17 @@ class Postgres:
                 what="the primary stopped and started, all clients held back",
                 services=ALL,
                 inject=lambda: self._primary.stop(signal.SIGINT),
-                clear=lambda: self._workshop.launch(self._primary, self._clients.ports.primary),
+                clear=self._start_primary,
                 hold_s=1.0,
                 drained=frozenset(ALL),
             ),
         )
 
     def faults(self) -> Sequence[Disturbance]:
+        return (*self._faults_of_clients(), *self._faults_of_servers())
+
+    def _faults_of_clients(self) -> Sequence[Disturbance]:
         return (
-            Disturbance(
-                name="backend_sigkill",
-                cause="process",
-                what="SIGKILL to one backend that serves a client",
-                services=ALL,
-                inject=self._kill_backend,
-                hold_s=12,
-            ),
-            Disturbance(
-                name="primary_sigkill",
-                cause="process",
-                what="SIGKILL to the primary, started again",
-                services=ALL,
-                inject=self._primary.kill,
-                clear=lambda: self._workshop.launch(self._primary, self._clients.ports.primary),
-                hold_s=15,
-            ),
             Disturbance(
                 name="connection_exhaustion",
                 cause="resource",
@@ -215,12 +201,33 @@ class Postgres:
                 inject=self._deadlock,
                 hold_s=1,
             ),
+        )
+
+    def _faults_of_servers(self) -> Sequence[Disturbance]:
+        return (
+            Disturbance(
+                name="backend_sigkill",
+                cause="process",
+                what="SIGKILL to one backend that serves a client",
+                services=ALL,
+                inject=self._kill_backend,
+                hold_s=8,
+            ),
+            Disturbance(
+                name="primary_sigkill",
+                cause="process",
+                what="SIGKILL to the primary, started again",
+                services=ALL,
+                inject=self._primary.kill,
+                clear=self._start_primary,
+                hold_s=10,
+            ),
             Disturbance(
                 name="disk_full",
                 cause="resource",
                 what="the file system of the primary filled to the last block",
                 services=ALL,
-                inject=lambda: self._disk.fill(self._rng.uniform(22, 28)),
+                inject=lambda: self._disk.fill(self._rng.uniform(16, 20)),
                 clear=self._empty_disk,
                 impossible=self._disk.impossible,
             ),
@@ -231,7 +238,7 @@ class Postgres:
                 services=(PRIMARY, REPLICA),
                 inject=lambda: self._replica.send_tree(signal.SIGSTOP),
                 clear=lambda: self._replica.send_tree(signal.SIGCONT),
-                hold_s=25,
+                hold_s=20,
             ),
             Disturbance(
                 name="bad_config_reload",
@@ -241,7 +248,7 @@ class Postgres:
                 # The capital K is the mistake: PostgreSQL knows kB only.
                 inject=lambda: self._reconfigure("256KB"),
                 clear=lambda: self._reconfigure(self._work_mem),
-                hold_s=12,
+                hold_s=7,
             ),
         )
 
@@ -249,6 +256,9 @@ class Postgres:
         self._leave_sessions()
         for child in (self._pooler, self._replica, self._primary):
             child.stop(signal.SIGINT)
+
+    def _start_primary(self) -> None:
+        self._workshop.launch(self._primary, self._clients.ports.primary)
 
     def _kill_backend(self) -> None:
         """A backend that serves a client, as the out-of-memory killer would pick one."""
@@ -263,7 +273,7 @@ class Postgres:
 
     def _exhaust_connections(self) -> None:
         """A program that leaks its connections, and asks for more when it gets none."""
-        deadline = time.monotonic() + self._rng.uniform(22, 28)
+        deadline = time.monotonic() + self._rng.uniform(15, 20)
         while time.monotonic() < deadline:
             for refused in [session for session in self._open if not session.alive]:
                 refused.leave()
@@ -303,7 +313,7 @@ class Postgres:
         time.sleep(1.0)
         # It gives up for good when it cannot even write the log it would recover from; an operator starts it then.
         if not self._primary.alive:
-            self._workshop.launch(self._primary, self._clients.ports.primary)
+            self._start_primary()
 
     def _retune(self) -> None:
         self._work_mem = "256kB" if self._work_mem == "320kB" else "320kB"

@@ -1,0 +1,121 @@
+"""The rule that labels lines, on recordings small enough to label by eye."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from training.faultlab.confounds import shortcuts, windows_of
+from training.faultlab.labels import ERROR_LEVEL, State, label, load_labels, save_labels
+from training.faultlab.recording import Event, Line, Recording
+
+
+def fault(name: str, injected: float, recovered: float, *services: str) -> Event:
+    return Event(
+        kind="fault", name=name, cause="process", what="", services=services or ("db",),
+        injected_at=injected, cleared_at=recovered, recovered_at=recovered,
+    )  # fmt: skip
+
+
+def restart(injected: float, recovered: float) -> Event:
+    return Event(
+        kind="benign", name="restart", cause="restart", what="", services=("db",),
+        injected_at=injected, cleared_at=recovered, recovered_at=recovered,
+    )  # fmt: skip
+
+
+def recording(events: Sequence[Event], *lines: tuple[float, str, str]) -> Recording:
+    return Recording(
+        system="toy", versions={}, seed=0, started="", clean_until=0.0, events=tuple(events), skipped={}, dropped={},
+        lines=tuple(Line(t=t, service=service, text=text) for t, service, text in lines),
+    )  # fmt: skip
+
+
+def states(*runs: Recording, reviewed: Sequence[str] = ()) -> list[list[State]]:
+    return [[State(value) for value in its.states.tolist()] for its in label(runs, reviewed)]
+
+
+def test_line_that_no_fault_free_time_knows_is_evidence() -> None:
+    """In reach of a fault, a form that is never written in fault-free time speaks of it; a known one does not."""
+    run = recording(
+        [fault("kill", 10, 20)],
+        (1, "db", "served 17 clients"), (12, "db", "served 3 clients"), (13, "db", "lost the disk"),
+    )  # fmt: skip
+    assert states(run) == [[State.NORMAL, State.QUIET, State.EVIDENCE]]
+
+
+def test_fault_free_time_of_any_run_and_service_counts() -> None:
+    """What a sister service writes in another run's peace is nothing new here."""
+    here = recording([fault("kill", 10, 20)], (13, "db", "lost peer 4"))
+    assert states(here) == [[State.EVIDENCE]]
+    there = recording([], (13, "cache", "lost peer 9"))
+    assert states(here, there)[0] == [State.QUIET]
+
+
+def test_planned_restart_makes_its_banner_normal() -> None:
+    """What a planned restart says is normal, so the banner after a kill is no evidence of it."""
+    run = recording([restart(1, 3), fault("kill", 10, 20)], (2, "db", "ready to serve"), (15, "db", "ready to serve"))
+    assert states(run) == [[State.NORMAL, State.QUIET]]
+
+
+def test_error_level_is_evidence_even_if_familiar() -> None:
+    """A line at ERROR level in reach of a fault speaks of it, however well known."""
+    run = recording([fault("kill", 10, 20)], (1, "db", "ERROR: no row 7"), (12, "db", "ERROR: no row 9"))
+    assert states(run) == [[State.NORMAL, State.EVIDENCE]]
+
+
+def test_reviewed_form_is_no_evidence() -> None:
+    """A form that a reader found to be no symptom is not labelled, whatever its level."""
+    run = recording([fault("kill", 10, 20)], (12, "db", "ERROR: no row 9"))
+    assert states(run, reviewed=["ERROR: no row *"]) == [[State.QUIET]]
+
+
+def test_no_line_outside_a_fault_is_evidence() -> None:
+    """Before a fault, after its recovery and in services out of reach nothing is labelled, nor taken for normal."""
+    run = recording(
+        [fault("kill", 10, 20)],
+        (9.9, "db", "FATAL one"), (12, "web", "FATAL two"), (20.1, "db", "FATAL three"), (30.1, "db", "FATAL four"),
+    )  # fmt: skip
+    assert states(run) == [[State.NORMAL, State.ELSEWHERE, State.RECOVERY, State.NORMAL]]
+
+
+def test_next_fault_begins_in_the_tail_of_the_last() -> None:
+    """A line between two faults that follow closely belongs to the second one from its injection on."""
+    run = recording([fault("one", 10, 20), fault("two", 25, 30)], (24, "db", "odd"), (26, "db", "odd"))
+    assert states(run) == [[State.RECOVERY, State.EVIDENCE]]
+    assert label([run])[0].fault.tolist() == [-1, 1]
+    assert label([run])[0].silent == ("one",)
+
+
+def test_labels_survive_the_disk(tmp_path: Path) -> None:
+    """What is saved is what is loaded, silent faults included."""
+    bad = ((11 + n / 10, "db", "bad" + "!" * (n // 4)) for n in range(8))
+    calm = ((t, "db", "ok") for t in (12.0, 45.0))
+    run = recording([fault("loud", 10, 20), fault("quiet", 40, 50)], (1, "db", "ok"), *bad, *calm)
+    (labels,) = label([run])
+    save_labels(run, labels, tmp_path)
+    again = load_labels(run, tmp_path)
+    assert again.silent == labels.silent == ("quiet",)
+    assert np.array_equal(again.states, labels.states)
+    assert np.array_equal(again.fault, labels.fault)
+
+
+def test_level_words_of_the_systems_recorded() -> None:
+    """The level is found where each product writes it, and not in prose."""
+    for text in (
+        "2026 [1] app ERROR:  deadlock detected", "[error] 7#7: connect() failed", "[proxy:error] AH0: x",
+        '{"level":"fatal","msg":"x"}', "general: error: zone lab/IN", "24-Nov SEVERE [main] x", "x [crit] y",
+    ):  # fmt: skip
+        assert ERROR_LEVEL.search(text), text
+    for text in ("no error occurred", "errors=0", '{"level":"info","error":null}', "GET /error 200", "ErrorLog level"):
+        assert not ERROR_LEVEL.search(text), text
+
+
+def test_shortcuts_are_seen() -> None:
+    """A recording whose faults can be told by counting, by the clock or by the level word says so."""
+    calm = [(float(t), "db", "fine") for t in range(0, 100, 5)]
+    loud = [(100 + t / 10, "db", "ERROR odd") for t in range(300)]
+    run = recording([fault("storm", 100, 130)], *calm, *loud)
+    found = shortcuts(windows_of([run], label([run])))
+    assert found["line count"] == found["level word"] == found["time since start"] == 1.0
+    assert found["start-up banner"] == 0.5

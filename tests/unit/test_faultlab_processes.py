@@ -1,0 +1,76 @@
+"""What a run starts ends with it, however it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.echo import Echo, until
+from training.faultlab.guard import family, identify
+from training.faultlab.process import Workshop, termination_raises
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_exception_leaves_no_process() -> None:
+    """Servers, their children in other sessions and the directory are gone when the block raises, even if frozen."""
+    system = Echo()
+
+    def break_down() -> None:
+        with Workshop() as workshop:
+            system.setup(workshop)
+            system.start()
+            until(lambda: len(family(system.server.pid)) == 2)
+            members.extend(family(system.server.pid))
+            system.server.send_tree(signal.SIGSTOP)
+            workshop.open(["sleep", "60"])
+            raise LookupError
+
+    members: list[tuple[int, int]] = []
+    with pytest.raises(LookupError):
+        break_down()
+    assert len(members) == 2
+    assert not any(identify(pid) == (pid, started) for pid, started in members)
+    assert not system.path.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_death_of_the_recorder_leaves_no_process(number: signal.Signals) -> None:
+    """However the recorder dies, SIGKILL included, its servers and its directory are swept away."""
+    program = (
+        "import sys, time; from training.faultlab.process import Workshop, termination_raises\n"
+        "with termination_raises(), Workshop() as shop:\n"
+        "    child = shop.child([sys.executable, '-c', 'import time; time.sleep(60)'], shop.path / 'log')\n"
+        "    child.start(); orphan = shop.open(['sleep', '60'])\n"
+        "    print(child.pid, orphan.pid, shop.path, flush=True); time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as victim:
+        assert victim.stdout is not None
+        server, client, path = victim.stdout.readline().split()
+        assert identify(int(server)) is not None
+        victim.send_signal(number)
+        victim.wait(10)
+    until(lambda: not Path(path).exists())
+    assert identify(int(server)) is None
+    assert identify(int(client)) is None
+
+
+def test_signals_are_given_back() -> None:
+    """After a run SIGTERM means again what it meant before."""
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit), termination_raises():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_command_past_its_deadline_takes_its_children_along() -> None:
+    """A client that hangs is killed with everything it has started, and says that it did not end by itself."""
+    with Workshop() as workshop:
+        hung = workshop.run(["sh", "-c", "sleep 60 & echo $!; wait"], timeout_s=0.3)
+    assert hung.code is None
+    assert not hung.ok
+    assert identify(int(hung.output)) is None

@@ -1,0 +1,82 @@
+"""The tables of DATASHEET.md, made from the recordings themselves. Knows labels and confounds; writes markdown."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.faultlab.confounds import Windows, joined, shortcuts, windows_of
+from training.faultlab.labels import RunLabels, State, load_labels
+from training.faultlab.recording import TAIL_S, Recording, load
+from training.faultlab.release import runs_below
+
+_SHORTCUTS = ("line count", "level word", "start-up banner", "time since start")
+
+
+def tables(root: Path) -> str:
+    """Counts, faults, confounds and versions of every system below `root`, as markdown."""
+    counts, faults, areas, versions = [], [], [], []
+    parts: list[Windows] = []
+    for system, directories in runs_below(root).items():
+        runs = [load(directory) for directory in directories]
+        labels = [load_labels(run, directory) for run, directory in zip(runs, directories, strict=True)]
+        windows = windows_of(runs, labels)
+        parts.append(windows)
+        counts.append(_counts(system, runs, labels, windows))
+        faults += _faults(system, runs, labels)
+        areas.append(_areas(system, windows))
+        named = "; ".join(f"{product} {version}" for product, version in runs[0].versions.items())
+        versions.append(f"| {system} | {named} |")
+    if not parts:
+        return f"no recordings below {root}"
+    areas.append(_areas("**all together**", joined(parts)))
+    return "\n\n".join(
+        (
+            _table("system|runs|services|clean minutes|lines|anomalous|windows|with evidence", counts),
+            _table("system|" + "|".join(_SHORTCUTS), areas),
+            _table("system|fault|cause|what was done|anomalous lines, run by run|silent in", faults),
+            _table("system|versions", versions),
+        )
+    )
+
+
+def clean_minutes(runs: Sequence[Recording]) -> float:
+    """Minutes in which no fault was there or not long gone."""
+    whole = sum(run.lines[-1].t for run in runs)
+    faulty = sum(event.recovered_at + TAIL_S - event.injected_at for run in runs for event in run.faults)
+    return (whole - faulty) / 60
+
+
+def _counts(system: str, runs: Sequence[Recording], labels: Sequence[RunLabels], windows: Windows) -> str:
+    lines = sum(len(run.lines) for run in runs)
+    anomalous = sum(int(its.anomalous.sum()) for its in labels)
+    services = len({line.service for run in runs for line in run.lines})
+    return (
+        f"| {system} | {len(runs)} | {services} | {clean_minutes(runs):.0f} | {lines:,} | {anomalous:,} |"
+        f" {len(windows.evidence):,} | {int(windows.evidence.sum()):,} |"
+    )
+
+
+def _areas(name: str, windows: Windows) -> str:
+    found = shortcuts(windows)
+    return f"| {name} | " + " | ".join(f"{found[shortcut]:.2f}" for shortcut in _SHORTCUTS) + " |"
+
+
+def _faults(system: str, runs: Sequence[Recording], labels: Sequence[RunLabels]) -> list[str]:
+    rows: dict[str, list[str]] = {}
+    about: dict[str, tuple[str, str]] = {}
+    silent: Counter[str] = Counter()
+    for run, its in zip(runs, labels, strict=True):
+        for number, event in enumerate(run.faults):
+            about[event.name] = (event.cause, event.what)
+            heard = int(((its.states == State.EVIDENCE) & (its.fault == number)).sum())
+            rows.setdefault(event.name, []).append(str(heard))
+            silent[event.name] += heard == 0
+    return [
+        f"| {system} | {name} | {about[name][0]} | {about[name][1]} | {', '.join(heard)} | {silent[name] or ''} |"
+        for name, heard in sorted(rows.items())
+    ]
+
+
+def _table(heads: str, rows: Sequence[str]) -> str:
+    columns = heads.count("|") + 1
+    return "\n".join([f"| {heads.replace('|', ' | ')} |", "|" + "---|" * columns, *rows])

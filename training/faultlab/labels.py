@@ -1,0 +1,173 @@
+"""Which lines of a recording speak of a fault: the written rule. Reads recordings; knows neither models nor systems.
+
+A line is **anomalous** if it is in reach of a fault (its service is one that the fault can reach, and it came between
+injection and recovery) and
+
+1. its masked form was never written in fault-free time, in any run of that system, by any of its services; or
+2. it is at ERROR level or worse;
+
+unless a reader has listed the form in `reviewed.json` as no symptom of anything. Fault-free is all time but that from
+an injection to `TAIL_S` after the recovery; planned changes are in it, so what a planned restart says is normal.
+
+A line that is not anomalous is only called normal in fault-free time. The others are in doubt: a service that is out of
+reach may have noticed after all, and what is said just after a recovery belongs to neither side. Masked forms are the
+product's own (`model.masking`).
+
+Legend: n lines of a run
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model.masking import VERSION as MASKING_VERSION
+from model.masking import canonical, mask_blob
+from training.faultlab.recording import TAIL_S, Line, Recording
+
+LABELS = "labels.json"
+REVIEWED = "reviewed.json"
+RULE_VERSION = 1
+
+Bools = npt.NDArray[np.bool_]
+
+# The word that a logger writes for its level, in the spellings of the systems recorded here: upper case as a word,
+# lower case in brackets (nginx, RabbitMQ, Apache), as a JSON field (etcd), before a colon (BIND, sshd).
+ERROR_LEVEL = re.compile(
+    r"\b(?:ERROR|FATAL|PANIC|SEVERE|CRITICAL|EMERG(?:ENCY)?)\b"
+    r"|\[(?:\w+:)?(?:error|crit|alert|emerg)\]"
+    r'|"level":"(?:error|d?panic|fatal)"'
+    r"|(?:^|\s)(?:error|fatal|critical): "
+)
+
+
+class State(IntEnum):
+    """What is known of a line, or of a window of lines."""
+
+    NORMAL = 0
+    """In fault-free time."""
+    EVIDENCE = 1
+    """Speaks of a fault; a window with at least one such line."""
+    QUIET = 2
+    """In reach of a fault and no evidence of it."""
+    RECOVERY = 3
+    """Within `TAIL_S` after a recovery."""
+    ELSEWHERE = 4
+    """While there was a fault that cannot reach this service."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLabels:
+    """The labels of one run's n lines."""
+
+    states: npt.NDArray[np.uint8]
+    """(n,) values of `State`."""
+    fault: npt.NDArray[np.int16]
+    """(n,) place in `Recording.faults` of the fault in whose reach the line is; -1 for none."""
+    silent: tuple[str, ...]
+    """Faults that left no anomalous line."""
+
+    @property
+    def anomalous(self) -> Bools:
+        """(n,)"""
+        return np.asarray(self.states == State.EVIDENCE)
+
+
+def label(runs: Sequence[Recording], reviewed: Iterable[str] = ()) -> list[RunLabels]:
+    """Labels all runs of one system together. `reviewed` are masked forms that a reader found to be no symptom."""
+    placed = [_place(run) for run in runs]
+    formed = [forms_of(run.lines) for run in runs]
+    familiar = {
+        form
+        for (states, _), forms in zip(placed, formed, strict=True)
+        for form, state in zip(forms, states, strict=True)
+        if state == State.NORMAL
+    }
+    harmless = frozenset(reviewed)
+    labelled = []
+    for run, (states, fault), forms in zip(runs, placed, formed, strict=True):
+        for place in np.flatnonzero(states == State.QUIET):
+            form = forms[place]
+            speaks = form not in familiar or ERROR_LEVEL.search(run.lines[place].text) is not None
+            if speaks and form not in harmless:
+                states[place] = State.EVIDENCE
+        heard = set(fault[states == State.EVIDENCE].tolist())
+        silent = tuple(event.name for number, event in enumerate(run.faults) if number not in heard)
+        labelled.append(RunLabels(states=states, fault=fault, silent=silent))
+    return labelled
+
+
+def forms_of(lines: Sequence[Line]) -> list[str]:
+    """The masked form of every line."""
+    if not lines:
+        return []
+    blob = b"".join(line.text.replace("\n", " ").encode("utf-8", "replace") + b"\n" for line in lines)
+    keys = mask_blob(blob)
+    known = {key: canonical(key) for key in set(keys)}
+    return [known[key] for key in keys]
+
+
+def _place(run: Recording) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int16]]:
+    """Where each line stands against the faults, before its words are looked at."""
+    t = np.array([line.t for line in run.lines], np.float64)
+    services = np.array([line.service for line in run.lines], object)
+    states = np.zeros(len(t), np.uint8)
+    fault = np.full(len(t), -1, np.int16)
+    for event in run.faults:
+        states[(t > event.recovered_at) & (t <= event.recovered_at + TAIL_S)] = State.RECOVERY
+    for number, event in enumerate(run.faults):
+        during = (t >= event.injected_at) & (t <= event.recovered_at)
+        reached = np.isin(services, list(event.services))
+        states[during] = State.ELSEWHERE
+        states[during & reached] = State.QUIET
+        fault[during & reached] = number
+    return states, fault
+
+
+# ---------------------------------------------------------------- on disk
+
+
+def save_labels(run: Recording, labels: RunLabels, directory: Path) -> None:
+    """Writes which lines are anomalous beside the recording, fault by fault, as ranges of line numbers."""
+    faults: list[dict[str, Any]] = []
+    for number, event in enumerate(run.faults):
+        lines = np.flatnonzero(labels.anomalous & (labels.fault == number))
+        faults.append({"name": event.name, "silent": not len(lines), "anomalous_lines": _ranges(lines.tolist())})
+    rule = {"rule": RULE_VERSION, "masking": MASKING_VERSION, "faults": faults}
+    text = json.dumps(rule, indent=1)
+    # One range a line would be most of the file.
+    text = re.sub(r"\[\s+(\d+),\s+(\d+)\s+\]", r"[\1, \2]", text)
+    (directory / LABELS).write_text(text + "\n")
+
+
+def load_labels(run: Recording, directory: Path) -> RunLabels:
+    """Reads the labels that `save_labels` wrote for this very recording."""
+    stored: Mapping[str, Any] = json.loads((directory / LABELS).read_text())
+    states, fault = _place(run)
+    for first, last in (pair for entry in stored["faults"] for pair in entry["anomalous_lines"]):
+        states[first : last + 1] = State.EVIDENCE
+    silent = tuple(entry["name"] for entry in stored["faults"] if entry["silent"])
+    return RunLabels(states=states, fault=fault, silent=silent)
+
+
+def load_reviewed(directory: Path) -> Mapping[str, Sequence[str]]:
+    """The forms, system by system, that a reader found to be no symptom; none where there is no such file."""
+    path = directory / REVIEWED
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _ranges(numbers: Sequence[int]) -> list[list[int]]:
+    """[1, 2, 3, 7] → [[1, 3], [7, 7]]"""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ranges

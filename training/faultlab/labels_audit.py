@@ -1,0 +1,127 @@
+"""Shows what was labelled, for a person to check, and holds the labels against what persons said. Changes no label.
+
+`audit` prints, system by system and fault by fault, the forms that were labelled and those in reach that were not.
+`audit --sample FILE` draws lines to be judged by a reader who does not see the label: some labelled, some in reach of a
+fault and not labelled, some from fault-free time. The reader fills in `says_wrong`; `audit --agreement FILE` counts.
+"""
+
+import argparse
+import json
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training.faultlab.labels import State, forms_of
+from training.faultlab.release import RECORDINGS, LabelledRun, load_release
+
+AUDIT = "audit.jsonl"
+# Per system. Labelled lines are the claim, the others in reach are where a symptom may have been overlooked.
+_SHARES = {State.EVIDENCE: 10, State.QUIET: 8, State.NORMAL: 5}
+_EXAMPLE_CHARS = 160
+_FORMS_SHOWN = 12
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `faultlab audit`."""
+    parser.add_argument("systems", nargs="*", metavar="SYSTEM", help="only these")
+    parser.add_argument("--recordings", type=Path, default=RECORDINGS, metavar="DIR")
+    parser.add_argument("--sample", type=Path, metavar="FILE", help="write lines to be judged without their labels")
+    parser.add_argument("--seed", type=int, default=1, help="of the sample")
+    parser.add_argument("--agreement", type=Path, metavar="FILE", help="count how often a judged sample agrees")
+
+
+def answer(options: argparse.Namespace) -> Iterator[str]:
+    """What `faultlab audit` has to say."""
+    runs = [run for run in load_release(options.recordings) if not options.systems or run.system in options.systems]
+    if options.sample:
+        drawn = sample(runs, options.seed)
+        options.sample.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in drawn))
+        yield f"{len(drawn)} lines; fill in says_wrong with true or false"
+    elif options.agreement:
+        yield agreement(runs, read_judged(options.agreement))
+    else:
+        yield from listing(runs)
+
+
+def listing(runs: Sequence[LabelledRun]) -> Iterator[str]:
+    """What was labelled in each fault of each system, form by form, and what was not."""
+    for system in dict.fromkeys(run.system for run in runs):
+        its = [run for run in runs if run.system == system]
+        yield f"\n=== {system}"
+        names = dict.fromkeys(event.name for run in its for event in run.recording.faults)
+        for name in names:
+            yield f"--- {name}"
+            labelled: Counter[str] = Counter()
+            passed_over: Counter[str] = Counter()
+            example: dict[str, str] = {}
+            for run in its:
+                forms = forms_of(run.recording.lines)
+                numbers = [n for n, event in enumerate(run.recording.faults) if event.name == name]
+                for place in np.flatnonzero(np.isin(run.labels.fault, numbers)):
+                    line, form = run.recording.lines[place], forms[place]
+                    example.setdefault(form, f"{line.service}: {line.text}"[:_EXAMPLE_CHARS])
+                    (labelled if run.labels.states[place] == State.EVIDENCE else passed_over)[form] += 1
+            for sign, found in (("+", labelled), (" ", passed_over)):
+                yield from (f"{sign} {count:5}  {example[form]}" for form, count in found.most_common(_FORMS_SHOWN))
+                if len(found) > _FORMS_SHOWN:
+                    yield f"{sign}        and {len(found) - _FORMS_SHOWN} more forms"
+
+
+def sample(runs: Sequence[LabelledRun], seed: int) -> list[dict[str, Any]]:
+    """Lines of every system in a random order, without their labels; no form of a system twice with one state."""
+    rng = random.Random(seed)
+    rows = []
+    for system in dict.fromkeys(run.system for run in runs):
+        for state, share in _SHARES.items():
+            places: dict[str, tuple[LabelledRun, int]] = {}
+            for run in (run for run in runs if run.system == system):
+                forms = forms_of(run.recording.lines)
+                for place in np.flatnonzero(run.labels.states == state).tolist():
+                    # One line of each form, whichever comes first in a shuffled order.
+                    if forms[place] not in places or rng.random() < 0.1:
+                        places[forms[place]] = (run, place)
+            drawn = rng.sample(sorted(places), min(share, len(places)))
+            rows += [_row(*places[form]) for form in drawn]
+    rng.shuffle(rows)
+    return rows
+
+
+def _row(run: LabelledRun, place: int) -> dict[str, Any]:
+    line = run.recording.lines[place]
+    number = int(run.labels.fault[place])
+    event = run.recording.faults[number] if number >= 0 else None
+    return {
+        "system": run.system,
+        "repetition": run.repetition,
+        "line": place,
+        "fault": f"{event.name}: {event.what}" if event else "none",
+        "service": line.service,
+        "text": line.text,
+        "says_wrong": None,
+    }
+
+
+def read_judged(path: Path) -> list[dict[str, Any]]:
+    """The rows of a sample that were judged."""
+    rows = [json.loads(row) for row in path.read_text().split("\n") if row]
+    return [row for row in rows if row["says_wrong"] is not None]
+
+
+def agreement(runs: Sequence[LabelledRun], judged: Iterable[dict[str, Any]]) -> str:
+    """How often reader and rule agree: all lines, labelled lines, lines in reach without label, fault-free lines."""
+    by_name = {(run.system, run.repetition): run for run in runs}
+    agreed: Counter[str] = Counter()
+    asked: Counter[str] = Counter()
+    for row in judged:
+        run = by_name[row["system"], row["repetition"]]
+        assert run.recording.lines[row["line"]].text == row["text"], "the sample was drawn from these recordings"
+        state = State(int(run.labels.states[row["line"]]))
+        same = row["says_wrong"] == (state == State.EVIDENCE)
+        for key in ("all", state.name.lower(), row["system"]):
+            asked[key] += 1
+            agreed[key] += same
+    return "\n".join(f"{key:12} {agreed[key]:4} of {asked[key]:4}  {agreed[key] / asked[key]:.3f}" for key in asked)
