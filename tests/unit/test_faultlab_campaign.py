@@ -16,7 +16,7 @@ import pathlib, sys, time
 out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
 out.mkdir(parents=True, exist_ok=True)
 began = time.monotonic()
-(out / "tries").open("a").write("x")
+with (out / "tries").open("a") as tries: tries.write("x")
 print("50% on its way", flush=True)
 if "slow" in sys.argv: time.sleep(60)
 time.sleep(0.2)
@@ -76,7 +76,7 @@ def test_broken_run_is_tried_again_and_then_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("program")
-def test_interrupted_campaign_ends_its_runs(tmp_path: Path) -> None:
+def test_interrupted_campaign_ends_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever ends the campaign ends the runs that it has started, at once."""
     work = Campaign([job(tmp_path, "slow", 1)], 1, lambda job, said: started.set())
     started = threading.Event()
@@ -86,7 +86,7 @@ def test_interrupted_campaign_ends_its_runs(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     began = time.monotonic()
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(campaign, "wait", interrupted)
+    monkeypatch.setattr(campaign, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
         work.record()
     assert time.monotonic() - began < 15

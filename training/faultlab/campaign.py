@@ -90,10 +90,11 @@ class Campaign:
                     text=True,
                 )
                 self._running.append(run)
-            assert run.stdout is not None
-            for line in run.stdout:
-                self._listen(job, line.rstrip())
-            if run.wait() == 0:
+            with run:
+                assert run.stdout is not None
+                for line in run.stdout:
+                    self._listen(job, line.rstrip())
+            if run.returncode == 0:
                 return True
         return False
 
