@@ -188,6 +188,12 @@ def evaluate(context: typer.Context) -> None:
     _become("training.evaluate", context.args)
 
 
+@app.command(context_settings=PASS_ON)
+def faultlab(context: typer.Context) -> None:
+    """Record real systems under real faults (all options go to `python -m training.faultlab`; try --help)."""
+    _become("training.faultlab", context.args)
+
+
 def _become(module: str, arguments: list[str]) -> NoReturn:
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])

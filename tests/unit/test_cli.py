@@ -108,7 +108,7 @@ def test_help_names_every_command() -> None:
     """The front door lists what there is."""
     ended = run("--help")
     assert ended.returncode == 0
-    for command in ("run", "demo", "scan", "alerts", "train", "evaluate", "config"):
+    for command in ("run", "demo", "scan", "alerts", "train", "evaluate", "faultlab", "config"):
         assert f" {command} " in ended.stdout
 
 
@@ -295,7 +295,10 @@ def test_pretty_alerts_are_rendered() -> None:
     assert stream.getvalue().startswith("● ERROR  api  0.900 ≥ 0.500")
 
 
-@pytest.mark.parametrize(("command", "module"), [("train", "training.train"), ("evaluate", "training.evaluate")])
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [("train", "training.train"), ("evaluate", "training.evaluate"), ("faultlab", "training.faultlab")],
+)
 def test_training_commands_become_the_other_program(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, module: str
 ) -> None:
