@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.faultlab.confounds import shortcuts, windows_of
+from training.faultlab.confounds import shortcuts, ten_seconds, thirty_two_lines, windows_of
 from training.faultlab.labels import ERROR_LEVEL, State, label, load_labels, save_labels
 from training.faultlab.recording import Event, Line, Recording
 
@@ -113,9 +113,22 @@ def test_level_words_of_the_systems_recorded() -> None:
 
 def test_shortcuts_are_seen() -> None:
     """A recording whose faults can be told by counting, by the clock or by the level word says so."""
-    calm = [(float(t), "db", "fine") for t in range(0, 100, 5)]
+    calm = [(float(t), "db", "fine") for t in range(100)]
     loud = [(100 + t / 10, "db", "ERROR odd") for t in range(300)]
     run = recording([fault("storm", 100, 130)], *calm, *loud)
+    for cut in (ten_seconds, thirty_two_lines):
+        found = shortcuts(windows_of([run], label([run]), cut))
+        assert found["line count"] == found["level word"] == found["time since start"] == 1.0
+        assert found["start-up banner"] == 0.5
+
+
+def test_banner_of_a_planned_restart_is_a_shortcut_of_its_own() -> None:
+    """Where every fault ends in a restart, the banner alone gives it away, though no banner is labelled."""
+    served = [(t + 0.5, "db", "served") for t in range(0, 300, 10)]
+    ready = [(t, "db", "ready") for t in (2.0, 105.0, 205.0)]
+    lost = [(t, "db", "lost one") for t in (106.0, 206.0)]
+    events = [restart(1, 3), fault("kill", 100, 109), fault("kill again", 200, 209)]
+    run = recording(events, *sorted([*served, *ready, *lost]))
     found = shortcuts(windows_of([run], label([run])))
-    assert found["line count"] == found["level word"] == found["time since start"] == 1.0
-    assert found["start-up banner"] == 0.5
+    assert found["start-up banner"] > 0.95
+    assert found["level word"] == 0.5

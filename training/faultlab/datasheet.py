@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.faultlab.confounds import Windows, joined, shortcuts, windows_of
+from training.faultlab.confounds import Windows, joined, shortcuts, ten_seconds, thirty_two_lines, windows_of
 from training.faultlab.labels import RunLabels, State, load_labels
 from training.faultlab.recording import TAIL_S, Recording, load
 from training.faultlab.release import runs_below
@@ -14,25 +14,26 @@ _SHORTCUTS = ("line count", "level word", "start-up banner", "time since start")
 
 def tables(root: Path) -> str:
     """Counts, faults, confounds and versions of every system below `root`, as markdown."""
-    counts, faults, areas, versions = [], [], [], []
-    parts: list[Windows] = []
+    counts, faults, versions = [], [], []
+    parts: dict[str, list[Windows]] = {"10 s": [], "32 lines": []}
+    areas: list[str] = []
     for system, directories in runs_below(root).items():
         runs = [load(directory) for directory in directories]
         labels = [load_labels(run, directory) for run, directory in zip(runs, directories, strict=True)]
-        windows = windows_of(runs, labels)
-        parts.append(windows)
-        counts.append(_counts(system, runs, labels, windows))
+        for cut, kind in ((ten_seconds, "10 s"), (thirty_two_lines, "32 lines")):
+            parts[kind].append(windows_of(runs, labels, cut))
+            areas.append(_areas(system, kind, parts[kind][-1]))
+        counts.append(_counts(system, runs, labels, parts["10 s"][-1]))
         faults += _faults(system, runs, labels)
-        areas.append(_areas(system, windows))
         named = "; ".join(f"{product} {version}" for product, version in runs[0].versions.items())
         versions.append(f"| {system} | {named} |")
-    if not parts:
+    if not counts:
         return f"no recordings below {root}"
-    areas.append(_areas("**all together**", joined(parts)))
+    areas += [_areas("**all together**", kind, joined(windows)) for kind, windows in parts.items()]
     return "\n\n".join(
         (
             _table("system|runs|services|clean minutes|lines|anomalous|windows|with evidence", counts),
-            _table("system|" + "|".join(_SHORTCUTS), areas),
+            _table("system|windows of|" + "|".join(_SHORTCUTS), areas),
             _table("system|fault|cause|what was done|anomalous lines, run by run|silent in", faults),
             _table("system|versions", versions),
         )
@@ -56,9 +57,9 @@ def _counts(system: str, runs: Sequence[Recording], labels: Sequence[RunLabels],
     )
 
 
-def _areas(name: str, windows: Windows) -> str:
+def _areas(name: str, kind: str, windows: Windows) -> str:
     found = shortcuts(windows)
-    return f"| {name} | " + " | ".join(f"{found[shortcut]:.2f}" for shortcut in _SHORTCUTS) + " |"
+    return f"| {name} | {kind} | " + " | ".join(f"{found[shortcut]:.2f}" for shortcut in _SHORTCUTS) + " |"
 
 
 def _faults(system: str, runs: Sequence[Recording], labels: Sequence[RunLabels]) -> list[str]:
