@@ -27,9 +27,9 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 DOCUMENTS = [path for name in ("README.md", "CONTRIBUTING.md", "deploy/RUNBOOK.md") if (path := ROOT / name).is_file()]
 WEIGHTS = ROOT / "model" / "weights" / "model.safetensors"
-PASSED_ON = ("train", "evaluate")
+PASSED_ON = ("train", "evaluate", "faultlab")
 """Commands whose options are another program's."""
-OF_THE_TESTS = {"LOGWARDEN_DATA", "LOGWARDEN_REQUIRE_KAFKA", "LOGWARDEN_REQUIRE_DATA"}
+OF_THE_TESTS = {"LOGWARDEN_DATA", "LOGWARDEN_REQUIRE_KAFKA", "LOGWARDEN_REQUIRE_DATA", "LOGWARDEN_REQUIRE_FAULTLAB"}
 
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```[ \t]*$", re.M | re.S)
 _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")

@@ -1,6 +1,7 @@
 """The lab's command line: list, doctor, record, label, audit, stats, show. Nothing else in the package prints."""
 
 import argparse
+import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from training.faultlab.labels import label, load_reviewed, save_labels
 from training.faultlab.network import enter_private_network
 from training.faultlab.process import termination_raises
 from training.faultlab.recording import Recording, load, novel_lines, save
-from training.faultlab.release import RECORDINGS, runs_below
+from training.faultlab.release import RECORDINGS, load_release, runs_below
 from training.faultlab.runner import record
 from training.faultlab.scenario import Script
 from training.faultlab.systems import SYSTEMS, build
@@ -65,7 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command(name, does, about).add_argument("path", type=Path, nargs="?", default=RECORDINGS)
     command("show", _show_command, "the events of one run, and what was new in each").add_argument("path", type=Path)
-    labels_audit.add_arguments(command("audit", _audit, "what was labelled, for a person to check"))
+    audit = command("audit", _audit, "what was labelled, for a person to check")
+    audit.add_argument("systems", nargs="*", metavar="SYSTEM", help="only these")
+    audit.add_argument("--recordings", type=Path, default=RECORDINGS, metavar="DIR")
+    audit.add_argument("--sample", type=Path, metavar="FILE", help="write lines to be judged without their labels")
+    audit.add_argument("--seed", type=int, default=1, help="of the sample")
+    audit.add_argument("--agreement", type=Path, metavar="FILE", help="count how often a judged sample agrees")
     return parser
 
 
@@ -155,8 +161,15 @@ def _label(options: argparse.Namespace) -> int:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    for line in labels_audit.answer(options):
-        print(line)
+    runs = [run for run in load_release(options.recordings) if not options.systems or run.system in options.systems]
+    if options.sample:
+        drawn = labels_audit.sample(runs, options.seed)
+        options.sample.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in drawn))
+        print(f"{len(drawn)} lines; fill in says_wrong with true or false")
+    elif options.agreement:
+        print(labels_audit.agreement(runs, labels_audit.read_judged(options.agreement)))
+    else:
+        print("\n".join(labels_audit.listing(runs)))
     return 0
 
 

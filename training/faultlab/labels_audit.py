@@ -5,7 +5,6 @@
 fault and not labelled, some from fault-free time. The reader fills in `says_wrong`; `audit --agreement FILE` counts.
 """
 
-import argparse
 import json
 import random
 from collections import Counter
@@ -16,35 +15,13 @@ from typing import Any
 import numpy as np
 
 from training.faultlab.labels import State, forms_of
-from training.faultlab.release import RECORDINGS, LabelledRun, load_release
+from training.faultlab.release import LabelledRun
 
 AUDIT = "audit.jsonl"
 # Per system. Labelled lines are the claim, the others in reach are where a symptom may have been overlooked.
 _SHARES = {State.EVIDENCE: 10, State.QUIET: 8, State.NORMAL: 5}
 _EXAMPLE_CHARS = 160
 _FORMS_SHOWN = 12
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `faultlab audit`."""
-    parser.add_argument("systems", nargs="*", metavar="SYSTEM", help="only these")
-    parser.add_argument("--recordings", type=Path, default=RECORDINGS, metavar="DIR")
-    parser.add_argument("--sample", type=Path, metavar="FILE", help="write lines to be judged without their labels")
-    parser.add_argument("--seed", type=int, default=1, help="of the sample")
-    parser.add_argument("--agreement", type=Path, metavar="FILE", help="count how often a judged sample agrees")
-
-
-def answer(options: argparse.Namespace) -> Iterator[str]:
-    """What `faultlab audit` has to say."""
-    runs = [run for run in load_release(options.recordings) if not options.systems or run.system in options.systems]
-    if options.sample:
-        drawn = sample(runs, options.seed)
-        options.sample.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in drawn))
-        yield f"{len(drawn)} lines; fill in says_wrong with true or false"
-    elif options.agreement:
-        yield agreement(runs, read_judged(options.agreement))
-    else:
-        yield from listing(runs)
 
 
 def listing(runs: Sequence[LabelledRun]) -> Iterator[str]:
@@ -72,7 +49,7 @@ def listing(runs: Sequence[LabelledRun]) -> Iterator[str]:
 
 
 def sample(runs: Sequence[LabelledRun], seed: int) -> list[dict[str, Any]]:
-    """Lines of every system in a random order, without their labels; no form of a system twice with one state."""
+    """Lines of every system in a random order, without their labels; no form of a system twice in one state."""
     rng = random.Random(seed)
     rows = []
     for system in dict.fromkeys(run.system for run in runs):
