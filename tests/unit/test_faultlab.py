@@ -12,9 +12,10 @@ import pytest
 from tests.echo import SCRIPT, Echo, until
 from training.faultlab.__main__ import main
 from training.faultlab.errors import CleanBroken, NeverRecovered, ProgramMissing, UnknownFault
+from training.faultlab.labels import label
 from training.faultlab.load import Load
 from training.faultlab.recorder import Recorder, Tail
-from training.faultlab.recording import Line, Recording, RecordingDamaged, lines_of, load, novel_lines, save
+from training.faultlab.recording import Line, Recording, RecordingDamaged, lines_of, load, save
 from training.faultlab.runner import record
 from training.faultlab.scenario import Client
 from training.faultlab.systems import SYSTEMS
@@ -78,7 +79,8 @@ def test_lines_are_those_the_server_wrote(echoed: Recording) -> None:
 
 def test_planned_restart_teaches_the_banner(echoed: Recording) -> None:
     """A restart banner that was seen in a planned restart is nothing new after a SIGKILL."""
-    assert all(novel_lines(echoed, event, tail_s=0.1) == () for event in echoed.faults)
+    (labels,) = label([echoed])
+    assert sorted(labels.silent) == ["frozen", "sigkill"]
 
 
 def test_clean_part_with_failing_client_is_no_recording() -> None:

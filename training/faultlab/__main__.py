@@ -2,11 +2,13 @@
 
 import argparse
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -16,7 +18,7 @@ from training.faultlab.errors import FaultlabError
 from training.faultlab.labels import label, load_reviewed, save_labels
 from training.faultlab.network import enter_private_network
 from training.faultlab.process import termination_raises
-from training.faultlab.recording import Recording, load, novel_lines, save
+from training.faultlab.recording import Recording, load, save
 from training.faultlab.release import RECORDINGS, load_release, runs_below
 from training.faultlab.runner import record
 from training.faultlab.scenario import Script
@@ -31,6 +33,10 @@ def main(argv: list[str] | None = None) -> int:
     except FaultlabError as error:
         print(error, file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # Whoever read the other end has seen enough; what the interpreter would still flush goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("interrupted; everything that was started has been stopped", file=sys.stderr)
         return 130
@@ -65,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
         ("stats", _stats, "counts, labels and confounds of every system"),
     ):
         command(name, does, about).add_argument("path", type=Path, nargs="?", default=RECORDINGS)
-    command("show", _show_command, "the events of one run, and what was new in each").add_argument("path", type=Path)
+    command("show", _show_command, "the events of one run, and the evidence that each left").add_argument(
+        "path", type=Path
+    )
     audit = command("audit", _audit, "what was labelled, for a person to check")
     audit.add_argument("systems", nargs="*", metavar="SYSTEM", help="only these")
     audit.add_argument("--recordings", type=Path, default=RECORDINGS, metavar="DIR")
@@ -184,18 +192,20 @@ def _show_command(options: argparse.Namespace) -> int:
 
 
 def _show(recording: Recording) -> None:
+    """Labelled by this run alone; the other runs of the system know more forms of peace."""
+    (labels,) = label([recording])
     print(f"{recording.system} {dict(recording.versions)} seed {recording.seed}, started {recording.started}")
     counts = Counter(line.service for line in recording.lines)
-    print(f"{len(recording.lines)} lines {dict(counts)}, clean until {recording.clean_until:.0f} s")
+    print(f"{len(recording.lines)} lines {dict(counts)}, no fault until {recording.clean_until:.0f} s")
     for event in recording.events:
-        novel = novel_lines(recording, event)
-        print(
-            f"{event.kind:6} {event.name:22} {event.injected_at:7.1f} → {event.cleared_at:7.1f}"
-            f" → {event.recovered_at:7.1f}  {len(novel)} novel lines"
-        )
-        if event.kind == "fault":
-            for line in novel[:3]:
-                print(f"         {line.service}: {line.text}")
+        times = f"{event.injected_at:7.1f} → {event.cleared_at:7.1f} → {event.recovered_at:7.1f}"
+        if event.kind == "benign":
+            print(f"benign {event.name:22} {times}")
+            continue
+        evidence = np.flatnonzero(labels.anomalous & (labels.fault == recording.faults.index(event)))
+        print(f"fault  {event.name:22} {times}  {len(evidence)} lines of evidence")
+        for place in evidence[:3]:
+            print(f"         {recording.lines[place].service}: {recording.lines[place].text}")
     for name, reason in recording.skipped.items():
         print(f"skipped {name}: {reason}")
 

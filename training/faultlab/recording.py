@@ -7,7 +7,6 @@ A directory with `lines.jsonl.xz` (one array [seconds since start, service, file
 import hashlib
 import json
 import lzma
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -124,24 +123,8 @@ def load(directory: Path | str) -> Recording:
     )
 
 
-def novel_lines(recording: Recording, event: Event, tail_s: float = TAIL_S) -> tuple[Line, ...]:
-    """The lines of one event whose form its service never wrote in the clean part.
-
-    A hint and not a label: it counts start-up banners too, and misses evidence that lies in a number.
-    """
-    known = {_form(line) for line in recording.lines if line.t <= recording.clean_until}
-    during = lines_of(recording.lines, event, tail_s)
-    return tuple(line for line in during if _form(line) not in known)
-
-
 def lines_of(lines: Iterable[Line], event: Event, tail_s: float) -> tuple[Line, ...]:
     """The lines of the services that the event can reach, from its injection to `tail_s` after recovery."""
     return tuple(
         x for x in lines if x.service in event.services and event.injected_at <= x.t <= event.recovered_at + tail_s
     )
-
-
-def _form(line: Line) -> tuple[str, str]:
-    # Addresses in pgbouncer's and WAL positions in PostgreSQL's lines are hexadecimal.
-    text = re.sub(r"0x[0-9a-f]+|\b[0-9A-F]+/[0-9A-F]{2,}\b|\b[0-9A-F]{24}\b", "#", line.text)
-    return line.service, re.sub(r"\d+", "#", text)
