@@ -137,12 +137,17 @@ def test_tail_waits_for_the_end_of_a_line_and_follows_rotation(tmp_path: Path) -
 
 
 def test_storm_is_cut_and_counted(tmp_path: Path) -> None:
-    """A service that writes more than the cap is cut there, and the recording says by how much."""
+    """A service that writes more than the cap is cut until the storm is over, and the recording says by how much."""
     log = tmp_path / "log"
     log.write_text("".join(f"line {n}\n" for n in range(10)))
     recorder = Recorder({"loud": (log,)}, lambda: 0.0, cap=4)
     recorder.poll(1.5)
     assert recorder.lines() == tuple(Line(t=1.5, service="loud", text=f"line {n}", file="log") for n in range(4))
+    assert recorder.dropped == {"loud": 6}
+    with log.open("a") as more:
+        more.write("afterwards\n")
+    recorder.poll(10.5)
+    assert recorder.lines()[-1].text == "afterwards"
     assert recorder.dropped == {"loud": 6}
 
 

@@ -1,7 +1,8 @@
 """Turns growing log files into lines with an arrival time. Knows nothing of labels; time comes in as an argument.
 
 A file may be truncated or replaced while it is read, as log rotation does. A service that writes more than `cap` lines
-is cut there and the rest counted: one node with a full disk wrote 210,000 lines in a trial.
+within `SLICE_S` seconds is cut there until they are over, and the rest counted: one node with a full disk wrote 210,000
+lines in a trial.
 """
 
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from training.faultlab.recording import Line
 
+SLICE_S = 10.0
 _POLL_S = 0.05
 _CHUNK = 1 << 20
 
@@ -50,6 +52,7 @@ class Recorder:
         self._cap = cap
         self._lines: list[Line] = []
         self._count: Counter[str] = Counter()
+        self._slice = 0
         self.dropped: Counter[str] = Counter()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="recorder")
@@ -70,6 +73,9 @@ class Recorder:
         return tuple(self._lines)
 
     def poll(self, now: float) -> None:
+        if self._slice != int(now // SLICE_S):
+            self._slice = int(now // SLICE_S)
+            self._count.clear()
         for service, file, tail in self._tails:
             for text in tail.read():
                 if self._count[service] == self._cap:

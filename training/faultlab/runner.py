@@ -47,7 +47,7 @@ class _Run:
         self._rng = random.Random(script.seed)
         self._origin = time.monotonic()
         self._load = Load(system.workload(), script.seed, self._now)
-        self._recorder = Recorder(system.log_files, self._now, script.lines_per_service)
+        self._recorder = Recorder(system.log_files, self._now, script.most_lines)
         self._events: list[Event] = []
         self._skipped: dict[str, str] = {}
         self._sleeper = threading.Event()

@@ -81,7 +81,8 @@ class Script:
     long_s: float = 400.0
     probe_every_s: float = 1.0
     recovery_deadline_s: float = 120.0
-    lines_per_service: int = 20_000
+    # Of one service in ten seconds, several times what a load spike brings.
+    most_lines: int = 1_000
 
 
 class System(Protocol):
