@@ -1,0 +1,349 @@
+"""Three nodes of Apache Kafka, each broker and controller (KRaft): storage, servers, faults and planned changes.
+
+Knows nothing of recording. Clients' requests are made by kafka_clients, an operator's by kafka_admin. When we are root,
+each node runs under a user number of its own, so that it can be cut off alone, and stands on a small tmpfs of its own,
+so that its disk can be filled without filling anyone else's.
+"""
+
+import base64
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.faultlab.disk import SmallDisk
+from training.faultlab.errors import StartFailed
+from training.faultlab.network import Network, free_ports
+from training.faultlab.process import Child, Workshop
+from training.faultlab.scenario import Client, Disturbance, missing_packages
+from training.faultlab.systems import kafka_conf
+from training.faultlab.systems.kafka_admin import Operator
+from training.faultlab.systems.kafka_clients import (
+    ORDERS,
+    PARTITIONS,
+    PASSWORD,
+    PAYMENTS,
+    PRICES,
+    RETURNS,
+    USER,
+    Clients,
+    Ports,
+)
+from training.faultlab.systems.kafka_jars import CACHE, VERSION, copy_jars
+
+ALL = ("kafka-1", "kafka-2", "kafka-3")
+# Users that no account has; what they may do is what everybody may.
+_FIRST_UID = 5101
+_DISK_MB = 64
+_START_S = 90.0
+_AGE_LIMIT, _NO_LIMIT = "message.timestamp.before.max.ms", str(2**63 - 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Node:
+    uid: int
+    ports: Ports
+    disk: SmallDisk
+    child: Child
+
+    @property
+    def data(self) -> Path:
+        return self.disk.path / "data"
+
+
+class Kafka:
+    """See the module."""
+
+    name = "kafka"
+    never_in_clean = (
+        "[Ff]ailed authentication|InvalidTimestamp|log dirs? .*(failed|offline)|No space left"
+        "|[Cc]orrupt|invalid messages|FATAL|OutOfMemory"
+    )
+
+    def __init__(self, seed: int) -> None:
+        self._rng = random.Random(f"{seed}/kafka")
+        self._network = Network()
+        self._nodes: dict[str, _Node] = {}
+        self._retention_ms = 30_000
+        self._struck = ALL[0]
+        self._misset = ORDERS
+
+    @property
+    def log_files(self) -> Mapping[str, Sequence[Path]]:
+        return {name: (node.child.log,) for name, node in self._nodes.items()}
+
+    def missing(self) -> Sequence[str]:
+        programs = {"java": "openjdk-17-jre-headless", "kcat": "kcat", "setpriv": "util-linux", "timeout": "coreutils"}
+        if not CACHE.is_dir():
+            programs |= {"mvn": "maven", "nsenter": "util-linux"}
+        return missing_packages(programs)
+
+    def versions(self) -> Mapping[str, str]:
+        java = self._workshop.run(["java", "-version"], timeout_s=20)
+        kcat = self._workshop.run(["kcat", "-V"], timeout_s=10)
+        return {
+            "kafka": VERSION,
+            "java": java.output.splitlines()[0],
+            "kcat": next(line for line in kcat.output.splitlines() if line.startswith("Version")),
+        }
+
+    def setup(self, workshop: Workshop) -> None:
+        self._workshop = workshop
+        copy_jars(workshop, workshop.path / "libs")
+        (workshop.path / "logs").mkdir()
+        (workshop.path / "log4j2.xml").write_text(kafka_conf.LOG4J)
+        drawn = iter(free_ports(3 * len(ALL), self._rng))
+        ports = {name: Ports(client=next(drawn), peer=next(drawn), controller=next(drawn)) for name in ALL}
+        voters = ",".join(f"{number}@127.0.0.1:{each.controller}" for number, each in enumerate(ports.values(), 1))
+        for number, name in enumerate(ALL, 1):
+            self._nodes[name] = self._describe(number, name, ports[name], voters)
+        self._format()
+        self._clients = Clients(workshop, ports)
+
+    def start(self) -> None:
+        for node in self._nodes.values():
+            node.child.start()
+        self._wait_settled()
+        for topic in (ORDERS, PAYMENTS):
+            self._operator().create_topic(topic, PARTITIONS, {})
+        self._operator().create_topic(PRICES, PARTITIONS, {"cleanup.policy": "compact"})
+        self._wait_settled()
+
+    def workload(self) -> Sequence[Client]:
+        clients, every = self._clients, frozenset(ALL)
+        return (
+            Client(name="order", every_s=3, touches=every, run=clients.order),
+            Client(name="pay", every_s=6, touches=every, run=clients.pay),
+            Client(name="price", every_s=5, touches=every, run=clients.price),
+            Client(name="billing", every_s=7, touches=every, run=lambda rng: clients.follow(rng, "billing", ORDERS)),
+            Client(name="ledger", every_s=9, touches=every, run=lambda rng: clients.follow(rng, "ledger", PAYMENTS)),
+            Client(name="tail", every_s=4, touches=every, run=clients.tail),
+            Client(name="look", every_s=5, touches=every, run=clients.look),
+        )
+
+    def healthy(self) -> bool:
+        return self._clients.served()
+
+    def benign(self) -> Sequence[Disturbance]:
+        return (
+            Disturbance(
+                name="broker_restart",
+                cause="restart",
+                what="a node stopped and started while the others go on",
+                services=ALL,
+                inject=lambda: self._strike(lambda node: node.child.stop(timeout_s=20)),
+                clear=self._start_again,
+            ),
+            Disturbance(
+                name="config_reload",
+                cause="reload",
+                what="another retention time, set for all brokers and for a topic as they run",
+                services=ALL,
+                inject=self._retune,
+                hold_s=1.0,
+            ),
+            Disturbance(
+                name="topic_made_and_dropped",
+                cause="maintenance",
+                what="a topic created and, soon after, deleted",
+                services=ALL,
+                inject=lambda: self._operator().create_topic(RETURNS, PARTITIONS, {}),
+                clear=lambda: self._operator().delete_topic(RETURNS),
+                hold_s=3.0,
+            ),
+        )
+
+    def faults(self) -> Sequence[Disturbance]:
+        return (
+            Disturbance(
+                name="broker_sigkill",
+                cause="process",
+                what="SIGKILL to a node, started again",
+                services=ALL,
+                inject=lambda: self._strike(lambda node: node.child.kill()),
+                clear=self._start_again,
+                hold_s=7,
+            ),
+            Disturbance(
+                name="broker_frozen",
+                cause="process",
+                what="SIGSTOP to a node",
+                services=ALL,
+                inject=lambda: self._strike(lambda node: node.child.send_tree(signal.SIGSTOP)),
+                clear=lambda: self._nodes[self._struck].child.send_tree(signal.SIGCONT),
+                hold_s=14,
+            ),
+            Disturbance(
+                name="node_isolated",
+                cause="dependency",
+                what="a node cut off from its peers, but not from clients",
+                services=ALL,
+                inject=lambda: self._strike(self._isolate),
+                clear=self._network.heal,
+                hold_s=15,
+                impossible=self._network.impossible,
+            ),
+            Disturbance(
+                name="disk_full",
+                cause="resource",
+                what="the file system of a node filled to the last block",
+                services=ALL,
+                inject=lambda: self._strike(lambda node: node.disk.fill(self._rng.uniform(10, 13))),
+                clear=self._empty_disk,
+                impossible=self._nodes[ALL[0]].disk.impossible,
+            ),
+            Disturbance(
+                name="segment_damaged",
+                cause="data",
+                what="a node crashes, bytes within its newest segments change, it starts again",
+                services=ALL,
+                inject=lambda: self._strike(self._damage),
+                clear=self._start_again,
+                hold_s=2,
+            ),
+            Disturbance(
+                name="wrong_password_burst",
+                cause="security",
+                what="the orders of the load with guessed passwords",
+                services=ALL,
+                inject=self._guess_passwords,
+            ),
+            Disturbance(
+                name="record_age_limit_wrong",
+                cause="configuration",
+                what="a topic's limit for the age of records set in seconds where milliseconds are meant",
+                services=ALL,
+                inject=self._misconfigure,
+                clear=lambda: self._operator().set_topic(self._misset, _AGE_LIMIT, _NO_LIMIT),
+                hold_s=10,
+            ),
+        )
+
+    def stop(self) -> None:
+        if self._network.impossible is None:
+            self._network.heal()
+        # All at once: the last one alone would wait for a majority that does not come back.
+        for node in self._nodes.values():
+            node.child.send(signal.SIGTERM)
+        for node in self._nodes.values():
+            node.child.stop(timeout_s=4)
+
+    def _describe(self, number: int, name: str, ports: Ports, voters: str) -> _Node:
+        path = self._workshop.path
+        uid = _FIRST_UID + number - 1
+        disk = SmallDisk(self._workshop, f"disk-{number}", _DISK_MB)
+        scratch, properties = path / f"scratch-{number}", path / f"{name}.properties"
+        scratch.mkdir()
+        properties.write_text(
+            kafka_conf.NODE.format(
+                **{"node": number, "voters": voters, "data": disk.path / "data", "user": USER, "password": PASSWORD},
+                **{"client": ports.client, "peer": ports.peer, "controller": ports.controller},
+            )
+        )
+        child = self._workshop.child(
+            [
+                *kafka_conf.JAVA,
+                *(f"-Djava.io.tmpdir={scratch}", f"-XX:ErrorFile={scratch}/crash.log"),
+                *(f"-Dlog4j2.configurationFile={path}/log4j2.xml", "-cp", f"{path}/libs/*"),
+                *("kafka.Kafka", str(properties)),
+            ],
+            path / "logs" / f"{name}.log",
+            user=str(uid),
+        )
+        if os.geteuid() == 0:
+            os.chown(scratch, uid, uid)
+        return _Node(uid=uid, ports=ports, disk=disk, child=child)
+
+    def _format(self) -> None:
+        """Formats one storage and copies it: a JVM for each would be a third of the start."""
+        first, *others = self._nodes.values()
+        path = self._workshop.path
+        self._workshop.must(
+            [
+                *(*kafka_conf.JAVA, "-cp", f"{path}/libs/*", "kafka.tools.StorageTool", "format"),
+                *("-t", self._identifier(), "-c", str(path / f"{ALL[0]}.properties")),
+            ]
+        )
+        for number, node in enumerate(others, 2):
+            shutil.copytree(first.data, node.data)
+            about = node.data / "meta.properties"
+            kept = [line for line in about.read_text().splitlines() if not line.startswith(("node.id", "directory.id"))]
+            about.write_text("\n".join([*kept, f"node.id={number}", f"directory.id={self._identifier()}", ""]))
+        if os.geteuid() == 0:
+            for node in self._nodes.values():
+                for place in (node.data, *node.data.rglob("*")):
+                    os.chown(place, node.uid, node.uid)
+
+    def _identifier(self) -> str:
+        """In Kafka's form: 16 bytes in URL-safe base 64, never with a dash in front, which would read as an option."""
+        return "k" + base64.urlsafe_b64encode(self._rng.randbytes(16)).decode().rstrip("=")[1:]
+
+    def _wait_settled(self) -> None:
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline:
+            for name, node in self._nodes.items():
+                if not node.child.alive:
+                    raise StartFailed(name, node.child.log.read_text(errors="replace"))
+            if self._clients.settled():
+                return
+            time.sleep(0.5)
+        raise StartFailed("the nodes did not find together", self._nodes[ALL[0]].child.log.read_text(errors="replace"))
+
+    def _operator(self) -> Operator:
+        return Operator(self._rng.choice(list(self._nodes.values())).ports.peer)
+
+    def _strike(self, blow: Callable[[_Node], None]) -> None:
+        """At a node of chance: its part in the cluster, and so what the others miss, is another each time."""
+        self._struck = self._rng.choice(ALL)
+        blow(self._nodes[self._struck])
+
+    def _start_again(self) -> None:
+        node = self._nodes[self._struck]
+        self._workshop.launch(node.child, node.ports.client)
+
+    def _isolate(self, node: _Node) -> None:
+        others = [other.ports for other in self._nodes.values() if other is not node]
+        self._network.isolate(
+            node.uid,
+            (node.ports.peer, node.ports.controller),
+            [port for ports in others for port in (ports.peer, ports.controller)],
+        )
+
+    def _empty_disk(self) -> None:
+        node = self._nodes[self._struck]
+        node.disk.empty()
+        time.sleep(1.0)
+        # It gives up for good when it cannot write where it must; an operator starts it then.
+        if not node.child.alive:
+            self._start_again()
+
+    def _damage(self, node: _Node) -> None:
+        """What a disk does that says "written" too early and then loses its power."""
+        node.child.kill()
+        topics = (ORDERS, PAYMENTS)
+        newest = [max(node.data.glob(f"{topic}-{place}/*.log")) for topic in topics for place in range(PARTITIONS)]
+        for segment in self._rng.sample([path for path in newest if path.stat().st_size > 200], 2):
+            size = segment.stat().st_size
+            with segment.open("r+b") as stream:
+                # Behind the head of a batch, so that its length still leads to the next one.
+                stream.seek(self._rng.randint(70, size - 60))
+                stream.write(self._rng.randbytes(40))
+
+    def _guess_passwords(self) -> None:
+        for _ in range(self._rng.randint(10, 14)):
+            self._clients.order(self._rng, password=f"{PASSWORD[:-2]}{self._rng.randint(43, 99)}")
+            time.sleep(self._rng.uniform(0.1, 0.6))
+
+    def _misconfigure(self) -> None:
+        self._misset = self._rng.choice((ORDERS, PAYMENTS))
+        # Records are older than that before they leave their sender.
+        self._operator().set_topic(self._misset, _AGE_LIMIT, "10")
+
+    def _retune(self) -> None:
+        self._retention_ms = 25_000 if self._retention_ms == 30_000 else 30_000
+        self._operator().set_all_brokers("log.retention.ms", str(self._retention_ms))
+        self._operator().set_topic(self._rng.choice((ORDERS, PAYMENTS)), "retention.ms", str(self._retention_ms))
