@@ -168,14 +168,16 @@ class Workshop:
         return client
 
     def launch(self, child: Child, port: int, timeout_s: float = 60.0) -> None:
-        """Starts a server and waits until it listens on `port`. Raises StartFailed, with its log, if it does not."""
+        """Starts a server and waits until it listens on `port`. Raises StartFailed with its last words otherwise."""
         child.start()
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and child.alive:
             if listening(port):
                 return
             time.sleep(POLL_S)
-        raise StartFailed(child.argv[0], child.log.read_text(errors="replace"))
+        # Some say why on standard error and some in a file of their own beside it.
+        spoken = max(child.log.parent.iterdir(), key=lambda path: path.stat().st_mtime)
+        raise StartFailed(child.argv[0], spoken.read_text(errors="replace") if spoken.is_file() else "")
 
     def must(
         self,
