@@ -1,0 +1,92 @@
+"""The two MariaDB servers: their directories, their configuration, their start. Knows no clients and no fault."""
+
+import os
+import shutil
+from pathlib import Path
+
+from training.faultlab.disk import SmallDisk
+from training.faultlab.network import listening
+from training.faultlab.process import Child, Workshop
+from training.faultlab.systems import mariadb_conf
+
+PRIMARY, REPLICA = "mariadb-primary", "mariadb-replica"
+ALL = (PRIMARY, REPLICA)
+PROGRAM = "/usr/sbin/mariadbd"
+USER = "mysql"
+PAGE = 16_384
+_LOGS = ("error.log", "slow.log", "audit.log", "sql_errors.log")
+_SETTINGS = {"buffer_pool": "16M", "slave_net_timeout": "6"}
+
+
+class Servers:
+    """A primary on `disk` and a replica beside it, each with an empty store."""
+
+    def __init__(self, workshop: Workshop, disk: SmallDisk, ports: tuple[int, int]) -> None:
+        self._workshop = workshop
+        self._stores = {PRIMARY: disk.path, REPLICA: workshop.path / "replica"}
+        self._logs = {service: workshop.path / "logs" / service for service in ALL}
+        self._binlogs = {service: workshop.path / "binlogs" / service for service in ALL}
+        self.port = dict(zip(ALL, ports, strict=True))
+        self.child: dict[str, Child] = {}
+        for service in ALL:
+            self._install(service)
+            self.configure(service)
+            self.child[service] = workshop.child(
+                [PROGRAM, f"--defaults-file={self._ini(service)}"], self._logs[service] / "error.log", user=USER
+            )
+
+    def logs(self, service: str) -> tuple[Path, ...]:
+        return tuple(self._logs[service] / log for log in _LOGS)
+
+    def table(self, database: str, table: str) -> Path:
+        """The file of a table of the primary."""
+        return self._stores[PRIMARY] / "data" / database / f"{table}.ibd"
+
+    def launch(self, service: str) -> None:
+        self._workshop.launch(self.child[service], self.port[service])
+
+    def revive(self, service: str) -> None:
+        """Starts a server that has given up; leaves one that has not alone."""
+        if not self.child[service].alive or not listening(self.port[service]):
+            self.child[service].stop()
+            self.launch(service)
+
+    def configure(self, service: str, **settings: str) -> None:
+        text = mariadb_conf.SERVER.format(
+            number=ALL.index(service) + 1,
+            data=self._stores[service] / "data",
+            temporary=self._stores[service] / "temporary",
+            binlog=self._binlogs[service],
+            logs=self._logs[service],
+            port=self.port[service],
+            **(_SETTINGS | settings),
+        )
+        self._ini(service).write_text(text)
+
+    def set_slow_log_aside(self, service: str) -> None:
+        """What a log rotation does before it tells the server."""
+        current = self._logs[service] / "slow.log"
+        current.rename(current.with_suffix(".log.1"))
+
+    def as_root(self, service: str, *statements: str) -> None:
+        """For the set-up alone: this account is never seen while the system is recorded."""
+        where = ["--no-defaults", "-h", "127.0.0.1", "-P", str(self.port[service]), "-u", "root"]
+        self._workshop.must(["mariadb", *where, "-e", ";".join(statements)])
+
+    def _ini(self, service: str) -> Path:
+        return self._workshop.path / f"{service}.cnf"
+
+    def _install(self, service: str) -> None:
+        temporary = self._stores[service] / "temporary"
+        for directory in (self._stores[service], temporary, self._logs[service], self._binlogs[service]):
+            directory.mkdir(parents=True, exist_ok=True)
+            if os.geteuid() == 0:
+                shutil.chown(directory, USER, USER)
+        self._workshop.must(
+            [
+                *("mariadb-install-db", "--no-defaults", f"--datadir={self._stores[service] / 'data'}"),
+                *("--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"),
+                *("--innodb-log-file-size=8M", "--cross-bootstrap"),
+            ],
+            user=USER,
+        )
