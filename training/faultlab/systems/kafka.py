@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import signal
+import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ ALL = ("kafka-1", "kafka-2", "kafka-3")
 _FIRST_UID = 5101
 _DISK_MB = 64
 _START_S = 90.0
+# What needs every node; a planned restart of one holds it back, and nothing else.
+_WHOLE = "kafka-whole"
 _AGE_LIMIT, _NO_LIMIT = "message.timestamp.before.max.ms", str(2**63 - 1)
 
 
@@ -123,6 +126,8 @@ class Kafka:
             Client(name="ledger", every_s=9, touches=every, run=lambda rng: clients.follow(rng, "ledger", PAYMENTS)),
             Client(name="tail", every_s=4, touches=every, run=clients.tail),
             Client(name="look", every_s=5, touches=every, run=clients.look),
+            # Keeps the brokers as busy in peace, with leaders and logs that come and go, as the loss of a node does.
+            Client(name="job", every_s=14, touches=frozenset({_WHOLE}), run=self._job),
         )
 
     def healthy(self) -> bool:
@@ -137,6 +142,7 @@ class Kafka:
                 services=ALL,
                 inject=lambda: self._strike(lambda node: node.child.stop(timeout_s=20)),
                 clear=self._start_again,
+                drained=frozenset({_WHOLE}),
             ),
             Disturbance(
                 name="config_reload",
@@ -292,6 +298,19 @@ class Kafka:
                 return
             time.sleep(0.5)
         raise StartFailed("the nodes did not find together", self._nodes[ALL[0]].child.log.read_text(errors="replace"))
+
+    def _job(self, rng: random.Random) -> bool:
+        """A job with topics of its own for what it has to remember between two steps, as stream processors have."""
+        name = f"job-{rng.randint(1, 99_999)}-repartition"
+        operator = Operator(rng.choice(list(self._nodes.values())).ports.peer)
+        try:
+            operator.create_topic(name, rng.randint(3, 8), {})
+            time.sleep(rng.uniform(1, 3))
+            operator.delete_topic(name)
+        except (OSError, struct.error, StartFailed):
+            # Nobody there, cut off half-way, or refused.
+            return False
+        return True
 
     def _operator(self) -> Operator:
         return Operator(self._rng.choice(list(self._nodes.values())).ports.peer)
