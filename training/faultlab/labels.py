@@ -43,7 +43,7 @@ ERROR_LEVEL = re.compile(
     r"\b(?:ERROR|FATAL|PANIC|SEVERE|CRITICAL|EMERG(?:ENCY)?)\b"
     r"|\[(?:\w+:)?(?:error|crit|alert|emerg)\]"
     r'|"level":"(?:error|d?panic|fatal)"'
-    r"|(?:^|\s)(?:error|fatal|critical): "
+    r"|(?:^|: )(?:error|fatal|critical): "
 )
 
 
