@@ -8,7 +8,6 @@ import os
 import random
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,6 +30,9 @@ _START_S = 30.0
 # Of its workers; far more descriptors than their 128 connections take.
 _NGINX_USER = "www-data"
 _DESCRIPTORS = 512
+
+# The system's own, not ours: tracebacks name the files of its library, and where ours lies is nobody's business.
+_PYTHON = "/usr/bin/python3"
 
 
 class Web:
@@ -59,12 +61,13 @@ class Web:
                 "haproxy": "haproxy",
                 "curl": "curl",
                 "openssl": "openssl",
+                _PYTHON: "python3",
                 "prlimit": "util-linux",
             }
         )
 
     def versions(self) -> Mapping[str, str]:
-        asked = {NGINX: ["nginx", "-v"], HAPROXY: ["haproxy", "-v"], "shop": [sys.executable, "--version"]}
+        asked = {NGINX: ["nginx", "-v"], HAPROXY: ["haproxy", "-v"], "shop": [_PYTHON, "--version"]}
         answers = {name: self._workshop.run(argv, timeout_s=10) for name, argv in asked.items()}
         return {name: answer.output.splitlines()[0] for name, answer in answers.items()}
 
@@ -89,7 +92,7 @@ class Web:
         # A copy, because a traceback names the file: it should look like an application's.
         program = Path(shutil.copy(web_app.__file__, root / "shop.py"))
         for name, port in self._shop_ports.items():
-            argv = [sys.executable, "-I", str(program), name, str(port), str(database)]
+            argv = [_PYTHON, "-I", str(program), name, str(port), str(database)]
             self._shops[name] = workshop.child(argv, logs / f"{name}.log")
         self._haproxy = workshop.child(["haproxy", "-W", "-db", "-f", str(root / "haproxy.cfg")], logs / "haproxy.log")
         self._nginx_logs = (logs / "nginx-access.log", logs / "nginx-error.log")
