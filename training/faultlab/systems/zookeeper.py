@@ -152,6 +152,8 @@ class ZooKeeper:
             Client(name="queue", every_s=5, touches=anywhere, run=clients.queue),
             Client(name="lock", every_s=5, touches=anywhere, run=clients.lock),
             Client(name="vault", every_s=7, touches=anywhere, run=clients.vault),
+            # An ensemble is as loud when jobs come at once as when it has to find a leader.
+            Client(name="batch", every_s=16, touches=anywhere, run=lambda rng: all(map(clients.queue, [rng] * 9))),
             *map(monitor, self._nodes),
         )
 
