@@ -33,8 +33,6 @@ def _fetch(workshop: Workshop) -> None:
                 *(f"-DoutputDirectory={whole}", "-DincludeScope=runtime"),
             ],
             timeout_s=_FETCH_S,
-            # Maven finds its proxy and its own cache by these.
-            env=dict(os.environ),
         )
         whole.chmod(0o755)
         try:
