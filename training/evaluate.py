@@ -8,6 +8,7 @@ without labels, the row says so: it is no figure of transfer to a system unheard
     HDFS               blocks of a file system, the natural rate of anomalies; kept out of training altogether
     openstack-faults   rounds of a fault injection, and windows of one size within them
     openstack-vm       lives of virtual machines, as event templates
+    faultlab           the labelled lines of the fault lab's systems, each judged after two runs that it heard
     recording          a recording of the fault lab, fault by fault; nothing may be tuned on the one that is shipped
 """
 
@@ -38,12 +39,13 @@ from training import recorded_faults as faults
 from training.baselines import LineSessions
 from training.faultlab import recording as recordings
 from training.judge import Judged, judge, without_level
+from training.labelled_lines import LineResult, line_grid, line_results, stream_of
 from training.protocol import Contest, Row
 from training.recorded_faults import RecordingResult
 from training.tables import Grid
 from training.trials import BEFORE, Trial, hdfs_trial, in_windows, openstack_faults_trial, openstack_vm_trial
 
-DATA = ("hdfs", "openstack-faults", "openstack-vm", "recording")
+DATA = ("hdfs", "openstack-faults", "openstack-vm", "faultlab", "recording")
 RECORDING = Path(recordings.__file__).parent / "recordings" / "demo"
 MODEL_NAME = "logwarden"
 UNTRAINED_NAME = f"{MODEL_NAME}, untrained head"
@@ -69,6 +71,7 @@ class Findings:
     rows: list[Row] = field(default_factory=list)
     sweeps: list[Row] = field(default_factory=list)
     recording: list[RecordingResult] = field(default_factory=list)
+    lines: list[LineResult] = field(default_factory=list)
 
 
 class Evaluation:
@@ -152,6 +155,16 @@ class Evaluation:
                 rows.setdefault(contest.method, []).append(protocol.row_of(trial, about, contest, seed=seed))
         title = f"{trial.name}: machines, {self._seeds} random orders (the file is sorted by label), mean ± sd"
         self._add(title, [protocol.over_seeds(same) for same in rows.values()])
+
+    def faultlab(self) -> None:
+        """Line by line over many systems, the model beside what a line of code would say."""
+        runs = corpora.faultlab()
+        for system in dict.fromkeys(run.system for run in runs):
+            stream = stream_of([run for run in runs if run.system == system])
+            with self._task(f"fault lab: {system}", len(stream.lines)) as advance:
+                said = judge(self._model, stream.lines, stream.service, stream.service, stream.judged, advance=advance)
+            self.findings.lines += line_results(stream, said, self._name)
+        self.findings.grids.append(line_grid(self.findings.lines))
 
     def recording(self, directory: Path) -> None:
         """Fault by fault, the model and what a line of code would alert on."""
@@ -298,6 +311,8 @@ def evaluate(options: argparse.Namespace) -> Findings:
             evaluation.openstack_faults()
         if options.data in ("openstack-vm", "all"):
             evaluation.openstack_vm()
+        if options.data in ("faultlab", "all"):
+            evaluation.faultlab()
         if options.data in ("recording", "all"):
             evaluation.recording(options.recording)
     findings = evaluation.findings
@@ -308,7 +323,7 @@ def evaluate(options: argparse.Namespace) -> Findings:
         "seconds": round(time.perf_counter() - started, 1),
     }
     if options.out is not None:
-        found = {name: tables.as_json(getattr(findings, name)) for name in ("rows", "sweeps", "recording")}
+        found = {name: tables.as_json(getattr(findings, name)) for name in ("rows", "sweeps", "recording", "lines")}
         options.out.write_text(json.dumps(facts | found, indent=1) + "\n", encoding="utf-8")
     said = f"model {model.revision}, threshold {model.calibration.threshold:.3f}, seeds 0 to {options.seeds - 1}, "
     _print(findings.grids, f"{said}{facts['seconds']} s", markdown=options.markdown)
