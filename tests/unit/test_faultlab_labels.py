@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from training.faultlab.confounds import shortcuts, ten_seconds, thirty_two_lines, windows_of
-from training.faultlab.labels import ERROR_LEVEL, State, label, load_labels, save_labels
+from training.faultlab.labels import ERROR_LEVEL, State, label, load_labels, load_reviewed, save_labels
 from training.faultlab.recording import Event, Line, Recording
 
 
@@ -132,3 +132,10 @@ def test_banner_of_a_planned_restart_is_a_shortcut_of_its_own() -> None:
     found = shortcuts(windows_of([run], label([run])))
     assert found["start-up banner"] > 0.95
     assert found["level word"] == 0.5
+
+
+def test_reviewed_forms_are_read_with_their_reasons(tmp_path: Path) -> None:
+    """The list of reviewed forms is for people too, so each has its reason beside it; no list is an empty one."""
+    assert load_reviewed(tmp_path) == {}
+    (tmp_path / "reviewed.json").write_text('{"db": [{"form": "ready", "reason": "a banner"}]}')
+    assert load_reviewed(tmp_path) == {"db": ["ready"]}

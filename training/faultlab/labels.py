@@ -157,9 +157,14 @@ def load_labels(run: Recording, directory: Path) -> RunLabels:
 
 
 def load_reviewed(directory: Path) -> Mapping[str, Sequence[str]]:
-    """The forms, system by system, that a reader found to be no symptom; none where there is no such file."""
+    """The forms, system by system, that a reader found to be no symptom; none where there is no such file.
+
+    The file has the reader's reason beside every form: {system: [{"form": …, "reason": …}]}.
+    """
     path = directory / REVIEWED
-    return json.loads(path.read_text()) if path.exists() else {}
+    if not path.exists():
+        return {}
+    return {system: [entry["form"] for entry in entries] for system, entries in json.loads(path.read_text()).items()}
 
 
 def _ranges(numbers: Sequence[int]) -> list[list[int]]:
