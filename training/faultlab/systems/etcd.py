@@ -70,6 +70,7 @@ class Etcd:
             Client(name="list", every_s=7, touches=every, run=clients.list),
             Client(name="lease", every_s=9, touches=every, run=clients.lease),
             Client(name="renew", every_s=10, touches=every, run=clients.renew),
+            Client(name="batch", every_s=14, touches=every, run=lambda rng: all(map(clients.write, [rng] * 10))),
             Client(name="probe", every_s=12, touches=every, run=lambda rng: clients.served()),
         )
 
@@ -200,7 +201,8 @@ class Etcd:
             services=NODES,
             inject=stop,
             clear=lambda: self._nodes.launch(self._victim),
-            hold_s=1.5,
+            # Long enough for its peers to complain as long as they do when it is lost: that alone is no fault.
+            hold_s=8,
             # Every client may be in conversation with any node.
             drained=frozenset(NODES),
         )
