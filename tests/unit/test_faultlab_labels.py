@@ -5,30 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.tapes import fault, recording, restart
 from training.faultlab.confounds import shortcuts, ten_seconds, thirty_two_lines, windows_of
 from training.faultlab.labels import ERROR_LEVEL, State, label, load_labels, load_reviewed, save_labels
-from training.faultlab.recording import Event, Line, Recording
-
-
-def fault(name: str, injected: float, recovered: float, *services: str) -> Event:
-    return Event(
-        kind="fault", name=name, cause="process", what="", services=services or ("db",),
-        injected_at=injected, cleared_at=recovered, recovered_at=recovered,
-    )  # fmt: skip
-
-
-def restart(injected: float, recovered: float) -> Event:
-    return Event(
-        kind="benign", name="restart", cause="restart", what="", services=("db",),
-        injected_at=injected, cleared_at=recovered, recovered_at=recovered,
-    )  # fmt: skip
-
-
-def recording(events: Sequence[Event], *lines: tuple[float, str, str]) -> Recording:
-    return Recording(
-        system="toy", versions={}, seed=0, started="", clean_until=0.0, events=tuple(events), skipped={}, dropped={},
-        lines=tuple(Line(t=t, service=service, text=text) for t, service, text in lines),
-    )  # fmt: skip
+from training.faultlab.recording import Recording
 
 
 def states(*runs: Recording, reviewed: Sequence[str] = ()) -> list[list[State]]:

@@ -1,0 +1,68 @@
+"""The table over the fault lab's labelled lines, on a system small enough to count by hand."""
+
+import numpy as np
+
+from tests.tapes import fault, recording
+from training.faultlab.labels import label
+from training.faultlab.recording import Recording
+from training.faultlab.release import LabelledRun
+from training.judge import Judged
+from training.labelled_lines import line_grid, line_results, stream_of
+
+
+def runs(*tapes: Recording) -> list[LabelledRun]:
+    return [
+        LabelledRun(system="toy", repetition=n, recording=tape, labels=its, by_time="test", by_system="test")
+        for n, (tape, its) in enumerate(zip(tapes, label(tapes), strict=True), 1)
+    ]
+
+
+PAST = recording([], (1, "db", "served 1"), (2, "web", "error seen"))
+LAST = recording(
+    [fault("loud", 10, 20), fault("quiet", 40, 50)],
+    (1, "db", "served 2"), (2, "web", "served 3"), (12, "db", "lost it"), (13, "db", "served 4"),
+    (45, "db", "served 5"), (70, "db", "served 6"),
+)  # fmt: skip
+
+
+def judged(margin: list[float]) -> Judged:
+    """What a model said of all eight lines; the third text is the one that speaks of the fault."""
+    return Judged(
+        ids=np.array([0, 1, 0, 0, 2, 0, 0, 0], np.int32),
+        texts=["served *", "error seen", "lost it"],
+        surprise=np.array([0, 0, 0, 0, 12, 0, 0, 0], np.float64),
+        new=np.array([1, 1, 0, 1, 1, 0, 0, 0], bool),
+        learning=np.zeros(8, bool),
+        margin=np.array([np.nan, np.nan, *margin]),
+        threshold=0.0,
+    )
+
+
+def test_only_the_last_run_is_judged() -> None:
+    """Earlier runs are heard as the services' past, in the same numbering of services."""
+    stream = stream_of(runs(PAST, LAST))
+    assert stream.judged.tolist() == [False] * 2 + [True] * 6
+    assert stream.service.tolist() == [0, 1, 0, 1, 0, 0, 0, 0]
+
+
+def test_results_are_counted_on_labelled_lines_only() -> None:
+    """Evidence against fault-free lines; what is in doubt counts nowhere; a fault is found by an alert in its reach."""
+    stream = stream_of(runs(PAST, LAST))
+    perfect, surprise, keyword, both = line_results(stream, judged([-1, -1, 2, 9, -1, -1]), "model")
+    assert (perfect.lines, perfect.anomalous, perfect.auroc, perfect.ap) == (4, 1, 1.0, 1.0)
+    assert (perfect.found, perfect.faults, perfect.alarms_per_million) == (1, 2, 0.0)
+    assert (surprise.auroc, surprise.found) == (1.0, 1)
+    assert (keyword.method, keyword.auroc, keyword.found) == ("keyword in the line", 0.5, 0)
+    assert both.found == 0
+
+
+def test_false_alarms_are_alerts_in_peace() -> None:
+    """An alert on one of three fault-free lines is a third of a million in a million; the grid says so."""
+    stream = stream_of(runs(PAST, LAST))
+    results = line_results(stream, judged([1, -1, -1, -1, -1, -1]), "model")
+    assert round(results[0].alarms_per_million) == 333_333
+    grid = line_grid(results)
+    assert grid.rows[0][0] == "toy"
+    assert grid.rows[0][1] == "1 of 4"
+    assert "333,333" in grid.rows[0][2]
+    assert grid.rows[-1][0] == "mean"
