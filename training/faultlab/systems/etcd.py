@@ -169,7 +169,7 @@ class Etcd:
                 cause="dependency",
                 what="a share of the packets between peers dropped",
                 services=NODES,
-                inject=lambda: self._network.drop(self._nodes.peer_port.values(), share=self._rng.uniform(0.18, 0.28)),
+                inject=lambda: self._network.drop(self._nodes.peer_port.values(), share=self._rng.uniform(0.10, 0.18)),
                 clear=self._heal,
                 hold_s=15,
                 impossible=self._network.impossible,
