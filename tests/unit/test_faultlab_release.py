@@ -144,6 +144,19 @@ def test_readers_agree_with_the_rule(release: Release) -> None:
     assert said in (RECORDINGS / "DATASHEET.md").read_text()
 
 
+def test_audit_shows_every_fault_and_hides_the_labels(release: Release) -> None:
+    """A person can read what was labelled in each fault; a sample to be judged does not give the labels away."""
+    runs = next(iter(release.values()))
+    listed = list(labels_audit.listing(runs))
+    for event in runs[0].recording.faults:
+        assert f"--- {event.name}" in listed
+    assert any(line.startswith("+") for line in listed)
+    drawn = labels_audit.sample(runs, seed=3)
+    assert drawn == labels_audit.sample(runs, seed=3)
+    assert {tuple(row) for row in drawn} == {("system", "repetition", "line", "fault", "service", "text", "says_wrong")}
+    assert all(row["says_wrong"] is None for row in drawn)
+
+
 def test_damage_is_noticed(tmp_path: Path) -> None:
     """An audit that was drawn from other recordings than these is refused."""
     run = next(iter(corpora.faultlab()))
