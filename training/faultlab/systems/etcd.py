@@ -70,7 +70,6 @@ class Etcd:
             Client(name="list", every_s=7, touches=every, run=clients.list),
             Client(name="lease", every_s=9, touches=every, run=clients.lease),
             Client(name="renew", every_s=10, touches=every, run=clients.renew),
-            Client(name="batch", every_s=14, touches=every, run=lambda rng: all(map(clients.write, [rng] * 10))),
             Client(name="probe", every_s=12, touches=every, run=lambda rng: clients.served()),
         )
 
