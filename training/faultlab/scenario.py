@@ -66,7 +66,7 @@ class Script:
     """
 
     seed: int
-    clean_s: float = 90.0
+    clean_s: float = 75.0
     faults: frozenset[str] = frozenset()
     warm_up_s: float = 8.0
     lead_share: float = 0.35
