@@ -114,7 +114,9 @@ def test_splits_are_fixed_and_clean(release: Release) -> None:
 
 
 TELLING = {
+    "openssh": "over 32 lines: attacks come in bursts, and lines are few otherwise",
     "tomcat": "a failed request leaves a stack trace of fifty lines, more than a load spike brings",
+    "web": "a failed request leaves a stack trace, if a short one",
 }
 """Systems in which line count or the clock tells more than it should, and why; DATASHEET.md has the figures."""
 
