@@ -159,12 +159,17 @@ class Evaluation:
     def faultlab(self) -> None:
         """Line by line over many systems, the model beside what a line of code would say."""
         runs = corpora.faultlab()
-        for system in dict.fromkeys(run.system for run in runs):
-            stream = stream_of([run for run in runs if run.system == system])
-            with self._task(f"fault lab: {system}", len(stream.lines)) as advance:
-                said = judge(self._model, stream.lines, stream.service, stream.service, stream.judged, advance=advance)
-            self.findings.lines += line_results(stream, said, self._name)
-        self.findings.grids.append(line_grid(self.findings.lines))
+        for peaceful, past in ((False, "two runs with the same faults"), (True, "the fault-free time of two runs")):
+            results = []
+            for system in dict.fromkeys(run.system for run in runs):
+                stream = stream_of([run for run in runs if run.system == system], past_in_peace=peaceful)
+                with self._task(f"fault lab: {system}, {past}", len(stream.lines)) as advance:
+                    said = judge(
+                        self._model, stream.lines, stream.service, stream.service, stream.judged, advance=advance
+                    )
+                results += line_results(stream, said, self._name, past)
+            self.findings.lines += results
+            self.findings.grids.append(line_grid(results, past))
 
     def recording(self, directory: Path) -> None:
         """Fault by fault, the model and what a line of code would alert on."""

@@ -117,6 +117,7 @@ TELLING = {
     "openssh": "over 32 lines: attacks come in bursts, and lines are few otherwise",
     "tomcat": "a failed request leaves a stack trace of fifty lines, more than a load spike brings",
     "web": "a failed request leaves a stack trace, if a short one",
+    "zookeeper": "who looks for a leader says more in seconds than in a minute of work",
 }
 """Systems in which line count or the clock tells more than it should, and why; DATASHEET.md has the figures."""
 

@@ -45,6 +45,13 @@ def test_only_the_last_run_is_judged() -> None:
     assert stream.service.tolist() == [0, 1, 0, 1, 0, 0, 0, 0]
 
 
+def test_past_in_peace_has_no_fault_in_it() -> None:
+    """Where failures shall be new, only fault-free lines of earlier runs are heard; the last run is whole."""
+    stream = stream_of(runs(LAST, LAST), past_in_peace=True)
+    assert stream.lines == ["served 2", "served 3", "served 6", *(line.text for line in LAST.lines)]
+    assert stream.judged.tolist() == [False] * 3 + [True] * 6
+
+
 def test_results_are_counted_on_labelled_lines_only() -> None:
     """Evidence against fault-free lines; what is in doubt counts nowhere; a fault is found by an alert in its reach."""
     stream = stream_of(runs(PAST, LAST))
@@ -61,7 +68,8 @@ def test_false_alarms_are_alerts_in_peace() -> None:
     stream = stream_of(runs(PAST, LAST))
     results = line_results(stream, judged([1, -1, -1, -1, -1, -1]), "model")
     assert round(results[0].alarms_per_million) == 333_333
-    grid = line_grid(results)
+    grid = line_grid(results, "a quiet past")
+    assert "a quiet past" in grid.title
     assert grid.rows[0][0] == "toy"
     assert grid.rows[0][1] == "1 of 4"
     assert "333,333" in grid.rows[0][2]
