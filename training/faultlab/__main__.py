@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from training.faultlab import datasheet, labels_audit
 from training.faultlab.campaign import Campaign, Job
-from training.faultlab.errors import FaultlabError
+from training.faultlab.errors import FaultlabError, ProgramMissing
 from training.faultlab.labels import label, load_reviewed, save_labels
 from training.faultlab.network import enter_private_network
 from training.faultlab.process import termination_raises
@@ -120,10 +120,9 @@ def _record(options: argparse.Namespace) -> int:
         for repetition in range(1, options.repetitions + 1)
         for system in systems
     ]
-    for package_list in {system: build(system, 0).missing() for system in systems}.items():
-        if package_list[1]:
-            print(f"{package_list[0]}: apt-get install --no-install-recommends {' '.join(package_list[1])}")
-            return 1
+    for system in systems:
+        if packages := build(system, 0).missing():
+            raise ProgramMissing(packages)
     failed = _watch(jobs, options.jobs)
     for job in failed:
         print(f"{job.name}: no recording; the last words are above", file=sys.stderr)
