@@ -67,6 +67,29 @@ def test_signals_are_given_back() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_second_signal_does_not_break_into_the_tidying_up() -> None:
+    """Ctrl-C reaches a campaign and its runs at once, and the campaign ends its runs again: that changes nothing."""
+    program = (
+        "import sys, time; from training.faultlab.process import termination_raises\n"
+        "with termination_raises():\n"
+        "    try:\n"
+        "        print('running', flush=True); time.sleep(60)\n"
+        "    finally:\n"
+        "        print('tidying', flush=True); time.sleep(0.3); print('tidy', flush=True)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "running\n"
+        run.send_signal(signal.SIGINT)
+        assert run.stdout.readline() == "tidying\n"
+        run.send_signal(signal.SIGTERM)
+        run.send_signal(signal.SIGINT)
+        assert run.stdout.read() == "tidy\n"
+    assert run.returncode == -signal.SIGINT
+
+
 def test_command_past_its_deadline_takes_its_children_along() -> None:
     """A client that hangs is killed with everything it has started, and says that it did not end by itself."""
     with Workshop() as workshop:

@@ -243,16 +243,21 @@ class Workshop:
 
 @contextlib.contextmanager
 def termination_raises() -> Iterator[None]:
-    """Turns SIGTERM and SIGHUP into SystemExit, so that `with` blocks end as they do after Ctrl-C.
+    """Turns the first SIGTERM or SIGHUP into SystemExit, so that `with` blocks end as they do after Ctrl-C.
 
-    SIGINT raises KeyboardInterrupt also where we inherited it ignored, as a job in a script's background does.
+    SIGINT raises KeyboardInterrupt also where we inherited it ignored, as a job in a script's background does. What
+    comes after the first is ignored: Ctrl-C reaches a campaign and its runs, and the campaign then ends its runs once
+    more; a second exception in the middle of tidying up would leave clients waiting at a gate that nobody opens.
     """
 
     def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+        for each in before:
+            signal.signal(each, lambda number, frame: None)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
-    actions = {signal.SIGTERM: leave, signal.SIGHUP: leave, signal.SIGINT: signal.default_int_handler}
-    before = {number: signal.signal(number, action) for number, action in actions.items()}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    for number in before:
+        signal.signal(number, leave)
     try:
         yield
     finally:
