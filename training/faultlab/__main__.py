@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from training.faultlab import datasheet, labels_audit
+from training.faultlab import labels_audit
 from training.faultlab.campaign import Campaign, Job
 from training.faultlab.errors import FaultlabError, ProgramMissing
 from training.faultlab.labels import label, load_reviewed, save_labels
@@ -181,6 +181,8 @@ def _audit(options: argparse.Namespace) -> int:
 
 
 def _stats(options: argparse.Namespace) -> int:
+    from training.faultlab import datasheet  # scikit-learn: a second that recording need not wait for
+
     print(datasheet.tables(options.path))
     return 0
 

@@ -18,7 +18,8 @@ from pathlib import Path
 # Outgoing connections take their ports from 32768 upwards and would clash with a server that restarts.
 _PORTS = range(20_000, 32_000)
 _CLONE_NEWNET = 0x40000000
-_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+# Where programs are looked for, whatever the shell that started us says.
+PROGRAMS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _private = threading.Event()
 
@@ -29,7 +30,7 @@ def enter_private_network() -> bool:
     To be called before the first thread is started: a thread keeps the network that it was born in.
     """
     assert threading.active_count() == 1, "the network is chosen before any thread is started"
-    if os.geteuid() != 0 or shutil.which("ip", path=_PATH) is None:
+    if os.geteuid() != 0 or shutil.which("ip", path=PROGRAMS) is None:
         return False
     if ctypes.CDLL(None).unshare(_CLONE_NEWNET) != 0:
         return False
@@ -46,7 +47,7 @@ class Network:
         """Why nothing can be cut here; None if it can."""
         if not _private.is_set():
             return "only root in a private network namespace can cut connections"
-        return None if shutil.which("iptables", path=_PATH) else "iptables is not installed"
+        return None if shutil.which("iptables", path=PROGRAMS) else "iptables is not installed"
 
     def drop(self, ports: Iterable[int], *, share: float = 1.0) -> None:
         """Loses packets to and from servers on `ports`: all of them, or a random `share`."""
@@ -104,4 +105,4 @@ def listening(port: int) -> bool:
 
 def _iptables(*arguments: str) -> None:
     command: Sequence[str] = ("iptables", "-w", *arguments)
-    subprocess.run(command, check=True, env={"PATH": _PATH}, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, env={"PATH": PROGRAMS}, stdout=subprocess.DEVNULL)

@@ -21,10 +21,10 @@ from types import FrameType, TracebackType
 from training.faultlab import guard
 from training.faultlab.errors import StartFailed
 from training.faultlab.guard import POLL_S, SWEEP_S, family, identify, kill_all
-from training.faultlab.network import listening
+from training.faultlab.network import PROGRAMS, listening
 
 # Explicit, so that a recording does not depend on the shell that started it.
-_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "TZ": "UTC"}
+_ENVIRONMENT = {"PATH": PROGRAMS, "LANG": "C.UTF-8", "TZ": "UTC"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,8 @@ class _Run:
         self._sleeper = threading.Event()
 
     def play(self) -> Recording:
+        # Before minutes are spent: a name may be misspelt.
+        wanted = self._wanted_faults()
         recording = False
         try:
             self._load.start()
@@ -64,7 +66,7 @@ class _Run:
             self._recorder.start()
             recording = True
             clean_until = self._play_lead_in()
-            self._play_faults()
+            self._play_faults(wanted)
             self._assert_clean()
         finally:
             self._load.stop()
@@ -97,10 +99,10 @@ class _Run:
         self._say(f"the lead-in ends, {len(self._recorder.lines())} lines")
         return clean_until
 
-    def _play_faults(self) -> None:
+    def _play_faults(self, faults: Sequence[Disturbance]) -> None:
         """Faults, and in a long run the planned changes between them, in an order of the seed's choice."""
         acts: list[tuple[Literal["fault", "benign"], Disturbance]] = []
-        for fault in self._wanted_faults():
+        for fault in faults:
             if fault.impossible is None:
                 acts.append(("fault", fault))
             else:

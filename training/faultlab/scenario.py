@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from training.faultlab.network import PROGRAMS
 from training.faultlab.process import Workshop
 from training.faultlab.recording import TAIL_S, Cause
 
@@ -122,6 +123,5 @@ class System(Protocol):
 
 def missing_packages(programs: Mapping[str, str]) -> list[str]:
     """The Debian packages of `programs` (program or absolute path → package) that are not installed."""
-    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    absent = [package for program, package in programs.items() if shutil.which(program, path=path) is None]
+    absent = [package for program, package in programs.items() if shutil.which(program, path=PROGRAMS) is None]
     return list(dict.fromkeys(absent))
