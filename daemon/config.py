@@ -61,7 +61,9 @@ __all__ = [
 
 HINT = "`logwarden config` lists every setting with its default and meaning"
 
-_TEST_SUITE = frozenset({"LOGWARDEN_DATA", "LOGWARDEN_REQUIRE_KAFKA", "LOGWARDEN_REQUIRE_DATA"})
+_TEST_SUITE = frozenset(
+    {"LOGWARDEN_DATA", "LOGWARDEN_REQUIRE_KAFKA", "LOGWARDEN_REQUIRE_DATA", "LOGWARDEN_REQUIRE_FAULTLAB"}
+)
 """Variables of the test suite, which share the prefix."""
 _SERVICE_LINK = re.compile(
     r"LOGWARDEN_(?:[A-Z0-9]+_)*(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_\d+_[A-Z0-9_]+)"
