@@ -181,6 +181,33 @@ def test_load_opens_and_closes_its_lanes() -> None:
     assert crowd.failures() == ()
 
 
+def test_usual_load_swings_and_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without being asked the lanes become more and fewer; idle time and drained services are obeyed all the same."""
+    monkeypatch.setattr("training.faultlab.load._SWING_S", (0.01, 0.05))
+    inside: Counter[str] = Counter()
+    seen: set[int] = set()
+
+    def run(rng: random.Random) -> bool:
+        inside["now"] += 1
+        time.sleep(0.01)
+        seen.add(inside["now"])
+        inside["now"] -= 1
+        return True
+
+    crowd = Load([Client(name="c", every_s=0.001, touches=frozenset({"s"}), run=run)], 1, time.monotonic, (1, 4))
+    crowd.start()
+    try:
+        until(lambda: {1, 4} <= seen)
+        for lanes, drained in ((0, frozenset[str]()), (1, frozenset({"s"}))):
+            with crowd.shaped(lanes=lanes, drained=drained):
+                assert inside["now"] == 0
+                done = crowd.runs["c"]
+                time.sleep(0.2)
+                assert crowd.runs["c"] == done
+    finally:
+        crowd.stop()
+
+
 def test_recording_survives_the_disk(tmp_path: Path, echoed: Recording) -> None:
     """What is saved is what is loaded, and a changed byte is noticed."""
     save(echoed, tmp_path)

@@ -1,4 +1,8 @@
-"""Runs clients for ever, in as many lanes as asked, and remembers who failed. Knows neither systems nor faults."""
+"""Runs clients for ever, in as many lanes as asked, and remembers who failed. Knows neither systems nor faults.
+
+The usual load is no constant: it swings by itself, whatever else is going on. Were it flat, a few more lines than usual
+would tell that something is wrong, as they do on no real host.
+"""
 
 import contextlib
 import random
@@ -10,7 +14,10 @@ from dataclasses import dataclass
 from training.faultlab.scenario import Client
 
 MAX_LANES = 5
+USUAL = 1
+"""A number of lanes that stands for whatever is usual at the time."""
 _DRAIN_S = 40.0
+_SWING_S = (6.0, 18.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,13 +30,20 @@ class Failure:
 
 
 class Load:
-    """Every client has a thread per lane; a lane that is not wanted waits at the gate."""
+    """Every client has a thread per lane; a lane that is not wanted waits at the gate.
 
-    def __init__(self, clients: Sequence[Client], seed: int, now: Callable[[], float]) -> None:
+    `swing`: the numbers of lanes among which the usual load changes, every 6 to 18 seconds.
+    """
+
+    def __init__(
+        self, clients: Sequence[Client], seed: int, now: Callable[[], float], swing: Sequence[int] = (1,)
+    ) -> None:
+        assert all(1 <= lanes <= MAX_LANES for lanes in swing), "the usual load has at least one lane"
         self._clients = clients
         self._now = now
         self._gate = threading.Condition()
-        self._lanes = 1
+        self._lanes = USUAL
+        self._usual = swing[0]
         self._drained: frozenset[str] = frozenset()
         self._running: Counter[tuple[str, int]] = Counter()
         self._stopping = threading.Event()
@@ -45,6 +59,8 @@ class Load:
             for client in clients
             for lane in range(MAX_LANES)
         ]
+        if len(swing) > 1:
+            self._threads.append(threading.Thread(target=self._change_usual, args=(swing, random.Random(seed))))
 
     def start(self) -> None:
         for thread in self._threads:
@@ -79,14 +95,15 @@ class Load:
             yield reshape
         finally:
             with self._gate:
-                self._lanes, self._drained = 1, frozenset()
+                self._lanes, self._drained = USUAL, frozenset()
                 self._gate.notify_all()
 
     def failures(self) -> tuple[Failure, ...]:
         return tuple(self._failures)
 
     def _open(self, client: Client, lane: int) -> bool:
-        return lane < self._lanes and not client.touches & self._drained
+        lanes = self._usual if self._lanes == USUAL else self._lanes
+        return lane < lanes and not client.touches & self._drained
 
     def _settled(self) -> bool:
         return not any(
@@ -94,6 +111,12 @@ class Load:
             for client in self._clients
             for lane in range(MAX_LANES)
         )
+
+    def _change_usual(self, swing: Sequence[int], rng: random.Random) -> None:
+        while not self._stopping.wait(rng.uniform(*_SWING_S)):
+            with self._gate:
+                self._usual = rng.choice(swing)
+                self._gate.notify_all()
 
     def _loop(self, client: Client, lane: int, rng: random.Random) -> None:
         try:

@@ -46,7 +46,7 @@ class _Run:
         self._expected_s = script.clean_s
         self._rng = random.Random(script.seed)
         self._origin = time.monotonic()
-        self._load = Load(system.workload(), script.seed, self._now)
+        self._load = Load(system.workload(), script.seed, self._now, script.swing)
         self._recorder = Recorder(system.log_files, self._now, script.most_lines)
         self._events: list[Event] = []
         self._skipped: dict[str, str] = {}

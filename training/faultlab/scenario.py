@@ -40,9 +40,9 @@ class Disturbance:
 
     `what` says in a phrase what is done, for the reader of a manifest.
     `services` are those that a look at who talks to whom says it can reach. `lanes` is how many copies of every client
-    run meanwhile, one number after the other (0 idle, 1 the usual); clients that touch a service in `drained` are
-    waited for and held back, as an operator does before a planned restart. `impossible` says why it cannot be
-    injected here.
+    run meanwhile, one number after the other (0 idle, 1 the usual, which swings); clients that touch a service in
+    `drained` are waited for and held back, as an operator does before a planned restart. `impossible` says why it
+    cannot be injected here.
     """
 
     name: str
@@ -80,6 +80,8 @@ class Script:
     ramp_s: float = 30.0
     # In a shorter run the planned changes come once, and the load's last a fraction of `clean_s`.
     long_s: float = 400.0
+    # The lanes among which the usual load changes, in peace as in faults.
+    swing: tuple[int, ...] = (1, 1, 2, 3, 4)
     probe_every_s: float = 1.0
     recovery_deadline_s: float = 120.0
     # Of one service in ten seconds, several times what a load spike brings.

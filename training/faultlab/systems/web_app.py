@@ -90,6 +90,7 @@ class Request(BaseHTTPRequestHandler):
 
     def _answer(self, serve: Callable[[], tuple[int, Any]]) -> None:
         began = time.monotonic()
+        requests.info("%s %s: started", self.command, urlsplit(self.path).path)
         try:
             status, answer = serve()
         except Refused as refused:
