@@ -59,6 +59,24 @@ def test_death_of_the_recorder_leaves_no_process(number: signal.Signals) -> None
     assert identify(int(client)) is None
 
 
+def test_sweep_takes_children_that_work_elsewhere() -> None:
+    """A server's child in a session of its own and in `/`, as sshd's are, ends with a recorder that is killed."""
+    server = "import subprocess; subprocess.run(['sleep', '60'], cwd='/', start_new_session=True)"
+    program = (
+        "import sys, time; from training.faultlab.process import Workshop\n"
+        "with Workshop() as shop:\n"
+        f"    child = shop.child([sys.executable, '-c', {server!r}], shop.path / 'log')\n"
+        "    child.start(); print(child.pid, flush=True); time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as victim:
+        assert victim.stdout is not None
+        pid = int(victim.stdout.readline())
+        until(lambda: len(family(pid)) == 2)
+        members = family(pid)
+        victim.kill()
+    until(lambda: not any(identify(member) == (member, started) for member, started in members))
+
+
 def test_signals_are_given_back() -> None:
     """After a run SIGTERM means again what it meant before."""
     before = signal.getsignal(signal.SIGTERM)

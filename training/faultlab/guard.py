@@ -2,7 +2,8 @@
 
 It is run as a program by process.Workshop: the pipe closes when the run ends, when it raises, and when its process is
 killed with SIGKILL. Servers put their children into sessions of their own and overwrite their environment, so neither a
-process group nor a marker in the environment finds them all; a working directory inside the run's directory does.
+process group nor a marker in the environment finds them all. A working directory inside the run's directory does, and
+being the child of one of them: the processes that sshd has for its sessions work in `/`.
 """
 
 import contextlib
@@ -26,14 +27,14 @@ def identify(pid: int) -> tuple[int, int] | None:
     return None if fields is None else (pid, int(fields[19]))
 
 
-def family(pid: int) -> list[tuple[int, int]]:
-    """`pid` and all its living descendants, parents first."""
+def family(*pids: int) -> list[tuple[int, int]]:
+    """`pids` and all their living descendants, parents first."""
     children: dict[int, list[int]] = {}
     for other in _pids():
         fields = _stat(other)
         if fields is not None:
             children.setdefault(int(fields[1]), []).append(other)
-    found = [pid]
+    found = list(pids)
     for member in found:
         found.extend(children.get(member, ()))
     return [identity for identity in map(identify, found) if identity is not None]
@@ -82,7 +83,8 @@ def _sweep(directory: Path, adopted: set[tuple[int, int]]) -> None:
         strays.update(i for i in map(identify, filter(lambda pid: _inside(pid, directory), _pids())) if i is not None)
         if not strays:
             break
-        kill_all(strays, signal.SIGKILL)
+        # All at once: a child whose parent is gone is nobody's child any more.
+        kill_all(strays.union(family(*(pid for pid, _ in strays))), signal.SIGKILL)
         time.sleep(POLL_S)
     for mount in reversed(_mounts_below(directory)):
         # Lazily if need be: a mount that outlives the run keeps memory, a detached one gives it back by itself.
