@@ -113,9 +113,12 @@ class Load:
         )
 
     def _change_usual(self, swing: Sequence[int], rng: random.Random) -> None:
+        # Like cards from a deck, so that a run of minutes sees all of them as often as they are in it.
+        deck: list[int] = []
         while not self._stopping.wait(rng.uniform(*_SWING_S)):
+            deck = deck or rng.sample(swing, len(swing))
             with self._gate:
-                self._usual = rng.choice(swing)
+                self._usual = deck.pop()
                 self._gate.notify_all()
 
     def _loop(self, client: Client, lane: int, rng: random.Random) -> None:

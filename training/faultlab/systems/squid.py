@@ -85,11 +85,11 @@ class Squid:
         write_passwords(workshop, self._passwords)
         shutil.copy(self._passwords, root / "squid" / "users")
         self._configure()
-        workshop.must(["squid", "-N", "-z", "-f", str(self._squid_conf)], user=_SQUID_USER)
+        # Named for the run: the name is that of its shared memory, of which the machine has one list for everybody.
+        squid = ["squid", "-N", "-n", f"squid{root.name.rpartition('-')[2]}", "-f", str(self._squid_conf)]
+        workshop.must([*squid, "-z"], user=_SQUID_USER)
         # What both say on standard error stands in their logs as well.
-        self._squid = workshop.child(
-            ["squid", "-N", "-f", str(self._squid_conf)], logs / "squid-start.log", user=_SQUID_USER
-        )
+        self._squid = workshop.child(squid, logs / "squid-start.log", user=_SQUID_USER)
         self._apache = workshop.child(
             ["apache2", "-DFOREGROUND", "-f", str(self._apache_conf)], logs / "apache-start.log", user=_APACHE_USER
         )

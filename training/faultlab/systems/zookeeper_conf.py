@@ -20,19 +20,18 @@ admin.enableServer=false
 4lw.commands.whitelist=srvr,mntr,ruok,stat
 maxClientCnxns={connections}
 maxSessionTimeout=20000
-snapCount=120
+snapCount=250
 preAllocSize=64
-autopurge.snapRetainCount=3
-autopurge.purgeInterval=1
 audit.enable=true
 """
 
-# Debian's own level and layout of a line.
+# Debian's own level and layout of a line. Of a stack trace the first three lines: peers that cannot reach each other
+# write dozens a minute, and a fault would be a matter of counting lines.
 LOGGING = """
 log4j.rootLogger=INFO, CONSOLE
 log4j.appender.CONSOLE=org.apache.log4j.ConsoleAppender
-log4j.appender.CONSOLE.layout=org.apache.log4j.PatternLayout
-log4j.appender.CONSOLE.layout.ConversionPattern=%d{ISO8601} - %-5p [%t:%C{1}@%L] - %m%n
+log4j.appender.CONSOLE.layout=org.apache.log4j.EnhancedPatternLayout
+log4j.appender.CONSOLE.layout.ConversionPattern=%d{ISO8601} - %-5p [%t:%C{1}@%L] - %m%n%throwable{3}
 """
 
 # What an operator gets wrong by hand: a unit where only a number may stand, a peer without its election port.
