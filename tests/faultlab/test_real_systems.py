@@ -41,6 +41,11 @@ def left(temporary: Path) -> list[str]:
     return found + [path.name for path in temporary.iterdir()]
 
 
+def shared_memory() -> set[str]:
+    """What PostgreSQL servers hold in memory that outlives a process that is killed."""
+    return {path.name for path in Path("/dev/shm").glob("PostgreSQL.*")}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_postgres_end_to_end(needs: Callable[[str], None], tmp_path: Path, temporary: Path) -> None:
@@ -65,8 +70,9 @@ def test_postgres_end_to_end(needs: Callable[[str], None], tmp_path: Path, tempo
 @pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_interrupted_recording_leaves_nothing(needs: Callable[[str], None], tmp_path: Path, temporary: Path) -> None:
-    """Ctrl-C in the middle of a recording stops every server, unmounts every disk, and says so."""
+    """Ctrl-C in the middle of a recording stops every server, gives disks and shared memory back, and says so."""
     needs("postgres")
+    before = shared_memory()
     with subprocess.Popen(
         [*RECORD, "--out", str(tmp_path)],
         cwd=ROOT,
@@ -85,14 +91,16 @@ def test_interrupted_recording_leaves_nothing(needs: Callable[[str], None], tmp_
     assert lab.returncode == 130
     assert "Traceback" not in complaints
     until(lambda: left(temporary) == [], 20)
+    assert shared_memory() <= before
     assert not (tmp_path / "postgres" / "1" / "manifest.json").exists()
 
 
 CUT = """
 import socket, sys
-from training.faultlab.network import Network, enter_private_network, free_ports, listening
+from training.faultlab.isolation import isolate
+from training.faultlab.network import Network, free_ports, listening
 import random
-assert enter_private_network()
+assert isolate()
 network = Network()
 assert network.impossible is None, network.impossible
 (port,) = free_ports(1, random.Random(1))

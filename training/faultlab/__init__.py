@@ -13,7 +13,8 @@ to record
     recorder      log files → lines with an arrival time
     process       every process, mount and directory of a run
     guard         their end, whatever ends the run
-    network       ports, and cuts in a network of the run's own
+    isolation     a network, mounts and shared memory of the run's own
+    network       ports, and cuts between them
     disk          a small disk that can be filled
 to use what was recorded
     recording     the result of a run, on disk and back

@@ -15,8 +15,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from training.faultlab import labels_audit
 from training.faultlab.campaign import Campaign, Job
 from training.faultlab.errors import FaultlabError, ProgramMissing
+from training.faultlab.isolation import isolate
 from training.faultlab.labels import label, load_reviewed, save_labels
-from training.faultlab.network import enter_private_network
 from training.faultlab.process import termination_raises
 from training.faultlab.recording import Recording, load, save
 from training.faultlab.release import RECORDINGS, load_release, runs_below
@@ -99,7 +99,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     script = Script(seed=options.seed, clean_s=options.minutes * 60, faults=frozenset(options.fault))
-    enter_private_network()
+    isolate()
     result = record(build(options.system, script.seed), script, lambda text: print(text, flush=True))
     save(result, options.out)
     _show(result)

@@ -1,42 +1,21 @@
 """Owns ports and cuts: who listens where, and what the kernel lets through between them. Knows no system.
 
-Cuts are firewall rules in a network namespace that belongs to the run alone (`enter_private_network`), so that nothing
-outside the run can be touched and nothing has to be undone for others: the namespace ends with its last process.
+Cuts are firewall rules in a network that belongs to the run alone (see isolation), so that nothing outside the run can
+be touched and nothing has to be undone for others.
 Packets are dropped silently, as a broken link does; a refused connection is what a dead server looks like.
 """
 
-import ctypes
-import os
 import random
 import shutil
 import socket
 import subprocess
-import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from training.faultlab.isolation import PROGRAMS, isolated
+
 # Outgoing connections take their ports from 32768 upwards and would clash with a server that restarts.
 _PORTS = range(20_000, 32_000)
-_CLONE_NEWNET = 0x40000000
-# Where programs are looked for, whatever the shell that started us says.
-PROGRAMS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-_private = threading.Event()
-
-
-def enter_private_network() -> bool:
-    """Gives this process, and all it will start, a loopback of its own. False where that is not allowed.
-
-    To be called before the first thread is started: a thread keeps the network that it was born in.
-    """
-    assert threading.active_count() == 1, "the network is chosen before any thread is started"
-    if os.geteuid() != 0 or shutil.which("ip", path=PROGRAMS) is None:
-        return False
-    if ctypes.CDLL(None).unshare(_CLONE_NEWNET) != 0:
-        return False
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    _private.set()
-    return True
 
 
 class Network:
@@ -45,7 +24,7 @@ class Network:
     @property
     def impossible(self) -> str | None:
         """Why nothing can be cut here; None if it can."""
-        if not _private.is_set():
+        if not isolated():
             return "only root in a private network namespace can cut connections"
         return None if shutil.which("iptables", path=PROGRAMS) else "iptables is not installed"
 

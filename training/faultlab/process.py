@@ -21,7 +21,8 @@ from types import FrameType, TracebackType
 from training.faultlab import guard
 from training.faultlab.errors import StartFailed
 from training.faultlab.guard import POLL_S, SWEEP_S, family, identify, kill_all
-from training.faultlab.network import PROGRAMS, listening
+from training.faultlab.isolation import PROGRAMS
+from training.faultlab.network import listening
 
 # Explicit, so that a recording does not depend on the shell that started it.
 _ENVIRONMENT = {"PATH": PROGRAMS, "LANG": "C.UTF-8", "TZ": "UTC"}

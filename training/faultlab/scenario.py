@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from training.faultlab.network import PROGRAMS
+from training.faultlab.isolation import PROGRAMS
 from training.faultlab.process import Workshop
 from training.faultlab.recording import TAIL_S, Cause
 
