@@ -84,7 +84,7 @@ class Tomcat:
             *("java", "-Xms64m", "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"),
             # Of the forty frames of a request the upper ones tell where; all of them would make a fault a matter of
             # counting lines.
-            "-XX:MaxJavaStackTraceDepth=10",
+            "-XX:MaxJavaStackTraceDepth=6",
             *_OPENED,
             *("-cp", f"{_HOME / 'bin' / 'bootstrap.jar'}:{_HOME / 'bin' / 'tomcat-juli.jar'}"),
             f"-Djava.util.logging.config.file={self._base / 'conf' / 'logging.properties'}",
@@ -300,8 +300,11 @@ class Tomcat:
 
     def _configure(self) -> None:
         conf = self._base / "conf"
-        for name in ("web.xml", "context.xml", "catalina.properties"):
+        for name in ("context.xml", "catalina.properties"):
             shutil.copy(_HOME / "etc" / name, conf / name)
+        defaults = (_HOME / "etc" / "web.xml").read_text()
+        settings = tomcat_conf.JSP_SERVLET + tomcat_conf.JSP_SETTINGS
+        (conf / "web.xml").write_text(defaults.replace(tomcat_conf.JSP_SERVLET, settings))
         (conf / "server.xml").write_text(tomcat_conf.SERVER.format(port=self._port))
         (conf / "logging.properties").write_text(tomcat_conf.LOGGING)
         users = [tomcat_conf.USER.format(user=user, password=password) for user, password in PASSWORDS.items()]

@@ -27,7 +27,7 @@ PRODUCTS = 400
 SOLD_OUT_EVERY = 12
 WORDS = ("kettle", "lamp", "chair", "blanket", "mirror", "clock")
 _ORDERS = 30_000
-_SLOW_S = 0.06
+_SLOW_MS = 60
 _LOCK_WAIT_S = 3.0
 
 _SCHEMA = """
@@ -166,13 +166,16 @@ class Request(BaseHTTPRequestHandler):
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(sqlite3.connect(self.database, timeout=_LOCK_WAIT_S)) as connection:
+            store.info("opened %s for %s", self.database.name, self.command)
             yield connection
 
     def _rows(self, connection: sqlite3.Connection, sql: str, *values: object) -> list[Any]:
         began = time.monotonic()
         rows = connection.execute(sql, values).fetchall()
-        if (took_s := time.monotonic() - began) > _SLOW_S:
-            store.warning("slow query, %.0f ms: %s", 1000 * took_s, sql)
+        took_ms = 1000 * (time.monotonic() - began)
+        store.info("%d rows in %.1f ms", len(rows), took_ms)
+        if took_ms > _SLOW_MS:
+            store.warning("slow query, %.0f ms: %s", took_ms, sql)
         return rows
 
 
