@@ -262,9 +262,10 @@ class Bind:
         journal = self._disk.path / f"{DYNAMIC}.zone.jnl"
         size = journal.stat().st_size if journal.exists() else 0
         with journal.open("r+b" if size else "w+b") as file:
-            # Past the header, whose loss would only make it an unknown file.
-            file.seek(self._rng.randint(600, 700))
-            file.write(self._rng.randbytes(max(400, size - 800)))
+            # Past the header, whose loss would only make it an unknown file, and to the end: the last changes are those
+            # that the zone's own file does not have yet, and the only ones that are read.
+            start = file.seek(self._rng.randint(600, 700))
+            file.write(self._rng.randbytes(max(400, size - start)))
         self._launch(PRIMARY)
 
     def _remove_journal(self) -> None:
