@@ -156,3 +156,22 @@ def test_isolated_run_takes_its_memory_and_mounts_along(tmp_path: Path) -> None:
     assert not Path(f"/dev/shm/left-{key}").exists()
     assert str(key) not in [row.split()[0] for row in Path("/proc/sysvipc/shm").read_text().splitlines()]
     assert str(tmp_path) not in Path("/proc/self/mounts").read_text()
+
+
+REFUSED = """
+from training.faultlab import isolation
+from training.faultlab.errors import StartFailed
+isolation._COMMANDS = (("mount", "-t", "tmpfs", "tmpfs", "/no/such/place"),)
+try:
+    isolation.isolate()
+except StartFailed as error:
+    assert "/no/such/place" in str(error), error
+    assert not isolation.isolated()
+else:
+    raise AssertionError("mounts were refused and nobody said so")
+"""
+
+
+def test_refused_mounts_are_told() -> None:
+    """Where root may have namespaces but not mount in them, the recording ends with what was refused."""
+    alone(REFUSED)

@@ -10,6 +10,8 @@ import shutil
 import subprocess
 import threading
 
+from training.faultlab.errors import StartFailed
+
 # Where programs are looked for, whatever the shell that started us says.
 PROGRAMS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # clone(2): mounts, System V shared memory, network.
@@ -27,7 +29,8 @@ _isolated = threading.Event()
 def isolate() -> bool:
     """Moves this process, and all it will start, into namespaces of its own. False where that is not allowed.
 
-    To be called before the first thread is started: a thread keeps the network that it was born in.
+    Raises StartFailed where namespaces are allowed and their mounts are not, as some containers have it. To be called
+    before the first thread is started: a thread keeps the network that it was born in.
     """
     assert threading.active_count() == 1, "namespaces are chosen before any thread is started"
     if os.geteuid() != 0 or shutil.which("ip", path=PROGRAMS) is None:
@@ -35,7 +38,9 @@ def isolate() -> bool:
     if ctypes.CDLL(None).unshare(_CLONE_NEW) != 0:
         return False
     for command in _COMMANDS:
-        subprocess.run(command, check=True, env={"PATH": PROGRAMS})
+        done = subprocess.run(command, env={"PATH": PROGRAMS}, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise StartFailed(" ".join(command), done.stderr)
     _isolated.set()
     return True
 
