@@ -32,8 +32,8 @@ SERVER = """<?xml version="1.0" encoding="UTF-8"?>
 </Server>
 """
 
-# Beside each page's exception Tomcat prints the source around it, ten lines; its manual says to turn that off in
-# production, and here a fault would be a matter of counting lines.
+# Beside each page's exception Tomcat prints the ten lines of source around it, unless it is told not to; with them a
+# fault would be a matter of counting lines.
 JSP_SERVLET = "<servlet-class>org.apache.jasper.servlet.JspServlet</servlet-class>"
 JSP_SETTINGS = """
         <init-param><param-name>displaySourceFragment</param-name><param-value>false</param-value></init-param>"""
