@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition, codec
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import create_conn
@@ -87,6 +87,17 @@ def connection_options(settings: KafkaSettings) -> dict[str, Any]:
     return options
 
 
+def check_codecs() -> None:
+    """Raises ConfigurationError where the libraries are missing that read compressed batches."""
+    known = {"gzip": codec.has_gzip, "snappy": codec.has_snappy, "lz4": codec.has_lz4, "zstd": codec.has_zstd}
+    missing = [name for name, is_there in known.items() if not is_there()]
+    if missing:
+        raise ConfigurationError(
+            f"topics compressed with {', '.join(missing)} cannot be read, because the package cramjam is missing",
+            hint="install it into the same environment: pip install 'aiokafka[lz4,snappy,zstd]'",
+        )
+
+
 async def check_access(settings: KafkaSettings) -> None:
     """Connects and authenticates once. BrokerRefused if a broker said no, BrokerUnavailable if none answered."""
     options = connection_options(settings)
@@ -117,6 +128,7 @@ class KafkaSource:
     """A member of the consumer group, reading the input topics."""
 
     def __init__(self, settings: KafkaSettings) -> None:
+        check_codecs()  # here and not at the first compressed batch, which may come days later
         self._settings = settings
         self._consumer: AIOKafkaConsumer | None = None
         self._admin: AIOKafkaAdminClient | None = None
