@@ -1,1 +1,1 @@
-"""Upper floor: the daemon. Only `daemon.kafka` imports the Kafka client, only `daemon.scorer` imports torch."""
+"""Upper floor: the daemon. Only `logwarden.daemon.kafka` imports the Kafka client, only `logwarden.daemon.scorer` imports torch."""

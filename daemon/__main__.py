@@ -1,14 +1,15 @@
-"""The command line: names, options, exit codes. What a command does is in `daemon.commands` or below.
+"""The command line: names, options, exit codes. What a command does is in `logwarden.daemon.commands` or below.
 
 Nothing heavy is imported before a command needs it: `--help`, `--version` and `config` load neither torch nor a Kafka
 client, so that they answer at once and work where neither can load.
 
-An error of the tree in `daemon.errors` ends as one sentence on standard error, its hint, and an exit code:
+An error of the tree in `logwarden.daemon.errors` ends as one sentence on standard error, its hint, and an exit code:
 0 drained, 1 fatal, 2 configuration. Anything else is a fault of ours and shows its traceback.
 
-`train` and `evaluate` start `python -m training.…` in place of this program. `daemon` and `training` are two products
-on one model and must not import each other (import-linter holds it). An entry point would only hide that import; a
-program that becomes another program is what happens, and Ctrl-C and the exit code are the other program's own.
+`train` and `evaluate` start `python -m logwarden.training.…` in place of this program. `daemon` and `training` are two
+products on one model and must not import each other (import-linter holds it). An entry point would only hide that
+import; a program that becomes another program is what happens, and Ctrl-C and the exit code are the other program's
+own.
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-
-from daemon.commands.formats import AlertFormat, ConfigFormat
-from daemon.errors import EXIT_CONFIGURATION, EXIT_FATAL, ConfigurationError, LogwardenError
+from logwarden.daemon.commands.formats import AlertFormat, ConfigFormat
+from logwarden.daemon.errors import EXIT_CONFIGURATION, EXIT_FATAL, ConfigurationError, LogwardenError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,7 +64,7 @@ def main() -> NoReturn:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from model.version import __version__
+        from logwarden.model.version import __version__
 
         typer.echo(f"logwarden {__version__}")
         raise typer.Exit
@@ -82,11 +82,11 @@ def _root(
 @app.command()
 def run(env_file: EnvFile = None) -> None:
     """Read log lines from Kafka and publish alerts, until told to stop (SIGTERM drains, then leaves)."""
-    from daemon import config, logs
+    from logwarden.daemon import config, logs
 
     settings = config.load(env_file=env_file)
     logs.configure(settings.log)
-    from daemon.service import run_service
+    from logwarden.daemon.service import run_service
 
     raise typer.Exit(run_service(settings))
 
@@ -94,7 +94,7 @@ def run(env_file: EnvFile = None) -> None:
 @app.command()
 def demo(fast: Annotated[bool, typer.Option("--fast", help="No pauses between the steps.")] = False) -> None:
     """Show the daemon at work on this machine: an embedded broker, a service that breaks, the alert."""
-    from daemon.demo import run_demo
+    from logwarden.daemon.demo import run_demo
 
     raise typer.Exit(run_demo(fast))
 
@@ -121,11 +121,10 @@ def scan(
     env_file: EnvFile = None,
 ) -> None:
     """Find anomalies in log files, without Kafka. Options win over settings."""
+    from logwarden.daemon.commands.scan import ScanOptions
+    from logwarden.daemon.commands.scan import scan as scan_files
+    from logwarden.daemon.config import load
     from rich.console import Console
-
-    from daemon.commands.scan import ScanOptions
-    from daemon.commands.scan import scan as scan_files
-    from daemon.config import load
 
     given = {"ALERTS__THRESHOLD": threshold, "MODEL__PATH": model, "MODEL__DEVICE": device}
     settings = load(
@@ -153,8 +152,8 @@ def alerts(
     """Show the alerts topic as it grows."""
     import asyncio
 
-    from daemon.commands.alerts import tail_alerts
-    from daemon.config import load
+    from logwarden.daemon.commands.alerts import tail_alerts
+    from logwarden.daemon.config import load
 
     settings = load(env_file=env_file)
     try:
@@ -171,27 +170,27 @@ def config(
     env_file: EnvFile = None,
 ) -> None:
     """Show every setting: its value, where that came from, what it means."""
-    from daemon.commands.config import show_config
+    from logwarden.daemon.commands.config import show_config
 
     show_config(form, env_file, _console())
 
 
 @app.command(context_settings=PASS_ON)
 def train(context: typer.Context) -> None:
-    """Train a model (all options go to `python -m training.train`; try --help)."""
-    _become("training.train", context.args)
+    """Train a model (all options go to `python -m logwarden.training.train`; try --help)."""
+    _become("logwarden.training.train", context.args)
 
 
 @app.command(context_settings=PASS_ON)
 def evaluate(context: typer.Context) -> None:
-    """Measure a model (all options go to `python -m training.evaluate`; try --help)."""
-    _become("training.evaluate", context.args)
+    """Measure a model (all options go to `python -m logwarden.training.evaluate`; try --help)."""
+    _become("logwarden.training.evaluate", context.args)
 
 
 @app.command(context_settings=PASS_ON)
 def faultlab(context: typer.Context) -> None:
-    """Record real systems under real faults (all options go to `python -m training.faultlab`; try --help)."""
-    _become("training.faultlab", context.args)
+    """Record real systems under real faults (all options go to `python -m logwarden.training.faultlab`; try --help)."""
+    _become("logwarden.training.faultlab", context.args)
 
 
 def _become(module: str, arguments: list[str]) -> NoReturn:

@@ -1,7 +1,7 @@
 """Keeps each (partition, service) in a slot of the log stream, and turns fetched records into windows to score.
 
 Synchronous; one worker thread owns it. It knows partitions, services and records; of masking, rings and familiarity it
-only knows `model.stream`; of scores, alerts and commits it knows nothing.
+only knows `logwarden.model.stream`; of scores, alerts and commits it knows nothing.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from daemon.decoding import Decoded, Decoder
-from daemon.offsets import Assignment
-from daemon.records import DeadLetter, Record
-from model.stream import LineColumns, LogStream
-from model.windowing import WindowBatch
+from logwarden.daemon.decoding import Decoded, Decoder
+from logwarden.daemon.offsets import Assignment
+from logwarden.daemon.records import DeadLetter, Record
+from logwarden.model.stream import LineColumns, LogStream
+from logwarden.model.windowing import WindowBatch
 
 Ints = npt.NDArray[np.int64]
 Chunk = tuple[Assignment, Sequence[Record]]

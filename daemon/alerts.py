@@ -17,8 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
-
-from model.schema import LogLine, Verdict
+from logwarden.model.schema import LogLine, Verdict
 
 SCHEMA_VERSION = 1
 NAMESPACE = uuid.UUID("6d1c7f0e-35a4-5b0f-9a53-8a2f0f6f1c77")

@@ -1,8 +1,8 @@
 """Reads the settings, once, and describes them. The only file that reads the environment.
 
 A setting is the variable `LOGWARDEN_<GROUP>__<FIELD>`; the environment wins over an env file, which wins over the
-defaults. What the settings are is said in `daemon.settings`, whose names are offered here too. Refuses to know what
-they are used for.
+defaults. What the settings are is said in `logwarden.daemon.settings`, whose names are offered here too. Refuses to
+know what they are used for.
 """
 
 from __future__ import annotations
@@ -18,14 +18,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, MinLen
 from dotenv import dotenv_values
-from pydantic import ValidationError
-from pydantic.fields import FieldInfo
-from pydantic.types import PathType
-from pydantic_core import ErrorDetails
-from pydantic_settings import EnvSettingsSource
-
-from daemon.errors import ConfigurationError
-from daemon.settings import (
+from logwarden.daemon.errors import ConfigurationError
+from logwarden.daemon.settings import (
     PREFIX,
     AlertSettings,
     BatchSettings,
@@ -39,6 +33,11 @@ from daemon.settings import (
     ShutdownSettings,
     WindowSettings,
 )
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic.types import PathType
+from pydantic_core import ErrorDetails
+from pydantic_settings import EnvSettingsSource
 
 __all__ = [
     "AlertSettings",

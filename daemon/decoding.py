@@ -14,9 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-
-from daemon.errors import UndecodableRecord
-from daemon.records import DeadLetter, Record
+from logwarden.daemon.errors import UndecodableRecord
+from logwarden.daemon.records import DeadLetter, Record
 
 _NANO, _MICRO, _MILLI = 10**16, 10**13, 10**10
 """Numbers above these are nano-, micro- and milliseconds since the epoch; below, seconds (until the year 2286)."""

@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-
-from daemon import alerts
-from daemon.aggregator import Work, by_assignment
-from daemon.offsets import Assignment
-from daemon.ports import Clock, Scorer
-from daemon.records import Message
-from model.verdicts import Judgement, Scores
-from model.windowing import WindowBatch, concatenate
+from logwarden.daemon import alerts
+from logwarden.daemon.aggregator import Work, by_assignment
+from logwarden.daemon.offsets import Assignment
+from logwarden.daemon.ports import Clock, Scorer
+from logwarden.daemon.records import Message
+from logwarden.model.verdicts import Judgement, Scores
+from logwarden.model.windowing import WindowBatch, concatenate
 
 Marks = list[tuple[Assignment, npt.NDArray[np.int64]]]
 

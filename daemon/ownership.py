@@ -11,12 +11,11 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 import structlog
-
-from daemon.errors import BrokerUnavailable
-from daemon.offsets import Assignment, PartitionLedger, where_to_start
-from daemon.ports import Source
-from daemon.records import Bounds, Committed, Partition
-from daemon.telemetry import Telemetry
+from logwarden.daemon.errors import BrokerUnavailable
+from logwarden.daemon.offsets import Assignment, PartitionLedger, where_to_start
+from logwarden.daemon.ports import Source
+from logwarden.daemon.records import Bounds, Committed, Partition
+from logwarden.daemon.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 

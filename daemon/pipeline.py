@@ -1,7 +1,7 @@
 """The data path: fetch → ingest → score → publish → commit, and what happens when partitions come and go.
 
-Four tasks joined by queues that the number of lines in flight bounds. It knows ports only (`daemon.ports`), so the
-simulation runs this very code under virtual time. Invariants, each held by a test that breaks without it:
+Four tasks joined by queues that the number of lines in flight bounds. It knows ports only (`logwarden.daemon.ports`),
+so the simulation runs this very code under virtual time. Invariants, each held by a test that breaks without it:
 
 - a line is scored by the owner of its partition, or the next one: nothing below the committed position is left undone;
 - an offset is committed only after every line below it was scored and its alerts are acknowledged;
@@ -19,20 +19,19 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import structlog
-
-from daemon.aggregator import Aggregator, Ingested, Work
-from daemon.batcher import Batcher
-from daemon.errors import BrokerUnavailable, FatalError, OffsetsGone, TaskEnded
-from daemon.http import HealthState
-from daemon.judging import Judge
-from daemon.offsets import Assignment
-from daemon.ownership import Ownership
-from daemon.ports import Clock, Scorer, Sink, Source, Worker
-from daemon.publisher import Publisher, burial
-from daemon.pulse import Pulse
-from daemon.records import Partition, Record
-from daemon.telemetry import Telemetry
-from model.verdicts import Judgement
+from logwarden.daemon.aggregator import Aggregator, Ingested, Work
+from logwarden.daemon.batcher import Batcher
+from logwarden.daemon.errors import BrokerUnavailable, FatalError, OffsetsGone, TaskEnded
+from logwarden.daemon.http import HealthState
+from logwarden.daemon.judging import Judge
+from logwarden.daemon.offsets import Assignment
+from logwarden.daemon.ownership import Ownership
+from logwarden.daemon.ports import Clock, Scorer, Sink, Source, Worker
+from logwarden.daemon.publisher import Publisher, burial
+from logwarden.daemon.pulse import Pulse
+from logwarden.daemon.records import Partition, Record
+from logwarden.daemon.telemetry import Telemetry
+from logwarden.model.verdicts import Judgement
 
 log = structlog.get_logger(__name__)
 

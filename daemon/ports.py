@@ -1,6 +1,7 @@
-"""What the pipeline asks of the world. Everything with an effect is one of these, built in `daemon.service`.
+"""What the pipeline asks of the world. Everything with an effect is one of these, built in `logwarden.daemon.service`.
 
-Knows no implementation: `daemon.kafka` and `daemon.scorer` are the real ones, `tests/sim` has others.
+Knows no implementation: `logwarden.daemon.kafka` and `logwarden.daemon.scorer` are the real ones, `tests/sim` has
+others.
 """
 
 from __future__ import annotations
@@ -8,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
-from daemon.records import Bounds, Committed, Message, Partition, Record
-from model.verdicts import Scores
-from model.windowing import WindowBatch
+from logwarden.daemon.records import Bounds, Committed, Message, Partition, Record
+from logwarden.model.verdicts import Scores
+from logwarden.model.windowing import WindowBatch
 
 T = TypeVar("T")
 
 
 class Clock(Protocol):
-    """See `daemon.clock.SystemClock`."""
+    """See `logwarden.daemon.clock.SystemClock`."""
 
     def monotonic(self) -> float: ...
     def now_ms(self) -> int: ...

@@ -11,14 +11,13 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import structlog
-
-from daemon.aggregator import Ingested
-from daemon.errors import BrokerUnavailable
-from daemon.judging import Publication
-from daemon.offsets import Assignment
-from daemon.ports import Clock, Sink
-from daemon.records import dead_letter_message
-from daemon.telemetry import Telemetry
+from logwarden.daemon.aggregator import Ingested
+from logwarden.daemon.errors import BrokerUnavailable
+from logwarden.daemon.judging import Publication
+from logwarden.daemon.offsets import Assignment
+from logwarden.daemon.ports import Clock, Sink
+from logwarden.daemon.records import dead_letter_message
+from logwarden.daemon.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import structlog
 import torch
-
-from daemon.config import Settings
-from daemon.errors import ConfigurationError
-from model import checkpoint
-from model.scoring import WindowScorer
-from model.stream import LineColumns, LogStream
-from model.verdicts import Judgement
+from logwarden.daemon.config import Settings
+from logwarden.daemon.errors import ConfigurationError
+from logwarden.model import checkpoint
+from logwarden.model.scoring import WindowScorer
+from logwarden.model.stream import LineColumns, LogStream
+from logwarden.model.verdicts import Judgement
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +26,7 @@ def load(settings: Settings) -> tuple[WindowScorer, LogStream, Judgement]:
     """The scorer, warm, and the stream that fills its line table. ConfigurationError if the model cannot be had."""
     # One thread scores and one embeds; more threads inside each would fight over the same cores.
     torch.set_num_threads(1)
-    warnings.filterwarnings("default", category=UserWarning, module="model")
+    warnings.filterwarnings("default", category=UserWarning, module=r"logwarden\.model")
     model = settings.model
     try:
         loaded = checkpoint.load(

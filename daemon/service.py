@@ -12,24 +12,23 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
-
-from daemon import scorer as scoring
-from daemon.aggregator import Aggregator
-from daemon.clock import SystemClock
-from daemon.config import Settings
-from daemon.decoding import Decoder
-from daemon.errors import (
+from logwarden.daemon import scorer as scoring
+from logwarden.daemon.aggregator import Aggregator
+from logwarden.daemon.clock import SystemClock
+from logwarden.daemon.config import Settings
+from logwarden.daemon.decoding import Decoder
+from logwarden.daemon.errors import (
     EXIT_DRAINED,
     EXIT_FATAL,
     BrokerUnavailable,
     FatalError,
     LogwardenError,
 )
-from daemon.http import HealthState, HttpServer
-from daemon.kafka import KafkaSink, KafkaSource
-from daemon.pipeline import Pipeline, PipelineLimits
-from daemon.telemetry import Telemetry
-from daemon.worker import ThreadWorker
+from logwarden.daemon.http import HealthState, HttpServer
+from logwarden.daemon.kafka import KafkaSink, KafkaSource
+from logwarden.daemon.pipeline import Pipeline, PipelineLimits
+from logwarden.daemon.telemetry import Telemetry
+from logwarden.daemon.worker import ThreadWorker
 
 log = structlog.get_logger(__name__)
 

@@ -1,8 +1,8 @@
 """Owns what the settings are: names, defaults, limits, meaning, and which of them must agree.
 
 The sentence under a field is its description everywhere (`logwarden config`, README), with its unit and what None
-means. Refuses to know where values come from (`daemon.config` reads them) and what they are used for. The constructors
-are for tests: `Settings()` is all defaults and looks at nothing.
+means. Refuses to know where values come from (`logwarden.daemon.config` reads them) and what they are used for. The
+constructors are for tests: `Settings()` is all defaults and looks at nothing.
 """
 
 from __future__ import annotations
@@ -240,7 +240,7 @@ class Settings(BaseSettings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what the constructor is given; the environment is `daemon.config.load`'s: no test reads it unasked."""
+        """Only what the constructor is given; the environment is `logwarden.daemon.config.load`'s: no test reads it unasked."""
         return (init_settings,)
 
     @model_validator(mode="after")

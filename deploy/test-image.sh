@@ -106,13 +106,13 @@ started=$(declared .Docker.Config.Entrypoint)$(declared .Docker.Config.Cmd)
 check "it starts as logwarden run" test "$started" = "[logwarden][run]"
 check "logwarden --help works" inside logwarden --help
 check "logwarden config works" inside logwarden config
-check "torch and model import" python_says "import torch, model"
+check "torch and model import" python_says "import torch, logwarden.model"
 check "the shipped model is in the package, whole, and loads without network" python_says "
-from model import checkpoint
+from logwarden.model import checkpoint
 assert checkpoint.SHIPPED.is_relative_to('/opt/venv')
 assert checkpoint.load().revision"
 check "the code belongs to root: the daemon cannot rewrite itself" python_says "
-import os, model
+import os, logwarden.model as model
 assert not os.access(model.__file__, os.W_OK)
 assert not os.access(os.path.dirname(model.__file__), os.W_OK)"
 check "no secret of the build stayed" inside sh -c 'test ! -s /etc/pip.conf && test ! -e /run/secrets/pip'

@@ -14,12 +14,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from logwarden.model.calibration import Calibration
+from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig
+from logwarden.model.encoder import LineEncoder
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-
-from model.calibration import Calibration
-from model.classifier import LogWindowClassifier, LogWindowConfig
-from model.encoder import LineEncoder
 
 SHIPPED = Path(__file__).parent / "weights"
 """The model that comes with the package."""

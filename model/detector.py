@@ -16,14 +16,13 @@ from typing import Any
 
 import numpy as np
 import torch
-
-from model import checkpoint
-from model.masking import canonical, mask_blob
-from model.schema import LABELS
-from model.scoring import WindowScorer
-from model.stream import LineColumns, LogStream
-from model.verdicts import Scores, guilty_lines
-from model.windowing import WindowBatch
+from logwarden.model import checkpoint
+from logwarden.model.masking import canonical, mask_blob
+from logwarden.model.schema import LABELS
+from logwarden.model.scoring import WindowScorer
+from logwarden.model.stream import LineColumns, LogStream
+from logwarden.model.verdicts import Scores, guilty_lines
+from logwarden.model.windowing import WindowBatch
 
 _MAX_LINE_BYTES = 8192
 _LEARNED_AT_ONCE = 4096  # a day of log at once would need a row of the line table for each of its lines

@@ -4,9 +4,9 @@ For every (slot, masked line) it keeps how often the line was seen, and how far 
 slot knew when it first came; for every slot its age in lines. Each line is measured against the lines before it, then
 counted, in stream order: the result does not depend on how the stream was cut into batches.
 
-Lines are named by their stable 64-bit hash (`model.masking.line_hash`), never by a row of this process's table, so that
-a snapshot can be restored elsewhere. Bounded in lines per slot and in all; the rarest, longest unseen go first.
-Knows nothing of text, windows or torch.
+Lines are named by their stable 64-bit hash (`logwarden.model.masking.line_hash`), never by a row of this process's
+table, so that a snapshot can be restored elsewhere. Bounded in lines per slot and in all; the rarest, longest unseen go
+first. Knows nothing of text, windows or torch.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-from model import masking
+from logwarden.model import masking
 
 AGE_CAP_BITS = 14.0
 """Ages count up to 2**14 lines: else a new normal line of a service that has run for a year would stay surprising for

@@ -1,7 +1,7 @@
 """The nouns of the product: a line, a window that ends at a line, a verdict about that line. Imports no torch or numpy.
 
 These are what people and machines read (alerts, `scan`, the Python API). The hot path works on arrays
-(`model.windowing`) and builds these only for the few windows that somebody will look at.
+(`logwarden.model.windowing`) and builds these only for the few windows that somebody will look at.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LogLine:
     surprise: float = 0.0
     """log2((lines of the service so far + 1) / (times this masked line was among them + 1)), bits; 0 = no history."""
     guilty: bool = False
-    """Whether the line is one of those that carry the score (see `model.verdicts.guilty_lines`)."""
+    """Whether the line is one of those that carry the score (see `logwarden.model.verdicts.guilty_lines`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,13 +15,12 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
+from logwarden.model.checkpoint import Checkpoint
+from logwarden.model.classifier import LineRows
+from logwarden.model.lines import PADDING
+from logwarden.model.verdicts import Scores
+from logwarden.model.windowing import WindowBatch
 from torch import Tensor
-
-from model.checkpoint import Checkpoint
-from model.classifier import LineRows
-from model.lines import PADDING
-from model.verdicts import Scores
-from model.windowing import WindowBatch
 
 T = TypeVar("T")
 

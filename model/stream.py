@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from model.history import Familiarity, History
-from model.lines import Encode, LineIndex, Store
-from model.masking import mask_blob
-from model.windowing import WindowBatch, WindowRings
+from logwarden.model.history import Familiarity, History
+from logwarden.model.lines import Encode, LineIndex, Store
+from logwarden.model.masking import mask_blob
+from logwarden.model.windowing import WindowBatch, WindowRings
 
 _BLOCK = 512
 """New lines compared at a time: ten thousand against each other at once would take gigabytes."""

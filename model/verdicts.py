@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-from model.schema import LogLine, LogWindow, Verdict
-from model.windowing import WindowBatch
+from logwarden.model.schema import LogLine, LogWindow, Verdict
+from logwarden.model.windowing import WindowBatch
 
 GUILTY_SHARE = 0.5
 """A line is guilty if it carries at least this share of what the heaviest line of its window carries."""

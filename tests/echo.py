@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from training.faultlab.process import Workshop
-from training.faultlab.scenario import Client, Disturbance, Script
+from logwarden.training.faultlab.process import Workshop
+from logwarden.training.faultlab.scenario import Client, Disturbance, Script
 
 SCRIPT = Script(
     seed=3,

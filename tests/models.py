@@ -10,12 +10,11 @@ import string
 from pathlib import Path
 
 import torch
+from logwarden.model import checkpoint
+from logwarden.model.calibration import Calibration
+from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig
+from logwarden.model.encoder import LineEncoder, word_piece_tokenizer
 from transformers import BertConfig, BertModel
-
-from model import checkpoint
-from model.calibration import Calibration
-from model.classifier import LogWindowClassifier, LogWindowConfig
-from model.encoder import LineEncoder, word_piece_tokenizer
 
 WIDTH = 32
 _WORDS = [

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-
-from daemon.aggregator import Aggregator, Work
-from daemon.decoding import Decoder
-from daemon.offsets import Assignment, PartitionLedger
-from daemon.records import Partition
-from daemon.settings import InputSettings
-from model.stream import LineColumns, LogStream
-from model.windowing import NUMERIC_COLUMNS, WindowBatch, WindowRings
+from logwarden.daemon.aggregator import Aggregator, Work
+from logwarden.daemon.decoding import Decoder
+from logwarden.daemon.offsets import Assignment, PartitionLedger
+from logwarden.daemon.records import Partition
+from logwarden.daemon.settings import InputSettings
+from logwarden.model.stream import LineColumns, LogStream
+from logwarden.model.windowing import NUMERIC_COLUMNS, WindowBatch, WindowRings
 
 
 def columns(offsets: list[int]) -> dict[str, np.ndarray]:

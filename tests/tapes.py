@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from training.faultlab.recording import Event, Line, Recording
+from logwarden.training.faultlab.recording import Event, Line, Recording
 
 
 def fault(name: str, injected: float, recovered: float, *services: str) -> Event:

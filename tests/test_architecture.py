@@ -1,7 +1,8 @@
 """What ARCHITECTURE.md says of the code, held to the code: who imports what, and that what it names is there.
 
-That `daemon.pipeline` loads neither torch nor a Kafka client is tested in `tests/sim/test_invariants.py`, that the
-command line's light commands do not in `tests/unit/test_cli.py`, and `model.schema` in `tests/unit/test_detector.py`.
+That `logwarden.daemon.pipeline` loads neither torch nor a Kafka client is tested in `tests/sim/test_invariants.py`,
+that the command line's light commands do not in `tests/unit/test_cli.py`, and `logwarden.model.schema` in
+`tests/unit/test_detector.py`.
 """
 
 from __future__ import annotations
@@ -105,13 +106,17 @@ def test_two_files_of_the_model_open_files() -> None:
 
 
 def test_the_pipeline_is_given_its_effects() -> None:
-    """Clock, broker, model and threads are built in `daemon.service`; the data path only knows their ports."""
+    """Clock, broker, model and threads are built in `logwarden.daemon.service`; the data path only knows their ports."""
     named = set()
     for path in _files("daemon"):
         for node in ast.walk(_tree(path)):
-            if isinstance(node, ast.ImportFrom) and node.module in ("daemon.kafka", "daemon.scorer", "daemon.worker"):
+            if isinstance(node, ast.ImportFrom) and node.module in (
+                "logwarden.daemon.kafka",
+                "logwarden.daemon.scorer",
+                "logwarden.daemon.worker",
+            ):
                 named.add(path.name)
-            if isinstance(node, ast.ImportFrom) and node.module == "daemon":
+            if isinstance(node, ast.ImportFrom) and node.module == "logwarden.daemon":
                 named |= {path.name for alias in node.names if alias.name in ("kafka", "scorer", "worker")}
     assert named == {"service.py", "alerts.py"}  # the latter: `logwarden alerts`, which reads a topic for people
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 
 import pytest
+from logwarden.daemon.demo import RECORDING, Demo, DemoResult
+from logwarden.training.faultlab import recording as recordings
 from rich.console import Console
-
-from daemon.demo import RECORDING, Demo, DemoResult
-from training.faultlab import recording as recordings
 
 pytest.importorskip("confluent_kafka", reason="the demo's embedded broker is in the extra `demo`")
 

@@ -17,11 +17,10 @@ from typing import Any
 
 import pytest
 import typer.main
-
-from daemon import alerts
-from daemon.__main__ import app
-from daemon.config import describe, settings_table_markdown
-from daemon.settings import Settings
+from logwarden.daemon import alerts
+from logwarden.daemon.__main__ import app
+from logwarden.daemon.config import describe, settings_table_markdown
+from logwarden.daemon.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -96,7 +95,7 @@ def _wrong_logwarden(words: list[str]) -> Iterator[str]:
     elif name not in known:
         yield f"logwarden has no command {name}"
     elif name in PASSED_ON:
-        yield from _unknown_options(words[1:], _options_of(f"training.{name}"))
+        yield from _unknown_options(words[1:], _options_of(f"logwarden.training.{name}"))
     else:
         yield from _unknown_options(words[1:], {option for p in known[name].params for option in p.opts})
 
@@ -204,7 +203,7 @@ def test_links_lead_somewhere(document: Path) -> None:
         "```console\n$ LOGWARDEN_X=1 logwarden rn\n```",
         "```sh\nlogwarden scan app.log \\\n  --basline good.log\n```",
         "Say `logwarden alerts --frm-beginning`.",
-        "Say `python -m training.trian`.",
+        "Say `python -m logwarden.training.trian`.",
         "```sh\nlogwarden --verson\n```",
     ],
 )

@@ -19,8 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-
-from training.faultlab.release import LabelledRun, load_release
+from logwarden.training.faultlab.release import LabelledRun, load_release
 
 ROOT_VARIABLE = "LOGWARDEN_DATA"
 _DEFAULT_ROOT = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -26,24 +26,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from logwarden.model import checkpoint
+from logwarden.model.calibration import Calibration
+from logwarden.model.checkpoint import Checkpoint
+from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig
+from logwarden.model.encoder import LineEncoder
+from logwarden.training import corpora, protocol, tables
+from logwarden.training import recorded_faults as faults
+from logwarden.training.baselines import LineSessions
+from logwarden.training.faultlab import recording as recordings
+from logwarden.training.judge import Judged, judge, without_level
+from logwarden.training.labelled_lines import LineResult, line_grid, line_results, stream_of
+from logwarden.training.protocol import Contest, Row
+from logwarden.training.recorded_faults import RecordingResult
+from logwarden.training.tables import Grid
+from logwarden.training.trials import BEFORE, Trial, hdfs_trial, in_windows, openstack_faults_trial, openstack_vm_trial
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from model import checkpoint
-from model.calibration import Calibration
-from model.checkpoint import Checkpoint
-from model.classifier import LogWindowClassifier, LogWindowConfig
-from model.encoder import LineEncoder
-from training import corpora, protocol, tables
-from training import recorded_faults as faults
-from training.baselines import LineSessions
-from training.faultlab import recording as recordings
-from training.judge import Judged, judge, without_level
-from training.labelled_lines import LineResult, line_grid, line_results, stream_of
-from training.protocol import Contest, Row
-from training.recorded_faults import RecordingResult
-from training.tables import Grid
-from training.trials import BEFORE, Trial, hdfs_trial, in_windows, openstack_faults_trial, openstack_vm_trial
 
 DATA = ("hdfs", "openstack-faults", "openstack-vm", "faultlab", "recording")
 RECORDING = Path(recordings.__file__).parent / "recordings" / "demo"

@@ -4,7 +4,7 @@ Owns: finding string literals, docstrings, comments and message constants in Pyt
 turning their placeholders into ``*`` and masking them as the product masks log lines. The texts train the encoder
 and are never shipped. Knows nothing of models. Anything that names a held-out system is dropped.
 
-    python -m training.harvest --root DIR [--root DIR …] --out texts.jsonl.gz
+    python -m logwarden.training.harvest --root DIR [--root DIR …] --out texts.jsonl.gz
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from model.masking import mask_line
+from logwarden.model.masking import mask_line
 
 MAX_FILE_BYTES = 2_000_000
 """A longer source file is generated, and says the same thing thousands of times."""

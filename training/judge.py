@@ -16,11 +16,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-from model.checkpoint import Checkpoint
-from model.scoring import WindowScorer
-from model.stream import LineColumns, LogStream
-from model.windowing import NUMERIC_COLUMNS, TEXT_COLUMN, WindowRings
+from logwarden.model.checkpoint import Checkpoint
+from logwarden.model.scoring import WindowScorer
+from logwarden.model.stream import LineColumns, LogStream
+from logwarden.model.windowing import NUMERIC_COLUMNS, TEXT_COLUMN, WindowRings
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

@@ -14,11 +14,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-
-from training.baselines import BASELINES, LineSessions
-from training.judge import Judged
-from training.metrics import Labels, Scores, auroc, average_precision, best_f1, detection_at, threshold_of_normal
-from training.trials import BEFORE, TEST, Trial
+from logwarden.training.baselines import BASELINES, LineSessions
+from logwarden.training.judge import Judged
+from logwarden.training.metrics import (
+    Labels,
+    Scores,
+    auroc,
+    average_precision,
+    best_f1,
+    detection_at,
+    threshold_of_normal,
+)
+from logwarden.training.trials import BEFORE, TEST, Trial
 
 QUIET_QUANTILE = 0.99
 """A baseline without labels alerts above what 99 % of the validation sessions reach."""

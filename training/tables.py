@@ -9,10 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from logwarden.training.protocol import Figure, Row
+from logwarden.training.recorded_faults import RecordingResult
 from rich.table import Table
-
-from training.protocol import Figure, Row
-from training.recorded_faults import RecordingResult
 
 NONE = "-"
 

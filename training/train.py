@@ -1,12 +1,13 @@
 """Trains a head with `transformers.Trainer`: `logwarden train`.
 
-Without `--sessions` it runs the recipe of the shipped model (`training.synthetic`): needs no labels, reads the streams
-of the data folder. With `--sessions FILE.jsonl` it trains on your own: an object a line, `{"lines": [...], "label": 0}`
-or 1 and, if you like, `"service"`; sessions of one service build its history in the order they stand in the file.
+Without `--sessions` it runs the recipe of the shipped model (`logwarden.training.synthetic`): needs no labels, reads
+the streams of the data folder. With `--sessions FILE.jsonl` it trains on your own: an object a line, `{"lines": [...],
+"label": 0}` or 1 and, if you like, `"service"`; sessions of one service build its history in the order they stand in
+the file.
 
 Checkpoints go to moe_results/, logs to moe_logs/, the model to final_moe_model/ (each can be named). `--resume` goes on
 from the last checkpoint. Training stops early when the held-out loss stops falling. The line encoder is not trained
-here (`training.distill`); its embeddings are computed once.
+here (`logwarden.training.distill`); its embeddings are computed once.
 """
 
 from __future__ import annotations
@@ -23,19 +24,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from logwarden.model import checkpoint
+from logwarden.model.calibration import Calibration
+from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig
+from logwarden.model.encoder import LineEncoder
+from logwarden.training import corpora
+from logwarden.training.metrics import auroc, average_precision
+from logwarden.training.statements import harvested_failures, log_statements
+from logwarden.training.synthetic import SyntheticWindows
+from logwarden.training.windows import LineTexts, WindowSet, sessions_to_windows
 from sklearn.linear_model import LogisticRegression
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
-
-from model import checkpoint
-from model.calibration import Calibration
-from model.classifier import LogWindowClassifier, LogWindowConfig
-from model.encoder import LineEncoder
-from training import corpora
-from training.metrics import auroc, average_precision
-from training.statements import harvested_failures, log_statements
-from training.synthetic import SyntheticWindows
-from training.windows import LineTexts, WindowSet, sessions_to_windows
 
 HELD_OUT = ("Zookeeper_2k", "Linux_2k", "Spark_2k", "HPC_2k")
 """Streams that validation draws on: early stopping and calibration must not see the systems trained on."""
@@ -276,7 +276,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--resume", action="store_true", help="go on from the last checkpoint")
     add("--epochs", type=float, default=8, help="at most so many")
     add("--patience", type=int, default=2, help="stop after so many epochs without a better held-out loss")
-    add("--failures", type=Path, default=None, help="texts of training.harvest, for more ways to say that it failed")
+    add(
+        "--failures",
+        type=Path,
+        default=None,
+        help="texts of logwarden.training.harvest, for more ways to say that it failed",
+    )
     add("--windows", type=int, default=60_000, help="training windows that the recipe draws")
     add("--batch-size", type=int, default=256)
     add("--learning-rate", type=float, default=1e-3)

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-from training.corpora import BlockLines, EventSessions, FaultRound
+from logwarden.training.corpora import BlockLines, EventSessions, FaultRound
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from logwarden.model.encoder import LineEncoder
+from logwarden.model.masking import canonical, mask_blob
+from logwarden.model.stream import LineColumns, LogStream
+from logwarden.model.windowing import WindowBatch, WindowRings
 from torch.utils.data import Dataset
-
-from model.encoder import LineEncoder
-from model.masking import canonical, mask_blob
-from model.stream import LineColumns, LogStream
-from model.windowing import WindowBatch, WindowRings
 
 Ids = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
@@ -129,7 +128,7 @@ def measure(texts: LineTexts, lines: Sequence[str]) -> MeasuredStream:
 
 
 def run_stream(texts: LineTexts, lines: Sequence[str], slots: npt.NDArray[np.int64], *, size: int = 32) -> WindowBatch:
-    """All windows of raw lines, one per line, through `model.stream`; grouped by slot, in order within a slot."""
+    """All windows of raw lines, one per line, through `logwarden.model.stream`; grouped by slot, in order within a slot."""
 
     def encode(new: Sequence[str]) -> Floats:
         rows = texts.rows(new)

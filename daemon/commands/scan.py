@@ -17,21 +17,20 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from logwarden.daemon.alerts import build, encode
+from logwarden.daemon.commands.formats import AlertFormat
+from logwarden.daemon.config import Settings
+from logwarden.daemon.decoding import Decoder
+from logwarden.daemon.errors import ConfigurationError
+from logwarden.daemon.rendering import printable, render
+from logwarden.model.lines import Encode, Store
+from logwarden.model.schema import Verdict
+from logwarden.model.stream import LineColumns, LogStream
+from logwarden.model.verdicts import Judgement, Scores
+from logwarden.model.windowing import WindowBatch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
-
-from daemon.alerts import build, encode
-from daemon.commands.formats import AlertFormat
-from daemon.config import Settings
-from daemon.decoding import Decoder
-from daemon.errors import ConfigurationError
-from daemon.rendering import printable, render
-from model.lines import Encode, Store
-from model.schema import Verdict
-from model.stream import LineColumns, LogStream
-from model.verdicts import Judgement, Scores
-from model.windowing import WindowBatch
 
 STDIN = Path("-")
 CHUNK_BYTES = 1 << 18
@@ -103,8 +102,10 @@ class Source:
 
 def load_engine(settings: Settings) -> Engine:
     """The model that the settings name. ConfigurationError if it or its device is not there."""
-    from model import checkpoint  # torch comes with these two: seconds that a wrong file name need not wait for
-    from model.scoring import WindowScorer
+    from logwarden.model import (
+        checkpoint,  # torch comes with these two: seconds that a wrong file name need not wait for
+    )
+    from logwarden.model.scoring import WindowScorer
 
     model = settings.model
     try:

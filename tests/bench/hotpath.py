@@ -16,15 +16,14 @@ from itertools import islice
 
 import numpy as np
 import torch
+from logwarden.model import checkpoint
+from logwarden.model.encoder import LineEncoder
+from logwarden.model.masking import mask_blob, mask_reference
+from logwarden.model.scoring import WindowScorer
+from logwarden.model.stream import LineColumns, LogStream
+from logwarden.model.windowing import NUMERIC_COLUMNS, WindowRings
+from logwarden.training.corpora import recordings_root
 from transformers import BertConfig, BertModel
-
-from model import checkpoint
-from model.encoder import LineEncoder
-from model.masking import mask_blob, mask_reference
-from model.scoring import WindowScorer
-from model.stream import LineColumns, LogStream
-from model.windowing import NUMERIC_COLUMNS, WindowRings
-from training.corpora import recordings_root
 
 BATCH = 4096
 BATCHES = 6

@@ -9,8 +9,7 @@ import os
 from collections.abc import Callable
 
 import pytest
-
-from training.faultlab.systems import build
+from logwarden.training.faultlab.systems import build
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from logwarden.training.faultlab.labels import label
+from logwarden.training.faultlab.recording import load
 
 from tests.echo import until
-from training.faultlab.labels import label
-from training.faultlab.recording import load
 
 ROOT = Path(__file__).parents[2]
-RECORD = [sys.executable, "-m", "training.faultlab", "record", "postgres"]
+RECORD = [sys.executable, "-m", "logwarden.training.faultlab", "record", "postgres"]
 
 
 @pytest.fixture
@@ -90,8 +90,8 @@ def test_interrupted_recording_leaves_nothing(needs: Callable[[str], None], tmp_
 
 CUT = """
 import socket, sys
-from training.faultlab.isolation import isolate
-from training.faultlab.network import Network, free_ports, listening
+from logwarden.training.faultlab.isolation import isolate
+from logwarden.training.faultlab.network import Network, free_ports, listening
 import random
 assert isolate()
 network = Network()
@@ -140,7 +140,7 @@ def test_cut_link_loses_packets_and_heals() -> None:
 FORGET = """
 import ctypes, subprocess, sys
 from pathlib import Path
-from training.faultlab.isolation import isolate
+from logwarden.training.faultlab.isolation import isolate
 assert isolate()
 Path("/dev/shm", sys.argv[1]).write_bytes(b"left")
 assert ctypes.CDLL(None).shmget(int(sys.argv[2]), 64, 0o1600) >= 0
@@ -159,8 +159,8 @@ def test_isolated_run_takes_its_memory_and_mounts_along(tmp_path: Path) -> None:
 
 
 REFUSED = """
-from training.faultlab import isolation
-from training.faultlab.errors import StartFailed
+from logwarden.training.faultlab import isolation
+from logwarden.training.faultlab.errors import StartFailed
 isolation._COMMANDS = (("mount", "-t", "tmpfs", "tmpfs", "/no/such/place"),)
 try:
     isolation.isolate()

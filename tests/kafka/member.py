@@ -137,7 +137,7 @@ class Member:
 
 def command(*arguments: str) -> list[str]:
     """`logwarden …` with this interpreter."""
-    return [sys.executable, "-m", "daemon", *arguments]
+    return [sys.executable, "-m", "logwarden", *arguments]
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:

@@ -11,7 +11,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from daemon.records import Bounds, Committed, Partition
+from logwarden.daemon.records import Bounds, Committed, Partition
+
 from tests.sim.loop import now_s
 
 SESSION_TIMEOUT_S = 6.0

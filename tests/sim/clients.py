@@ -12,9 +12,10 @@ import asyncio
 import random
 from collections.abc import Mapping, Sequence
 
-from daemon.errors import BrokerUnavailable, OffsetsGone
-from daemon.ports import RebalanceListener
-from daemon.records import Bounds, Committed, Message, Partition, Record
+from logwarden.daemon.errors import BrokerUnavailable, OffsetsGone
+from logwarden.daemon.ports import RebalanceListener
+from logwarden.daemon.records import Bounds, Committed, Message, Partition, Record
+
 from tests.sim.broker import HEARTBEAT_S, Fenced, SimBroker
 from tests.sim.evidence import Evidence
 from tests.sim.loop import now_s
@@ -53,7 +54,7 @@ class Line:
 
 
 class SimSource:
-    """A member of the group. See `daemon.ports.Source`."""
+    """A member of the group. See `logwarden.daemon.ports.Source`."""
 
     def __init__(
         self, name: str, line: Line, broker: SimBroker, weather: Weather, evidence: Evidence, rng: random.Random
@@ -261,7 +262,7 @@ class SimSource:
 
 
 class SimSink:
-    """A producer. See `daemon.ports.Sink`."""
+    """A producer. See `logwarden.daemon.ports.Sink`."""
 
     def __init__(self, name: str, line: Line, broker: SimBroker, weather: Weather, rng: random.Random) -> None:
         self._name = name

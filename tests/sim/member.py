@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 
-from daemon.aggregator import Aggregator
-from daemon.config import InputSettings
-from daemon.decoding import Decoder
-from daemon.http import HealthState
-from daemon.pipeline import Pipeline, PipelineLimits
-from daemon.telemetry import Telemetry
-from model.stream import LogStream
-from model.verdicts import Judgement
+from logwarden.daemon.aggregator import Aggregator
+from logwarden.daemon.config import InputSettings
+from logwarden.daemon.decoding import Decoder
+from logwarden.daemon.http import HealthState
+from logwarden.daemon.pipeline import Pipeline, PipelineLimits
+from logwarden.daemon.telemetry import Telemetry
+from logwarden.model.stream import LogStream
+from logwarden.model.verdicts import Judgement
+
 from tests.sim.broker import SimBroker
 from tests.sim.clients import MAX_POLL_RECORDS, Line, SimSink, SimSource
 from tests.sim.evidence import ALERTS, DEAD, Evidence

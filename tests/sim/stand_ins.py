@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from logwarden.daemon.records import Partition
+from logwarden.model.lines import OVERFLOW
+from logwarden.model.masking import canonical, mask_blob
+from logwarden.model.verdicts import Scores
+from logwarden.model.windowing import WindowBatch
 
-from daemon.records import Partition
-from model.lines import OVERFLOW
-from model.masking import canonical, mask_blob
-from model.verdicts import Scores
-from model.windowing import WindowBatch
 from tests.sim.evidence import Evidence
 from tests.sim.loop import now_s
 from tests.sim.weather import latency_s
@@ -33,7 +33,7 @@ EPOCH_MS = 1_700_000_000_000
 
 
 class VirtualClock:
-    """See `daemon.ports.Clock`."""
+    """See `logwarden.daemon.ports.Clock`."""
 
     def monotonic(self) -> float:
         return now_s()
@@ -46,7 +46,7 @@ class VirtualClock:
 
 
 class SimWorker:
-    """See `daemon.ports.Worker`. Its own task stands for the thread."""
+    """See `logwarden.daemon.ports.Worker`. Its own task stands for the thread."""
 
     def __init__(self, name: str, usual_s: float, rng: random.Random) -> None:
         self._usual_s = usual_s
@@ -116,7 +116,7 @@ def encode(texts: Sequence[str]) -> npt.NDArray[np.float32]:
 
 
 class SimScorer:
-    """See `daemon.ports.Scorer`. A window is anomalous if one of its new lines holds the marker."""
+    """See `logwarden.daemon.ports.Scorer`. A window is anomalous if one of its new lines holds the marker."""
 
     def __init__(self, name: str, rows: int, evidence: Evidence) -> None:
         self._name = name

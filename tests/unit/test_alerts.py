@@ -12,11 +12,21 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from logwarden.daemon.alerts import (
+    NAMESPACE,
+    Alert,
+    alert_id,
+    build,
+    encode,
+    fingerprint,
+    headers,
+    key,
+    rfc3339,
+    severity,
+)
+from logwarden.model.schema import LogLine, LogWindow, Verdict
 
-from daemon.alerts import NAMESPACE, Alert, alert_id, build, encode, fingerprint, headers, key, rfc3339, severity
-from model.schema import LogLine, LogWindow, Verdict
-
-SCHEMA = json.loads(resources.files("daemon").joinpath("alert.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads(resources.files("logwarden.daemon").joinpath("alert.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from training import baselines, metrics
-from training.baselines import BASELINES, LineSessions
+from logwarden.training import baselines, metrics
+from logwarden.training.baselines import BASELINES, LineSessions
 
 TEXTS = ("request served", "cache refreshed", "connection refused by *", "retrying *", "disk failure on *")
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from daemon.batcher import Batcher
+from logwarden.daemon.batcher import Batcher
 
 
 def batcher() -> Batcher[str]:

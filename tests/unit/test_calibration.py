@@ -7,8 +7,7 @@ import math
 
 import numpy as np
 import pytest
-
-from model.calibration import Calibration
+from logwarden.model.calibration import Calibration
 
 
 def test_the_probability_is_platts_formula() -> None:

@@ -11,23 +11,22 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import logwarden.daemon.__main__ as cli
 import pytest
+from logwarden.daemon.alerts import Alert, build, encode
+from logwarden.daemon.commands.alerts import show_value, tail_alerts
+from logwarden.daemon.commands.formats import AlertFormat
+from logwarden.daemon.config import Settings, settings_table_markdown
+from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError, FatalError
+from logwarden.model.schema import LogLine, LogWindow, Verdict
 from rich.console import Console
-
-import daemon.__main__ as cli
-from daemon.alerts import Alert, build, encode
-from daemon.commands.alerts import show_value, tail_alerts
-from daemon.commands.formats import AlertFormat
-from daemon.config import Settings, settings_table_markdown
-from daemon.errors import BrokerUnavailable, ConfigurationError, FatalError
-from model.schema import LogLine, LogWindow, Verdict
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own, with no setting but the given ones."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("LOGWARDEN_")}
     return subprocess.run(
-        [sys.executable, "-m", "daemon", *arguments],
+        [sys.executable, "-m", "logwarden", *arguments],
         env={**clean, **environment},
         capture_output=True,
         text=True,
@@ -83,9 +82,9 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         finally:
             state.closed = True
 
-    kafka = ModuleType("daemon.kafka")
+    kafka = ModuleType("logwarden.daemon.kafka")
     kafka.tail_topic = tail_topic  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "daemon.kafka", kafka)
+    monkeypatch.setitem(sys.modules, "logwarden.daemon.kafka", kafka)
     return state
 
 
@@ -95,7 +94,7 @@ def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
     heavy = ["torch", "transformers", "aiokafka", "numpy", "sklearn"]
     code = (
         f"import sys; sys.argv = ['logwarden', *{arguments!r}]\n"
-        "from daemon.__main__ import main\n"
+        "from logwarden.daemon.__main__ import main\n"
         "try: main()\n"
         "except SystemExit as ended: assert not ended.code\n"
         f"sys.exit(','.join(set({heavy!r}) & set(sys.modules)) or 0)"
@@ -114,7 +113,7 @@ def test_help_names_every_command() -> None:
 
 def test_the_version_is_the_package_version() -> None:
     """One number for the package, the metrics and the command line."""
-    from model.version import __version__
+    from logwarden.model.version import __version__
 
     assert run("--version").stdout == f"logwarden {__version__}\n"
 
@@ -188,15 +187,15 @@ def test_run_hands_the_settings_to_the_service_and_its_exit_code_back(
 ) -> None:
     """The command is thin: settings, logs, service."""
     seen: list[Settings] = []
-    service = ModuleType("daemon.service")
+    service = ModuleType("logwarden.daemon.service")
 
     def run_service(settings: Settings) -> int:
         seen.append(settings)
         return 1
 
     service.run_service = run_service  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "daemon.service", service)
-    monkeypatch.setattr("daemon.logs.configure", lambda settings: None)
+    monkeypatch.setitem(sys.modules, "logwarden.daemon.service", service)
+    monkeypatch.setattr("logwarden.daemon.logs.configure", lambda settings: None)
     env_file = tmp_path / "x.env"
     env_file.write_text("LOGWARDEN_WINDOW__STEP=4\n", encoding="utf-8")
     assert called(monkeypatch, capsys, "run", "--env-file", str(env_file))[0] == 1
@@ -297,7 +296,11 @@ def test_pretty_alerts_are_rendered() -> None:
 
 @pytest.mark.parametrize(
     ("command", "module"),
-    [("train", "training.train"), ("evaluate", "training.evaluate"), ("faultlab", "training.faultlab")],
+    [
+        ("train", "logwarden.training.train"),
+        ("evaluate", "logwarden.training.evaluate"),
+        ("faultlab", "logwarden.training.faultlab"),
+    ],
 )
 def test_training_commands_become_the_other_program(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, module: str

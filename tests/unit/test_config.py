@@ -7,10 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
+from logwarden.daemon.config import KafkaSettings, Settings, WindowSettings, describe, load, settings_table_markdown
+from logwarden.daemon.errors import ConfigurationError
 from pydantic import ValidationError
-
-from daemon.config import KafkaSettings, Settings, WindowSettings, describe, load, settings_table_markdown
-from daemon.errors import ConfigurationError
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from logwarden.model.encoder import LineEncoder, embed_tokens, word_piece_tokenizer
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel
 
-import model
-from model.encoder import LineEncoder, embed_tokens, word_piece_tokenizer
+from logwarden import model
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PIECES += ["*", ":", "disk", "full", "error", "##s", "on", "node", "a", "##b"]

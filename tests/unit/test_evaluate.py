@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from logwarden.model import checkpoint
+from logwarden.training import evaluate, protocol, tables
+from logwarden.training.faultlab.recording import Event, Line, Recording, save
+from logwarden.training.judge import Judged
+from logwarden.training.metrics import auroc, average_precision, bootstrap_interval
+from logwarden.training.protocol import Contest, Examined
+from logwarden.training.recorded_faults import quiet_threshold, result_of, timeline_of
+from logwarden.training.trials import BEFORE, TEST, Trial, hdfs_trial, openstack_vm_trial
 
-from model import checkpoint
 from tests.recordings import blocks, fault_rounds, machines
-from training import evaluate, protocol, tables
-from training.faultlab.recording import Event, Line, Recording, save
-from training.judge import Judged
-from training.metrics import auroc, average_precision, bootstrap_interval
-from training.protocol import Contest, Examined
-from training.recorded_faults import quiet_threshold, result_of, timeline_of
-from training.trials import BEFORE, TEST, Trial, hdfs_trial, openstack_vm_trial
 
 # ------------------------------------------------------------------------------------------------------- figures
 

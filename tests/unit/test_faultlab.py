@@ -8,17 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from logwarden.training.faultlab.__main__ import main
+from logwarden.training.faultlab.errors import CleanBroken, NeverRecovered, ProgramMissing, UnknownFault
+from logwarden.training.faultlab.labels import label
+from logwarden.training.faultlab.load import Load
+from logwarden.training.faultlab.recorder import Recorder, Tail
+from logwarden.training.faultlab.recording import Line, Recording, RecordingDamaged, lines_of, load, save
+from logwarden.training.faultlab.runner import record
+from logwarden.training.faultlab.scenario import Client
+from logwarden.training.faultlab.systems import SYSTEMS
 
 from tests.echo import SCRIPT, Echo, until
-from training.faultlab.__main__ import main
-from training.faultlab.errors import CleanBroken, NeverRecovered, ProgramMissing, UnknownFault
-from training.faultlab.labels import label
-from training.faultlab.load import Load
-from training.faultlab.recorder import Recorder, Tail
-from training.faultlab.recording import Line, Recording, RecordingDamaged, lines_of, load, save
-from training.faultlab.runner import record
-from training.faultlab.scenario import Client
-from training.faultlab.systems import SYSTEMS
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_load_opens_and_closes_its_lanes() -> None:
 
 def test_usual_load_swings_and_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without being asked the lanes become more and fewer; idle time and drained services are obeyed all the same."""
-    monkeypatch.setattr("training.faultlab.load._SWING_S", (0.01, 0.05))
+    monkeypatch.setattr("logwarden.training.faultlab.load._SWING_S", (0.01, 0.05))
     inside: Counter[str] = Counter()
     seen: set[int] = set()
 

@@ -6,9 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-
-from training.faultlab import campaign
-from training.faultlab.campaign import TRIES, Campaign, Job
+from logwarden.training.faultlab import campaign
+from logwarden.training.faultlab.campaign import TRIES, Campaign, Job
 
 # Stands where the recorder of one run would: it notes when it began and ended, then does as its name says.
 PROGRAM = """

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from logwarden.training.faultlab.guard import family, identify
+from logwarden.training.faultlab.process import Workshop, termination_raises
 
 from tests.echo import Echo, until
-from training.faultlab.guard import family, identify
-from training.faultlab.process import Workshop, termination_raises
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,7 +41,7 @@ def test_exception_leaves_no_process() -> None:
 def test_death_of_the_recorder_leaves_no_process(number: signal.Signals) -> None:
     """However the recorder dies, SIGKILL included, its servers and its directory are swept away."""
     program = (
-        "import sys, time; from training.faultlab.process import Workshop, termination_raises\n"
+        "import sys, time; from logwarden.training.faultlab.process import Workshop, termination_raises\n"
         "with termination_raises(), Workshop() as shop:\n"
         "    child = shop.child([sys.executable, '-c', 'import time; time.sleep(60)'], shop.path / 'log')\n"
         "    child.start(); orphan = shop.open(['sleep', '60'])\n"
@@ -63,7 +63,7 @@ def test_sweep_takes_children_that_work_elsewhere() -> None:
     """A server's child in a session of its own and in `/`, as sshd's are, ends with a recorder that is killed."""
     server = "import subprocess; subprocess.run(['sleep', '60'], cwd='/', start_new_session=True)"
     program = (
-        "import sys, time; from training.faultlab.process import Workshop\n"
+        "import sys, time; from logwarden.training.faultlab.process import Workshop\n"
         "with Workshop() as shop:\n"
         f"    child = shop.child([sys.executable, '-c', {server!r}], shop.path / 'log')\n"
         "    child.start(); print(child.pid, flush=True); time.sleep(60)\n"
@@ -88,7 +88,7 @@ def test_signals_are_given_back() -> None:
 def test_second_signal_does_not_break_into_the_tidying_up() -> None:
     """Ctrl-C reaches a campaign and its runs at once, and the campaign ends its runs again: that changes nothing."""
     program = (
-        "import sys, time; from training.faultlab.process import termination_raises\n"
+        "import sys, time; from logwarden.training.faultlab.process import termination_raises\n"
         "with termination_raises():\n"
         "    try:\n"
         "        print('running', flush=True); time.sleep(60)\n"

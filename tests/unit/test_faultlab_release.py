@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from training import corpora
-from training.faultlab import datasheet, labels_audit
-from training.faultlab.confounds import joined, shortcuts, ten_seconds, thirty_two_lines, windows_of
-from training.faultlab.labels import State, label, load_reviewed
-from training.faultlab.recording import MANIFEST, TAIL_S
-from training.faultlab.release import RECORDINGS, SPLIT, LabelledRun, runs_below
-from training.faultlab.systems import SYSTEMS
+from logwarden.training import corpora
+from logwarden.training.faultlab import datasheet, labels_audit
+from logwarden.training.faultlab.confounds import joined, shortcuts, ten_seconds, thirty_two_lines, windows_of
+from logwarden.training.faultlab.labels import State, label, load_reviewed
+from logwarden.training.faultlab.recording import MANIFEST, TAIL_S
+from logwarden.training.faultlab.release import RECORDINGS, SPLIT, LabelledRun, runs_below
+from logwarden.training.faultlab.systems import SYSTEMS
 
 MAX_BYTES = 15_000_000
 MOST = 0.70

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from model import masking
-from model.history import AGE_CAP_BITS, Familiarity, History
+from logwarden.model import masking
+from logwarden.model.history import AGE_CAP_BITS, Familiarity, History
 
 
 def observe(history: History, slots: list[int], lines: list[int]) -> Familiarity:

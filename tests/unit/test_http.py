@@ -8,11 +8,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-
-from daemon.config import HttpSettings
-from daemon.errors import ConfigurationError
-from daemon.http import HealthState, HttpServer
-from daemon.telemetry import Telemetry
+from logwarden.daemon.config import HttpSettings
+from logwarden.daemon.errors import ConfigurationError
+from logwarden.daemon.http import HealthState, HttpServer
+from logwarden.daemon.telemetry import Telemetry
 
 
 @pytest.fixture

@@ -8,11 +8,10 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import NodeNotReadyError
 from aiokafka.structs import OffsetAndMetadata
-
-from daemon.config import KafkaSettings
-from daemon.errors import BrokerUnavailable
-from daemon.kafka import KafkaSource
-from daemon.records import Committed, Partition
+from logwarden.daemon.config import KafkaSettings
+from logwarden.daemon.errors import BrokerUnavailable
+from logwarden.daemon.kafka import KafkaSource
+from logwarden.daemon.records import Committed, Partition
 
 ASKED = [Partition("logs", 0), Partition("logs", 1)]
 

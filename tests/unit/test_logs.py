@@ -11,9 +11,8 @@ from typing import Any, Literal
 
 import pytest
 import structlog
-
-from daemon.config import LogSettings
-from daemon.logs import configure
+from logwarden.daemon.config import LogSettings
+from logwarden.daemon.logs import configure
 
 
 class Terminal(io.StringIO):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from model.masking import MAX_CANONICAL_CHARS, canonical, line_hash, mask_blob, mask_line, mask_reference
+from logwarden.model.masking import MAX_CANONICAL_CHARS, canonical, line_hash, mask_blob, mask_line, mask_reference
 
 
 def masked(line: str) -> str:

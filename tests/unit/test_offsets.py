@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from daemon.offsets import PartitionLedger, decode_metadata, encode_metadata
-from daemon.records import Committed
+from logwarden.daemon.offsets import PartitionLedger, decode_metadata, encode_metadata
+from logwarden.daemon.records import Committed
 
 
 def opened(offsets: list[int], lines: list[int] | None = None, *, score_from: int = 0) -> PartitionLedger:

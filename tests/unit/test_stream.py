@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from logwarden.model.masking import mask_line
+from logwarden.model.stream import LogStream
+from logwarden.model.windowing import WindowBatch
 
-from model.masking import mask_line
-from model.stream import LogStream
-from model.windowing import WindowBatch
 from tests.oracles import TableSpy, embed, log_lines
 
 MEASURED = ("log_count", "log_age", "distance")
@@ -56,7 +56,7 @@ def test_many_new_lines_at_once_are_measured_like_few(monkeypatch: pytest.Monkey
     """A batch of new lines is compared in blocks; the block's size changes no distance."""
     texts = [chr(97 + i % 26) * (1 + i // 26) for i in range(120)]
     whole = push(stream_of(table_rows=256), texts).newest("distance")
-    monkeypatch.setattr("model.stream._BLOCK", 7)
+    monkeypatch.setattr("logwarden.model.stream._BLOCK", 7)
     np.testing.assert_allclose(push(stream_of(table_rows=256), texts).newest("distance"), whole, atol=1e-6)
     np.testing.assert_allclose(whole, naive_distances(texts), atol=1e-6)
 

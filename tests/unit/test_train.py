@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from logwarden.training import train
+from logwarden.training.statements import log_statements
+from logwarden.training.windows import LineTexts, sessions_to_windows
 
-from model import LogAnomalyDetector
-from training import train
-from training.statements import log_statements
-from training.windows import LineTexts, sessions_to_windows
+from logwarden import LogAnomalyDetector
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_an_output_directory_that_cannot_be_written_is_refused_before_the_work(
 
 def test_sessions_share_the_history_of_their_service(tiny_checkpoint: Path) -> None:
     """The second session's line is familiar because the first session of the same service said it."""
-    from model.encoder import LineEncoder
+    from logwarden.model.encoder import LineEncoder
 
     texts = LineTexts(LineEncoder.from_directory(tiny_checkpoint / "encoder"))
     rows = [("shop", ["a b", "a c"], 0), ("shop", ["a b"], 1), ("till", ["a b"], 0)]

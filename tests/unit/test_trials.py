@@ -6,14 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from model import checkpoint
-from model.scoring import WindowScorer
-from model.stream import LineColumns, LogStream
-from tests.recordings import WORDS, blocks, fault_rounds, machines, stream
-from training import judge as judging
-from training.judge import LEARNING_LINES, judge, log_odds, without_level
-from training.trials import (
+from logwarden.model import checkpoint
+from logwarden.model.scoring import WindowScorer
+from logwarden.model.stream import LineColumns, LogStream
+from logwarden.training import judge as judging
+from logwarden.training.judge import LEARNING_LINES, judge, log_odds, without_level
+from logwarden.training.trials import (
     BEFORE,
     NEITHER,
     TEST,
@@ -23,6 +21,8 @@ from training.trials import (
     openstack_faults_trial,
     openstack_vm_trial,
 )
+
+from tests.recordings import WORDS, blocks, fault_rounds, machines, stream
 
 
 def trials() -> dict[str, Trial]:
@@ -101,7 +101,7 @@ def test_error_lines_count_their_tracebacks() -> None:
 def test_a_stream_of_one_service_is_judged_as_the_daemon_judges_it(
     tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Measuring lines first and making windows of them later gives the very scores of `model.stream`."""
+    """Measuring lines first and making windows of them later gives the very scores of `logwarden.model.stream`."""
     model = checkpoint.load(tiny_checkpoint)
     monkeypatch.setattr(judging, "CHUNK", 300)
     lines = stream(1_000)

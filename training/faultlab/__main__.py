@@ -9,20 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from logwarden.training.faultlab import labels_audit
+from logwarden.training.faultlab.campaign import Campaign, Job
+from logwarden.training.faultlab.errors import FaultlabError, ProgramMissing
+from logwarden.training.faultlab.isolation import isolate
+from logwarden.training.faultlab.labels import label, load_reviewed, save_labels
+from logwarden.training.faultlab.process import termination_raises
+from logwarden.training.faultlab.recording import Recording, load, save
+from logwarden.training.faultlab.release import RECORDINGS, load_release, runs_below
+from logwarden.training.faultlab.runner import record
+from logwarden.training.faultlab.scenario import Script
+from logwarden.training.faultlab.systems import SYSTEMS, build
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-from training.faultlab import labels_audit
-from training.faultlab.campaign import Campaign, Job
-from training.faultlab.errors import FaultlabError, ProgramMissing
-from training.faultlab.isolation import isolate
-from training.faultlab.labels import label, load_reviewed, save_labels
-from training.faultlab.process import termination_raises
-from training.faultlab.recording import Recording, load, save
-from training.faultlab.release import RECORDINGS, load_release, runs_below
-from training.faultlab.runner import record
-from training.faultlab.scenario import Script
-from training.faultlab.systems import SYSTEMS, build
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -181,7 +180,7 @@ def _audit(options: argparse.Namespace) -> int:
 
 
 def _stats(options: argparse.Namespace) -> int:
-    from training.faultlab import datasheet  # scikit-learn: a second that recording need not wait for
+    from logwarden.training.faultlab import datasheet  # scikit-learn: a second that recording need not wait for
 
     print(datasheet.tables(options.path))
     return 0

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.faultlab.recording import MANIFEST
+from logwarden.training.faultlab.recording import MANIFEST
 
 # A clean part that was not clean or a machine that was too busy: worth another try, but a system that is broken is not
 # worth many.
@@ -77,7 +77,7 @@ class Campaign:
         return None
 
     def _run(self, job: Job) -> bool:
-        command = [sys.executable, "-m", "training.faultlab", "run", job.system, "--out", str(job.directory)]
+        command = [sys.executable, "-m", "logwarden.training.faultlab", "run", job.system, "--out", str(job.directory)]
         for _ in range(TRIES):
             with self._lock:
                 if self._stopping:

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-
-from training.faultlab.labels import ERROR_LEVEL, RunLabels, State, forms_of
-from training.faultlab.recording import Line, Recording
-from training.metrics import auroc
+from logwarden.training.faultlab.labels import ERROR_LEVEL, RunLabels, State, forms_of
+from logwarden.training.faultlab.recording import Line, Recording
+from logwarden.training.metrics import auroc
 
 WINDOW_S = 10.0
 WINDOW_LINES = 32

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.faultlab.confounds import Windows, joined, shortcuts, ten_seconds, thirty_two_lines, windows_of
-from training.faultlab.labels import RunLabels, State, load_labels
-from training.faultlab.recording import TAIL_S, Recording, load
-from training.faultlab.release import runs_below
+from logwarden.training.faultlab.confounds import Windows, joined, shortcuts, ten_seconds, thirty_two_lines, windows_of
+from logwarden.training.faultlab.labels import RunLabels, State, load_labels
+from logwarden.training.faultlab.recording import TAIL_S, Recording, load
+from logwarden.training.faultlab.release import runs_below
 
 _SHORTCUTS = ("line count", "level word", "start-up banner", "time since start")
 

@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from training.faultlab.process import Workshop
+from logwarden.training.faultlab.process import Workshop
 
 _FILLER = "archive"
 

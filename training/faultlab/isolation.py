@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import threading
 
-from training.faultlab.errors import StartFailed
+from logwarden.training.faultlab.errors import StartFailed
 
 # Where programs are looked for, whatever the shell that started us says.
 PROGRAMS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -11,7 +11,7 @@ an injection to `TAIL_S` after the recovery; planned changes are in it, so what 
 
 A line that is not anomalous is only called normal in fault-free time. The others are in doubt: a service that is out of
 reach may have noticed after all, and what is said just after a recovery belongs to neither side. Masked forms are the
-product's own (`model.masking`).
+product's own (`logwarden.model.masking`).
 
 Legend: n lines of a run
 """
@@ -26,10 +26,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from model.masking import VERSION as MASKING_VERSION
-from model.masking import canonical, mask_blob
-from training.faultlab.recording import TAIL_S, Line, Recording
+from logwarden.model.masking import VERSION as MASKING_VERSION
+from logwarden.model.masking import canonical, mask_blob
+from logwarden.training.faultlab.recording import TAIL_S, Line, Recording
 
 LABELS = "labels.json"
 REVIEWED = "reviewed.json"

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from training.faultlab.labels import State, forms_of
-from training.faultlab.release import LabelledRun
+from logwarden.training.faultlab.labels import State, forms_of
+from logwarden.training.faultlab.release import LabelledRun
 
 AUDIT = "audit.jsonl"
 # Per system. Labelled lines are the claim, the others in reach are where a symptom may have been overlooked.

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from training.faultlab.scenario import Client
+from logwarden.training.faultlab.scenario import Client
 
 MAX_LANES = 5
 USUAL = 1

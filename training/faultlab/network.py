@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from training.faultlab.isolation import PROGRAMS, isolated
+from logwarden.training.faultlab.isolation import PROGRAMS, isolated
 
 # Outgoing connections take their ports from 32768 upwards and would clash with a server that restarts.
 _PORTS = range(20_000, 32_000)

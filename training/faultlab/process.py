@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 
-from training.faultlab import guard
-from training.faultlab.errors import StartFailed
-from training.faultlab.guard import POLL_S, SWEEP_S, family, identify, kill_all
-from training.faultlab.isolation import PROGRAMS
-from training.faultlab.network import listening
+from logwarden.training.faultlab import guard
+from logwarden.training.faultlab.errors import StartFailed
+from logwarden.training.faultlab.guard import POLL_S, SWEEP_S, family, identify, kill_all
+from logwarden.training.faultlab.isolation import PROGRAMS
+from logwarden.training.faultlab.network import listening
 
 # Explicit, so that a recording does not depend on the shell that started it.
 _ENVIRONMENT = {"PATH": PROGRAMS, "LANG": "C.UTF-8", "TZ": "UTC"}

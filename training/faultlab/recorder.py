@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from training.faultlab.recording import Line
+from logwarden.training.faultlab.recording import Line
 
 SLICE_S = 10.0
 _POLL_S = 0.05

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from training.faultlab.labels import RunLabels, load_labels
-from training.faultlab.recording import MANIFEST, Recording, load
+from logwarden.training.faultlab.labels import RunLabels, load_labels
+from logwarden.training.faultlab.recording import MANIFEST, Recording, load
 
 RECORDINGS = Path(__file__).parent / "recordings"
 SPLIT = "split.json"

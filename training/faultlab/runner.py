@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
-from training.faultlab.errors import CleanBroken, NeverRecovered, ProgramMissing, StartFailed, UnknownFault
-from training.faultlab.load import MAX_LANES, Load
-from training.faultlab.process import Workshop
-from training.faultlab.recorder import Recorder
-from training.faultlab.recording import Event, Recording
-from training.faultlab.scenario import Disturbance, Script, System
+from logwarden.training.faultlab.errors import CleanBroken, NeverRecovered, ProgramMissing, StartFailed, UnknownFault
+from logwarden.training.faultlab.load import MAX_LANES, Load
+from logwarden.training.faultlab.process import Workshop
+from logwarden.training.faultlab.recorder import Recorder
+from logwarden.training.faultlab.recording import Event, Recording
+from logwarden.training.faultlab.scenario import Disturbance, Script, System
 
 # A single good answer may come from a server that is about to fall over again.
 _PROBES_IN_A_ROW = 3

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from training.faultlab.isolation import PROGRAMS
-from training.faultlab.process import Workshop
-from training.faultlab.recording import TAIL_S, Cause
+from logwarden.training.faultlab.isolation import PROGRAMS
+from logwarden.training.faultlab.process import Workshop
+from logwarden.training.faultlab.recording import TAIL_S, Cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

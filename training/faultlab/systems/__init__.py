@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import cast
 
-from training.faultlab.scenario import System
+from logwarden.training.faultlab.scenario import System
 
 # The module's name is the system's; its class is built with the seed of the run.
 SYSTEMS: Mapping[str, str] = {

@@ -12,14 +12,14 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from training.faultlab.disk import SmallDisk
-from training.faultlab.errors import StartFailed
-from training.faultlab.network import Network, free_ports
-from training.faultlab.process import Child, Workshop
-from training.faultlab.scenario import Client, Disturbance, missing_packages
-from training.faultlab.systems import bind_conf
-from training.faultlab.systems.bind_clients import Clients, Ports
-from training.faultlab.systems.bind_conf import DYNAMIC, LINK, STATIC
+from logwarden.training.faultlab.disk import SmallDisk
+from logwarden.training.faultlab.errors import StartFailed
+from logwarden.training.faultlab.network import Network, free_ports
+from logwarden.training.faultlab.process import Child, Workshop
+from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
+from logwarden.training.faultlab.systems import bind_conf
+from logwarden.training.faultlab.systems.bind_clients import Clients, Ports
+from logwarden.training.faultlab.systems.bind_conf import DYNAMIC, LINK, STATIC
 
 PRIMARY, SECONDARY = "named-primary", "named-secondary"
 ALL = (PRIMARY, SECONDARY)

@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.faultlab.process import Workshop
-from training.faultlab.systems.bind_conf import (
+from logwarden.training.faultlab.process import Workshop
+from logwarden.training.faultlab.systems.bind_conf import (
     ALGORITHM,
     DYNAMIC,
     HOSTS,

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from training.faultlab.disk import SmallDisk
-from training.faultlab.errors import StartFailed
-from training.faultlab.network import Network, free_ports
-from training.faultlab.process import Workshop
-from training.faultlab.scenario import Client, Disturbance, missing_packages
-from training.faultlab.systems.etcd_clients import Clients
-from training.faultlab.systems.etcd_nodes import NODES, SMALL, Nodes
+from logwarden.training.faultlab.disk import SmallDisk
+from logwarden.training.faultlab.errors import StartFailed
+from logwarden.training.faultlab.network import Network, free_ports
+from logwarden.training.faultlab.process import Workshop
+from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
+from logwarden.training.faultlab.systems.etcd_clients import Clients
+from logwarden.training.faultlab.systems.etcd_nodes import NODES, SMALL, Nodes
 
 # Two parts of the write-ahead log are set aside at once, of 64 MB each.
 _DISK_MB = 180

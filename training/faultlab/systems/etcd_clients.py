@@ -7,7 +7,7 @@ same keys. Nobody logs in: every login would leave its token in the log, and a r
 import random
 from collections.abc import Mapping, Sequence
 
-from training.faultlab.process import Finished, Workshop
+from logwarden.training.faultlab.process import Finished, Workshop
 
 KEYS = 300
 _CLIENT_DEADLINE_S = 25.0

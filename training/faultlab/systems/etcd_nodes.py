@@ -4,9 +4,9 @@ import os
 import shutil
 from pathlib import Path
 
-from training.faultlab.disk import SmallDisk
-from training.faultlab.network import listening
-from training.faultlab.process import Child, Workshop
+from logwarden.training.faultlab.disk import SmallDisk
+from logwarden.training.faultlab.network import listening
+from logwarden.training.faultlab.process import Child, Workshop
 
 NODES = ("etcd-1", "etcd-2", "etcd-3")
 # This one stands on the small disk.

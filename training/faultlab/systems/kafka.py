@@ -16,14 +16,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.faultlab.disk import SmallDisk
-from training.faultlab.errors import StartFailed
-from training.faultlab.network import Network, free_ports
-from training.faultlab.process import Child, Workshop
-from training.faultlab.scenario import Client, Disturbance, missing_packages
-from training.faultlab.systems import kafka_conf
-from training.faultlab.systems.kafka_admin import Operator
-from training.faultlab.systems.kafka_clients import (
+from logwarden.training.faultlab.disk import SmallDisk
+from logwarden.training.faultlab.errors import StartFailed
+from logwarden.training.faultlab.network import Network, free_ports
+from logwarden.training.faultlab.process import Child, Workshop
+from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
+from logwarden.training.faultlab.systems import kafka_conf
+from logwarden.training.faultlab.systems.kafka_admin import Operator
+from logwarden.training.faultlab.systems.kafka_clients import (
     ORDERS,
     PARTITIONS,
     PASSWORD,
@@ -34,7 +34,7 @@ from training.faultlab.systems.kafka_clients import (
     Clients,
     Ports,
 )
-from training.faultlab.systems.kafka_jars import CACHE, VERSION, copy_jars
+from logwarden.training.faultlab.systems.kafka_jars import CACHE, VERSION, copy_jars
 
 ALL = ("kafka-1", "kafka-2", "kafka-3")
 # Users that no account has; what they may do is what everybody may.

@@ -1,14 +1,14 @@
 """What a Kafka operator asks of the cluster: topics made, dropped and set. Knows no server process and no fault.
 
 Written by hand, as four requests of the public protocol: Kafka's own tools start a JVM for each, kcat has none of
-them, and only daemon.kafka may use a client library.
+them, and only logwarden.daemon.kafka may use a client library.
 """
 
 import socket
 import struct
 from collections.abc import Mapping, Sequence
 
-from training.faultlab.errors import StartFailed
+from logwarden.training.faultlab.errors import StartFailed
 
 _CREATE, _DELETE, _SET = (19, 2), (20, 1), (44, 0)
 _TOPIC, _BROKER = 2, 4

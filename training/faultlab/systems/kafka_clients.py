@@ -9,7 +9,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from training.faultlab.process import Finished, Workshop
+from logwarden.training.faultlab.process import Finished, Workshop
 
 USER = "shop"
 PASSWORD = "pear-lantern-42"

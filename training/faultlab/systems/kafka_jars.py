@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from training.faultlab.process import Workshop
+from logwarden.training.faultlab.process import Workshop
 
 VERSION = "4.1.1"
 CACHE = Path.home() / ".cache" / "logwarden" / f"kafka-{VERSION}"

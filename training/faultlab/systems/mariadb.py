@@ -11,13 +11,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from training.faultlab.disk import SmallDisk
-from training.faultlab.errors import StartFailed
-from training.faultlab.network import Network, free_ports
-from training.faultlab.process import Workshop
-from training.faultlab.scenario import Client, Disturbance, missing_packages
-from training.faultlab.systems import mariadb_conf
-from training.faultlab.systems.mariadb_clients import (
+from logwarden.training.faultlab.disk import SmallDisk
+from logwarden.training.faultlab.errors import StartFailed
+from logwarden.training.faultlab.network import Network, free_ports
+from logwarden.training.faultlab.process import Workshop
+from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
+from logwarden.training.faultlab.systems import mariadb_conf
+from logwarden.training.faultlab.systems.mariadb_clients import (
     ACCOUNTS,
     APP,
     APP_PASSWORD,
@@ -30,7 +30,7 @@ from training.faultlab.systems.mariadb_clients import (
     Session,
     order,
 )
-from training.faultlab.systems.mariadb_servers import ALL, PAGE, PRIMARY, PROGRAM, REPLICA, USER, Servers
+from logwarden.training.faultlab.systems.mariadb_servers import ALL, PAGE, PRIMARY, PROGRAM, REPLICA, USER, Servers
 
 # The empty server takes 50 MB, its tables and temporary files a few more.
 _DISK_MB = 110

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.faultlab.process import Workshop
+from logwarden.training.faultlab.process import Workshop
 
 APP, APP_PASSWORD = "app", "pear-lantern-42"
 OPS, OPS_PASSWORD = "ops", "copper-kettle-17"

@@ -4,10 +4,10 @@ import os
 import shutil
 from pathlib import Path
 
-from training.faultlab.disk import SmallDisk
-from training.faultlab.network import listening
-from training.faultlab.process import Child, Workshop
-from training.faultlab.systems import mariadb_conf
+from logwarden.training.faultlab.disk import SmallDisk
+from logwarden.training.faultlab.network import listening
+from logwarden.training.faultlab.process import Child, Workshop
+from logwarden.training.faultlab.systems import mariadb_conf
 
 PRIMARY, REPLICA = "mariadb-primary", "mariadb-replica"
 ALL = (PRIMARY, REPLICA)

@@ -12,11 +12,11 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from training.faultlab.network import Network, free_ports
-from training.faultlab.process import Child, Workshop
-from training.faultlab.scenario import Client, Disturbance, missing_packages
-from training.faultlab.systems import mosquitto_conf
-from training.faultlab.systems.mosquitto_clients import LINK, PASSWORD, ROLE, Clients, Ports
+from logwarden.training.faultlab.network import Network, free_ports
+from logwarden.training.faultlab.process import Child, Workshop
+from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
+from logwarden.training.faultlab.systems import mosquitto_conf
+from logwarden.training.faultlab.systems.mosquitto_clients import LINK, PASSWORD, ROLE, Clients, Ports
 
 BROKER, EDGE = "mosquitto", "mosquitto-edge"
 BOTH = (BROKER, EDGE)

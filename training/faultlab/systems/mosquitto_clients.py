@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.faultlab.process import Finished, Workshop
+from logwarden.training.faultlab.process import Finished, Workshop
 
 ROLE, PASSWORD = "plant", "elder-bridge-35"
 LINK = "edge-link"

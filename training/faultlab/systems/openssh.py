@@ -13,13 +13,21 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from training.faultlab.disk import SmallDisk
-from training.faultlab.errors import StartFailed
-from training.faultlab.network import Network, free_ports
-from training.faultlab.process import Child, Workshop
-from training.faultlab.scenario import Client, Disturbance, missing_packages
-from training.faultlab.systems import openssh_conf
-from training.faultlab.systems.openssh_clients import PASSWORD, UIDS, WITH_KEYS, WITH_PASSWORDS, Clients, Ports, Prompt
+from logwarden.training.faultlab.disk import SmallDisk
+from logwarden.training.faultlab.errors import StartFailed
+from logwarden.training.faultlab.network import Network, free_ports
+from logwarden.training.faultlab.process import Child, Workshop
+from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
+from logwarden.training.faultlab.systems import openssh_conf
+from logwarden.training.faultlab.systems.openssh_clients import (
+    PASSWORD,
+    UIDS,
+    WITH_KEYS,
+    WITH_PASSWORDS,
+    Clients,
+    Ports,
+    Prompt,
+)
 
 FRONT, VAULT = "sshd", "sshd-backup"
 BOTH = (FRONT, VAULT)

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.faultlab.guard import family, kill_all
-from training.faultlab.process import Workshop
+from logwarden.training.faultlab.guard import family, kill_all
+from logwarden.training.faultlab.process import Workshop
 
 PASSWORD = "pear-lantern-42"
 # The desks that people sit at. All of 127.0.0.0/8 is this machine.

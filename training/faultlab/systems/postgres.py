@@ -13,14 +13,22 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from training.faultlab.disk import SmallDisk
-from training.faultlab.errors import StartFailed
-from training.faultlab.guard import command_line, family
-from training.faultlab.network import free_ports
-from training.faultlab.process import Workshop
-from training.faultlab.scenario import Client, Disturbance, missing_packages
-from training.faultlab.systems import postgres_conf
-from training.faultlab.systems.postgres_clients import DATABASE, HOT_ACCOUNTS, PASSWORD, ROLE, Clients, Ports, Session
+from logwarden.training.faultlab.disk import SmallDisk
+from logwarden.training.faultlab.errors import StartFailed
+from logwarden.training.faultlab.guard import command_line, family
+from logwarden.training.faultlab.network import free_ports
+from logwarden.training.faultlab.process import Workshop
+from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
+from logwarden.training.faultlab.systems import postgres_conf
+from logwarden.training.faultlab.systems.postgres_clients import (
+    DATABASE,
+    HOT_ACCOUNTS,
+    PASSWORD,
+    ROLE,
+    Clients,
+    Ports,
+    Session,
+)
 
 PRIMARY, REPLICA, POOLER = "postgres-primary", "postgres-replica", "pgbouncer"
 ALL = (PRIMARY, REPLICA, POOLER)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.faultlab.process import Workshop
+from logwarden.training.faultlab.process import Workshop
 
 ROLE = "app"
 PASSWORD = "pear-lantern-42"

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from training.faultlab.disk import SmallDisk
-from training.faultlab.errors import StartFailed
-from training.faultlab.network import Network, free_ports
-from training.faultlab.process import Child, Workshop
-from training.faultlab.scenario import Client, Disturbance, missing_packages
-from training.faultlab.systems import rabbitmq_conf
-from training.faultlab.systems.rabbitmq_clients import ORDERS, PASSWORD, PROBE, QUEUES, USER, Clients
+from logwarden.training.faultlab.disk import SmallDisk
+from logwarden.training.faultlab.errors import StartFailed
+from logwarden.training.faultlab.network import Network, free_ports
+from logwarden.training.faultlab.process import Child, Workshop
+from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
+from logwarden.training.faultlab.systems import rabbitmq_conf
+from logwarden.training.faultlab.systems.rabbitmq_clients import ORDERS, PASSWORD, PROBE, QUEUES, USER, Clients
 
 SERVICES = ("rabbitmq-1", "rabbitmq-2")
 _NODES = ("rabbit-1@localhost", "rabbit-2@localhost")

@@ -7,7 +7,7 @@ import random
 import subprocess
 from collections.abc import Sequence
 
-from training.faultlab.process import Finished, Workshop
+from logwarden.training.faultlab.process import Finished, Workshop
 
 USER = "shop"
 PASSWORD = "pear-lantern-42"

@@ -10,13 +10,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from training.faultlab.disk import SmallDisk
-from training.faultlab.errors import StartFailed
-from training.faultlab.network import Network, free_ports
-from training.faultlab.process import Child, Workshop
-from training.faultlab.scenario import Client, Disturbance, missing_packages
-from training.faultlab.systems import redis_conf
-from training.faultlab.systems.redis_clients import ADMIN, ADMIN_PASSWORD, PASSWORD, ROLE, Clients, Ports
+from logwarden.training.faultlab.disk import SmallDisk
+from logwarden.training.faultlab.errors import StartFailed
+from logwarden.training.faultlab.network import Network, free_ports
+from logwarden.training.faultlab.process import Child, Workshop
+from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
+from logwarden.training.faultlab.systems import redis_conf
+from logwarden.training.faultlab.systems.redis_clients import ADMIN, ADMIN_PASSWORD, PASSWORD, ROLE, Clients, Ports
 
 PRIMARY, REPLICA = "redis-primary", "redis-replica"
 BOTH = (PRIMARY, REPLICA)

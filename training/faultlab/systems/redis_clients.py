@@ -10,7 +10,7 @@ import re
 import subprocess
 from dataclasses import dataclass
 
-from training.faultlab.process import Workshop
+from logwarden.training.faultlab.process import Workshop
 
 ROLE, PASSWORD = "app", "plum-harbour-61"
 ADMIN, ADMIN_PASSWORD = "admin", "quince-tower-08"

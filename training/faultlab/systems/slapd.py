@@ -10,13 +10,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from training.faultlab.disk import SmallDisk
-from training.faultlab.errors import StartFailed
-from training.faultlab.network import Network, free_ports
-from training.faultlab.process import Child, Workshop
-from training.faultlab.scenario import Client, Disturbance, missing_packages
-from training.faultlab.systems import slapd_conf
-from training.faultlab.systems.slapd_clients import Clients
+from logwarden.training.faultlab.disk import SmallDisk
+from logwarden.training.faultlab.errors import StartFailed
+from logwarden.training.faultlab.network import Network, free_ports
+from logwarden.training.faultlab.process import Child, Workshop
+from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
+from logwarden.training.faultlab.systems import slapd_conf
+from logwarden.training.faultlab.systems.slapd_clients import Clients
 
 PROVIDER, REPLICA = "slapd", "slapd-replica"
 ALL = (PROVIDER, REPLICA)

@@ -9,8 +9,8 @@ import re
 import threading
 from collections.abc import Sequence
 
-from training.faultlab.process import Workshop
-from training.faultlab.systems.slapd_conf import (
+from logwarden.training.faultlab.process import Workshop
+from logwarden.training.faultlab.systems.slapd_conf import (
     ASSETS,
     CONFIG_ROOT,
     GROUPS,

@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from training.faultlab.disk import SmallDisk
-from training.faultlab.errors import StartFailed
-from training.faultlab.network import Network, free_ports
-from training.faultlab.process import Workshop
-from training.faultlab.scenario import Client, Disturbance, missing_packages
-from training.faultlab.systems import squid_conf
-from training.faultlab.systems.squid_clients import STAFF, Clients, write_passwords
+from logwarden.training.faultlab.disk import SmallDisk
+from logwarden.training.faultlab.errors import StartFailed
+from logwarden.training.faultlab.network import Network, free_ports
+from logwarden.training.faultlab.process import Workshop
+from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
+from logwarden.training.faultlab.systems import squid_conf
+from logwarden.training.faultlab.systems.squid_clients import STAFF, Clients, write_passwords
 
 SQUID, APACHE = "squid", "apache"
 BOTH = (SQUID, APACHE)

@@ -10,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from training.faultlab.process import Workshop
+from logwarden.training.faultlab.process import Workshop
 
 STAFF = {"anna": "pear-lantern-42", "bernd": "oak-harbour-17", "clara": "fig-meadow-83"}
 _DEADLINE_S = 25

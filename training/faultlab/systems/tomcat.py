@@ -12,13 +12,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from training.faultlab.disk import SmallDisk
-from training.faultlab.errors import StartFailed
-from training.faultlab.network import free_ports
-from training.faultlab.process import Workshop
-from training.faultlab.scenario import Client, Disturbance, missing_packages
-from training.faultlab.systems import tomcat_conf
-from training.faultlab.systems.tomcat_clients import ITEMS, PASSWORDS, Clients
+from logwarden.training.faultlab.disk import SmallDisk
+from logwarden.training.faultlab.errors import StartFailed
+from logwarden.training.faultlab.network import free_ports
+from logwarden.training.faultlab.process import Workshop
+from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
+from logwarden.training.faultlab.systems import tomcat_conf
+from logwarden.training.faultlab.systems.tomcat_clients import ITEMS, PASSWORDS, Clients
 
 TOMCAT, STOCK = "tomcat", "memcached"
 BOTH = (TOMCAT, STOCK)

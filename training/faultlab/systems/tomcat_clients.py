@@ -5,7 +5,7 @@ Clean load and faults both go through this module: one curl, the same pages and 
 
 import random
 
-from training.faultlab.process import Workshop
+from logwarden.training.faultlab.process import Workshop
 
 PASSWORDS = {"anna": "pear-lantern-42", "boris": "quiet-harbour-17", "clara": "seven-bridges-58"}
 # Few enough that some run out of stock within minutes.

@@ -9,8 +9,8 @@ import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from training.faultlab.process import Workshop
-from training.faultlab.systems.web_app import PRODUCTS, SOLD_OUT_EVERY, WORDS
+from logwarden.training.faultlab.process import Workshop
+from logwarden.training.faultlab.systems.web_app import PRODUCTS, SOLD_OUT_EVERY, WORDS
 
 _DEADLINE_S = 25
 _PAGES = ("index.html", "terms.html", "style.css", "logo.png")

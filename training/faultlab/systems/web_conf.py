@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from training.faultlab.process import Workshop
+from logwarden.training.faultlab.process import Workshop
 
 # Uploads larger than the buffer go through a file on the small disk. Time-outs are cut to fit a run of minutes.
 NGINX = """

@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.faultlab.disk import SmallDisk
-from training.faultlab.errors import StartFailed
-from training.faultlab.network import Network, free_ports
-from training.faultlab.process import Child, Workshop
-from training.faultlab.scenario import Client, Disturbance, missing_packages
-from training.faultlab.systems import zookeeper_conf
-from training.faultlab.systems.zookeeper_clients import PASSWORD, Clients, Session
+from logwarden.training.faultlab.disk import SmallDisk
+from logwarden.training.faultlab.errors import StartFailed
+from logwarden.training.faultlab.network import Network, free_ports
+from logwarden.training.faultlab.process import Child, Workshop
+from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
+from logwarden.training.faultlab.systems import zookeeper_conf
+from logwarden.training.faultlab.systems.zookeeper_clients import PASSWORD, Clients, Session
 
 _NODES = 3
 ALL = tuple(f"zookeeper-{number}" for number in range(1, _NODES + 1))

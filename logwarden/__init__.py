@@ -1,0 +1,37 @@
+"""The one import name: the Python API, by name. Everything else lies below it and may change from version to version.
+
+Names are loaded on first use, so that `import logwarden` imports neither torch nor a Kafka client. The command line is
+`logwarden.__main__`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig
+    from logwarden.model.detector import LogAnomalyDetector
+    from logwarden.model.version import __version__
+
+__all__ = ["LogAnomalyDetector", "LogWindowClassifier", "LogWindowConfig", "__version__"]
+
+_HOMES = {
+    "LogAnomalyDetector": "logwarden.model.detector",
+    "LogWindowClassifier": "logwarden.model.classifier",
+    "LogWindowConfig": "logwarden.model.classifier",
+    "__version__": "logwarden.model.version",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name when it is first asked for (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    """Names the public API also before it is loaded."""
+    return sorted({*globals(), *__all__})
