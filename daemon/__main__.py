@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -46,9 +47,14 @@ EnvFile = Annotated[
 
 
 def main() -> NoReturn:
-    """Run the command line; every expected error becomes a sentence and an exit code."""
+    """Runs the command line."""
+    run_command_line(app)
+
+
+def run_command_line(run: Callable[[], object]) -> NoReturn:
+    """Runs a program of ours; every expected error becomes a sentence and an exit code."""
     try:
-        app()
+        run()
     except LogwardenError as error:
         typer.echo(f"logwarden: {error}", err=True)
         if error.hint:
@@ -56,7 +62,7 @@ def main() -> NoReturn:
         sys.exit(EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else EXIT_FATAL)
     except OSError as error:
         if error.filename is None:
-            raise  # not about a path that somebody gave us
+            raise  # not about a path that an operator gave
         typer.echo(f"logwarden: {error.filename}: {error.strerror}", err=True)
         sys.exit(EXIT_CONFIGURATION)
     sys.exit(0)
@@ -82,7 +88,8 @@ def _root(
 @app.command()
 def run(env_file: EnvFile = None) -> None:
     """Read log lines from Kafka and publish alerts, until told to stop (SIGTERM drains, then leaves)."""
-    from logwarden.daemon import config, logs
+    from logwarden.daemon import logs
+    from logwarden.daemon.settings import reading as config
 
     settings = config.load(env_file=env_file)
     logs.configure(settings.log)
@@ -91,12 +98,10 @@ def run(env_file: EnvFile = None) -> None:
     raise typer.Exit(run_service(settings))
 
 
-@app.command()
-def demo(fast: Annotated[bool, typer.Option("--fast", help="No pauses between the steps.")] = False) -> None:
+@app.command(context_settings=PASS_ON)
+def demo(context: typer.Context) -> None:
     """Show the daemon at work on this machine: an embedded broker, a service that breaks, the alert."""
-    from logwarden.daemon.demo import run_demo
-
-    raise typer.Exit(run_demo(fast))
+    _become("logwarden.demo", context.args)
 
 
 @app.command()
@@ -123,7 +128,7 @@ def scan(
     """Find anomalies in log files, without Kafka. Options win over settings."""
     from logwarden.daemon.commands.scan import ScanOptions
     from logwarden.daemon.commands.scan import scan as scan_files
-    from logwarden.daemon.config import load
+    from logwarden.daemon.settings.reading import load
     from rich.console import Console
 
     given = {"ALERTS__THRESHOLD": threshold, "MODEL__PATH": model, "MODEL__DEVICE": device}
@@ -153,7 +158,7 @@ def alerts(
     import asyncio
 
     from logwarden.daemon.commands.alerts import tail_alerts
-    from logwarden.daemon.config import load
+    from logwarden.daemon.settings.reading import load
 
     settings = load(env_file=env_file)
     try:

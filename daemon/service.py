@@ -12,11 +12,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
-from logwarden.daemon import scorer as scoring
-from logwarden.daemon.aggregator import Aggregator
 from logwarden.daemon.clock import SystemClock
-from logwarden.daemon.config import Settings
-from logwarden.daemon.decoding import Decoder
+from logwarden.daemon.decoding.decoder import Decoder
+from logwarden.daemon.engine import loading as scoring
 from logwarden.daemon.errors import (
     EXIT_DRAINED,
     EXIT_FATAL,
@@ -24,10 +22,12 @@ from logwarden.daemon.errors import (
     FatalError,
     LogwardenError,
 )
-from logwarden.daemon.http import HealthState, HttpServer
-from logwarden.daemon.kafka import KafkaSink, KafkaSource
-from logwarden.daemon.pipeline import Pipeline, PipelineLimits
-from logwarden.daemon.telemetry import Telemetry
+from logwarden.daemon.kafka.consumer import KafkaSink, KafkaSource
+from logwarden.daemon.pipeline.ingest import Aggregator
+from logwarden.daemon.pipeline.pipeline import Pipeline, PipelineLimits
+from logwarden.daemon.settings.reading import Settings
+from logwarden.daemon.web.metrics import Telemetry
+from logwarden.daemon.web.server import HealthState, HttpServer
 from logwarden.daemon.worker import ThreadWorker
 
 log = structlog.get_logger(__name__)

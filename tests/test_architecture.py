@@ -1,8 +1,7 @@
 """What ARCHITECTURE.md says of the code, held to the code: who imports what, and that what it names is there.
 
-That `logwarden.daemon.pipeline` loads neither torch nor a Kafka client is tested in `tests/sim/test_invariants.py`,
-that the command line's light commands do not in `tests/unit/test_cli.py`, and `logwarden.model.schema` in
-`tests/unit/test_detector.py`.
+That the pipeline loads neither torch nor a Kafka client is tested in `tests/sim/test_invariants.py`, that the command
+line's light commands do not in `tests/unit/test_cli.py`, and `model/schema.py` in `tests/unit/test_detector.py`.
 """
 
 from __future__ import annotations
@@ -22,19 +21,25 @@ DOCUMENT = ROOT / "ARCHITECTURE.md"
 MAX_LINES = 220
 
 IMPORTERS = {
-    "aiokafka": {"daemon/kafka.py"},
-    "confluent_kafka": {"daemon/demo.py"},
-    "prometheus_client": {"daemon/telemetry.py"},
-    "aiohttp": {"daemon/http.py"},
-    "pydantic_settings": {"daemon/config.py", "daemon/settings.py"},
+    "aiokafka": {"daemon/kafka"},
+    "confluent_kafka": {"demo/playback.py"},
+    "prometheus_client": {"daemon/web/metrics.py"},
+    "aiohttp": {"daemon/web/server.py"},
+    "pydantic_settings": {"daemon/settings"},
     "multiprocessing": set(),
     "threading": {"training/faultlab"},
 }
 """Libraries that each have one home, and where that is."""
 
 CORES = (
-    *("daemon/aggregator.py", "daemon/alerts.py", "daemon/batcher.py", "daemon/decoding.py", "daemon/judging.py"),
-    *("daemon/offsets.py", "daemon/records.py", "daemon/errors.py", "daemon/rendering.py"),
+    *(
+        "daemon/pipeline/ingest.py",
+        "daemon/incidents/alert.py",
+        "daemon/pipeline/batcher.py",
+        "daemon/decoding/decoder.py",
+        "daemon/pipeline/judge.py",
+    ),
+    *("daemon/pipeline/ledger.py", "daemon/records.py", "daemon/errors.py", "daemon/commands/rendering.py"),
 )
 """Files of the daemon that decide and compute. They wait for nothing, so they need no event loop and no log."""
 
@@ -75,7 +80,7 @@ def test_the_import_contracts_hold() -> None:
 @pytest.mark.parametrize("library", IMPORTERS)
 def test_a_library_has_one_home(library: str) -> None:
     """What a library's traps are is known in one place, and replacing it changes one file."""
-    found = _who_imports(library, "daemon", "model", "training")
+    found = _who_imports(library, "daemon", "demo", "model", "training")
     homes = IMPORTERS[library]
     strangers = {path for path in found if path not in homes and not any(path.startswith(f"{h}/") for h in homes)}
     assert not strangers
@@ -84,7 +89,7 @@ def test_a_library_has_one_home(library: str) -> None:
 
 def test_one_file_of_the_daemon_imports_torch() -> None:
     """The daemon meets tensors in one file; everything else of it sees arrays."""
-    assert _who_imports("torch", "daemon") == {"daemon/scorer.py"}
+    assert _who_imports("torch", "daemon") == {"daemon/engine/loading.py"}
     assert _who_imports("transformers", "daemon") == set()
 
 
@@ -106,13 +111,13 @@ def test_two_files_of_the_model_open_files() -> None:
 
 
 def test_the_pipeline_is_given_its_effects() -> None:
-    """Clock, broker, model and threads are built in `logwarden.daemon.service`; the data path only knows their ports."""
+    """Clock, broker, model and threads are built in `daemon/service.py`; the data path only knows their ports."""
     named = set()
     for path in _files("daemon"):
         for node in ast.walk(_tree(path)):
             if isinstance(node, ast.ImportFrom) and node.module in (
-                "logwarden.daemon.kafka",
-                "logwarden.daemon.scorer",
+                "logwarden.daemon.kafka.consumer",
+                "logwarden.daemon.engine.loading",
                 "logwarden.daemon.worker",
             ):
                 named.add(path.name)
@@ -134,7 +139,7 @@ def text() -> str:
 def _all_files() -> dict[str, list[str]]:
     """File name → paths in the products."""
     found: dict[str, list[str]] = {}
-    for package in ("daemon", "model", "training", "deploy"):
+    for package in ("daemon", "demo", "logwarden", "model", "training", "deploy"):
         for path in (ROOT / package).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 found.setdefault(path.name, []).append(path.relative_to(ROOT).as_posix())
@@ -155,7 +160,7 @@ def _defined_in_tests() -> frozenset[str]:
 def missing_files(text: str) -> list[str]:
     """Files and folders that a text names and that are not there. A bare name may lie anywhere in the products."""
     named = set(re.findall(r"(?<![\w./-])[\w.-]+(?:/[\w.-]+)*\.(?:py|md|toml|json|yaml|xml|sh|txt)\b", text))
-    named |= set(re.findall(r"(?<![\w./-])(?:daemon|model|training|tests|deploy)/(?:\w+/)*(?![\w.])", text))
+    named |= set(re.findall(r"(?<![\w./-])(?:daemon|demo|model|training|tests|deploy)/(?:\w+/)*(?![\w.])", text))
     return sorted(name for name in named if not (ROOT / name).exists() and name not in _all_files())
 
 
@@ -170,7 +175,7 @@ def missing_tests(text: str) -> list[str]:
 def missing_code(text: str) -> list[str]:
     """Dotted or capitalised names in code type, such as `PartitionLedger.position`, that the code does not define."""
     defined: set[str] = set()
-    for path in _files("daemon", "model", "training", "tests"):
+    for path in _files("daemon", "demo", "model", "training", "tests"):
         for node in ast.walk(_tree(path)):
             if isinstance(node, ast.ClassDef):
                 defined |= {node.name} | {f"{node.name}.{n.name}" for n in node.body if hasattr(n, "name")}
@@ -178,7 +183,7 @@ def missing_code(text: str) -> list[str]:
                 defined |= {node.name, f"{path.stem}.{node.name}"}
     named = re.findall(r"`([A-Z][a-z]\w+(?:\.\w+)?|\w+\.\w+)(?:\(\))?`", text)
     external = re.compile(r"^(?:\d|LOGWARDEN_|Trainer$|\w+\.(?:py|md|toml|json|yaml|sh|txt)$)")
-    settings = (ROOT / "daemon" / "settings.py").read_text(encoding="utf-8")
+    settings = (ROOT / "daemon" / "settings" / "groups.py").read_text(encoding="utf-8")
     fields = {f"{group}.{name}" for group in re.findall(r"^    (\w+): \w+Settings = ", settings, re.M)
               for name in re.findall(r"^    (\w+): ", settings, re.M)}  # fmt: skip
     return sorted(name for name in set(named) - defined - fields if not external.match(name))
@@ -203,7 +208,7 @@ def test_the_way_in_names_what_is_there() -> None:
 
 def test_every_file_has_its_place_in_the_document(text: str) -> None:
     """No file of the daemon or the model is left out of the map."""
-    files = [path.name for path in (*(ROOT / "daemon").glob("*.py"), *(ROOT / "model").glob("*.py"))]
+    files = [path.name for path in (*(ROOT / "daemon").rglob("*.py"), *(ROOT / "model").glob("*.py"))]
     assert [name for name in files if name != "__init__.py" and not re.search(rf"\b{name}\b", text)] == []
 
 

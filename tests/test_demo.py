@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from logwarden.daemon.demo import RECORDING, Demo, DemoResult
+from logwarden.demo.playback import RECORDING, Demo, DemoResult
 from logwarden.training.faultlab import recording as recordings
 from rich.console import Console
 

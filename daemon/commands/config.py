@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 from logwarden.daemon.commands.formats import ConfigFormat
-from logwarden.daemon.config import SettingRow, describe, load, settings_table_markdown
+from logwarden.daemon.settings.reading import SettingRow, describe, load, settings_table_markdown
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text

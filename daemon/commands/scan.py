@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from logwarden.daemon.alerts import build, encode
 from logwarden.daemon.commands.formats import AlertFormat
-from logwarden.daemon.config import Settings
-from logwarden.daemon.decoding import Decoder
+from logwarden.daemon.commands.rendering import printable, render
+from logwarden.daemon.decoding.decoder import Decoder
 from logwarden.daemon.errors import ConfigurationError
-from logwarden.daemon.rendering import printable, render
+from logwarden.daemon.incidents.alert import build, encode
+from logwarden.daemon.settings.reading import Settings
 from logwarden.model.lines import Encode, Store
 from logwarden.model.schema import Verdict
 from logwarden.model.stream import LineColumns, LogStream

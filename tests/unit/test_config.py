@@ -7,8 +7,15 @@ import re
 from pathlib import Path
 
 import pytest
-from logwarden.daemon.config import KafkaSettings, Settings, WindowSettings, describe, load, settings_table_markdown
 from logwarden.daemon.errors import ConfigurationError
+from logwarden.daemon.settings.reading import (
+    KafkaSettings,
+    Settings,
+    WindowSettings,
+    describe,
+    load,
+    settings_table_markdown,
+)
 from pydantic import ValidationError
 
 ROOT = Path(__file__).parent.parent.parent

@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from logwarden.daemon.clock import SystemClock
-from logwarden.daemon.config import own_environment
+from logwarden.daemon.commands.rendering import printable, render
 from logwarden.daemon.errors import EXIT_DRAINED, EXIT_FATAL, ConfigurationError, FatalError
-from logwarden.daemon.rendering import printable, render
+from logwarden.daemon.settings.reading import own_environment
 from logwarden.training.faultlab import recording as recordings
 from logwarden.training.faultlab.recording import Event, Recording
 from rich.console import Console

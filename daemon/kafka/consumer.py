@@ -39,10 +39,10 @@ from aiokafka.errors import (
 )
 from aiokafka.helpers import create_ssl_context
 from aiokafka.structs import OffsetAndMetadata
-from logwarden.daemon.config import KafkaSettings, Settings
 from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, ConfigurationError, FatalError, OffsetsGone
 from logwarden.daemon.ports import RebalanceListener
 from logwarden.daemon.records import Bounds, Committed, Message, Partition, Record
+from logwarden.daemon.settings.reading import KafkaSettings, Settings
 
 log = structlog.get_logger(__name__)
 

@@ -1,8 +1,7 @@
 """Reads the settings, once, and describes them. The only file that reads the environment.
 
 A setting is the variable `LOGWARDEN_<GROUP>__<FIELD>`; the environment wins over an env file, which wins over the
-defaults. What the settings are is said in `logwarden.daemon.settings`, whose names are offered here too. Refuses to
-know what they are used for.
+defaults. The settings themselves are in `daemon/settings/groups.py`. Refuses to know what they are used for.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from annotated_types import Ge, Gt, Le, MinLen
 from dotenv import dotenv_values
 from logwarden.daemon.errors import ConfigurationError
-from logwarden.daemon.settings import (
+from logwarden.daemon.settings.groups import (
     PREFIX,
     AlertSettings,
     BatchSettings,
