@@ -89,9 +89,9 @@ def _root(
 def run(env_file: EnvFile = None) -> None:
     """Read log lines from Kafka and publish alerts, until told to stop (SIGTERM drains, then leaves)."""
     from logwarden.daemon import logs
-    from logwarden.daemon.settings import reading as config
+    from logwarden.daemon.settings.reading import read_settings
 
-    settings = config.load(env_file=env_file)
+    settings = read_settings(env_file=env_file)
     logs.configure(settings.log)
     from logwarden.daemon.service import run_service
 
@@ -128,11 +128,11 @@ def scan(
     """Find anomalies in log files, without Kafka. Options win over settings."""
     from logwarden.daemon.commands.scan import ScanOptions
     from logwarden.daemon.commands.scan import scan as scan_files
-    from logwarden.daemon.settings.reading import load
+    from logwarden.daemon.settings.reading import read_settings
     from rich.console import Console
 
     given = {"ALERTS__THRESHOLD": threshold, "MODEL__PATH": model, "MODEL__DEVICE": device}
-    settings = load(
+    settings = read_settings(
         overrides={f"LOGWARDEN_{name}": str(value) for name, value in given.items() if value is not None},
         env_file=env_file,
     )
@@ -158,9 +158,9 @@ def alerts(
     import asyncio
 
     from logwarden.daemon.commands.alerts import tail_alerts
-    from logwarden.daemon.settings.reading import load
+    from logwarden.daemon.settings.reading import read_settings
 
-    settings = load(env_file=env_file)
+    settings = read_settings(env_file=env_file)
     try:
         asyncio.run(tail_alerts(settings, form, from_beginning=from_beginning, limit=limit, console=_console()))
     except KeyboardInterrupt:

@@ -22,10 +22,11 @@ from logwarden.daemon.errors import (
     FatalError,
     LogwardenError,
 )
-from logwarden.daemon.kafka.consumer import KafkaSink, KafkaSource
+from logwarden.daemon.kafka.consumer import KafkaSource
+from logwarden.daemon.kafka.producer import KafkaSink
 from logwarden.daemon.pipeline.ingest import Aggregator
 from logwarden.daemon.pipeline.pipeline import Pipeline, PipelineLimits
-from logwarden.daemon.settings.reading import Settings
+from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.web.metrics import Telemetry
 from logwarden.daemon.web.server import HealthState, HttpServer
 from logwarden.daemon.worker import ThreadWorker

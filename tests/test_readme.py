@@ -19,8 +19,8 @@ import pytest
 import typer.main
 from logwarden.daemon.__main__ import app
 from logwarden.daemon.incidents import alert as alerts
+from logwarden.daemon.settings.describing import describe, settings_table_markdown
 from logwarden.daemon.settings.groups import Settings
-from logwarden.daemon.settings.reading import describe, settings_table_markdown
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

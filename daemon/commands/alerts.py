@@ -14,7 +14,7 @@ import msgspec
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.rendering import printable, render
 from logwarden.daemon.incidents.alert import Alert
-from logwarden.daemon.settings.reading import Settings
+from logwarden.daemon.settings.groups import Settings
 from rich.console import Console
 from rich.text import Text
 
@@ -25,7 +25,7 @@ async def tail_alerts(
     """Print alerts as they come until interrupted, or until `limit` are printed."""
     if limit == 0:
         return
-    from logwarden.daemon.kafka.consumer import tail_topic  # here, so that `--help` does not load a Kafka client
+    from logwarden.daemon.kafka.tail import tail_topic  # here, so that `--help` does not load a Kafka client
 
     records = tail_topic(settings, settings.kafka.alerts_topic, from_beginning=from_beginning)
     await _show(records, form, limit=limit, console=console)

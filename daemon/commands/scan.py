@@ -22,7 +22,7 @@ from logwarden.daemon.commands.rendering import printable, render
 from logwarden.daemon.decoding.decoder import Decoder
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.incidents.alert import build, encode
-from logwarden.daemon.settings.reading import Settings
+from logwarden.daemon.settings.groups import Settings
 from logwarden.model.lines import Encode, Store
 from logwarden.model.schema import Verdict
 from logwarden.model.stream import LineColumns, LogStream

@@ -240,7 +240,7 @@ class Settings(BaseSettings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Returns the constructor's arguments as the only source; `daemon/settings/reading.py` reads the environment."""
+        """Returns the constructor's arguments as the only source: `read_settings` reads the environment."""
         return (init_settings,)
 
     @model_validator(mode="after")

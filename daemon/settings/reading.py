@@ -1,4 +1,4 @@
-"""Reads the settings, once, and describes them. The only file that reads the environment.
+"""Reads the settings, once. The only file that reads the environment.
 
 A setting is the variable `LOGWARDEN_<GROUP>__<FIELD>`; the environment wins over an env file, which wins over the
 defaults. The settings themselves are in `daemon/settings/groups.py`. Refuses to know what they are used for.
@@ -9,53 +9,16 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, MinLen
 from dotenv import dotenv_values
 from logwarden.daemon.errors import ConfigurationError
-from logwarden.daemon.settings.groups import (
-    PREFIX,
-    AlertSettings,
-    BatchSettings,
-    HttpSettings,
-    InputSettings,
-    KafkaSettings,
-    LimitSettings,
-    LogSettings,
-    ModelSettings,
-    Settings,
-    ShutdownSettings,
-    WindowSettings,
-)
+from logwarden.daemon.settings.describing import allowed_values, setting_fields
+from logwarden.daemon.settings.groups import PREFIX, Settings
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
-from pydantic.types import PathType
 from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
-
-__all__ = [
-    "AlertSettings",
-    "BatchSettings",
-    "HttpSettings",
-    "InputSettings",
-    "KafkaSettings",
-    "LimitSettings",
-    "LogSettings",
-    "ModelSettings",
-    "SettingRow",
-    "Settings",
-    "ShutdownSettings",
-    "WindowSettings",
-    "describe",
-    "load",
-    "own_environment",
-    "settings_table_markdown",
-]
 
 HINT = "`logwarden config` lists every setting with its default and meaning"
 
@@ -70,7 +33,7 @@ _SERVICE_LINK = re.compile(
 `LOGWARDEN_PORT=tcp://…` belongs to them too and is told by its value."""
 
 
-def load(
+def read_settings(
     env: Mapping[str, str] | None = None,
     env_file: Path | None = None,
     *,
@@ -118,7 +81,7 @@ def _read_file(env_file: Path | None) -> dict[str, str]:
 
 def _settings_among(variables: Mapping[str, str]) -> dict[str, str]:
     """The settings among some variables; raises for a name with our prefix that is none."""
-    known = [variable for variable, _, _, _ in _fields()]
+    known = [variable for variable, _, _, _ in setting_fields()]
     ours: dict[str, str] = {}
     for variable, value in variables.items():
         if variable in known:
@@ -139,13 +102,6 @@ def _is_foreign(variable: str, value: str) -> bool:
     return variable in _TEST_SUITE or bool(link)
 
 
-def _fields() -> Iterator[tuple[str, str, str, FieldInfo]]:
-    """Every setting as (variable, group, field, definition), in the order they are written."""
-    for group, group_field in Settings.model_fields.items():
-        for field, definition in type(group_field.default).model_fields.items():
-            yield f"{PREFIX}{group}__{field}".upper(), group, field, definition
-
-
 def _sentence(error: ValidationError) -> str:
     """The first thing wrong: the variable, what it is, what is allowed."""
     first: ErrorDetails = error.errors()[0]
@@ -154,90 +110,9 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "value_error":
         return f"{first['ctx']['error']}{more}"
     group, field = (str(part) for part in first["loc"][:2])
-    variable, definition = next((v, d) for v, g, f, d in _fields() if (g, f) == (group, field))
-    return f"{variable} is {_as_given(first['input'])}, but it must be {_allowed(definition)}{more}"
+    variable, definition = next((v, d) for v, g, f, d in setting_fields() if (g, f) == (group, field))
+    return f"{variable} is {_as_given(first['input'])}, but it must be {allowed_values(definition)}{more}"
 
 
 def _as_given(value: object) -> str:
     return f"{','.join(map(str, value))!r}" if isinstance(value, tuple | list) else repr(str(value))
-
-
-def _allowed(definition: FieldInfo) -> str:
-    """The values a setting takes, in words."""
-    if definition.title:
-        return definition.title
-    annotation = definition.annotation
-    kinds = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-    words = [_in_words(kind, definition.metadata) for kind in kinds if kind is not type(None)]
-    return " or ".join(words + (["none"] if type(None) in kinds else []))
-
-
-def _in_words(kind: object, rules: list[Any]) -> str:
-    if get_origin(kind) is Annotated:
-        kind, *inner = get_args(kind)
-        rules = [rule for one in inner for rule in (one.metadata if isinstance(one, FieldInfo) else [one])]
-    if get_origin(kind) is Literal:
-        return "one of " + ", ".join(get_args(kind))
-    if get_origin(kind) is tuple:
-        return "a comma list or a JSON list of at least one text"
-    if kind is bool:
-        return "true or false"
-    if kind is int or kind is float:
-        return f"a {'whole ' if kind is int else ''}number{_bounds(rules)}"
-    for rule in rules:
-        if isinstance(rule, PathType):
-            return "an existing directory" if rule.path_type == "dir" else "an existing file"
-    return "a text that is not empty" if any(isinstance(rule, MinLen) for rule in rules) else "a text"
-
-
-def _bounds(rules: list[Any]) -> str:
-    low = next((rule.ge for rule in rules if isinstance(rule, Ge)), None)
-    above = next((rule.gt for rule in rules if isinstance(rule, Gt)), None)
-    high = next((rule.le for rule in rules if isinstance(rule, Le)), None)
-    if low is not None:
-        return f" from {low} to {high}" if high is not None else f" from {low} up"
-    return f" above {above} and at most {high}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SettingRow:
-    """One setting as people are shown it; a secret is never in it."""
-
-    variable: str
-    value: str
-    default: str
-    source: str
-    """`default`, `file`, `environment` or `option`."""
-    description: str
-    allowed: str
-
-
-def describe(settings: Settings) -> list[SettingRow]:
-    """Every setting with its value and where that came from, in the order they are written."""
-    return [
-        SettingRow(
-            variable=variable,
-            value=_shown(getattr(getattr(settings, group), field)),
-            default=_shown(definition.default),
-            source=settings.origin(variable),
-            description=" ".join((definition.description or "").split()),
-            allowed=_allowed(definition),
-        )
-        for variable, group, field, definition in _fields()
-    ]
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return ",".join(value) if isinstance(value, tuple) else str(value)
-
-
-def settings_table_markdown() -> str:
-    """README's table of settings; a test holds the two together."""
-    rows = ["| variable | default | meaning | allowed |", "|---|---|---|---|"]
-    for row in describe(Settings()):
-        rows.append(f"| `{row.variable}` | `{row.default}` | {row.description} | {row.allowed} |")
-    return "\n".join(rows) + "\n"

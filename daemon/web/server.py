@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 from logwarden.daemon.errors import ConfigurationError
-from logwarden.daemon.settings.reading import HttpSettings
+from logwarden.daemon.settings.groups import HttpSettings
 from logwarden.daemon.web.metrics import CONTENT_TYPE
 
 STOP_TIMEOUT_S = 1.0

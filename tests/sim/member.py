@@ -8,7 +8,7 @@ import random
 from logwarden.daemon.decoding.decoder import Decoder
 from logwarden.daemon.pipeline.ingest import Aggregator
 from logwarden.daemon.pipeline.pipeline import Pipeline, PipelineLimits
-from logwarden.daemon.settings.reading import InputSettings
+from logwarden.daemon.settings.groups import InputSettings
 from logwarden.daemon.web.metrics import Telemetry
 from logwarden.daemon.web.server import HealthState
 from logwarden.model.stream import LogStream

@@ -17,7 +17,8 @@ from logwarden.daemon.commands.alerts import show_value, tail_alerts
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError, FatalError
 from logwarden.daemon.incidents.alert import Alert, build, encode
-from logwarden.daemon.settings.reading import Settings, settings_table_markdown
+from logwarden.daemon.settings.describing import settings_table_markdown
+from logwarden.daemon.settings.groups import Settings
 from logwarden.model.schema import LogLine, LogWindow, Verdict
 from rich.console import Console
 
@@ -82,9 +83,9 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         finally:
             state.closed = True
 
-    kafka = ModuleType("logwarden.daemon.kafka.consumer")
+    kafka = ModuleType("logwarden.daemon.kafka.tail")
     kafka.tail_topic = tail_topic  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "logwarden.daemon.kafka.consumer", kafka)
+    monkeypatch.setitem(sys.modules, "logwarden.daemon.kafka.tail", kafka)
     return state
 
 

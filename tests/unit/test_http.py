@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 from logwarden.daemon.errors import ConfigurationError
-from logwarden.daemon.settings.reading import HttpSettings
+from logwarden.daemon.settings.groups import HttpSettings
 from logwarden.daemon.web.metrics import Telemetry
 from logwarden.daemon.web.server import HealthState, HttpServer
 

@@ -11,7 +11,7 @@ from aiokafka.structs import OffsetAndMetadata
 from logwarden.daemon.errors import BrokerUnavailable
 from logwarden.daemon.kafka.consumer import KafkaSource
 from logwarden.daemon.records import Committed, Partition
-from logwarden.daemon.settings.reading import KafkaSettings
+from logwarden.daemon.settings.groups import KafkaSettings
 
 ASKED = [Partition("logs", 0), Partition("logs", 1)]
 

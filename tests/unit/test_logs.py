@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 import structlog
 from logwarden.daemon.logs import configure
-from logwarden.daemon.settings.reading import LogSettings
+from logwarden.daemon.settings.groups import LogSettings
 
 
 class Terminal(io.StringIO):

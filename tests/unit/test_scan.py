@@ -19,7 +19,8 @@ from logwarden.daemon.commands import scan as module
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.scan import Engine, ScanOptions, scan
 from logwarden.daemon.errors import ConfigurationError
-from logwarden.daemon.settings.reading import Settings, load
+from logwarden.daemon.settings.groups import Settings
+from logwarden.daemon.settings.reading import read_settings
 from logwarden.model.verdicts import Scores
 from logwarden.model.windowing import WindowBatch
 from rich.console import Console
@@ -48,7 +49,7 @@ def scanned(*files: Path, terminal: bool = False, settings: dict[str, str] | Non
     out_terminal = terminal and options.get("form") is AlertFormat.jsonl
     scan(
         ScanOptions(files=files, **options),
-        load({f"LOGWARDEN_{name}": value for name, value in (settings or {}).items()}),
+        read_settings({f"LOGWARDEN_{name}": value for name, value in (settings or {}).items()}),
         Console(file=out, width=300, force_terminal=out_terminal),
         Console(file=notes, width=120, force_terminal=terminal),
         toy_engine,
