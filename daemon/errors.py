@@ -6,7 +6,8 @@ LogwardenError
 │   ├── BrokerRefused      stop, exit code 1: the broker answered and said no (credentials, permissions)
 │   └── TaskEnded          stop, exit code 1: a task that should run for ever ended
 ├── BrokerUnavailable      retry: nobody answered
-├── OffsetsGone            go on from the oldest offset kept: retention overtook us, an incident
+├── OffsetsGone            continue at the oldest offset kept: retention deleted the wanted ones, an incident
+├── UnreadableBatch        continue with the other partitions: one stands still at a batch that cannot be read
 └── UndecodableRecord      skip this record: it goes to the dead-letter topic
 """
 
@@ -69,6 +70,17 @@ class OffsetsGone(LogwardenError):
         names = ", ".join(f"{topic}/{partition}" for topic, partition in partitions)
         super().__init__(f"the offsets wanted next are gone from {names}")
         self.partitions = partitions
+
+
+class UnreadableBatch(LogwardenError):
+    """A batch on the broker that the client cannot decode: damaged, or compressed in a way that it does not know."""
+
+    def __init__(self, partition: tuple[str, int], offset: int, reason: str) -> None:
+        self.topic, self.partition = partition
+        self.offset = offset
+        self.reason = reason
+        super().__init__(f"{self.topic}/{self.partition} stands still at offset {offset}: {reason}")
+        self.hint = "compare the partition's replicas; to skip the batch, commit a later offset for the stopped group"
 
 
 class UndecodableRecord(LogwardenError):

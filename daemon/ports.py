@@ -1,4 +1,4 @@
-"""What the pipeline asks of the world. Everything with an effect is one of these, built in `logwarden.daemon.service`.
+"""Names what the pipeline needs from the world. Everything with an effect is one of these, built in `daemon/service.py`.
 
 Knows no implementation: `daemon/kafka` and `daemon/engine` are the real ones, `tests/sim` has others.
 """
@@ -6,17 +6,21 @@ Knows no implementation: `daemon/kafka` and `daemon/engine` are the real ones, `
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from logwarden.daemon.health import HealthState
 from logwarden.daemon.records import Bounds, Committed, Message, Partition, Record
-from logwarden.model.verdicts import Scores
+from logwarden.daemon.telemetry import Telemetry
+from logwarden.model.lines import LineTable
+from logwarden.model.verdicts import AlertPolicy, Scores
 from logwarden.model.windowing import WindowBatch
 
 T = TypeVar("T")
 
 
 class Clock(Protocol):
-    """See `logwarden.daemon.clock.SystemClock`."""
+    """See `daemon/clock.py`."""
 
     def monotonic(self) -> float: ...
     def now_ms(self) -> int: ...
@@ -24,7 +28,7 @@ class Clock(Protocol):
 
 
 class RebalanceListener(Protocol):
-    """Told by the source when partitions come and go. Both calls may take time; the group waits for them."""
+    """Called by the source at a rebalance. Both calls may take time; the group waits for them."""
 
     async def on_revoked(self, partitions: Sequence[Partition]) -> None: ...
     async def on_assigned(self, partitions: Sequence[Partition]) -> None: ...
@@ -37,25 +41,26 @@ class Source(Protocol):
         """Joins the group. Returns once the broker was reached."""
 
     async def fetch(self) -> Mapping[Partition, Sequence[Record]]:
-        """What has arrived, in order per partition; waits a moment if nothing has, then returns nothing.
+        """Returns the records that have arrived, in order per partition; waits a moment if there are none.
 
-        Raises OffsetsGone once for partitions whose next offset the broker no longer holds.
+        Raises OffsetsGone once for partitions whose next offset the broker no longer has. Raises UnreadableBatch when
+        a partition stands still at a batch that cannot be read; the other partitions continue.
         """
 
     async def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, Committed]:
-        """Committed offsets with their metadata; partitions without one are left out."""
+        """Returns committed offsets with their metadata; partitions without one are left out."""
 
     async def bounds(self, partitions: Sequence[Partition]) -> Mapping[Partition, Bounds]:
-        """The offsets these partitions hold."""
+        """Returns the offsets that these partitions hold."""
 
     def end(self, partition: Partition) -> int | None:
-        """The offset that the partition's next record will get, as last heard; None if nothing was heard yet."""
+        """Returns the offset that the partition's next record will get, as of the last fetch; None before it."""
 
     def seek(self, partition: Partition, offset: int) -> None:
         """Makes the next fetch of a partition start at this offset."""
 
     async def commit(self, positions: Mapping[Partition, Committed]) -> None:
-        """Commits; BrokerUnavailable if it did not happen."""
+        """Commits. Raises BrokerUnavailable if the broker did not take it."""
 
     def pause(self) -> None:
         """Lets `fetch` return nothing, without leaving the group."""
@@ -73,7 +78,7 @@ class Sink(Protocol):
     async def start(self) -> None: ...
 
     async def send(self, messages: Sequence[Message]) -> None:
-        """Returns when every message is acknowledged by all in-sync replicas; BrokerUnavailable if one is not."""
+        """Returns when all in-sync replicas have every message. Raises BrokerUnavailable if one is missing."""
 
     async def stop(self) -> None: ...
 
@@ -89,3 +94,27 @@ class Worker(Protocol):
     """Runs functions one after another, away from the event loop."""
 
     async def run(self, function: Callable[..., T], *args: Any) -> T: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """Everything that comes from one model, so that another model replaces it as a whole."""
+
+    scorer: Scorer
+    table: LineTable
+    """Line ids and embeddings; filled by the one stream that is opened on it, read where windows are scored."""
+    policy: AlertPolicy
+    """The rule that makes an alert of a score, with the model's revision."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """The world of one pipeline."""
+
+    source: Source
+    sink: Sink
+    ingest_worker: Worker
+    score_worker: Worker
+    clock: Clock
+    telemetry: Telemetry
+    health: HealthState

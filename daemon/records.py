@@ -1,15 +1,10 @@
-"""The nouns that travel through the daemon: partitions, records, messages. Data only; behaviour lives elsewhere."""
+"""Defines the nouns that travel through the daemon: partitions, records, offsets, messages. Data only."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
-
-MAX_DEAD_LETTER_BYTES = 512 * 1024
-MAX_DEAD_LETTER_KEY_BYTES = 128 * 1024
-MAX_DEAD_LETTER_HEADER_BYTES = 128 * 1024
-"""Together below the 1 MiB that a broker takes by default."""
 
 
 class Partition(NamedTuple):
@@ -20,7 +15,7 @@ class Partition(NamedTuple):
 
 
 class Record(Protocol):
-    """What a consumer returns, as far as we read it. aiokafka's ConsumerRecord is one."""
+    """What a consumer returns, as far as the daemon reads it. aiokafka's ConsumerRecord is one."""
 
     @property
     def topic(self) -> str: ...
@@ -64,41 +59,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """A record that held no log line, and why."""
+    """A record without a readable log line, and why it is none."""
 
     record: Record
     stage: str
     reason: str
-
-
-def dead_letter_message(letter: DeadLetter, topic: str) -> Message:
-    """The original bytes, key and headers, and where they came from.
-
-    What comes from a topic of large messages, or near the broker's limit, would not fit with our headers: such a value
-    or key is cut and such headers are left out; `x-original-size`, `-key-size` and `-headers-size` say so.
-    """
-    record = letter.record
-    value, key = record.value or b"", record.key
-    headers = tuple((name, value) for name, value in record.headers)
-    sizes = (
-        ("x-original-size", len(value), MAX_DEAD_LETTER_BYTES),
-        ("x-original-key-size", len(key or b""), MAX_DEAD_LETTER_KEY_BYTES),
-        ("x-original-headers-size", sum(len(n) + len(v or b"") for n, v in headers), MAX_DEAD_LETTER_HEADER_BYTES),
-    )
-    cut = {name: str(size).encode() for name, size, limit in sizes if size > limit}
-    return Message(
-        topic=topic,
-        key=key if key is None else key[:MAX_DEAD_LETTER_KEY_BYTES],
-        value=value[:MAX_DEAD_LETTER_BYTES],
-        headers=(
-            *(() if "x-original-headers-size" in cut else headers),
-            ("x-original-topic", record.topic.encode()),
-            ("x-original-partition", str(record.partition).encode()),
-            ("x-original-offset", str(record.offset).encode()),
-            ("x-original-timestamp", str(record.timestamp).encode()),
-            ("x-error-class", b"UndecodableRecord"),
-            ("x-error-stage", letter.stage.encode()),
-            ("x-error-reason", letter.reason.encode()),
-            *cut.items(),
-        ),
-    )

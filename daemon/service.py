@@ -13,8 +13,6 @@ from contextlib import contextmanager
 
 import structlog
 from logwarden.daemon.clock import SystemClock
-from logwarden.daemon.decoding.decoder import Decoder
-from logwarden.daemon.engine import loading as scoring
 from logwarden.daemon.errors import (
     EXIT_DRAINED,
     EXIT_FATAL,
@@ -25,7 +23,11 @@ from logwarden.daemon.errors import (
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.kafka.consumer import KafkaSource
 from logwarden.daemon.kafka.producer import KafkaSink
-from logwarden.daemon.pipeline.ingest import Aggregator
+from logwarden.daemon.engine.loading import load_engine
+from logwarden.daemon.engine.stream import open_stream
+from logwarden.daemon.pipeline.ingest import Ingestor
+from logwarden.daemon.ports import Ports
+from logwarden.daemon.profiles import profiles_of
 from logwarden.daemon.pipeline.pipeline import Pipeline, PipelineLimits
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.web.metrics import CONTENT_TYPE, PrometheusTelemetry
@@ -75,7 +77,7 @@ class Service:
             await self._http.start()
             try:
                 pipeline = await self._build(source, sink)
-                if not await self._connect(sink.start) or not await self._connect(lambda: source.start(pipeline)):
+                if not await self._connect(sink.start) or not await self._connect(lambda: source.start(pipeline.listener)):
                     return EXIT_DRAINED  # told to stop while no broker answered: nothing was begun
                 return await self._work(pipeline)
             except LogwardenError as error:
@@ -90,27 +92,25 @@ class Service:
 
     async def _build(self, source: KafkaSource, sink: KafkaSink) -> Pipeline:
         settings = self._settings
+        ingest_worker, score_worker = self._workers
         # On the score worker: loading takes a second or two, and the probes should answer meanwhile.
-        scorer, stream, judgement = await self._workers[1].run(scoring.load, settings)
+        engine = await score_worker.run(load_engine, settings)
         self._health.warm = True
-        decoder = Decoder(
-            format=settings.input.format,
-            text_paths=settings.input.text_paths,
-            service_paths=settings.input.service_paths,
-            time_paths=settings.input.time_paths,
-            max_line_bytes=settings.limits.max_line_chars,
-        )
-        return Pipeline(
+        max_services = settings.limits.max_services
+        ports = Ports(
             source=source,
             sink=sink,
-            aggregator=Aggregator(decoder, stream, max_services=settings.limits.max_services),
-            scorer=scorer,
-            judgement=judgement,
-            ingest_worker=self._workers[0],
-            score_worker=self._workers[1],
+            ingest_worker=ingest_worker,
+            score_worker=score_worker,
             clock=SystemClock(),
             telemetry=self._telemetry,
             health=self._health,
+        )
+        return Pipeline(
+            ports,
+            ingestor=Ingestor(open_stream(engine, settings, max_slots=max_services), max_services=max_services),
+            engine=engine,
+            profile_of=profiles_of(settings),
             limits=pipeline_limits(settings),
         )
 
@@ -159,8 +159,6 @@ class Service:
 def pipeline_limits(settings: Settings) -> PipelineLimits:
     """The settings as the pipeline's bounds."""
     return PipelineLimits(
-        alerts_topic=settings.kafka.alerts_topic,
-        dead_letter_topic=settings.kafka.dead_letter_topic,
         max_windows=settings.batch.max_windows,
         max_delay_s=settings.batch.max_delay_ms / 1000,
         max_wait_s=settings.window.max_wait_ms / 1000,
@@ -169,7 +167,6 @@ def pipeline_limits(settings: Settings) -> PipelineLimits:
         commit_interval_s=settings.kafka.commit_interval_ms / 1000,
         # Half of what the group waits for: the commit and the way there and back need the rest.
         revoke_budget_s=settings.kafka.rebalance_timeout_ms / 2000,
-        max_alert_line_chars=settings.alerts.max_line_chars,
     )
 
 

@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any, cast
 
-import msgspec
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.rendering import printable, render
-from logwarden.daemon.incidents.alert import Alert
+from logwarden.daemon.incidents.alert import decode_alert
 from logwarden.daemon.settings.groups import Settings
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -44,22 +44,16 @@ async def _show(
 
 
 def show_value(value: bytes | None, form: AlertFormat, console: Console) -> None:
-    """Print one record's value."""
-    alert = parse(value or b"")
-    if alert is None:
-        # Whoever reads JSON lines from standard output must not find this among them.
+    """Prints one record's value."""
+    try:
+        alert = decode_alert(value or b"")
+    except ValueError:
+        # A reader of JSON lines on standard output must not find this among them.
         note = Console(stderr=True, width=console.width) if form is AlertFormat.jsonl else console
         note.print(Text(f"not an alert: {printable((value or b'').decode('utf-8', 'replace'))}", "dim"))
-    elif form is AlertFormat.jsonl:
-        print(msgspec.json.encode(alert).decode(), flush=True)
+        return
+    if form is AlertFormat.jsonl:
+        # Decoded without the schema, so that fields of a newer version are printed too.
+        print(msgspec.json.encode(msgspec.json.decode(value or b"")).decode(), flush=True)
     else:
         console.print(render(alert))
-
-
-def parse(value: bytes) -> Alert | None:
-    """The alert in a record's value; None if it holds none that we can read."""
-    try:
-        alert = msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return alert if isinstance(alert, dict) and alert.get("schema_version") == 1 and "logwarden" in alert else None

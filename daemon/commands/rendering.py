@@ -14,10 +14,9 @@ direction marks come out as visible text, and nothing in a line is taken for mar
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from logwarden.daemon.incidents.alert import Alert
+from logwarden.daemon.incidents.alert import Alert, AlertLine
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -36,8 +35,7 @@ def render(alert: Alert, *, context: int = CONTEXT, place: str | None = None, fi
     `place`: where the newest line is, in words; None: topic/partition@offset. `first_number`: what the first line is
     called, 0 for Kafka offsets and 1 for lines of a file.
     """
-    facts = alert["logwarden"]
-    lines: list[dict[str, Any]] = facts["lines"]
+    lines = alert.logwarden.lines
     numbers = [_number(line, first_number) for line in lines]
     width = max(map(len, numbers))
     shown = [
@@ -67,27 +65,25 @@ def _visible(character: str) -> str:
 
 
 def _header(alert: Alert, place: str | None) -> Text:
-    facts = alert["logwarden"]
-    severity: str = facts["severity"]
-    sign = "≥" if facts["prediction"] == "anomaly" else "<" if facts["score"] < facts["threshold"] else "· learning,"
-    source = facts["source"]
-    place = place or f"{source['topic']}/{source['partition']}@{source['last_offset']}"
-    delay = facts["detection_delay_ms"]
+    facts = alert.logwarden
+    sign = "≥" if facts.prediction == "anomaly" else "<" if facts.score < facts.threshold else "· learning,"
+    source = facts.source
+    place = place or f"{source.topic}/{source.partition}@{source.last_offset}"
     header = Text(no_wrap=True, overflow="ellipsis")
-    header.append(f"● {severity.upper()}", COLOURS[severity])
-    header.append(f"  {printable(alert['service']['name'])}", "bold")
-    header.append(f"  {facts['score']:.3f} {sign} {facts['threshold']:.3f}")
-    if alert["@timestamp"]:
-        header.append(f"  {alert['@timestamp']}", "cyan")
+    header.append(f"● {facts.severity.upper()}", COLOURS[facts.severity])
+    header.append(f"  {printable(alert.service.name)}", "bold")
+    header.append(f"  {facts.score:.3f} {sign} {facts.threshold:.3f}")
+    if alert.timestamp:
+        header.append(f"  {alert.timestamp}", "cyan")
     header.append(f"  {printable(place)}", "dim")
-    if delay is not None:
-        header.append(f"  after {_duration(delay)}", "dim")
+    if facts.detection_delay_ms is not None:
+        header.append(f"  after {_duration(facts.detection_delay_ms)}", "dim")
     return header
 
 
-def _folded(lines: list[dict[str, Any]], context: int) -> Iterator[int]:
+def _folded(lines: Sequence[AlertLine], context: int) -> Iterator[int]:
     """The places of the lines worth showing, in order; between them, as a negative number, how many are not."""
-    marked = [i for i, line in enumerate(lines) if line["guilty"] or line["newest"]]
+    marked = [i for i, line in enumerate(lines) if line.guilty or line.newest]
     kept = sorted({i for mark in marked for i in range(mark - context, mark + context + 1) if 0 <= i < len(lines)})
     before = -1
     for i in kept:
@@ -103,25 +99,25 @@ def _fold(hidden: int, width: int) -> Text:
     return Text(f"  {'':{width}}   … {-hidden} {'line' if hidden == -1 else 'lines'} …", "dim")
 
 
-def _line(line: dict[str, Any], number: str) -> Text:
+def _line(line: AlertLine, number: str) -> Text:
     row = Text(no_wrap=True, overflow="ellipsis")
-    row.append("▶ " if line["newest"] else "  ", "bold")
+    row.append("▶ " if line.newest else "  ", "bold")
     row.append(f"{number} ", "dim")
     # Guilt is told by a sign as well as by colour, for terminals and people without.
-    row.append(f"▕{_bar(line['weight'])}▏{'!' if line['guilty'] else ' '} ", "red" if line["guilty"] else "dim")
-    row.append(printable(line["text"]), _style(line))
+    row.append(f"▕{_bar(line.weight)}▏{'!' if line.guilty else ' '} ", "red" if line.guilty else "dim")
+    row.append(printable(line.text), _style(line))
     return row
 
 
-def _style(line: dict[str, Any]) -> str:
-    if line["guilty"]:
+def _style(line: AlertLine) -> str:
+    if line.guilty:
         return "bold red"
-    return "bold" if line["newest"] else ""
+    return "bold" if line.newest else ""
 
 
-def _number(line: dict[str, Any], first: int) -> str:
-    number = line["offset"] + first
-    return f"{number}.{line['index']}" if line["index"] else str(number)
+def _number(line: AlertLine, first: int) -> str:
+    number = line.offset + first
+    return f"{number}.{line.index}" if line.index else str(number)
 
 
 def _bar(weight: float) -> str:

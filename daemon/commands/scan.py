@@ -1,4 +1,4 @@
-"""`logwarden scan`: the daemon's judgement on log files, without Kafka.
+"""`logwarden scan`: the daemon's policy on log files, without Kafka.
 
 Owns how a file becomes lines, which lines are for learning, and what is printed. A file is one service in one
 partition; its line numbers, from 0, are the offsets. Decoding, windows and verdicts are the daemon's own, so a scan of
@@ -19,14 +19,15 @@ from typing import BinaryIO
 import numpy as np
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.rendering import printable, render
-from logwarden.daemon.decoding.decoder import Decoder
 from logwarden.daemon.errors import ConfigurationError
-from logwarden.daemon.incidents.alert import build, encode
+from logwarden.daemon.engine.stream import open_stream
+from logwarden.daemon.incidents.alert import build_alert
+from logwarden.daemon.ports import Engine
+from logwarden.daemon.profiles import decoder_of
 from logwarden.daemon.settings.groups import Settings
-from logwarden.model.lines import Encode, Store
 from logwarden.model.schema import Verdict
-from logwarden.model.stream import LineColumns, LogStream
-from logwarden.model.verdicts import Judgement, Scores
+from logwarden.model.stream import LineColumns
+from logwarden.model.verdicts import AlertPolicy
 from logwarden.model.windowing import WindowBatch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -50,17 +51,6 @@ class ScanOptions:
     """None: each file is a service of its own, called by its name."""
     form: AlertFormat = AlertFormat.pretty
     every_verdict: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Engine:
-    """The model, as far as a scan needs it."""
-
-    encode: Encode
-    store: Store
-    score: Callable[[WindowBatch], Scores]
-    threshold: float
-    revision: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,24 +91,10 @@ class Source:
 
 
 def load_engine(settings: Settings) -> Engine:
-    """The model that the settings name. ConfigurationError if it or its device is not there."""
-    from logwarden.model import (
-        checkpoint,  # torch comes with these two: seconds that a wrong file name need not wait for
-    )
-    from logwarden.model.scoring import WindowScorer
+    """Returns the model that the settings name. Raises ConfigurationError if it or its device cannot be used."""
+    from logwarden.daemon.engine import loading  # torch comes with it: seconds that a wrong file name need not wait for
 
-    model = settings.model
-    try:
-        loaded = checkpoint.load(model.path, model.bert_path, allow_download=model.allow_download)
-        scorer = WindowScorer(
-            loaded, device=model.device, rows=model.table_rows, max_windows=settings.batch.max_windows
-        )
-    except (FileNotFoundError, ValueError) as error:
-        raise ConfigurationError(str(error)) from None
-    threshold = settings.alerts.threshold or loaded.calibration.threshold
-    return Engine(
-        encode=scorer.encode, store=scorer.store, score=scorer.score, threshold=threshold, revision=loaded.revision
-    )
+    return loading.load_engine(settings)
 
 
 def scan(
@@ -158,17 +134,8 @@ class Scanner:
     def __init__(self, settings: Settings, engine: Engine, *, slots: int) -> None:
         self._engine = engine
         self._slots = slots
-        self._decoder, self._raw_decoder = _decoder(settings, settings.input.format), _decoder(settings, "raw")
-        self._stream = LogStream(
-            engine.encode,
-            engine.store,
-            size=settings.window.size,
-            step=settings.window.step,
-            max_slots=slots,
-            table_rows=settings.model.table_rows,
-            max_lines_per_slot=settings.limits.max_history_lines_per_service,
-            shown_chars=settings.limits.max_line_chars,
-        )
+        self._decoder, self._raw_decoder = decoder_of(settings), decoder_of(settings, format="raw")
+        self._stream = open_stream(engine, settings, max_slots=slots, shown_chars=settings.limits.max_line_chars)
 
     def learn(self, stream: BinaryIO) -> int:
         """Adds a file's lines to what every slot knows; returns how many. They are in no later window."""
@@ -185,55 +152,41 @@ class Scanner:
 
     def judge(self, source: Source, *, every: bool) -> Iterator[list[Verdict]]:
         """The file's verdicts in order, a list for each part read: of the anomalous windows, or of every one."""
-        judgement = Judgement(
-            threshold=self._engine.threshold,
-            learning_lines=source.learning_lines,
-            model_revision=self._engine.revision,
-        )
+        policy = replace(self._engine.policy, learning_lines=source.learning_lines)
         for records in _chunks(source.stream, source.name):
             source.counts.lines += len(records)
             columns = self._columns(records, source.slot)
             if columns is not None:
-                yield self._verdicts(self._stream.push(columns), judgement, source, every)
-        yield self._verdicts(self._stream.flush(np.array([source.slot])), judgement, source, every)
+                yield self._verdicts(self._stream.push(columns), policy, source, every)
+        yield self._verdicts(self._stream.flush(np.array([source.slot])), policy, source, every)
 
-    def _verdicts(self, batch: WindowBatch, judgement: Judgement, source: Source, every: bool) -> list[Verdict]:
-        scores = self._engine.score(batch)
+    def _verdicts(self, batch: WindowBatch, policy: AlertPolicy, source: Source, every: bool) -> list[Verdict]:
+        scores = self._engine.scorer.score(batch)
         self._stream.scored()
-        anomalous = judgement.anomalous(batch, scores)
+        anomalous = policy.anomalous(batch, scores)
         source.counts.anomalies += int(anomalous.sum())
         places = range(len(batch)) if every else np.flatnonzero(anomalous).tolist()
-        return [judgement.verdict(batch, scores, i, service=source.service, topic=source.name) for i in places]
+        return [policy.verdict(batch, scores, i, service=source.service, topic=source.name) for i in places]
 
     def _columns(self, records: list[FileLine], slot: int) -> LineColumns | None:
         """The records' lines; None if all are blank. What looks like JSON and is not is a line as it stands."""
         decoded = self._decoder.decode(records)
-        rows = list(zip(decoded.places, decoded.lines, decoded.timestamps, strict=True))
+        rows = list(zip(decoded.places, decoded.index, decoded.lines, decoded.timestamps, strict=True))
         if decoded.dead:
             places = [place for place, _ in decoded.dead]
             raw = self._raw_decoder.decode([records[place] for place in places])
-            rows += zip([places[i] for i in raw.places], raw.lines, raw.timestamps, strict=True)
+            rows += zip([places[i] for i in raw.places], raw.index, raw.lines, raw.timestamps, strict=True)
             rows.sort()
         if not rows:
             return None
-        at, texts, timestamps = zip(*rows, strict=True)
+        at, index, texts, timestamps = zip(*rows, strict=True)
         return LineColumns(
             texts=list(texts),
             slots=np.full(len(rows), slot),
             offset=np.array([records[place].offset for place in at], np.int64),
-            index=np.zeros(len(rows), np.int32),
+            index=np.array(index, np.int32),
             timestamp=np.array(timestamps, np.int64),
         )
-
-
-def _decoder(settings: Settings, form: str) -> Decoder:
-    return Decoder(
-        format=form,
-        text_paths=settings.input.text_paths,
-        service_paths=settings.input.service_paths,
-        time_paths=settings.input.time_paths,
-        max_line_bytes=settings.limits.max_line_chars,
-    )
 
 
 def _open(path: Path) -> AbstractContextManager[BinaryIO]:
@@ -293,10 +246,10 @@ def _chunks(stream: BinaryIO, name: str) -> Iterator[list[FileLine]]:
 
 
 def _show(verdict: Verdict, settings: Settings, form: AlertFormat, out: Console) -> None:
-    alert = build(verdict, now_ms=None, max_line_chars=settings.alerts.max_line_chars)
+    alert = build_alert(verdict, now_ms=None, max_line_chars=settings.alerts.max_line_chars)
     place = f"{verdict.window.topic}:{verdict.window.newest.offset + 1}"  # as editors and compilers count
     if form is AlertFormat.jsonl:
-        print(encode(alert).decode(), flush=True)
+        print(alert.encode().decode(), flush=True)
     elif verdict.is_anomaly:
         out.print(render(alert, place=place, first_number=1))
     else:

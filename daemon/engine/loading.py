@@ -1,4 +1,4 @@
-"""Loads the model for the daemon and scores on it. The only file of the daemon that imports torch."""
+"""Loads the model for the daemon and for `scan`. The only file of the daemon that imports torch."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from pathlib import Path
 import numpy as np
 import structlog
 import torch
+
 from logwarden.daemon.errors import ConfigurationError
+from logwarden.daemon.ports import Engine
 from logwarden.daemon.settings.groups import Settings
-from logwarden.model import checkpoint
+from logwarden.model.checkpoint import load_checkpoint
+from logwarden.model.errors import ModelError
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.stream import LineColumns, LogStream
-from logwarden.model.verdicts import Judgement
+from logwarden.model.verdicts import AlertPolicy
 
 log = structlog.get_logger(__name__)
 
-_SHOWN_BYTES = 100_000
-"""Raw text an alert may hold in all; with JSON's escapes at their worst that stays below the broker's 1 MiB."""
 
-
-def load(settings: Settings) -> tuple[WindowScorer, LogStream, Judgement]:
-    """The scorer, warm, and the stream that fills its line table. ConfigurationError if the model cannot be had."""
-    # One thread scores and one embeds; more threads inside each would fight over the same cores.
+def load_engine(settings: Settings) -> Engine:
+    """Returns the model that the settings name, warm. Raises ConfigurationError if it or its device cannot be used."""
+    # One thread scores and one embeds; more threads inside each would compete for the same cores.
     torch.set_num_threads(1)
     warnings.filterwarnings("default", category=UserWarning, module=r"logwarden\.model")
     model = settings.model
     try:
-        loaded = checkpoint.load(
+        loaded = load_checkpoint(
             Path(model.path) if model.path else None,
             model.bert_path and str(model.bert_path),
             allow_download=model.allow_download,
@@ -37,36 +37,28 @@ def load(settings: Settings) -> tuple[WindowScorer, LogStream, Judgement]:
         scorer = WindowScorer(
             loaded, device=model.device, rows=model.table_rows, max_windows=settings.batch.max_windows
         )
-    except (FileNotFoundError, ValueError) as error:
+    except ModelError as error:
         raise ConfigurationError(str(error), hint="see LOGWARDEN_MODEL__PATH and LOGWARDEN_MODEL__DEVICE") from error
-    stream = LogStream(
-        scorer.encode,
-        scorer.store,
-        size=settings.window.size,
-        step=settings.window.step,
-        max_slots=settings.limits.max_services,
-        table_rows=model.table_rows,
-        max_lines_per_slot=settings.limits.max_history_lines_per_service,
-        shown_chars=min(settings.alerts.max_line_chars, _SHOWN_BYTES // settings.window.size),
-    )
-    judgement = Judgement(
+    policy = AlertPolicy(
         threshold=settings.alerts.threshold or loaded.calibration.threshold,
         learning_lines=settings.alerts.learning_lines,
         model_revision=loaded.revision,
     )
-    _warm_up(scorer, stream)
+    engine = Engine(scorer=scorer, table=scorer.line_table(), policy=policy)
+    _warm_up(engine)
     log.info(
         "model_loaded",
         device=str(scorer.device),
         revision=loaded.revision,
-        threshold=judgement.threshold,
+        threshold=policy.threshold,
         pid=os.getpid(),
     )
-    return scorer, stream, judgement
+    return engine
 
 
-def _warm_up(scorer: WindowScorer, stream: LogStream) -> None:
+def _warm_up(engine: Engine) -> None:
     """Runs every kernel once, so that the first real line does not pay for it."""
+    stream = LogStream(engine.table, size=2, max_slots=1)
     blank = LineColumns(
         texts=[b"*"],
         slots=np.zeros(1, np.int64),
@@ -74,5 +66,5 @@ def _warm_up(scorer: WindowScorer, stream: LogStream) -> None:
         index=np.zeros(1, np.int32),
         timestamp=np.zeros(1, np.int64),
     )
-    scorer.score(stream.peek(blank, [None]))
+    engine.scorer.score(stream.peek(blank, [None]))
     stream.scored()

@@ -1,7 +1,7 @@
-"""What an alert is: its id, its fields, its bytes and headers. Pure; described by `alert.schema.json` beside this file.
+"""Defines an alert: its id, its fields, its bytes and headers. Pure; `alert.schema.json` beside this file describes it.
 
-The same verdict gives the same alert whenever it is replayed, with one exception that is about the delivery and not
-about the anomaly: `logwarden.detection_delay_ms`. Refuses to know when an alert is due and how it is sent.
+A replay of the same verdict builds the same alert, with one exception that is about the delivery and not about the
+anomaly: `logwarden.detection_delay_ms`. Refuses to know when an alert is due and how it is sent.
 
 Fields follow the Elastic Common Schema (`@timestamp`, `event`, `service`, `message`); what ECS has no field for is in
 `logwarden`. Headers follow CloudEvents 1.0, Kafka binding, binary mode.
@@ -13,11 +13,12 @@ import hashlib
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from urllib.parse import quote
 
 import msgspec
-from logwarden.model.schema import LogLine, Verdict
+
+from logwarden.daemon.records import Message
+from logwarden.model.schema import LogLine, Verdict, truncated
 
 SCHEMA_VERSION = 1
 NAMESPACE = uuid.UUID("6d1c7f0e-35a4-5b0f-9a53-8a2f0f6f1c77")
@@ -26,82 +27,162 @@ CE_TYPE = "logwarden.alert.v1"
 SEVERITIES = (("critical", 0.9), ("error", 0.5), ("warning", 0.0))
 """Severity by how far the score is from the threshold (0) to certainty (1). The words are PagerDuty's four."""
 
-Alert = dict[str, Any]
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TOKEN = re.compile(r"[0-9A-Za-z_-]+")
 
 
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """ECS `event`."""
+
+    kind: str = "alert"
+    category: tuple[str, ...] = ("process",)
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """ECS `service`."""
+
+    name: str
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """The place of the window in the input topic."""
+
+    topic: str
+    partition: int
+    first_offset: int
+    last_offset: int
+    index: int
+    """Position of the newest line within its record."""
+
+
+class AlertLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the window."""
+
+    offset: int
+    index: int
+    timestamp: str | None
+    text: str
+    weight: float
+    """Share of the score that the line carries, 0 to 1."""
+    surprise: float
+    """Bits; see `model/schema.py`."""
+    guilty: bool
+    newest: bool
+
+
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
+    """What ECS has no field for."""
+
+    score: float
+    threshold: float
+    prediction: str
+    probabilities: dict[str, float]
+    logits: tuple[float, ...]
+    severity: str
+    dedup_key: str
+    source: Origin
+    lines: tuple[AlertLine, ...]
+    """Oldest first."""
+    history_lines: int
+    model_revision: str
+    detection_delay_ms: int | None
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """An anomaly as it is published. Fields in the order of the bytes."""
+
+    schema_version: int
+    id: str
+    timestamp: str | None = msgspec.field(name="@timestamp")
+    event: Event
+    service: Service
+    message: str
+    logwarden: Findings
+
+    def encode(self) -> bytes:
+        """Returns the record's value: JSON, the same bytes for the same alert."""
+        return msgspec.json.encode(self)
+
+
+def decode_alert(value: bytes) -> Alert:
+    """Returns the alert in a record's value. Raises ValueError if it contains none of this schema version."""
+    try:
+        alert = _DECODER.decode(value)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"the value is not UTF-8: {error}") from None
+    if alert.schema_version != SCHEMA_VERSION:
+        raise ValueError(f"the alert has schema version {alert.schema_version}, not {SCHEMA_VERSION}")
+    return alert
+
+
+_DECODER = msgspec.json.Decoder(Alert)
+
+
 def alert_id(topic: str, partition: int, service: str, offset: int, index: int) -> str:
-    """The identity of the window that ends at this line; stable over replays, restarts and versions of the model."""
+    """Returns the identity of the window that ends at this line; stable over replays, restarts and model versions."""
     return str(uuid.uuid5(NAMESPACE, _encodable(f"{topic}|{partition}|{service}|{offset}|{index}")))
 
 
-def build(verdict: Verdict, *, now_ms: int | None, max_line_chars: int = 1_024) -> Alert:
-    """The alert of a verdict. `now_ms`: wall clock in milliseconds for the delay, None: not known (files)."""
+def build_alert(verdict: Verdict, *, now_ms: int | None, max_line_chars: int = 1_024) -> Alert:
+    """Builds the alert of a verdict. `now_ms`: wall clock in milliseconds for the delay, None: not known (files)."""
     window, newest = verdict.window, verdict.window.newest
     service = _encodable(window.service)
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "id": alert_id(window.topic, window.partition, window.service, newest.offset, newest.index),
-        "@timestamp": rfc3339(newest.timestamp_ms),
-        "event": {"kind": "alert", "category": ["process"]},
-        "service": {"name": service},
-        "message": _cut(newest.text, max_line_chars),
-        "logwarden": {
-            # Six digits: below that, float32 sums differ with the company a window has in its batch.
-            "score": round(verdict.score, 6),
-            "threshold": round(verdict.threshold, 6),
-            "prediction": "anomaly" if verdict.is_anomaly else "normal",
-            "probabilities": dict(
-                zip(("normal", "anomaly"), (round(p, 6) for p in verdict.probabilities), strict=True)
+    # Six digits: below that, float32 sums depend on the other windows of the batch.
+    labelled = zip(("normal", "anomaly"), (round(p, 6) for p in verdict.probabilities), strict=True)
+    return Alert(
+        schema_version=SCHEMA_VERSION,
+        id=alert_id(window.topic, window.partition, window.service, newest.offset, newest.index),
+        timestamp=rfc3339(newest.timestamp_ms),
+        event=Event(),
+        service=Service(name=service),
+        message=_shown(newest.text, max_line_chars),
+        logwarden=Findings(
+            score=round(verdict.score, 6),
+            threshold=round(verdict.threshold, 6),
+            prediction="anomaly" if verdict.is_anomaly else "normal",
+            probabilities=dict(labelled),
+            logits=tuple(round(logit, 4) for logit in verdict.logits),
+            severity=severity(verdict),
+            dedup_key=f"{service}:{fingerprint(newest.text)}",
+            source=Origin(
+                topic=_encodable(window.topic),
+                partition=window.partition,
+                first_offset=window.lines[0].offset,
+                last_offset=newest.offset,
+                index=newest.index,
             ),
-            "logits": [round(logit, 4) for logit in verdict.logits],
-            "severity": severity(verdict),
-            "dedup_key": f"{service}:{fingerprint(newest.text)}",
-            "source": {
-                "topic": _encodable(window.topic),
-                "partition": window.partition,
-                "first_offset": window.lines[0].offset,
-                "last_offset": newest.offset,
-                "index": newest.index,
-            },
-            "lines": [_line(line, line is newest, max_line_chars) for line in window.lines],
-            "history_lines": verdict.history_lines,
-            "model_revision": verdict.model_revision,
-            "detection_delay_ms": _delay(newest.timestamp_ms, now_ms),
-        },
-    }
+            lines=tuple(_line(line, line is newest, max_line_chars) for line in window.lines),
+            history_lines=verdict.history_lines,
+            model_revision=verdict.model_revision,
+            detection_delay_ms=_delay(newest.timestamp_ms, now_ms),
+        ),
+    )
 
 
-def encode(alert: Alert) -> bytes:
-    """The record's value: JSON, the same bytes for the same alert."""
-    return msgspec.json.encode(alert)
-
-
-def key(alert: Alert) -> bytes:
-    """The record's key: the service, so that its alerts stay in order."""
-    name: str = alert["service"]["name"]
-    return name.encode()
+def alert_message(alert: Alert, topic: str) -> Message:
+    """Returns the message of an alert. Its key is the service, so that the alerts of a service stay in order."""
+    return Message(
+        topic=topic, key=alert.service.name.encode(), value=alert.encode(), headers=tuple(headers(alert))
+    )
 
 
 def headers(alert: Alert) -> list[tuple[str, bytes]]:
-    """CloudEvents attributes. Consumers may treat two records of one source and id as one event."""
-    source = alert["logwarden"]["source"]
+    """Returns CloudEvents attributes. A consumer may treat two records of one source and id as one event."""
+    source = alert.logwarden.source
     attributes = {
         "ce_specversion": "1.0",
-        "ce_id": alert["id"],
-        "ce_source": f"/logwarden/{quote(source['topic'])}/{source['partition']}",
+        "ce_id": alert.id,
+        "ce_source": f"/logwarden/{quote(source.topic)}/{source.partition}",
         "ce_type": CE_TYPE,
-        "ce_time": alert["@timestamp"],
-        "ce_subject": alert["service"]["name"],
+        "ce_time": alert.timestamp,
+        "ce_subject": alert.service.name,
         "content-type": "application/json",
     }
     return [(name, value.encode()) for name, value in attributes.items() if value]
 
 
 def severity(verdict: Verdict) -> str:
-    """One of critical, error, warning; info for what is no anomaly."""
+    """Returns critical, error or warning; info for a verdict that is no anomaly."""
     if not verdict.is_anomaly:
         return "info"
     room = 1.0 - verdict.threshold
@@ -110,13 +191,13 @@ def severity(verdict: Verdict) -> str:
 
 
 def fingerprint(text: str) -> str:
-    """Short hash of a line without its variable words, so that the same fault today and tomorrow is one incident."""
+    """Returns a short hash of a line without its variable words, so that a repeated fault is one incident."""
     masked = _TOKEN.sub(lambda word: "*" if any(c.isdigit() for c in word[0]) else word[0], text.strip())
     return hashlib.blake2s(_encodable(masked).encode(), digest_size=8).hexdigest()
 
 
 def rfc3339(timestamp_ms: int | None) -> str | None:
-    """UTC with milliseconds and a Z. None for no time, and for one outside the years 1 to 9999 (a broken clock)."""
+    """Returns UTC with milliseconds and a Z. Returns None for no time, and outside the years 1 to 9999."""
     if timestamp_ms is None:
         return None
     try:
@@ -125,30 +206,29 @@ def rfc3339(timestamp_ms: int | None) -> str | None:
         return None
 
 
-def _line(line: LogLine, newest: bool, max_chars: int) -> dict[str, Any]:
-    return {
-        "offset": line.offset,
-        "index": line.index,
-        "timestamp": rfc3339(line.timestamp_ms),
-        "text": _cut(line.text, max_chars),
-        "weight": round(line.weight, 4),
-        "surprise": round(line.surprise, 3),
-        "guilty": line.guilty,
-        "newest": newest,
-    }
+def _line(line: LogLine, newest: bool, max_chars: int) -> AlertLine:
+    return AlertLine(
+        offset=line.offset,
+        index=line.index,
+        timestamp=rfc3339(line.timestamp_ms),
+        text=_shown(line.text, max_chars),
+        weight=round(line.weight, 4),
+        surprise=round(line.surprise, 3),
+        guilty=line.guilty,
+        newest=newest,
+    )
 
 
 def _delay(timestamp_ms: int | None, now_ms: int | None) -> int | None:
     if timestamp_ms is None or now_ms is None:
         return None
-    return max(now_ms - timestamp_ms, 0)  # the clock of a shipper may be ahead of ours
+    return max(now_ms - timestamp_ms, 0)  # the clock of a shipper may be ahead of this machine's
 
 
-def _cut(text: str, max_chars: int) -> str:
-    text = _encodable(text)
-    return text if len(text) <= max_chars else text[: max_chars - 1] + "…"
+def _shown(text: str, max_chars: int) -> str:
+    return truncated(_encodable(text), max_chars)
 
 
 def _encodable(text: str) -> str:
-    """A lone surrogate, which JSON input can smuggle into a text, would make the alert impossible to send."""
+    """Replaces lone surrogates, which JSON input can carry into a text and UTF-8 cannot carry out."""
     return text.encode("utf-8", "replace").decode()

@@ -1,7 +1,7 @@
-"""Keeps each (partition, service) in a slot of the log stream, and turns fetched records into windows to score.
+"""Puts each (partition, service) into a slot of the log stream, and turns fetched records into windows to score.
 
-Synchronous; one worker thread owns it. It knows partitions, services and records; of masking, rings and familiarity it
-only knows `logwarden.model.stream`; of scores, alerts and commits it knows nothing.
+Synchronous; the ingest worker owns it. Knows partitions, services and records; leaves masking, rings and familiarity to
+`model/stream.py`; knows nothing of scores, alerts and commits, and writes into no ledger.
 """
 
 from __future__ import annotations
@@ -12,19 +12,24 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from logwarden.daemon.decoding.decoder import Decoded, Decoder
-from logwarden.daemon.pipeline.ledger import Assignment
+from logwarden.daemon.pipeline.partitions import Assignment
 from logwarden.daemon.records import DeadLetter, Record
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.windowing import WindowBatch
 
 Ints = npt.NDArray[np.int64]
 Chunk = tuple[Assignment, Sequence[Record]]
+Sources = list[tuple[Assignment, Record]]
+
+_MAX_PUSH_LINES = 8_192
+"""Lines pushed to the stream at once: records of many lines must not make one batch of a whole poll's lines."""
 
 
 @dataclass(slots=True)
 class Work:
-    """Windows to score, with all that is needed to act on the result after their slots have moved on."""
+    """Windows to score, with all that is needed to use the result after their slots were reused."""
 
     windows: WindowBatch
     assignments: npt.NDArray[np.object_]
@@ -32,7 +37,7 @@ class Work:
     services: npt.NDArray[np.object_]
     """(w,) service names."""
     pushes: int
-    """How many batches of the log stream to report as scored afterwards."""
+    """Batches of the log stream to report as scored afterwards."""
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -40,11 +45,15 @@ class Work:
 
 @dataclass(slots=True)
 class Ingested:
-    """What became of a fetch."""
+    """The result of one fetch. Ledgers belong to the event loop, which enters `contexts` and `grown` into them."""
 
     work: list[Work] = field(default_factory=list)
     blank: list[tuple[Assignment, Ints]] = field(default_factory=list)
     dead: list[tuple[Assignment, DeadLetter]] = field(default_factory=list)
+    contexts: list[tuple[Assignment, int, int]] = field(default_factory=list)
+    """(assignment, first offset of the fetch, oldest offset that windows from there on need)."""
+    grown: list[tuple[Assignment, Ints, Ints]] = field(default_factory=list)
+    """(assignment, offsets (n,), lines (n,)) of the records that contain more than one line."""
     lines: int = 0
     new_lines: int = 0
     """Distinct masked lines met for the first time, each embedded."""
@@ -54,11 +63,10 @@ class Ingested:
     overflowed: int = 0
 
 
-class Aggregator:
-    """All services of our partitions. At most `max_services` of them; the longest quiet one goes first."""
+class Ingestor:
+    """All services of the assigned partitions, at most `max_services`; the one idle for longest is evicted first."""
 
-    def __init__(self, decoder: Decoder, stream: LogStream, *, max_services: int) -> None:
-        self._decoder = decoder
+    def __init__(self, stream: LogStream, *, max_services: int) -> None:
         self._stream = stream
         self._max_services = max_services
         self._slots: dict[int, dict[str, int]] = {}  # by assignment number, then service
@@ -72,7 +80,7 @@ class Aggregator:
 
     @property
     def waits(self) -> bool:
-        """Whether lines may wait for their window's step to fill."""
+        """True if lines may wait for their window's step to fill."""
         return self._stream.rings.step > 1
 
     @property
@@ -86,58 +94,76 @@ class Aggregator:
         return len(self._stream.index)
 
     def scored(self, pushes: int) -> None:
-        """Says that the oldest pushes were scored, so that their lines' rows may be given up."""
+        """Records that the oldest `pushes` were scored, so that rows of their lines may be evicted."""
         for _ in range(pushes):
             self._stream.scored()
 
     def ingest(self, chunks: Sequence[Chunk], now: float) -> Ingested:
-        """Takes what one fetch returned; records in order within each assignment."""
+        """Takes the records of one fetch, in order within each assignment."""
         out = Ingested()
         for assignment, records in chunks:
             first = int(records[0].offset)
-            assignment.ledger.note_context(first, self._oldest_needed(assignment, first))
-        records_of = [(assignment, record) for assignment, records in chunks for record in records]
-        decoded = self._decoder.decode([record for _, record in records_of])
-        out.dead = [
-            (records_of[place][0], letter) for place, letter in decoded.dead if self._is_ours(*records_of[place])
-        ]
-        out.blank = _by_assignment([records_of[p] for p in decoded.blank if self._is_ours(*records_of[p])])
-        out.replaced, out.cut, out.lines = decoded.replaced, decoded.cut, len(decoded.lines)
-        if decoded.lines:
-            self._take_lines([records_of[place] for place in decoded.places], decoded, out, now)
+            out.contexts.append((assignment, first, self._oldest_needed(assignment, first)))
+        for decoder, group in _by_decoder(chunks):
+            sources = [(assignment, record) for assignment, records in group for record in records]
+            self._decode(decoder, sources, out, now)
         index = self._stream.index
         out.new_lines, self._embedded = index.counts.embedded - self._embedded, index.counts.embedded
         out.overflowed, self._overflowed = index.counts.overflowed - self._overflowed, index.counts.overflowed
         return out
 
     def flush(self, before: float) -> list[Work]:
-        """Windows of lines that have waited since `before` or longer for their step to fill."""
+        """Returns the windows of lines that have waited since `before` or longer for their step to fill."""
         slots = self._stream.rings.waiting(before)
         return [self._flush(slots)] if len(slots) else []
 
     def drop(self, assignments: Sequence[Assignment]) -> None:
-        """Forgets everything about these assignments."""
+        """Drops everything about these assignments."""
         for assignment in assignments:
-            slots = list(self._slots.pop(assignment.number, {}).values())
+            slots = list(self._slots.pop(assignment.generation, {}).values())
             self._release(np.array(slots, np.int64))
 
     @staticmethod
-    def _is_ours(assignment: Assignment, record: Record) -> bool:
-        """Context records were dealt with by the previous owner."""
+    def _is_new(assignment: Assignment, record: Record) -> bool:
+        """Returns False for a context record, which the previous owner has judged."""
         return record.offset >= assignment.ledger.score_from
 
     def _oldest_needed(self, assignment: Assignment, otherwise: int) -> int:
-        slots = np.array(list(self._slots.get(assignment.number, {}).values()), np.int64)
+        slots = np.array(list(self._slots.get(assignment.generation, {}).values()), np.int64)
         oldest = self._stream.rings.oldest_offsets(slots)
         return int(oldest.min()) if len(oldest) else otherwise
 
-    def _take_lines(self, sources: list[tuple[Assignment, Record]], lines: Decoded, out: Ingested, now: float) -> None:
+    def _decode(self, decoder: Decoder, sources: Sources, out: Ingested, now: float) -> None:
+        decoded = decoder.decode([record for _, record in sources])
+        out.dead += [(sources[place][0], letter) for place, letter in decoded.dead if self._is_new(*sources[place])]
+        out.blank += _by_assignment([sources[p] for p in decoded.blank if self._is_new(*sources[p])])
+        out.replaced += decoded.replaced
+        out.cut += decoded.cut
+        out.lines += len(decoded.lines)
+        if any(decoded.index):
+            out.grown += self._grown(sources, decoded)
+        if decoded.lines:
+            self._take_lines([sources[place] for place in decoded.places], decoded, out, now)
+
+    def _grown(self, sources: Sources, decoded: Decoded) -> list[tuple[Assignment, Ints, Ints]]:
+        """Returns the new records that contain more than one line, with the number of their lines."""
+        # places  [0, 1, 1, 1, 2]   the record of each line
+        # lines   [1, 3, 1]         so record 1 grows
+        lines = np.bincount(decoded.places, minlength=len(sources))
+        many = [place for place in np.flatnonzero(lines > 1).tolist() if self._is_new(*sources[place])]
+        found: list[tuple[Assignment, Ints, Ints]] = []
+        for assignment, offsets in _by_assignment([sources[place] for place in many]):
+            counts = [lines[place] for place in many if sources[place][0] is assignment]
+            found.append((assignment, offsets, np.array(counts, np.int64)))
+        return found
+
+    def _take_lines(self, sources: Sources, lines: Decoded, out: Ingested, now: float) -> None:
         """Pushes lines to the stream, in parts whose services fit into the slots at once."""
-        keys = [(assignment.number, service) for (assignment, _), service in zip(sources, lines.services, strict=True)]
-        replaying = not all(self._is_ours(*source) for source in sources)
+        keys = [(assignment.generation, service) for (assignment, _), service in zip(sources, lines.services, strict=True)]
+        replaying = not all(self._is_new(*source) for source in sources)
         start = 0
         while start < len(keys):
-            end = len(keys)
+            end = min(len(keys), start + _MAX_PUSH_LINES)
             while len(set(keys[start:end])) > self._max_services:
                 end = start + (end - start) // 2
             part = slice(start, end)
@@ -148,43 +174,46 @@ class Aggregator:
                     texts=lines.lines[part],
                     slots=slots,
                     offset=offsets,
-                    index=np.zeros(end - start, np.int32),
+                    index=np.array(lines.index[part], np.int32),
                     timestamp=np.array(lines.timestamps[part], np.int64),
                 ),
                 now,
             )
             work = self._work(batch)
             if replaying or self.waits:  # with a step, context may wait in the rings long after it was read
-                ours = self._ours(work)
-                out.context_lines += int(work.windows.fresh.sum() - ours.windows.fresh.sum())
-                work = ours
+                new = self._without_context(work)
+                out.context_lines += int(work.windows.fresh.sum() - new.windows.fresh.sum())
+                work = new
             out.work.append(work)
             start = end
 
     @staticmethod
-    def _ours(work: Work) -> Work:
-        """The windows that hold lines that are ours to judge: context fills rings and history and is never new."""
+    def _without_context(work: Work) -> Work:
+        """Returns the windows with new lines: context fills rings and history and is judged by nobody again."""
+        # offsets of the fresh lines   [8, 9, 10, 11]   in windows [0, 0, 1, 1], score_from 9
+        # new                          [F, T,  T,  T]
+        # fresh per window             [1, 2]           the newest ones, as the offsets of a slot rise
         batch = work.windows
         score_from = np.fromiter((a.ledger.score_from for a in work.assignments), np.int64, len(batch))
         places, window = batch.fresh_lines()
         lines = batch.columns["offset"][places] >= score_from[window]
-        fresh = np.bincount(window[lines], minlength=len(batch))  # the newest ones, as a slot's offsets rise
-        ours = fresh > 0
-        return Work(replace(batch, fresh=fresh).select(ours), work.assignments[ours], work.services[ours], work.pushes)
+        fresh = np.bincount(window[lines], minlength=len(batch))
+        new = fresh > 0
+        return Work(replace(batch, fresh=fresh).select(new), work.assignments[new], work.services[new], work.pushes)
 
     def _work(self, batch: WindowBatch) -> Work:
         return Work(batch, self._owner[batch.slots], self._service[batch.slots], pushes=1)
 
     def _flush(self, slots: Ints) -> Work:
-        return self._ours(self._work(self._stream.flush(slots)))
+        return self._without_context(self._work(self._stream.flush(slots)))
 
     def _slots_for(self, assignments: list[Assignment], services: list[str], out: Ingested) -> Ints:
         self._tick += 1
         found: list[int | None] = []
         for assignment, service in zip(assignments, services, strict=True):
-            found.append(self._slots.setdefault(assignment.number, {}).get(service))
+            found.append(self._slots.setdefault(assignment.generation, {}).get(service))
         known = np.array([slot for slot in found if slot is not None], np.int64)
-        self._last_used[known] = self._tick  # before any eviction, so that no slot of this batch is given up
+        self._last_used[known] = self._tick  # before any eviction, so that no slot of this batch is evicted
         if len(known) < len(found):
             for place, slot in enumerate(found):
                 if slot is None:
@@ -192,7 +221,7 @@ class Aggregator:
         return np.array(found, np.int64)
 
     def _slot_for(self, assignment: Assignment, service: str, out: Ingested) -> int:
-        slots = self._slots[assignment.number]
+        slots = self._slots[assignment.generation]
         if service in slots:  # its second line in the batch that brought it
             return slots[service]
         if not self._free:
@@ -204,14 +233,14 @@ class Aggregator:
         return slot
 
     def _evict(self, out: Ingested) -> None:
-        """Gives up the services longest quiet, a sixteenth at a time, but none of the batch at hand."""
+        """Evicts the services idle for longest, a sixteenth at a time, but none of the current batch."""
         candidates = np.flatnonzero(self._last_used < self._tick)
         share = max(1, self._max_services // 16)
         victims = candidates[np.argsort(self._last_used[candidates], kind="stable")][:share]
         assert len(victims), "a batch never holds more services than there are slots"
         out.work.append(self._flush(victims))
         for slot in victims.tolist():
-            del self._slots[self._owner[slot].number][self._service[slot]]
+            del self._slots[self._owner[slot].generation][self._service[slot]]
         self._release(victims)
 
     def _release(self, slots: Ints) -> None:
@@ -222,18 +251,27 @@ class Aggregator:
         self._free.extend(slots.tolist())
 
 
+def _by_decoder(chunks: Sequence[Chunk]) -> list[tuple[Decoder, list[Chunk]]]:
+    """Groups chunks by the decoder of their topic; usually there is one."""
+    groups: dict[Decoder, list[Chunk]] = {}
+    for chunk in chunks:
+        groups.setdefault(chunk[0].profile.decoder, []).append(chunk)
+    return list(groups.items())
+
+
 def _by_assignment(sources: Sequence[tuple[Assignment, Record]]) -> list[tuple[Assignment, Ints]]:
+    """Groups the offsets of records by their assignment, in order."""
     offsets: dict[int, tuple[Assignment, list[int]]] = {}
     for assignment, record in sources:
-        offsets.setdefault(assignment.number, (assignment, []))[1].append(record.offset)
+        offsets.setdefault(assignment.generation, (assignment, []))[1].append(record.offset)
     return [(assignment, np.array(values, np.int64)) for assignment, values in offsets.values()]
 
 
 def by_assignment(owners: npt.NDArray[np.object_], offsets: Ints) -> list[tuple[Assignment, Ints]]:
     """Groups offsets (n,) by their Assignment (n,)."""
-    numbers = np.fromiter((owner.number for owner in owners), np.int64, len(owners))
+    generations = np.fromiter((owner.generation for owner in owners), np.int64, len(owners))
     groups: list[tuple[Assignment, Ints]] = []
-    for number in np.unique(numbers).tolist():
-        places: npt.NDArray[Any] = np.flatnonzero(numbers == number)
+    for generation in np.unique(generations).tolist():
+        places: npt.NDArray[Any] = np.flatnonzero(generations == generation)
         groups.append((owners[places[0]], offsets[places]))
     return groups

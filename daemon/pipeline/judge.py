@@ -1,46 +1,31 @@
-"""From windows to what must be sent and what is done: scores a batch and makes the alerts of the few that call for one.
+"""Turns windows into publications and done lines: scores a batch and builds the alerts that are due.
 
-Runs on the score worker. It knows the model by its port, verdicts and alerts; of queues, acknowledgements and commits
-it knows nothing.
+Runs on the score worker. Knows the model by its port, the alert policy and alerts; knows nothing of queues,
+acknowledgements and commits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from logwarden.daemon.incidents import alert as alerts
+
+from logwarden.daemon.incidents.alert import alert_message, build_alert
 from logwarden.daemon.pipeline.ingest import Work, by_assignment
-from logwarden.daemon.pipeline.ledger import Assignment
-from logwarden.daemon.ports import Clock, Scorer
-from logwarden.daemon.records import Message
-from logwarden.model.verdicts import Judgement, Scores
+from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile
+from logwarden.daemon.pipeline.publication import Marks, Publication, PublicationKind
+from logwarden.daemon.ports import Clock, Engine
+from logwarden.model.verdicts import AlertPolicy, Scores
 from logwarden.model.windowing import WindowBatch, concatenate
 
-Marks = list[tuple[Assignment, npt.NDArray[np.int64]]]
+Mask = npt.NDArray[np.bool_]
 
 
-@dataclass(slots=True)
-class Publication:
-    """Messages to send, and the lines that are done once they are acknowledged."""
-
-    messages: list[Message]
-    marks: Marks
-    delays_ms: list[int] = field(default_factory=list)
-    """How long after its line each alert was made."""
-    dead_stages: list[str] = field(default_factory=list)
-
-    @property
-    def gone(self) -> bool:
-        """Whether none of its partitions is ours any more: the next owner will publish it."""
-        return all(assignment.ended for assignment, _ in self.marks)
-
-
-@dataclass(slots=True)
-class Judged:
-    """A scored batch: what is done at once, and what is done when its alert is out."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredBatch:
+    """The result of one batch: lines that are done now, and publications whose lines are done later."""
 
     quiet: Marks
     publications: list[Publication]
@@ -48,60 +33,79 @@ class Judged:
     lines: int
 
 
-class Judge:
-    """A scorer, and the threshold that makes an alert of a score."""
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Windows (w,) with their scores, assignments (w,) and services (w,)."""
 
-    def __init__(
-        self, scorer: Scorer, judgement: Judgement, clock: Clock, *, alerts_topic: str, max_alert_line_chars: int
-    ) -> None:
-        self._scorer = scorer
-        self._judgement = judgement
+    windows: WindowBatch
+    scores: Scores
+    owners: npt.NDArray[np.object_]
+    services: npt.NDArray[np.object_]
+
+
+class WindowJudge:
+    """Judges windows with the engine that it is given for each batch, so that a reload is a swap between batches."""
+
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._alerts_topic = alerts_topic
-        self._max_alert_line_chars = max_alert_line_chars
 
-    def judge(self, batch: Sequence[Work]) -> Judged:
-        """Scores the windows whose partitions are still ours; the others are left to the next owner."""
-        windows = concatenate([work.windows for work in batch])
-        owners = np.concatenate([work.assignments for work in batch])
-        services = np.concatenate([work.services for work in batch])
-        ours = np.fromiter((not owner.ended for owner in owners), bool, len(owners))
-        if not ours.all():
-            windows, owners, services = windows.select(ours), owners[ours], services[ours]
-        scores = self._scorer.score(windows)
+    def judge(self, engine: Engine, work: Sequence[Work]) -> ScoredBatch:
+        """Scores the windows whose assignments have not ended; the next owner scores the others."""
+        windows = concatenate([piece.windows for piece in work])
+        owners = np.concatenate([piece.assignments for piece in work])
+        services = np.concatenate([piece.services for piece in work])
+        active = np.fromiter((not owner.ended for owner in owners), bool, len(owners))
+        if not active.all():
+            windows, owners, services = windows.select(active), owners[active], services[active]
+        scores = engine.scorer.score(windows)
         assert len(scores.probability) == len(windows), "the scorer answers every window"
-        flagged = self._judgement.anomalous(windows, scores)
+        flagged = _flagged(engine.policy, windows, scores, owners)
+        # One row per new line: `places` is its place in the flat columns, `window` the window that judges it.
         places, window = windows.fresh_lines()
         offsets = windows.columns["offset"][places]
         quiet = ~flagged[window]
-        return Judged(
+        batch = _Batch(windows, scores, owners, services)
+        return ScoredBatch(
             quiet=by_assignment(owners[window[quiet]], offsets[quiet]),
             publications=[
-                self._alert(windows, scores, place, owners[place], services[place], offsets[window == place])
+                self._publication(engine.policy, batch, place, offsets[window == place])
                 for place in np.flatnonzero(flagged).tolist()
             ],
             windows=len(windows),
             lines=len(offsets),
         )
 
-    def _alert(
-        self,
-        windows: WindowBatch,
-        scores: Scores,
-        place: int,
-        owner: Assignment,
-        service: str,
-        offsets: npt.NDArray[np.int64],
+    def _publication(
+        self, policy: AlertPolicy, batch: _Batch, place: int, offsets: npt.NDArray[np.int64]
     ) -> Publication:
+        owner: Assignment = batch.owners[place]
         topic, partition = owner.partition
         now_ms = self._clock.now_ms()
-        verdict = self._judgement.verdict(windows, scores, place, service=service, topic=topic, partition=partition)
-        alert = alerts.build(verdict, now_ms=now_ms, max_line_chars=self._max_alert_line_chars)
-        message = Message(
-            topic=self._alerts_topic,
-            key=alerts.key(alert),
-            value=alerts.encode(alert),
-            headers=tuple(alerts.headers(alert)),
+        verdict = _policy_of(policy, owner.profile).verdict(
+            batch.windows, batch.scores, place, service=batch.services[place], topic=topic, partition=partition
         )
+        alert = build_alert(verdict, now_ms=now_ms, max_line_chars=owner.profile.max_alert_line_chars)
         stamp = verdict.window.newest.timestamp_ms
-        return Publication([message], [(owner, offsets)], [] if stamp is None else [now_ms - stamp])
+        return Publication(
+            kind=PublicationKind.ALERTS,
+            messages=(alert_message(alert, owner.profile.alerts_topic),),
+            marks=[(owner, offsets)],
+            delays_ms=() if stamp is None else (now_ms - stamp,),
+        )
+
+
+def _flagged(policy: AlertPolicy, windows: WindowBatch, scores: Scores, owners: npt.NDArray[np.object_]) -> Mask:
+    """Returns a mask (w,) of the windows that raise an alert, each by the profile of its topic."""
+    profiles = dict.fromkeys(owner.profile for owner in owners)
+    if len(profiles) <= 1:  # the usual case: one comparison for all windows
+        policies = [_policy_of(policy, profile) for profile in profiles] or [policy]
+        return policies[0].anomalous(windows, scores)
+    flagged = np.zeros(len(windows), bool)
+    for profile in profiles:
+        of_profile = np.fromiter((owner.profile is profile for owner in owners), bool, len(owners))
+        flagged |= of_profile & _policy_of(policy, profile).anomalous(windows, scores)
+    return flagged
+
+
+def _policy_of(policy: AlertPolicy, profile: TopicProfile) -> AlertPolicy:
+    return policy if profile.threshold is None else replace(policy, threshold=profile.threshold)

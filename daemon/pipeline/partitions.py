@@ -1,18 +1,18 @@
-"""The partitions that are ours, how far each one is, and what the group was told of it.
+"""Keeps the partitions that are assigned to this member, each for one period of ownership.
 
-Owns the ledgers and every commit. Knows the source only as the one who takes commits and seeks; of records, windows
-and alerts it knows nothing. Invariants: one commit at a time; none that names a partition goes on, or begins, after
-that partition was ended.
+Owns the assignments and their ledgers, on the event loop. Knows the source only as the place to seek in; knows nothing
+of records, windows, alerts and commits.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import structlog
-from logwarden.daemon.errors import BrokerUnavailable
-from logwarden.daemon.pipeline.ledger import Assignment, PartitionLedger, where_to_start
+
+from logwarden.daemon.decoding.decoder import Decoder
+from logwarden.daemon.pipeline.ledger import PartitionLedger, where_to_start
 from logwarden.daemon.ports import Source
 from logwarden.daemon.records import Bounds, Committed, Partition
 from logwarden.daemon.telemetry import Telemetry
@@ -20,41 +20,68 @@ from logwarden.daemon.telemetry import Telemetry
 log = structlog.get_logger(__name__)
 
 
-class Ownership:
-    """What we own, from `assign` to `end`."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # by identity: hashed at every batch
+class TopicProfile:
+    """The settings of one input topic. An assignment carries them, so that every step finds them at its partition."""
 
-    def __init__(self, source: Source, telemetry: Telemetry, *, max_context_records: int) -> None:
+    decoder: Decoder
+    alerts_topic: str
+    dead_letter_topic: str
+    max_alert_line_chars: int
+    threshold: float | None = None
+    """Probability from which an alert is due. None: the threshold of the model that scores."""
+
+
+ProfileOf = Callable[[str], TopicProfile]
+"""Returns the profile of a topic."""
+
+
+class Assignment:
+    """A partition for one period of ownership. Whatever finishes after `ended` is discarded."""
+
+    __slots__ = ("ended", "generation", "ledger", "partition", "profile", "revoking")
+
+    def __init__(self, generation: int, partition: Partition, ledger: PartitionLedger, profile: TopicProfile) -> None:
+        self.generation = generation
+        """Unique and rising over all assignments of this member."""
+        self.partition = partition
+        self.ledger = ledger
+        self.profile = profile
+        self.revoking = False
+        self.ended = False
+
+
+class Partitions:
+    """All assignments of this member, each from `assign` to `close`."""
+
+    def __init__(
+        self, source: Source, telemetry: Telemetry, profile_of: ProfileOf, *, max_context_records: int
+    ) -> None:
         self._source = source
         self._telemetry = telemetry
+        self._profile_of = profile_of
         self._max_context_records = max_context_records
-        self._owned: dict[Partition, Assignment] = {}
-        self._committed: dict[Partition, Committed] = {}
-        self._committing = asyncio.Lock()
-        self._interruptible: list[asyncio.Timeout] = []
-        self.made = 0
-        """Assignments so far: the number of the newest one."""
+        self._assigned: dict[Partition, Assignment] = {}
+        self.newest_generation = 0
 
     @property
-    def all(self) -> list[Assignment]:
-        """Every period of ownership that has not ended."""
-        return list(self._owned.values())
-
-    @property
-    def in_flight(self) -> int:
+    def lines_in_flight(self) -> int:
         """Lines read and not done."""
-        return sum(assignment.ledger.outstanding for assignment in self._owned.values())
+        return sum(assignment.ledger.outstanding for assignment in self._assigned.values())
 
-    def get(self, partition: Partition) -> Assignment | None:
-        """Who works on this partition now; None if it is not ours, or about to be somebody else's."""
-        assignment = self._owned.get(partition)
+    def assignments(self) -> list[Assignment]:
+        """Returns every assignment that has not ended."""
+        return list(self._assigned.values())
+
+    def active(self, partition: Partition) -> Assignment | None:
+        """Returns the assignment of a partition. Returns None if there is none, or it is being revoked."""
+        assignment = self._assigned.get(partition)
         return None if assignment is None or assignment.revoking else assignment
 
-    # ---------------------------------------------------------------- come and go
-
     def assign(self, partition: Partition, committed: Committed | None, bounds: Bounds) -> None:
-        """Begins a period of ownership where the group is, and seeks back to where the context begins."""
-        assert partition not in self._owned, "a partition is revoked before it is assigned again"
-        score_from, context, short = where_to_start(committed, bounds, self._max_context_records)
+        """Begins a period of ownership at the group's committed offset, and seeks to the begin of its context."""
+        assert partition not in self._assigned, "a partition is revoked before it is assigned again"
+        start = where_to_start(committed, bounds, self._max_context_records)
         if committed and not bounds.earliest <= committed.offset <= bounds.end:
             self._telemetry.out_of_range(*partition)
             log.error(
@@ -63,73 +90,25 @@ class Ownership:
                 committed=committed.offset,
                 earliest=bounds.earliest,
                 end=bounds.end,
-                going_on_from=score_from,
+                going_on_from=start.score_from,
             )
-        self._telemetry.context_replayed(score_from - context, short)
-        self.made += 1
-        self._owned[partition] = Assignment(self.made, partition, PartitionLedger(score_from, context))
-        self._source.seek(partition, context)
+        self._telemetry.context_replayed(start.score_from - start.read_from, start.is_short)
+        self.newest_generation += 1
+        ledger = PartitionLedger(start.score_from, start.read_from)
+        profile = self._profile_of(partition.topic)
+        self._assigned[partition] = Assignment(self.newest_generation, partition, ledger, profile)
+        self._source.seek(partition, start.read_from)
 
     def revoke(self, partitions: Sequence[Partition]) -> list[Assignment]:
-        """Takes nothing more for these partitions. Those of them that were ours, to be ended by `end`."""
-        going = [self._owned[partition] for partition in partitions if partition in self._owned]
-        for assignment in going:
+        """Stops new work for these partitions; returns their assignments, which `close` will end."""
+        revoked = [self._assigned[partition] for partition in partitions if partition in self._assigned]
+        for assignment in revoked:
             assignment.revoking = True
-        return going
+        return revoked
 
-    def end(self, going: Sequence[Assignment]) -> None:
-        """Ends periods of ownership: what finishes later is discarded."""
-        for assignment in going:
+    def close(self, assignments: Sequence[Assignment]) -> None:
+        """Ends periods of ownership: whatever finishes later is discarded."""
+        for assignment in assignments:
             assignment.ended = True
-            if self._owned.get(assignment.partition) is assignment:
-                del self._owned[assignment.partition]
-                self._committed.pop(assignment.partition, None)
-
-    # ---------------------------------------------------------------- commit
-
-    async def commit(
-        self, timeout_s: float, *, going: Sequence[Assignment] | None = None, urgent: bool = False
-    ) -> bool:
-        """Commits what moved. False if the broker did not take it; the next commit will hold it too.
-
-        One at a time, so that an older position never follows a newer one; what happens while it waits counts.
-        `going`: those that are about to end; without it, those that stay. `urgent`: cuts short the commits of those
-        that stay, which may be stuck and must not outlive their partitions; this one holds what they held.
-        """
-        if urgent:
-            for scope in self._interruptible:
-                if not scope.expired():
-                    scope.reschedule(0.0)
-        try:
-            async with asyncio.timeout(timeout_s) as scope:
-                if going is not None:
-                    await self._commit(lambda: [assignment for assignment in going if not assignment.ended])
-                    return True
-                self._interruptible.append(scope)
-                try:
-                    await self._commit(lambda: [a for a in self._owned.values() if not a.revoking])
-                finally:
-                    self._interruptible.remove(scope)
-        except (BrokerUnavailable, TimeoutError) as error:
-            log.warning("commit_failed", error=str(error) or "it took too long")
-            return False
-        return True
-
-    async def _commit(self, which: Callable[[], list[Assignment]]) -> None:
-        async with self._committing:
-            moved = self._moved(which())
-            if moved:
-                await self._source.commit(moved)
-                self._committed.update(moved)
-                self._telemetry.committed(len(moved))
-            self._report_lag()
-
-    def _moved(self, assignments: Sequence[Assignment]) -> Mapping[Partition, Committed]:
-        positions = {a.partition: a.ledger.to_commit(self._max_context_records) for a in assignments}
-        return {p: position for p, position in positions.items() if self._committed.get(p) != position}
-
-    def _report_lag(self) -> None:
-        for partition, assignment in self._owned.items():
-            end = self._source.end(partition)
-            if end is not None:
-                self._telemetry.lag(*partition, max(0, end - assignment.ledger.position()))
+            if self._assigned.get(assignment.partition) is assignment:
+                del self._assigned[assignment.partition]

@@ -1,0 +1,104 @@
+"""Takes records from the source into the ledgers of their assignments, and handles what the source cannot deliver.
+
+Runs on the event loop. Invariants: a record is in its ledger before anything else happens to it; a record of a revoked
+partition is left to the next owner; an offset that the broker no longer has is never a jump to the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import structlog
+
+from logwarden.daemon.errors import OffsetsGone, UnreadableBatch
+from logwarden.daemon.pipeline.partitions import Assignment, Partitions
+from logwarden.daemon.pipeline.phase import Lifetime, Phase
+from logwarden.daemon.pipeline.retries import Retries
+from logwarden.daemon.ports import Ports
+from logwarden.daemon.records import Partition, Record
+
+log = structlog.get_logger(__name__)
+
+Chunks = list[tuple[Assignment, Sequence[Record]]]
+Drop = Callable[[Sequence[Assignment]], Coroutine[Any, Any, None]]
+"""Drops everything that the ingestor keeps about assignments."""
+
+
+class Intake:
+    """Fetches. `next_chunks` returns None when there is nothing more to fetch."""
+
+    def __init__(self, ports: Ports, partitions: Partitions, lifetime: Lifetime, retries: Retries, drop: Drop) -> None:
+        self._source = ports.source
+        self._telemetry = ports.telemetry
+        self._health = ports.health
+        self._partitions = partitions
+        self._lifetime = lifetime
+        self._retries = retries
+        self._drop = drop
+
+    async def next_chunks(self) -> Chunks | None:
+        """Returns the next records by assignment. Returns None if the pipeline was told to stop."""
+        generation = self._partitions.newest_generation
+        try:
+            fetched = await self._retries.answer(self._source.fetch)
+        except OffsetsGone as error:
+            await self._skip_gone([Partition(*partition) for partition in error.partitions])
+            return []
+        except UnreadableBatch as error:
+            self._stand_still(error)
+            return []
+        if fetched is None or self._lifetime.phase >= Phase.DRAINING:
+            return None  # records in no ledger: the next owner reads them again
+        return self._open(fetched, generation)
+
+    def _open(self, fetched: Mapping[Partition, Sequence[Record]], generation: int) -> Chunks:
+        """Opens records in their ledgers. `generation`: the newest assignment when the fetch began.
+
+        Records of a newer assignment may be from a fetch before it: they are read again from where it begins.
+        """
+        chunks: Chunks = []
+        for partition, records in fetched.items():
+            assignment = self._partitions.active(partition)
+            if assignment is None or not records:
+                continue
+            if assignment.generation > generation:
+                self._source.seek(partition, assignment.ledger.read_from)
+                continue
+            self._health.unreadable.pop(partition, None)
+            self._telemetry.fetched(len(records))
+            offsets = np.fromiter((record.offset for record in records), np.int64, len(records))
+            new = offsets[offsets >= assignment.ledger.score_from]
+            if len(new):
+                assignment.ledger.open(new)
+            chunks.append((assignment, records))
+        return chunks
+
+    def _stand_still(self, error: UnreadableBatch) -> None:
+        """Reports a partition that cannot be read; the source tries its batch again from time to time."""
+        partition = Partition(error.topic, error.partition)
+        self._telemetry.unreadable(*partition)
+        if self._partitions.active(partition) is not None:
+            self._health.unreadable[partition] = str(error)
+        log.error("batch_unreadable", **partition._asdict(), offset=error.offset, reason=error.reason, hint=error.hint)
+
+    async def _skip_gone(self, partitions: Sequence[Partition]) -> None:
+        """Continues at the oldest offset kept, and reports it: retention deleted the wanted ones."""
+        affected = [assignment for p in partitions if (assignment := self._partitions.active(p)) is not None]
+        bounds = await self._retries.answer(lambda: self._source.bounds([a.partition for a in affected]))
+        if bounds is None:
+            return
+        for assignment in affected:
+            partition = assignment.partition
+            if self._partitions.active(partition) is not assignment:
+                continue  # revoked, or assigned again, while the broker answered
+            earliest, end = bounds[partition]
+            self._telemetry.out_of_range(*partition)
+            log.error("offset_out_of_range", **partition._asdict(), earliest=earliest, end=end)
+            if assignment.ledger.may_continue_from(earliest):
+                self._source.seek(partition, earliest)
+            else:  # the topic was truncated or created again: these are other lines under known offsets
+                self._partitions.close([assignment])
+                self._partitions.assign(partition, None, bounds[partition])
+                await self._drop([assignment])

@@ -1,0 +1,50 @@
+"""Keeps the phase of the pipeline, which only advances, and wakes those who wait for a phase."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import IntEnum
+
+from logwarden.daemon.pipeline.pulse import Pulse
+
+
+class Phase(IntEnum):
+    """The life of a pipeline, in order."""
+
+    WORKING = 0
+    DRAINING = 1
+    """Nothing more is read; what is in flight is finished."""
+    DRAINED = 2
+    """The last commit is made: the loops may end."""
+    ENDED = 3
+    """The loops have ended: nothing in flight will ever be done."""
+
+
+class Lifetime:
+    """The phase, and the failure of a listener that the Kafka client would swallow."""
+
+    def __init__(self, pulse: Pulse) -> None:
+        self._pulse = pulse
+        self._drained = asyncio.Event()
+        self.phase = Phase.WORKING
+        self.failure: BaseException | None = None
+
+    def advance(self, phase: Phase) -> None:
+        """Enters a phase, unless a later one was entered already; wakes every waiter."""
+        self.phase = max(self.phase, phase)
+        if self.phase >= Phase.DRAINED:
+            self._drained.set()
+        self._pulse.beat()
+
+    def changed(self) -> None:
+        """Wakes every waiter without entering another phase."""
+        self._pulse.beat()
+
+    async def drained(self, timeout_s: float) -> bool:
+        """Waits until the loops may end, for `timeout_s` at most. Returns False if they may not."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._drained.wait()
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,29 @@
+"""Builds what the settings define for each input topic: its decoder and its profile. Today all topics share one."""
+
+from __future__ import annotations
+
+from logwarden.daemon.decoding.decoder import Decoder
+from logwarden.daemon.pipeline.partitions import ProfileOf, TopicProfile
+from logwarden.daemon.settings.groups import Settings
+
+
+def decoder_of(settings: Settings, *, format: str | None = None) -> Decoder:
+    """Returns the decoder that the settings describe. `format` replaces the configured one."""
+    return Decoder(
+        format=format or settings.input.format,
+        text_paths=settings.input.text_paths,
+        service_paths=settings.input.service_paths,
+        time_paths=settings.input.time_paths,
+        max_line_chars=settings.limits.max_line_chars,
+    )
+
+
+def profiles_of(settings: Settings) -> ProfileOf:
+    """Returns the function from a topic to its profile."""
+    profile = TopicProfile(
+        decoder=decoder_of(settings),
+        alerts_topic=settings.kafka.alerts_topic,
+        dead_letter_topic=settings.kafka.dead_letter_topic,
+        max_alert_line_chars=settings.alerts.max_line_chars,
+    )
+    return lambda topic: profile
