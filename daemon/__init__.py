@@ -1,1 +1,1 @@
-"""Upper floor: the daemon. Only `logwarden.daemon.kafka` imports the Kafka client, only `logwarden.daemon.scorer` imports torch."""
+"""Upper floor: the daemon. Only its `kafka.py` imports the Kafka client, only its `scorer.py` imports torch."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from logwarden.daemon.decoding import Decoded, Decoder
 from logwarden.daemon.offsets import Assignment
 from logwarden.daemon.records import DeadLetter, Record

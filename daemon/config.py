@@ -18,6 +18,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, MinLen
 from dotenv import dotenv_values
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic.types import PathType
+from pydantic_core import ErrorDetails
+from pydantic_settings import EnvSettingsSource
+
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.settings import (
     PREFIX,
@@ -33,11 +39,6 @@ from logwarden.daemon.settings import (
     ShutdownSettings,
     WindowSettings,
 )
-from pydantic import ValidationError
-from pydantic.fields import FieldInfo
-from pydantic.types import PathType
-from pydantic_core import ErrorDetails
-from pydantic_settings import EnvSettingsSource
 
 __all__ = [
     "AlertSettings",

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+
 from logwarden.daemon.errors import UndecodableRecord
 from logwarden.daemon.records import DeadLetter, Record
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
+
 from logwarden.daemon.config import HttpSettings
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.telemetry import CONTENT_TYPE

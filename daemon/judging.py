@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+
 from logwarden.daemon import alerts
 from logwarden.daemon.aggregator import Work, by_assignment
 from logwarden.daemon.offsets import Assignment

@@ -39,6 +39,7 @@ from aiokafka.errors import (
 )
 from aiokafka.helpers import create_ssl_context
 from aiokafka.structs import OffsetAndMetadata
+
 from logwarden.daemon.config import KafkaSettings, Settings
 from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, ConfigurationError, FatalError, OffsetsGone
 from logwarden.daemon.ports import RebalanceListener

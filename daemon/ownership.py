@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 import structlog
+
 from logwarden.daemon.errors import BrokerUnavailable
 from logwarden.daemon.offsets import Assignment, PartitionLedger, where_to_start
 from logwarden.daemon.ports import Source

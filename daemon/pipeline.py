@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import structlog
+
 from logwarden.daemon.aggregator import Aggregator, Ingested, Work
 from logwarden.daemon.batcher import Batcher
 from logwarden.daemon.errors import BrokerUnavailable, FatalError, OffsetsGone, TaskEnded

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import structlog
+
 from logwarden.daemon.aggregator import Ingested
 from logwarden.daemon.errors import BrokerUnavailable
 from logwarden.daemon.judging import Publication

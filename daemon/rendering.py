@@ -17,9 +17,10 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
-from logwarden.daemon.alerts import Alert
 from rich.console import Group, RenderableType
 from rich.text import Text
+
+from logwarden.daemon.alerts import Alert
 
 CONTEXT = 2
 """Lines shown around each guilty line."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import structlog
 import torch
+
 from logwarden.daemon.config import Settings
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.model import checkpoint

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
+
 from logwarden.daemon import scorer as scoring
 from logwarden.daemon.aggregator import Aggregator
 from logwarden.daemon.clock import SystemClock

@@ -240,7 +240,7 @@ class Settings(BaseSettings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what the constructor is given; the environment is `logwarden.daemon.config.load`'s: no test reads it unasked."""
+        """Only what the constructor is given; `daemon/config.py` reads the environment: no test does unasked."""
         return (init_settings,)
 
     @model_validator(mode="after")

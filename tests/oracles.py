@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+
 from logwarden.daemon.aggregator import Aggregator, Work
 from logwarden.daemon.decoding import Decoder
 from logwarden.daemon.offsets import Assignment, PartitionLedger

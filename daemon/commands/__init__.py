@@ -1,1 +1,1 @@
-"""What each command of `logwarden` does, one file per command. `logwarden.daemon.__main__` owns names, options and exit codes."""
+"""What each command of `logwarden` does, one file per command. `daemon/__main__.py` owns names, options, exit codes."""

@@ -11,12 +11,13 @@ from contextlib import aclosing
 from typing import Any, cast
 
 import msgspec
+from rich.console import Console
+from rich.text import Text
+
 from logwarden.daemon.alerts import Alert
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.config import Settings
 from logwarden.daemon.rendering import printable, render
-from rich.console import Console
-from rich.text import Text
 
 
 async def tail_alerts(

@@ -6,11 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
-from logwarden.daemon.commands.formats import ConfigFormat
-from logwarden.daemon.config import SettingRow, describe, load, settings_table_markdown
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from logwarden.daemon.commands.formats import ConfigFormat
+from logwarden.daemon.config import SettingRow, describe, load, settings_table_markdown
 
 WIDEST = 160
 """A meaning is a sentence or two; wider than this they read as one endless row."""

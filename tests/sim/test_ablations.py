@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from logwarden.daemon import alerts, ownership
 from logwarden.daemon.aggregator import Aggregator
 from logwarden.daemon.errors import BrokerUnavailable
@@ -23,7 +24,6 @@ from logwarden.daemon.ownership import Ownership
 from logwarden.daemon.pipeline import Pipeline
 from logwarden.daemon.publisher import Publisher
 from logwarden.model.stream import LogStream
-
 from tests.sim.clients import SimSource
 from tests.sim.scenarios import SCENARIOS
 from tests.sim.world import Violation, simulate

@@ -11,15 +11,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-import logwarden.daemon.__main__ as cli
 import pytest
+from rich.console import Console
+
+import logwarden.daemon.__main__ as cli
 from logwarden.daemon.alerts import Alert, build, encode
 from logwarden.daemon.commands.alerts import show_value, tail_alerts
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.config import Settings, settings_table_markdown
 from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError, FatalError
 from logwarden.model.schema import LogLine, LogWindow, Verdict
-from rich.console import Console
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -310,4 +311,4 @@ def test_training_commands_become_the_other_program(
     monkeypatch.setattr(os, "execv", lambda path, arguments: became.append(arguments))
     for arguments in (["--help"], ["--seed", "1", "out dir", "-v"]):
         called(monkeypatch, capsys, command, *arguments)
-        assert became.pop() == [sys.executable, "-m", module, *arguments]
+        assert became.pop() == [sys.executable, "-P", "-m", module, *arguments]

@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
+
 from logwarden.daemon.config import KafkaSettings, Settings, WindowSettings, describe, load, settings_table_markdown
 from logwarden.daemon.errors import ConfigurationError
-from pydantic import ValidationError
 
 ROOT = Path(__file__).parent.parent.parent
 

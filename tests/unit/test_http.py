@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+
 from logwarden.daemon.config import HttpSettings
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.http import HealthState, HttpServer

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pytest
 import structlog
+
 from logwarden.daemon.config import LogSettings
 from logwarden.daemon.logs import configure
 
