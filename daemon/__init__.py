@@ -1,1 +1,1 @@
-"""Upper floor: the daemon. Only its `kafka.py` imports the Kafka client, only its `scorer.py` imports torch."""
+"""The daemon: Kafka in, alerts out. Each folder is one idea; ARCHITECTURE.md has the map."""

@@ -1,8 +1,7 @@
 """What ARCHITECTURE.md says of the code, held to the code: who imports what, and that what it names is there.
 
-That `logwarden.daemon.pipeline` loads neither torch nor a Kafka client is tested in `tests/sim/test_invariants.py`,
-that the command line's light commands do not in `tests/unit/test_cli.py`, and `logwarden.model.schema` in
-`tests/unit/test_detector.py`.
+That the pipeline loads neither torch nor a Kafka client is tested in `tests/sim/test_invariants.py`, that the command
+line's light commands do not in `tests/unit/test_cli.py`, and `model/schema.py` in `tests/unit/test_detector.py`.
 """
 
 from __future__ import annotations
@@ -20,24 +19,30 @@ import pytest
 from tests import layout
 
 ROOT = Path(__file__).parent.parent
-PRODUCTS = ("logwarden", "daemon", "model", "training")
+PRODUCTS = ("daemon", "demo", "logwarden", "model", "training")
 DOCUMENT = ROOT / "ARCHITECTURE.md"
 MAX_LINES = 220
 
 IMPORTERS = {
-    "aiokafka": {"daemon/kafka.py"},
-    "confluent_kafka": {"daemon/demo.py"},
-    "prometheus_client": {"daemon/telemetry.py"},
-    "aiohttp": {"daemon/http.py"},
-    "pydantic_settings": {"daemon/config.py", "daemon/settings.py"},
+    "aiokafka": {"daemon/kafka"},
+    "confluent_kafka": {"demo/playback.py"},
+    "prometheus_client": {"daemon/web/metrics.py"},
+    "aiohttp": {"daemon/web/server.py"},
+    "pydantic_settings": {"daemon/settings"},
     "multiprocessing": set(),
     "threading": {"training/faultlab"},
 }
 """Libraries that each have one home, and where that is."""
 
 CORES = (
-    *("daemon/aggregator.py", "daemon/alerts.py", "daemon/batcher.py", "daemon/decoding.py", "daemon/judging.py"),
-    *("daemon/offsets.py", "daemon/records.py", "daemon/errors.py", "daemon/rendering.py"),
+    *(
+        "daemon/pipeline/ingest.py",
+        "daemon/incidents/alert.py",
+        "daemon/pipeline/batcher.py",
+        "daemon/decoding/decoder.py",
+        "daemon/pipeline/judge.py",
+    ),
+    *("daemon/pipeline/ledger.py", "daemon/records.py", "daemon/errors.py", "daemon/commands/rendering.py"),
 )
 """Files of the daemon that decide and compute. They wait for nothing, so they need no event loop and no log."""
 
@@ -89,7 +94,7 @@ def test_a_library_has_one_home(library: str) -> None:
 
 def test_one_file_of_the_daemon_imports_torch() -> None:
     """The daemon meets tensors in one file; everything else of it sees arrays."""
-    assert _who_imports("torch", "daemon") == {"daemon/scorer.py"}
+    assert _who_imports("torch", "daemon") == {"daemon/engine/loading.py"}
     assert _who_imports("transformers", "daemon") == set()
 
 
@@ -115,11 +120,14 @@ def test_the_pipeline_is_given_its_effects() -> None:
     named = set()
     for path in _files("daemon"):
         for node in ast.walk(_tree(path)):
-            if isinstance(node, ast.ImportFrom):
-                whole = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-                named |= {
-                    path.name for effect in ("kafka", "scorer", "worker") if f"logwarden.daemon.{effect}" in whole
-                }
+            if isinstance(node, ast.ImportFrom) and node.module in (
+                "logwarden.daemon.kafka.consumer",
+                "logwarden.daemon.engine.loading",
+                "logwarden.daemon.worker",
+            ):
+                named.add(path.name)
+            if isinstance(node, ast.ImportFrom) and node.module == "logwarden.daemon":
+                named |= {path.name for alias in node.names if alias.name in ("kafka", "scorer", "worker")}
     assert named == {"service.py", "alerts.py"}  # the latter: `logwarden alerts`, which reads a topic for people
 
 
@@ -157,7 +165,9 @@ def _defined_in_tests() -> frozenset[str]:
 def missing_files(text: str) -> list[str]:
     """Files and folders that a text names and that are not there. A bare name may lie anywhere in the products."""
     named = set(re.findall(r"(?<![\w./-])[\w.-]+(?:/[\w.-]+)*\.(?:py|md|toml|json|yaml|xml|sh|txt)\b", text))
-    named |= set(re.findall(r"(?<![\w./-])(?:logwarden|daemon|model|training|tests|deploy)/(?:\w+/)*(?![\w.])", text))
+    named |= set(
+        re.findall(r"(?<![\w./-])(?:daemon|demo|logwarden|model|training|tests|deploy)/(?:\w+/)*(?![\w.])", text)
+    )
     return sorted(name for name in named if not (ROOT / name).exists() and name not in _all_files())
 
 
@@ -180,7 +190,7 @@ def missing_code(text: str) -> list[str]:
                 defined |= {node.name, f"{path.stem}.{node.name}"}
     named = re.findall(r"`([A-Z][a-z]\w+(?:\.\w+)?|\w+\.\w+)(?:\(\))?`", text)
     external = re.compile(r"^(?:\d|LOGWARDEN_|Trainer$|\w+\.(?:py|md|toml|json|yaml|sh|txt)$)")
-    settings = (ROOT / "daemon" / "settings.py").read_text(encoding="utf-8")
+    settings = (ROOT / "daemon" / "settings" / "groups.py").read_text(encoding="utf-8")
     fields = {f"{group}.{name}" for group in re.findall(r"^    (\w+): \w+Settings = ", settings, re.M)
               for name in re.findall(r"^    (\w+): ", settings, re.M)}  # fmt: skip
     return sorted(name for name in set(named) - defined - fields if not external.match(name))
@@ -205,7 +215,7 @@ def test_the_way_in_names_what_is_there() -> None:
 
 def test_every_file_has_its_place_in_the_document(text: str) -> None:
     """No file of the daemon, the model or the public package is left out of the map."""
-    files = [path.name for folder in ("daemon", "model") for path in (ROOT / folder).glob("*.py")]
+    files = [path.name for path in (*(ROOT / "daemon").rglob("*.py"), *(ROOT / "model").glob("*.py"))]
     assert [name for name in files if name != "__init__.py" and not re.search(rf"\b{name}\b", text)] == []
     assert "logwarden/__init__.py" in text
     assert "logwarden/__main__.py" in text

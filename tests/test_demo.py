@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from logwarden.daemon.demo import RECORDING, Demo, DemoResult
+from logwarden.demo.playback import RECORDING, Demo, DemoResult
 from logwarden.training.faultlab import recording as recordings
 
 pytest.importorskip("confluent_kafka", reason="the demo's embedded broker is in the extra `demo`")

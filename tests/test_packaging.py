@@ -17,7 +17,7 @@ import logwarden
 from tests import layout
 
 ROOT = layout.ROOT
-BARE = {"daemon", "model", "training"}
+BARE = {folder.name for folder in layout.folders().values()} - {layout.NAME}
 """Folders that are no import names: somebody else may well have a package `model`."""
 
 
@@ -62,7 +62,14 @@ def test_a_bare_name_is_found(text: str) -> None:
 def test_every_folder_is_a_package_of_the_distribution() -> None:
     """A folder with an `__init__.py` that the list lacks would be missing from every wheel, and only there."""
     assert sorted(layout.setuptools_table()["packages"]) == layout.found_packages()
-    assert set(layout.folders()) == {"logwarden", *(f"logwarden.{folder}" for folder in BARE)}
+    tops = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"}
+    assert layout.folders() == {top if top == layout.NAME else f"{layout.NAME}.{top}": ROOT / top for top in tops}
+
+
+def test_the_image_is_built_from_every_folder() -> None:
+    """A folder that .dockerignore keeps away from the build would be missing from the image, and only there."""
+    let_in = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
+    assert {"pyproject.toml", "README.md", "LICENSE", *(folder.name for folder in layout.folders().values())} <= let_in
 
 
 def test_the_public_package_holds_no_code_of_its_own() -> None:
@@ -122,7 +129,7 @@ def test_the_wheel_has_one_package(wheel: zipfile.ZipFile) -> None:
 def test_the_wheel_has_every_file_that_is_read(wheel: zipfile.ZipFile) -> None:
     """What the package reads at run time is in it: the model, the schema, the recordings, and the mark of its types."""
     held = set(wheel.namelist())
-    assert {"logwarden/py.typed", "logwarden/__main__.py", "logwarden/daemon/alert.schema.json"} <= held
+    assert {"logwarden/py.typed", "logwarden/__main__.py", "logwarden/daemon/incidents/alert.schema.json"} <= held
     for package, folder in layout.folders().items():
         for path in folder.rglob("*"):
             if path.is_file() and path.suffix != ".pyc" and path.name != "LOG.md":

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 import typer.main
 
-from logwarden.daemon import alerts
 from logwarden.daemon.__main__ import app
-from logwarden.daemon.config import describe, settings_table_markdown
-from logwarden.daemon.settings import Settings
+from logwarden.daemon.incidents import alert as alerts
+from logwarden.daemon.settings.describing import describe, settings_table_markdown
+from logwarden.daemon.settings.groups import Settings
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -29,10 +29,15 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 NAMED = [path for name in ("README.md", "CONTRIBUTING.md", "deploy/RUNBOOK.md") if (path := ROOT / name).is_file()]
 DOCUMENTS = [*NAMED, *PAGES]
 WEIGHTS = ROOT / "model" / "weights" / "model.safetensors"
-FOLDERS = ("daemon", "model", "training")
+FOLDERS = ("daemon", "demo", "model", "training")
 """Folders at the top of the repository. What they hold is imported as `logwarden.…` only."""
-PASSED_ON = ("train", "evaluate", "faultlab")
-"""Commands whose options are another program's."""
+PASSED_ON = {
+    "train": "logwarden.training.train",
+    "evaluate": "logwarden.training.evaluate",
+    "faultlab": "logwarden.training.faultlab",
+    "demo": "logwarden.demo",
+}
+"""Commands whose options are another program's, and that program."""
 OF_THE_TESTS = {"LOGWARDEN_DATA", "LOGWARDEN_REQUIRE_KAFKA", "LOGWARDEN_REQUIRE_DATA", "LOGWARDEN_REQUIRE_FAULTLAB"}
 
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```[ \t]*$", re.M | re.S)
@@ -101,7 +106,7 @@ def _wrong_logwarden(words: list[str]) -> Iterator[str]:
     elif name not in known:
         yield f"logwarden has no command {name}"
     elif name in PASSED_ON:
-        yield from _unknown_options(words[1:], _options_of(f"logwarden.training.{name}"))
+        yield from _unknown_options(words[1:], _options_of(PASSED_ON[name]))
     else:
         yield from _unknown_options(words[1:], {option for p in known[name].params for option in p.opts})
 

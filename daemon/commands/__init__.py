@@ -1,1 +1,1 @@
-"""What each command of `logwarden` does, one file per command. `daemon/__main__.py` owns names, options, exit codes."""
+"""The commands of `logwarden`, one file each. Names, options and exit codes belong to `logwarden.daemon.__main__`."""

@@ -193,6 +193,11 @@ class Broker:
         return f"127.0.0.1:{self._ports['sasl']}"
 
     @property
+    def data(self) -> Path:
+        """The folder of the partitions' segments, `log.dirs`."""
+        return self.directory / "data"
+
+    @property
     def is_running(self) -> bool:
         """Whether the JVM lives; a suspended one does."""
         return self._jvm is not None and self._jvm.poll() is None
@@ -266,7 +271,7 @@ class Broker:
         """Chooses ports, writes server.properties and formats the storage under a fresh cluster id."""
         self._ports = dict(zip(("plain", "controller", "sasl"), _free_ports(3), strict=True))
         sasl_listener = f",SASL://127.0.0.1:{self._ports['sasl']}" if self._sasl else ""
-        text = PROPERTIES.format(**self._ports | {"sasl_listener": sasl_listener, "data": self.directory / "data"})
+        text = PROPERTIES.format(**self._ports | {"sasl_listener": sasl_listener, "data": self.data})
         command = [
             "java",
             "-Xmx128m",

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from logwarden.daemon.decoding import Decoded, Decoder
+from logwarden.daemon.decoding.decoder import Decoded, Decoder
 from tests.oracles import LogRecord, default_decoder
 
 FILEBEAT = (

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from logwarden.daemon.alerts import Alert, build
-from logwarden.daemon.rendering import printable, render
+from logwarden.daemon.commands.rendering import printable, render
+from logwarden.daemon.incidents.alert import Alert, build
 from logwarden.model.schema import LogLine, LogWindow, Verdict
 
 ANY = st.characters(exclude_categories=())

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
-from logwarden.daemon.telemetry import CONTENT_TYPE, Telemetry
+from logwarden.daemon.web.metrics import CONTENT_TYPE, Telemetry
 
 
 def samples(telemetry: Telemetry) -> dict[str, float]:

@@ -29,9 +29,9 @@ from rich.table import Table
 from rich.text import Text
 
 from logwarden.daemon.clock import SystemClock
-from logwarden.daemon.config import own_environment
+from logwarden.daemon.commands.rendering import printable, render
 from logwarden.daemon.errors import EXIT_DRAINED, EXIT_FATAL, ConfigurationError, FatalError
-from logwarden.daemon.rendering import printable, render
+from logwarden.daemon.settings.reading import own_environment
 from logwarden.training.faultlab import recording as recordings
 from logwarden.training.faultlab.recording import Event, Recording
 
