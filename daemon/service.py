@@ -23,13 +23,15 @@ from logwarden.daemon.errors import (
     FatalError,
     LogwardenError,
 )
+from logwarden.daemon.health import HealthState
 from logwarden.daemon.kafka.consumer import KafkaSource
 from logwarden.daemon.kafka.producer import KafkaSink
 from logwarden.daemon.pipeline.ingest import Aggregator
 from logwarden.daemon.pipeline.pipeline import Pipeline, PipelineLimits
 from logwarden.daemon.settings.groups import Settings
-from logwarden.daemon.web.metrics import Telemetry
-from logwarden.daemon.web.server import HealthState, HttpServer
+from logwarden.daemon.web.metrics import CONTENT_TYPE, PrometheusTelemetry
+from logwarden.daemon.web.probes import metrics_routes, probe_routes
+from logwarden.daemon.web.server import HttpServer
 from logwarden.daemon.worker import ThreadWorker
 
 log = structlog.get_logger(__name__)
@@ -48,9 +50,10 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._telemetry = Telemetry()
+        self._telemetry = PrometheusTelemetry()
         self._health = HealthState()
-        self._http = HttpServer(settings.http, self._health, self._telemetry.render)
+        routes = [*probe_routes(self._health), *metrics_routes(self._telemetry.render, CONTENT_TYPE)]
+        self._http = HttpServer(settings.http, routes)
         self._stop = asyncio.Event()
         self._workers = (ThreadWorker("ingest"), ThreadWorker("score"))
 

@@ -16,7 +16,7 @@ from logwarden.daemon.errors import BrokerUnavailable
 from logwarden.daemon.pipeline.ledger import Assignment, PartitionLedger, where_to_start
 from logwarden.daemon.ports import Source
 from logwarden.daemon.records import Bounds, Committed, Partition
-from logwarden.daemon.web.metrics import Telemetry
+from logwarden.daemon.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 

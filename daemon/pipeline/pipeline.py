@@ -21,6 +21,7 @@ import numpy.typing as npt
 import structlog
 
 from logwarden.daemon.errors import BrokerUnavailable, FatalError, OffsetsGone, TaskEnded
+from logwarden.daemon.health import HealthState
 from logwarden.daemon.pipeline.batcher import Batcher
 from logwarden.daemon.pipeline.ingest import Aggregator, Ingested, Work
 from logwarden.daemon.pipeline.judge import Judge
@@ -30,8 +31,7 @@ from logwarden.daemon.pipeline.publisher import Publisher, burial
 from logwarden.daemon.pipeline.pulse import Pulse
 from logwarden.daemon.ports import Clock, Scorer, Sink, Source, Worker
 from logwarden.daemon.records import Partition, Record
-from logwarden.daemon.web.metrics import Telemetry
-from logwarden.daemon.web.server import HealthState
+from logwarden.daemon.telemetry import Telemetry
 from logwarden.model.verdicts import Judgement
 
 log = structlog.get_logger(__name__)

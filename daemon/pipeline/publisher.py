@@ -18,7 +18,7 @@ from logwarden.daemon.pipeline.judge import Publication
 from logwarden.daemon.pipeline.ledger import Assignment
 from logwarden.daemon.ports import Clock, Sink
 from logwarden.daemon.records import dead_letter_message
-from logwarden.daemon.web.metrics import Telemetry
+from logwarden.daemon.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 

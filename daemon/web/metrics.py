@@ -1,7 +1,7 @@
-"""Counts what happened, for Prometheus. One method per fact, so that the pipeline reads as facts and not as metrics.
+"""Counts the daemon's facts for Prometheus. Implements `daemon/telemetry.py`, which documents each fact.
 
 Owns the metric names and a registry of its own (two daemons in one test do not add up). Refuses to label anything by
-service or by log text: both are unbounded, and a metrics store dies of it. Safe to call from any thread; never waits.
+service or by log text: both are unbounded, and a metrics store fails under unbounded labels.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DELAY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 """From steady state to working off the backlog of half an hour."""
 
 
-class Telemetry:
+class PrometheusTelemetry:
     """Every fact the daemon counts; `render` is what `/metrics` answers."""
 
     def __init__(self) -> None:
@@ -59,6 +59,12 @@ class Telemetry:
         self._range = self._counter(
             "offset_out_of_range", "Committed offsets the broker no longer had.", "topic", "partition"
         )
+        self._unreadable = self._counter(
+            "unreadable_batches",
+            "Failed attempts to read a batch; its partition stands still.",
+            "topic",
+            "partition",
+        )
         self._in_flight = self._gauge("in_flight_lines", "Lines read and not done.")
         self._paused = self._gauge("paused", "1 while reading is paused because too many lines are in flight.")
         self._services = self._gauge("services", "Services remembered.")
@@ -80,65 +86,51 @@ class Telemetry:
         return text
 
     def fetched(self, records: int) -> None:
-        """So many records came from the input topics."""
         self._records.inc(records)
 
     def ingested(self, lines: int, seconds: float) -> None:
-        """One poll was decoded into so many lines and put into windows in so many seconds."""
         self._lines.inc(lines)
         self._ingest.observe(seconds)
 
-    def embedded(self, n: int) -> None:
-        """So many masked lines were met for the first time and embedded."""
-        self._new_lines.inc(n)
+    def embedded(self, lines: int) -> None:
+        self._new_lines.inc(lines)
 
     def batch(self, *, lines: int, windows: int, alerts: int, seconds_score: float) -> None:
-        """One batch was scored: lines judged for the first time, windows, anomalous ones among them."""
         self._scored_lines.inc(lines)
         self._windows.inc(windows)
         self._anomalies.inc(alerts)
         self._score.observe(seconds_score)
 
-    def alert_published(self, count: int = 1) -> None:
-        """The broker acknowledged so many alerts."""
+    def alert_published(self, count: int) -> None:
         self._alerts.inc(count)
 
     def detected(self, delay_seconds: float) -> None:
-        """An alert was published so long after its newest line's own time; clocks that disagree count as no delay."""
         self._delay.observe(max(delay_seconds, 0.0))
 
     def publish_retried(self) -> None:
-        """A publication failed in a way that may pass, and was tried again."""
         self._retries.inc()
 
-    def dead_lettered(self, stage: str, n: int = 1) -> None:
-        """So many records were given up at a step and sent to the dead-letter topic."""
-        self._dead.labels(stage=stage).inc(n)
+    def dead_lettered(self, stage: str) -> None:
+        self._dead.labels(stage=stage).inc()
 
-    def decoded_with_replacement(self, n: int) -> None:
-        """So many lines held bytes that are not UTF-8."""
-        self._replaced.inc(n)
+    def decoded_with_replacement(self, lines: int) -> None:
+        self._replaced.inc(lines)
 
-    def cut_lines(self, n: int) -> None:
-        """So many lines were longer than the limit."""
-        self._cut.inc(n)
+    def cut_lines(self, lines: int) -> None:
+        self._cut.inc(lines)
 
-    def empty_lines(self, n: int) -> None:
-        """So many lines held nothing."""
-        self._empty.inc(n)
+    def empty_lines(self, lines: int) -> None:
+        self._empty.inc(lines)
 
     def context_replayed(self, records: int, short: bool) -> None:
-        """An assigned partition's windows were rebuilt from so many records; `short`: not all that were wanted."""
         self._context.inc(records)
         self._short.inc(int(short))
 
     def committed(self, partitions: int) -> None:
-        """Offsets of so many partitions were committed at once."""
         self._commits.inc()
         self._committed.inc(partitions)
 
     def rebalanced(self, assigned: int, revoked: int) -> None:
-        """The group gave us and took from us so many partitions; a revoke takes all, so every lag is forgotten."""
         self._assigned.inc(assigned)
         self._revoked.inc(revoked)
         self._held.inc(assigned - revoked)
@@ -146,29 +138,25 @@ class Telemetry:
             self._lag.clear()
 
     def lag(self, topic: str, partition: int, records: int) -> None:
-        """So many records of a held partition are not done."""
         self._lag.labels(topic=topic, partition=str(partition)).set(records)
 
     def out_of_range(self, topic: str, partition: int) -> None:
-        """The broker no longer had the offset we wanted: lines may have been lost to retention."""
         self._range.labels(topic=topic, partition=str(partition)).inc()
 
+    def unreadable(self, topic: str, partition: int) -> None:
+        self._unreadable.labels(topic=topic, partition=str(partition)).inc()
+
     def in_flight(self, lines: int) -> None:
-        """So many lines are read and not done."""
         self._in_flight.set(lines)
 
     def paused(self, now: bool) -> None:
-        """Whether reading is paused."""
         self._paused.set(int(now))
 
-    def services(self, n: int) -> None:
-        """So many services are remembered."""
-        self._services.set(n)
+    def services(self, count: int) -> None:
+        self._services.set(count)
 
-    def table_rows(self, n: int) -> None:
-        """So many rows of the line table are in use."""
-        self._rows.set(n)
+    def table_rows(self, count: int) -> None:
+        self._rows.set(count)
 
-    def table_overflow(self, n: int) -> None:
-        """So many lines found the line table full."""
-        self._overflow.inc(n)
+    def table_overflow(self, lines: int) -> None:
+        self._overflow.inc(lines)

@@ -6,11 +6,11 @@ import asyncio
 import random
 
 from logwarden.daemon.decoding.decoder import Decoder
+from logwarden.daemon.health import HealthState
 from logwarden.daemon.pipeline.ingest import Aggregator
 from logwarden.daemon.pipeline.pipeline import Pipeline, PipelineLimits
 from logwarden.daemon.settings.groups import InputSettings
-from logwarden.daemon.web.metrics import Telemetry
-from logwarden.daemon.web.server import HealthState
+from logwarden.daemon.web.metrics import PrometheusTelemetry
 from logwarden.model.stream import LogStream
 from logwarden.model.verdicts import Judgement
 from tests.sim.broker import SimBroker
@@ -49,7 +49,7 @@ class Member:
             ingest_worker=self.ingest_worker,
             score_worker=self.score_worker,
             clock=VirtualClock(),
-            telemetry=Telemetry(),
+            telemetry=PrometheusTelemetry(),
             health=self.health,
             limits=_limits(scenario),
         )

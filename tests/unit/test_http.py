@@ -10,16 +10,19 @@ import aiohttp
 import pytest
 
 from logwarden.daemon.errors import ConfigurationError
+from logwarden.daemon.health import HealthState
 from logwarden.daemon.settings.groups import HttpSettings
-from logwarden.daemon.web.metrics import Telemetry
-from logwarden.daemon.web.server import HealthState, HttpServer
+from logwarden.daemon.web.metrics import CONTENT_TYPE, PrometheusTelemetry
+from logwarden.daemon.web.probes import metrics_routes, probe_routes
+from logwarden.daemon.web.server import HttpServer
 
 
 @pytest.fixture
 async def served() -> AsyncIterator[tuple[HealthState, str]]:
     """A running server: its health state and its address."""
     health = HealthState()
-    server = HttpServer(HttpSettings(host="127.0.0.1", port=0), health, Telemetry().render)
+    routes = [*probe_routes(health), *metrics_routes(PrometheusTelemetry().render, CONTENT_TYPE)]
+    server = HttpServer(HttpSettings(host="127.0.0.1", port=0), routes)
     await server.start()
     yield health, f"http://127.0.0.1:{server.port}"
     await server.stop()
@@ -73,7 +76,7 @@ async def test_a_port_in_use_is_one_sentence() -> None:
     """The operator is told which setting to change, not shown an OSError."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        server = HttpServer(HttpSettings(host="127.0.0.1", port=port), HealthState(), bytes)
+        server = HttpServer(HttpSettings(host="127.0.0.1", port=port), [])
         with pytest.raises(ConfigurationError) as caught:
             await server.start()
     assert str(caught.value) == f"LOGWARDEN_HTTP__PORT is {port}, but another program listens there already"
@@ -81,14 +84,14 @@ async def test_a_port_in_use_is_one_sentence() -> None:
 
 async def test_an_address_that_is_not_ours_is_one_sentence() -> None:
     """A host of another machine is named together with the reason of the operating system."""
-    server = HttpServer(HttpSettings(host="192.0.2.1", port=0), HealthState(), bytes)
+    server = HttpServer(HttpSettings(host="192.0.2.1", port=0), [])
     with pytest.raises(ConfigurationError, match=r"LOGWARDEN_HTTP__HOST is '192\.0\.2\.1'"):
         await server.start()
 
 
 async def test_without_a_port_nothing_listens() -> None:
     """`LOGWARDEN_HTTP__PORT=none` turns the server off, and stopping what never ran is harmless."""
-    server = HttpServer(HttpSettings(port=None), HealthState(), bytes)
+    server = HttpServer(HttpSettings(port=None), [])
     await server.start()
     assert server.port is None
     await server.stop()
@@ -97,9 +100,9 @@ async def test_without_a_port_nothing_listens() -> None:
 async def test_the_port_is_free_after_the_stop() -> None:
     """A restarted daemon can have its port again at once."""
     settings = HttpSettings(host="127.0.0.1", port=0)
-    server = HttpServer(settings, HealthState(), bytes)
+    server = HttpServer(settings, [])
     await server.start()
-    again = HttpServer(HttpSettings(host="127.0.0.1", port=server.port), HealthState(), bytes)
+    again = HttpServer(HttpSettings(host="127.0.0.1", port=server.port), [])
     await server.stop()
     await again.start()
     await again.stop()

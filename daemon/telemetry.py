@@ -1,0 +1,87 @@
+"""Names the facts that the daemon reports. A port: `daemon/web/metrics.py` counts them for Prometheus.
+
+One method per fact, so that the pipeline reads as facts and not as metrics. Implementations may be called from any
+thread and never wait.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Telemetry(Protocol):
+    """Receives facts. Counts are added up; states replace the value before them."""
+
+    # ------------------------------------------------------------ records and lines
+
+    def fetched(self, records: int) -> None:
+        """Counts records that came from the input topics."""
+
+    def ingested(self, lines: int, seconds: float) -> None:
+        """Counts the lines of one poll and the seconds spent on decoding and windows."""
+
+    def embedded(self, lines: int) -> None:
+        """Counts masked lines that were met for the first time and embedded."""
+
+    def decoded_with_replacement(self, lines: int) -> None:
+        """Counts lines with bytes that are not UTF-8."""
+
+    def cut_lines(self, lines: int) -> None:
+        """Counts lines that were truncated at the limit."""
+
+    def empty_lines(self, lines: int) -> None:
+        """Counts records without text."""
+
+    def table_overflow(self, lines: int) -> None:
+        """Counts masked lines for which the line table had no free row."""
+
+    def batch(self, *, lines: int, windows: int, alerts: int, seconds_score: float) -> None:
+        """Counts one scored batch."""
+
+    # ------------------------------------------------------------ publications
+
+    def alert_published(self, count: int) -> None:
+        """Counts alerts that the broker acknowledged."""
+
+    def detected(self, delay_seconds: float) -> None:
+        """Measures the seconds from a line's own time to its alert."""
+
+    def publish_retried(self) -> None:
+        """Counts a publication that will be tried again."""
+
+    def dead_lettered(self, stage: str) -> None:
+        """Counts a record that the broker acknowledged as a dead letter; `stage` is the step that failed."""
+
+    # ------------------------------------------------------------ partitions and offsets
+
+    def context_replayed(self, records: int, short: bool) -> None:
+        """Counts records read again to rebuild windows; `short`: the broker no longer had all of them."""
+
+    def committed(self, partitions: int) -> None:
+        """Counts the partitions of one commit."""
+
+    def rebalanced(self, assigned: int, revoked: int) -> None:
+        """Counts partitions assigned to and revoked from this member. A revoke takes all, so every lag is dropped."""
+
+    def lag(self, topic: str, partition: int, records: int) -> None:
+        """Sets the records of an assigned partition that are not done."""
+
+    def out_of_range(self, topic: str, partition: int) -> None:
+        """Counts a wanted offset that the broker no longer had: retention may have deleted lines."""
+
+    def unreadable(self, topic: str, partition: int) -> None:
+        """Counts an attempt to read a batch that failed; its partition stands still."""
+
+    # ------------------------------------------------------------ states
+
+    def in_flight(self, lines: int) -> None:
+        """Sets the lines that are read and not done."""
+
+    def paused(self, now: bool) -> None:
+        """Sets whether reading is paused."""
+
+    def services(self, count: int) -> None:
+        """Sets the services in memory."""
+
+    def table_rows(self, count: int) -> None:
+        """Sets the rows of the line table in use."""
