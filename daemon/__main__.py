@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
 from logwarden.daemon.commands.formats import AlertFormat, ConfigFormat
 from logwarden.daemon.errors import EXIT_CONFIGURATION, EXIT_FATAL, ConfigurationError, LogwardenError
 
@@ -126,10 +127,11 @@ def scan(
     env_file: EnvFile = None,
 ) -> None:
     """Find anomalies in log files, without Kafka. Options win over settings."""
+    from rich.console import Console
+
     from logwarden.daemon.commands.scan import ScanOptions
     from logwarden.daemon.commands.scan import scan as scan_files
     from logwarden.daemon.settings.reading import read_settings
-    from rich.console import Console
 
     given = {"ALERTS__THRESHOLD": threshold, "MODEL__PATH": model, "MODEL__DEVICE": device}
     settings = read_settings(
@@ -200,7 +202,8 @@ def faultlab(context: typer.Context) -> None:
 
 def _become(module: str, arguments: list[str]) -> NoReturn:
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
+    # -P: a folder `logwarden` where the user stands, such as a checkout's, must not be taken for this package.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])
 
 
 def _console() -> Console:

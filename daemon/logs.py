@@ -13,6 +13,7 @@ from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import structlog
+
 from logwarden.daemon.settings.groups import LogSettings
 
 RAW_FIELDS = ("line", "lines", "text", "value")

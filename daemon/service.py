@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
+
 from logwarden.daemon.clock import SystemClock
 from logwarden.daemon.errors import (
     EXIT_DRAINED,

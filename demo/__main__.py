@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+
 from logwarden.daemon.__main__ import run_command_line
 from logwarden.demo.playback import run_demo
 

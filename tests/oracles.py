@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+
 from logwarden.daemon.decoding.decoder import Decoder
 from logwarden.daemon.pipeline.ingest import Aggregator, Work
 from logwarden.daemon.pipeline.ledger import Assignment, PartitionLedger

@@ -16,7 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import layout
+
 ROOT = Path(__file__).parent.parent
+PRODUCTS = ("daemon", "demo", "logwarden", "model", "training")
 DOCUMENT = ROOT / "ARCHITECTURE.md"
 MAX_LINES = 220
 
@@ -70,17 +73,19 @@ def _who_imports(library: str, *packages: str) -> set[str]:
 # ---------------------------------------------------------------- the code
 
 
-def test_the_import_contracts_hold() -> None:
+def test_the_import_contracts_hold(tmp_path: Path) -> None:
     """Imports go downwards only: daemon and training stand on model and never on each other."""
-    code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100)
+    layout.link(tmp_path)
+    code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(sys.argv[1], no_cache=True))"
+    command = [sys.executable, "-c", code, str(ROOT / "pyproject.toml")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("library", IMPORTERS)
 def test_a_library_has_one_home(library: str) -> None:
     """What a library's traps are is known in one place, and replacing it changes one file."""
-    found = _who_imports(library, "daemon", "demo", "model", "training")
+    found = _who_imports(library, *PRODUCTS)
     homes = IMPORTERS[library]
     strangers = {path for path in found if path not in homes and not any(path.startswith(f"{h}/") for h in homes)}
     assert not strangers
@@ -139,7 +144,7 @@ def text() -> str:
 def _all_files() -> dict[str, list[str]]:
     """File name → paths in the products."""
     found: dict[str, list[str]] = {}
-    for package in ("daemon", "demo", "logwarden", "model", "training", "deploy"):
+    for package in (*PRODUCTS, "deploy"):
         for path in (ROOT / package).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 found.setdefault(path.name, []).append(path.relative_to(ROOT).as_posix())
@@ -160,7 +165,9 @@ def _defined_in_tests() -> frozenset[str]:
 def missing_files(text: str) -> list[str]:
     """Files and folders that a text names and that are not there. A bare name may lie anywhere in the products."""
     named = set(re.findall(r"(?<![\w./-])[\w.-]+(?:/[\w.-]+)*\.(?:py|md|toml|json|yaml|xml|sh|txt)\b", text))
-    named |= set(re.findall(r"(?<![\w./-])(?:daemon|demo|model|training|tests|deploy)/(?:\w+/)*(?![\w.])", text))
+    named |= set(
+        re.findall(r"(?<![\w./-])(?:daemon|demo|logwarden|model|training|tests|deploy)/(?:\w+/)*(?![\w.])", text)
+    )
     return sorted(name for name in named if not (ROOT / name).exists() and name not in _all_files())
 
 
@@ -175,7 +182,7 @@ def missing_tests(text: str) -> list[str]:
 def missing_code(text: str) -> list[str]:
     """Dotted or capitalised names in code type, such as `PartitionLedger.position`, that the code does not define."""
     defined: set[str] = set()
-    for path in _files("daemon", "demo", "model", "training", "tests"):
+    for path in _files(*PRODUCTS, "tests"):
         for node in ast.walk(_tree(path)):
             if isinstance(node, ast.ClassDef):
                 defined |= {node.name} | {f"{node.name}.{n.name}" for n in node.body if hasattr(n, "name")}
@@ -207,9 +214,11 @@ def test_the_way_in_names_what_is_there() -> None:
 
 
 def test_every_file_has_its_place_in_the_document(text: str) -> None:
-    """No file of the daemon or the model is left out of the map."""
+    """No file of the daemon, the model or the public package is left out of the map."""
     files = [path.name for path in (*(ROOT / "daemon").rglob("*.py"), *(ROOT / "model").glob("*.py"))]
     assert [name for name in files if name != "__init__.py" and not re.search(rf"\b{name}\b", text)] == []
+    assert "logwarden/__init__.py" in text
+    assert "logwarden/__main__.py" in text
 
 
 def test_what_is_not_there_is_found() -> None:

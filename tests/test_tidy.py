@@ -287,6 +287,7 @@ def test_the_files_are_found(tree: list[Source]) -> None:
         "model/stream.py",
         "training/train.py",
         "tests/test_tidy.py",
+        "logwarden/__init__.py",
         "Makefile",
     } <= paths
 

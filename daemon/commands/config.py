@@ -6,12 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
-from logwarden.daemon.commands.formats import ConfigFormat
-from logwarden.daemon.settings.describing import SettingRow, describe, settings_table_markdown
-from logwarden.daemon.settings.reading import read_settings
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from logwarden.daemon.commands.formats import ConfigFormat
+from logwarden.daemon.settings.describing import SettingRow, describe, settings_table_markdown
+from logwarden.daemon.settings.reading import read_settings
 
 WIDEST = 160
 """A meaning is a sentence or two; wider than this they read as one endless row."""

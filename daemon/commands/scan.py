@@ -17,6 +17,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.rendering import printable, render
 from logwarden.daemon.errors import ConfigurationError
@@ -29,9 +33,6 @@ from logwarden.model.schema import Verdict
 from logwarden.model.stream import LineColumns
 from logwarden.model.verdicts import AlertPolicy
 from logwarden.model.windowing import WindowBatch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 STDIN = Path("-")
 CHUNK_BYTES = 1 << 18

@@ -26,6 +26,7 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 from aiokafka.helpers import create_ssl_context
+
 from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
 from logwarden.daemon.settings.groups import KafkaSettings
 

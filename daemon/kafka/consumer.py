@@ -25,6 +25,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 from aiokafka.structs import OffsetAndMetadata
+
 from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, FatalError, OffsetsGone
 from logwarden.daemon.kafka.connection import (
     REFUSALS,

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
+
 from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable
 from logwarden.daemon.kafka.connection import (
     REFUSALS,

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
+
 from logwarden.daemon.kafka.connection import check_access, connection_options, stopped, translated
 from logwarden.daemon.settings.groups import Settings
 

@@ -8,9 +8,10 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, MinLen
-from logwarden.daemon.settings.groups import PREFIX, Settings
 from pydantic.fields import FieldInfo
 from pydantic.types import PathType
+
+from logwarden.daemon.settings.groups import PREFIX, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dotenv import dotenv_values
-from logwarden.daemon.errors import ConfigurationError
-from logwarden.daemon.settings.describing import allowed_values, setting_fields
-from logwarden.daemon.settings.groups import PREFIX, Settings
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
+
+from logwarden.daemon.errors import ConfigurationError
+from logwarden.daemon.settings.describing import allowed_values, setting_fields
+from logwarden.daemon.settings.groups import PREFIX, Settings
 
 HINT = "`logwarden config` lists every setting with its default and meaning"
 

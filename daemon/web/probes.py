@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from aiohttp import web
+
 from logwarden.daemon.health import HealthState
 
 

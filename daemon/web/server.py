@@ -6,6 +6,7 @@ import errno
 from collections.abc import Sequence
 
 from aiohttp import web
+
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.settings.groups import HttpSettings
 

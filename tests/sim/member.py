@@ -13,7 +13,6 @@ from logwarden.daemon.settings.groups import InputSettings
 from logwarden.daemon.web.metrics import PrometheusTelemetry
 from logwarden.model.stream import LogStream
 from logwarden.model.verdicts import Judgement
-
 from tests.sim.broker import SimBroker
 from tests.sim.clients import MAX_POLL_RECORDS, Line, SimSink, SimSource
 from tests.sim.evidence import ALERTS, DEAD, Evidence

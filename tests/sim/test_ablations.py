@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from logwarden.daemon.errors import BrokerUnavailable
 from logwarden.daemon.incidents import alert as alerts
 from logwarden.daemon.pipeline import partitions as ownership
@@ -24,7 +25,6 @@ from logwarden.daemon.pipeline.partitions import Ownership
 from logwarden.daemon.pipeline.pipeline import Pipeline
 from logwarden.daemon.pipeline.publisher import Publisher
 from logwarden.model.stream import LogStream
-
 from tests.sim.clients import SimSource
 from tests.sim.scenarios import SCENARIOS
 from tests.sim.world import Violation, simulate

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from logwarden.daemon.incidents.alert import (
     NAMESPACE,
     Alert,

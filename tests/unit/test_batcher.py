@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from logwarden.daemon.pipeline.batcher import Batcher
 
 

@@ -11,8 +11,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-import logwarden.daemon.__main__ as cli
 import pytest
+from rich.console import Console
+
+import logwarden.daemon.__main__ as cli
 from logwarden.daemon.commands.alerts import show_value, tail_alerts
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError, FatalError
@@ -20,7 +22,6 @@ from logwarden.daemon.incidents.alert import Alert, build, encode
 from logwarden.daemon.settings.describing import settings_table_markdown
 from logwarden.daemon.settings.groups import Settings
 from logwarden.model.schema import LogLine, LogWindow, Verdict
-from rich.console import Console
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -312,4 +313,4 @@ def test_commands_of_other_storeys_become_the_other_program(
     monkeypatch.setattr(os, "execv", lambda path, arguments: became.append(arguments))
     for arguments in (["--help"], ["--seed", "1", "out dir", "-v"]):
         called(monkeypatch, capsys, command, *arguments)
-        assert became.pop() == [sys.executable, "-m", module, *arguments]
+        assert became.pop() == [sys.executable, "-P", "-m", module, *arguments]

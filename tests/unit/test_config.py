@@ -7,11 +7,12 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
+
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.settings.describing import describe, settings_table_markdown
 from logwarden.daemon.settings.groups import KafkaSettings, Settings, WindowSettings
 from logwarden.daemon.settings.reading import read_settings
-from pydantic import ValidationError
 
 ROOT = Path(__file__).parent.parent.parent
 

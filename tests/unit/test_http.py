@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.settings.groups import HttpSettings

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiokafka import codec as codecs
+
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.kafka.consumer import KafkaSource
 from logwarden.daemon.records import Partition

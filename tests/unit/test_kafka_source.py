@@ -8,6 +8,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import NodeNotReadyError
 from aiokafka.structs import OffsetAndMetadata
+
 from logwarden.daemon.errors import BrokerUnavailable
 from logwarden.daemon.kafka.consumer import KafkaSource
 from logwarden.daemon.records import Committed, Partition

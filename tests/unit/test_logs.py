@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pytest
 import structlog
+
 from logwarden.daemon.logs import configure
 from logwarden.daemon.settings.groups import LogSettings
 

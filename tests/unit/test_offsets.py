@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from logwarden.daemon.pipeline.ledger import PartitionLedger, decode_metadata, encode_metadata
 from logwarden.daemon.records import Committed
 

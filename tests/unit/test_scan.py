@@ -15,6 +15,8 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from rich.console import Console
+
 from logwarden.daemon.commands import scan as module
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.scan import Engine, ScanOptions, scan
@@ -23,7 +25,6 @@ from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.reading import read_settings
 from logwarden.model.verdicts import Scores
 from logwarden.model.windowing import WindowBatch
-from rich.console import Console
 
 
 def toy_engine(_: Settings) -> Engine:

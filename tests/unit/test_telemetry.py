@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from logwarden.daemon.web.metrics import CONTENT_TYPE, PrometheusTelemetry
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
+
+from logwarden.daemon.web.metrics import CONTENT_TYPE, PrometheusTelemetry
 
 
 def samples(telemetry: PrometheusTelemetry) -> dict[str, float]:
