@@ -14,6 +14,8 @@ from contextlib import contextmanager
 import structlog
 
 from logwarden.daemon.clock import SystemClock
+from logwarden.daemon.engine.loading import load_engine
+from logwarden.daemon.engine.stream import open_stream
 from logwarden.daemon.errors import (
     EXIT_DRAINED,
     EXIT_FATAL,
@@ -24,12 +26,10 @@ from logwarden.daemon.errors import (
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.kafka.consumer import KafkaSource
 from logwarden.daemon.kafka.producer import KafkaSink
-from logwarden.daemon.engine.loading import load_engine
-from logwarden.daemon.engine.stream import open_stream
 from logwarden.daemon.pipeline.ingest import Ingestor
+from logwarden.daemon.pipeline.pipeline import Pipeline, PipelineLimits
 from logwarden.daemon.ports import Ports
 from logwarden.daemon.profiles import profiles_of
-from logwarden.daemon.pipeline.pipeline import Pipeline, PipelineLimits
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.web.metrics import CONTENT_TYPE, PrometheusTelemetry
 from logwarden.daemon.web.probes import metrics_routes, probe_routes
@@ -78,7 +78,9 @@ class Service:
             await self._http.start()
             try:
                 pipeline = await self._build(source, sink)
-                if not await self._connect(sink.start) or not await self._connect(lambda: source.start(pipeline.listener)):
+                if not await self._connect(sink.start) or not await self._connect(
+                    lambda: source.start(pipeline.listener)
+                ):
                     return EXIT_DRAINED  # told to stop while no broker answered: nothing was begun
                 return await self._work(pipeline)
             except LogwardenError as error:

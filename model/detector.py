@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from logwarden.model import checkpoint
+from logwarden.model.checkpoint import load_checkpoint
 from logwarden.model.masking import canonical, mask_blob
-from logwarden.model.schema import LABELS
+from logwarden.model.schema import LABELS, truncated
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.verdicts import Scores, guilty_lines
 from logwarden.model.windowing import WindowBatch
 
-_MAX_LINE_BYTES = 8192
+_MAX_LINE_CHARS = 8192
 _LEARNED_AT_ONCE = 4096  # a day of log at once would need a row of the line table for each of its lines
 
 
@@ -34,7 +34,8 @@ class LogAnomalyDetector:
 
     `model_path`: a model directory, None = the one that is shipped. `bert_path`: a BERT checkpoint directory that takes
     the place of the model's own line encoder. `device`: auto, cpu, cuda or cuda:N. `labels`: "en" or "zh".
-    Raises FileNotFoundError for a missing directory and ValueError for one that cannot be read.
+    Raises ModelMissing (a FileNotFoundError) for a missing directory, and ModelUnreadable, ModelMismatch or
+    DeviceUnavailable (each a ValueError) for what is there and cannot be used.
     """
 
     def __init__(
@@ -51,14 +52,12 @@ class LogAnomalyDetector:
         if labels not in LABELS:
             raise ValueError(f"labels must be one of {', '.join(LABELS)}, not {labels!r}")
         path = Path(model_path) if model_path is not None else None
-        loaded = checkpoint.load(path, bert_path, allow_download=allow_download)
+        loaded = load_checkpoint(path, bert_path, allow_download=allow_download)
         self.labels = LABELS[labels]
         self.threshold = loaded.calibration.threshold
         self.revision = loaded.revision
         self._scorer = WindowScorer(loaded, device=device)
-        self._stream = LogStream(
-            self._scorer.encode, self._scorer.store, size=window_size, max_slots=max_services, table_rows=32_768
-        )
+        self._stream = LogStream(self._scorer.line_table(), size=window_size, max_slots=max_services)
         self._max_services = max_services
         self._slots: dict[str, int] = {}
 
@@ -159,10 +158,11 @@ class LogAnomalyDetector:
 def _split(text: str) -> list[bytes]:
     if not isinstance(text, str):
         raise ValueError(f"a text to judge must be a str, not {type(text).__name__}")
-    lines = [line.encode("utf-8", "replace")[:_MAX_LINE_BYTES] for line in text.splitlines() if line.strip()]
+    # splitlines leaves no line break of any kind in a line; a lone surrogate, which UTF-8 cannot carry, becomes "?".
+    lines = [truncated(line, _MAX_LINE_CHARS).encode("utf-8", "replace") for line in text.splitlines() if line.strip()]
     if not lines:
         raise ValueError("the text is empty: there is no log line to judge")
-    return [line.replace(b"\n", b" ") for line in lines]
+    return lines
 
 
 def _columns(texts: list[list[bytes]]) -> LineColumns:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from logwarden.model.arrays import Floats, Ids, Ints
 from logwarden.model.masking import canonical, line_hash
 
 PADDING = 0
@@ -24,9 +24,11 @@ _RESERVED = 2
 _EVICTED_SHARE = 4  # give up a quarter of the table at once: finding the victims costs a scan
 _KEYS_PER_ROW = 8  # exact forms remembered for each row; beyond that, the second level answers
 
-Encode = Callable[[Sequence[str]], npt.NDArray[np.float32]]
+Encode = Callable[[Sequence[str]], Floats]
 """Texts → embeddings (n, D), each row of length 1."""
-Store = Callable[[npt.NDArray[np.int64], npt.NDArray[np.float32]], None]
+LiveIds = Callable[[], Ids]
+"""Ids that a ring or an unscored window refers to; an id may occur more than once."""
+Store = Callable[[Ints, Floats], None]
 """Ids (n,) and their embeddings (n, D) → the place where windows are scored."""
 
 
@@ -39,25 +41,19 @@ class LineCounts:
     overflowed: int = 0
 
 
-class LineIndex:
-    """Ids for at most `rows` distinct lines at a time.
+class LineTable:
+    """Ids and embeddings of at most `rows` distinct lines at a time: all that a stream has of its model.
 
     `encode` is called with the texts that are new, once per batch; `store(ids, embeddings)` receives the results
-    before any window can refer to them.
+    before any window can refer to them. Serves one stream: a row that another stream refers to would not be known here
+    as alive.
     """
 
-    def __init__(
-        self,
-        rows: int,
-        encode: Encode,
-        store: Store,
-        live_ids: Callable[[], npt.NDArray[np.int32]],
-    ) -> None:
+    def __init__(self, rows: int, encode: Encode, store: Store) -> None:
         if rows <= _RESERVED:
             raise ValueError(f"the line table needs more than {_RESERVED} rows, not {rows}")
         self._encode = encode
         self._store = store
-        self._live_ids = live_ids
         self._by_key: dict[bytes, int] = {}
         self._by_text: dict[str, int] = {}
         self._by_hash: dict[int, int] = {}
@@ -65,7 +61,7 @@ class LineIndex:
         self._hashes = np.zeros(rows, np.int64)
         self._last_used = np.zeros(rows, np.int64)
         self._free = list(range(rows - 1, _RESERVED - 1, -1))
-        self._embeddings: npt.NDArray[np.float32] | None = None
+        self._embeddings: Floats | None = None
         self._batch = 0
         self.counts = LineCounts()
 
@@ -76,14 +72,17 @@ class LineIndex:
         """The canonical text of a row; empty for padding and overflow."""
         return self._texts[line_id]
 
-    def lookup(self, keys: list[bytes]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        """Ids (n,) and stable hashes (n,) of n first-level keys; embeds what is new."""
+    def lookup(self, keys: list[bytes], live_ids: LiveIds) -> tuple[Ids, Ints]:
+        """Ids (n,) and stable hashes (n,) of n first-level keys; embeds what is new.
+
+        `live_ids` is called only if rows must be evicted, which is never one that it names.
+        """
         self._batch += 1
         found = list(map(self._by_key.get, keys))
-        hashes: npt.NDArray[np.int64]
+        hashes: Ints
         if None in found:
             missing = [i for i, line_id in enumerate(found) if line_id is None]
-            overflow = self._add(keys, missing, found)
+            overflow = self._add(keys, missing, found, live_ids)
             ids = np.array(found, np.int32)
             hashes = self._hashes[ids]
             for i, text in overflow.items():  # no row for them, but their history is kept all the same
@@ -94,23 +93,24 @@ class LineIndex:
         self._last_used[ids] = self._batch
         return ids, hashes
 
-    def known(self, hashes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def known(self, hashes: Ints) -> Ints:
         """Ids of those of these lines that are in the table now."""
         ids = map(self._by_hash.get, hashes.tolist())
         return np.array([line_id for line_id in ids if line_id is not None], np.int64)
 
-    def embeddings(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    def embeddings(self, ids: Ints) -> Floats:
         """Embeddings (n, D) of rows, on the host; zero for padding and overflow."""
         assert self._embeddings is not None, "a line was looked up before its embedding is asked for"
         return np.asarray(self._embeddings[ids])
 
-    def _add(self, keys: list[bytes], missing: list[int], found: list[int | None]) -> dict[int, str]:
+    def _add(self, keys: list[bytes], missing: list[int], found: list[int | None], live_ids: LiveIds) -> dict[int, str]:
         """Fills `found` at the missing places; returns the texts of lines that got no row, by place."""
         texts = {key: canonical(key) for key in {keys[i] for i in missing}}
         # In stream order, so that ids do not depend on how a set happens to iterate.
         new = list(dict.fromkeys(t for t in (texts[keys[i]] for i in missing) if t not in self._by_text))
         if len(new) > len(self._free):
-            self._evict(len(new), {texts[keys[i]] for i in missing}, found)
+            in_use = [live_ids(), np.array([line_id for line_id in found if line_id is not None], np.int32)]
+            self._evict(len(new), {texts[keys[i]] for i in missing}, np.concatenate(in_use))
         rows = [self._free.pop() for _ in new[: len(self._free)]]
         placed = new[: len(rows)]
         if placed:
@@ -143,13 +143,12 @@ class LineIndex:
             self._hashes[row] = line_hash(text)
             self._by_hash[int(self._hashes[row])] = row
 
-    def _evict(self, wanted: int, current: set[str], found: list[int | None]) -> None:
+    def _evict(self, wanted: int, current: set[str], in_use: Ids) -> None:
         """Gives up the rows longest unused that nothing alive refers to."""
         alive = np.zeros(len(self._texts), bool)
         alive[:_RESERVED] = True
         alive[self._free] = True
-        alive[self._live_ids()] = True
-        alive[[line_id for line_id in found if line_id is not None]] = True
+        alive[in_use] = True
         alive[[row for row in map(self._by_text.get, current) if row is not None]] = True
         candidates = np.flatnonzero(~alive)
         count = max(wanted - len(self._free), len(self._texts) // _EVICTED_SHARE)

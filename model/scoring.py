@@ -13,13 +13,14 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from logwarden.model.checkpoint import Checkpoint
+from logwarden.model.arrays import Floats, Ints
+from logwarden.model.checkpoint import ModelCheckpoint
 from logwarden.model.classifier import LineRows
-from logwarden.model.lines import PADDING
+from logwarden.model.errors import DeviceUnavailable
+from logwarden.model.lines import PADDING, LineTable
 from logwarden.model.verdicts import Scores
 from logwarden.model.windowing import WindowBatch
 
@@ -27,15 +28,20 @@ T = TypeVar("T")
 
 
 def pick_device(wanted: str) -> torch.device:
-    """`auto` = CUDA where there is one. ValueError for a device that this machine lacks."""
+    """Returns the device of that name; `auto` is CUDA where there is one. Raises DeviceUnavailable for any other."""
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(wanted)
     except RuntimeError:
-        raise ValueError(f"{wanted!r} is not a device; use auto, cpu, cuda or cuda:N") from None
+        raise DeviceUnavailable(f"{wanted!r} is not a device; use auto, cpu, cuda or cuda:N") from None
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"the device {wanted} was asked for, but PyTorch sees no GPU here; use auto or cpu")
+        raise DeviceUnavailable(f"the device {wanted} is configured, but PyTorch sees no GPU here; use auto or cpu")
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # a GPU's number too high, no such backend
+        reason = str(error).splitlines()[0]
+        raise DeviceUnavailable(f"the device {wanted} cannot be used: {reason}; use auto or cpu") from error
     return device
 
 
@@ -43,7 +49,7 @@ class WindowScorer:
     """The model on a device, with a table of `rows` lines."""
 
     def __init__(
-        self, checkpoint: Checkpoint, *, device: str = "auto", rows: int = 32_768, max_windows: int = 1024
+        self, checkpoint: ModelCheckpoint, *, device: str = "auto", rows: int = 32_768, max_windows: int = 1024
     ) -> None:
         self.checkpoint = checkpoint
         self.device = pick_device(device)
@@ -54,17 +60,21 @@ class WindowScorer:
         # Row 0 is padding and row 1 the overflow row: zero says nothing.
         self._table = LineRows(*(torch.zeros(rows, n, device=self.device) for n in (width, width, width, 2)))
 
-    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def line_table(self) -> LineTable:
+        """Returns an empty table of line ids for these rows, to build the one stream that fills them."""
+        return LineTable(len(self._table.query), self.encode, self.store)
+
+    def encode(self, texts: Sequence[str]) -> Floats:
         """Canonical texts → embeddings (n, E), each of length 1, on the host."""
         return self._with_room(lambda: self._encode(texts))
 
     @torch.inference_mode()
-    def _encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def _encode(self, texts: Sequence[str]) -> Floats:
         vectors = self.checkpoint.encoder.encode(texts, batch_size=min(64, self._max_windows))
         return np.asarray(vectors.float().cpu().numpy())
 
     @torch.inference_mode()
-    def store(self, ids: npt.NDArray[np.int64], embeddings: npt.NDArray[np.float32]) -> None:
+    def store(self, ids: Ints, embeddings: Floats) -> None:
         """Puts lines into the table: what the head needs of them is computed here, once."""
         rows = self._classifier.project(torch.from_numpy(embeddings).to(self.device))
         at = torch.from_numpy(ids).to(self.device)
@@ -127,7 +137,7 @@ class WindowScorer:
         warnings.warn("the GPU is out of memory even for one window; scoring goes on on the CPU", stacklevel=2)
 
 
-def _most_surprising_fresh(batch: WindowBatch, familiarity: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+def _most_surprising_fresh(batch: WindowBatch, familiarity: Floats) -> Ints:
     """The place of the line that each window is asked about: the newest, or with a step the most surprising new one."""
     newest = np.full(len(batch), batch.size - 1)
     if not len(batch) or batch.fresh.max() == 1:

@@ -9,20 +9,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from logwarden.model.arrays import Column, Floats, Ids, Ints, Texts
 from logwarden.model.history import Familiarity, History
-from logwarden.model.lines import Encode, LineIndex, Store
+from logwarden.model.lines import LineTable
 from logwarden.model.masking import mask_blob
+from logwarden.model.schema import truncated_utf8
 from logwarden.model.windowing import WindowBatch, WindowRings
 
 _BLOCK = 512
 """New lines compared at a time: ten thousand against each other at once would take gigabytes."""
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,43 +33,43 @@ class LineColumns:
     """(n,) which service and partition, as a row of the rings."""
     offset: Ints
     """(n,)"""
-    index: npt.NDArray[np.int32]
+    index: Ids
     """(n,) position within the record."""
     timestamp: Ints
     """(n,) milliseconds since the epoch; -1 = unknown."""
 
 
 class LogStream:
-    """All state that turns lines into windows. Bounded by its arguments.
+    """Turns lines into windows. Bounded by its arguments.
 
-    `encode`: texts → embeddings (n, D) of length 1; `store(ids, embeddings)`: puts them where windows are scored.
-    `shown_chars`: raw lines are kept up to this length, for people to read in alerts.
+    Two kinds of state, so that either can be exchanged alone. `rings` and `history` belong to the services and are
+    built here; a service's history survives its model. `table` belongs to the model and is given: line ids, embeddings
+    and, by way of its `store`, the rows where windows are scored. Only the ids in the rings join the two.
+    `shown_chars`: raw lines are kept up to this many characters, for people to read in alerts.
     """
 
     def __init__(
         self,
-        encode: Encode,
-        store: Store,
+        table: LineTable,
         *,
         size: int = 32,
         step: int = 1,
         max_slots: int = 20_000,
-        table_rows: int = 32_768,
         max_lines_per_slot: int = 1024,
         shown_chars: int = 1024,
     ) -> None:
         self.rings = WindowRings(size, max_slots, step=step)
         self.history = History(max_slots, max_lines_per_slot=max_lines_per_slot)
-        self.index = LineIndex(table_rows, encode, store, self._live_ids)
+        self.table = table
         self._max_slots = max_slots
         self._shown_chars = shown_chars
-        self._unscored: deque[npt.NDArray[np.int32]] = deque()
+        self._unscored: deque[Ids] = deque()
 
     def push(self, lines: LineColumns, now: float = 0.0) -> WindowBatch:
         """Takes n ≥ 1 lines and returns the windows that became due. Call `scored` once they are done with."""
         keys = mask_blob(b"\n".join(lines.texts) + b"\n")
         assert len(keys) == len(lines.texts), "a line holds no newline"
-        ids, hashes = self.index.lookup(keys)
+        ids, hashes = self.table.lookup(keys, self._live_ids)
         seen = self.history.observe(lines.slots, hashes)
         if len(seen.first):
             self._measure_distances(seen.first, seen.rows, lines.slots, ids)
@@ -105,8 +103,8 @@ class LogStream:
         `lines.slots` numbers the texts from 0; `histories[i]` is the slot whose history text i is measured against, or
         None for no history at all. Step 1: a window for every line. Call `scored` once they are done with.
         """
-        ids, hashes = self.index.lookup(mask_blob(b"\n".join(lines.texts) + b"\n"))
-        columns: dict[str, npt.NDArray[Any]] = {
+        ids, hashes = self.table.lookup(mask_blob(b"\n".join(lines.texts) + b"\n"), self._live_ids)
+        columns: dict[str, Column] = {
             name: np.zeros(len(ids), np.float32) for name in ("log_count", "log_age", "distance")
         }
         for number, slot in enumerate(histories):
@@ -133,10 +131,10 @@ class LogStream:
         self.rings.clear(slots)
         self.history.clear(slots)
 
-    def _live_ids(self) -> npt.NDArray[np.int32]:
+    def _live_ids(self) -> Ids:
         return np.concatenate([self.rings.live_ids(self._max_slots), *list(self._unscored)])
 
-    def _measure_distances(self, first: Ints, rows: Ints, slots: Ints, ids: npt.NDArray[np.int32]) -> None:
+    def _measure_distances(self, first: Ints, rows: Ints, slots: Ints, ids: Ids) -> None:
         """Distance of each line that is new to its slot to the nearest line the slot knew before it.
 
         Cold path: once per (slot, line). 1 - the greatest cosine; 1 for the first line of all.
@@ -147,9 +145,7 @@ class LogStream:
             known = hashes[: len(hashes) - len(places)]  # without those that were just added
             self.history.set_distances(rows[places], self._distances(known, ids[places]))
 
-    def _peeked_distances(
-        self, slot: int, seen: Familiarity, hashes: Ints, ids: npt.NDArray[np.int32]
-    ) -> npt.NDArray[np.float32]:
+    def _peeked_distances(self, slot: int, seen: Familiarity, hashes: Ints, ids: Ids) -> Floats:
         """(n,) what `push` would have measured; an unknown line said twice is as far the second time."""
         distances = np.zeros(len(ids), np.float32)
         known = seen.rows >= 0
@@ -159,12 +155,12 @@ class LogStream:
         distances[~known] = measured[order][np.searchsorted(hashes[seen.first][order], hashes[~known])]
         return distances
 
-    def _distances(self, known: Ints, new: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    def _distances(self, known: Ints, new: Ids) -> Floats:
         """(n,) distance of each new line to the nearest of the known lines and of the new lines before it."""
         if not len(new):
             return np.zeros(0, np.float32)
-        known_ids = self.index.known(known)
-        vectors = self.index.embeddings(np.concatenate([known_ids, new.astype(np.int64)]))  # k+n, D
+        known_ids = self.table.known(known)
+        vectors = self.table.embeddings(np.concatenate([known_ids, new.astype(np.int64)]))  # k+n, D
         nearest = np.zeros(len(new), np.float32)
         for start in range(0, len(new), _BLOCK):
             end = min(start + _BLOCK, len(new))
@@ -174,10 +170,12 @@ class LogStream:
             nearest[start:end] = similar.max(axis=1)
         return np.asarray((1.0 - nearest).clip(0.0, 1.0))
 
-    def _shown(self, texts: Sequence[bytes]) -> npt.NDArray[np.object_]:
+    def _shown(self, texts: Sequence[bytes]) -> Texts:
+        """(n,) the lines as people will read them, none longer than `shown_chars` characters."""
         column = np.empty(len(texts), object)
         column[:] = texts
-        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-        for i in np.flatnonzero(lengths > self._shown_chars).tolist():
-            column[i] = texts[i][: self._shown_chars]
+        # A line of few bytes has few characters, and almost every line has few bytes: only the others are looked at.
+        sizes = np.fromiter(map(len, texts), np.int64, len(texts))
+        for i in np.flatnonzero(sizes > self._shown_chars).tolist():
+            column[i] = truncated_utf8(texts[i], self._shown_chars)
         return column

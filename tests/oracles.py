@@ -9,14 +9,17 @@ import hashlib
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from logwarden.daemon.decoding.decoder import Decoder
-from logwarden.daemon.pipeline.ingest import Aggregator, Work
-from logwarden.daemon.pipeline.ledger import Assignment, PartitionLedger
+from logwarden.daemon.pipeline.ingest import Ingestor, Work
+from logwarden.daemon.pipeline.ledger import PartitionLedger
+from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile
 from logwarden.daemon.records import Partition
 from logwarden.daemon.settings.groups import InputSettings
+from logwarden.model.lines import LineTable
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.windowing import NUMERIC_COLUMNS, WindowBatch, WindowRings
 
@@ -115,6 +118,10 @@ class TableSpy:
         self.encoded += texts
         return embed(texts)
 
+    def table(self, rows: int = 64) -> LineTable:
+        """A table that embeds and stores by way of this spy."""
+        return LineTable(rows, self.encode, self.store)
+
     def store(self, ids: np.ndarray, embeddings: np.ndarray) -> None:
         self.rows.update(zip(ids.tolist(), embeddings, strict=True))
 
@@ -154,7 +161,7 @@ class LogRecord:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-def default_decoder(*, form: str = "auto", max_line_bytes: int = 8192) -> Decoder:
+def default_decoder(*, form: str = "auto", max_line_chars: int = 8192) -> Decoder:
     """The decoder with the paths that the daemon has when nothing is set."""
     paths = InputSettings()
     return Decoder(
@@ -162,19 +169,29 @@ def default_decoder(*, form: str = "auto", max_line_bytes: int = 8192) -> Decode
         text_paths=paths.text_paths,
         service_paths=paths.service_paths,
         time_paths=paths.time_paths,
-        max_line_bytes=max_line_bytes,
+        max_line_chars=max_line_chars,
     )
 
 
-def aggregator_of(slots: int, *, size: int = 3, step: int = 1) -> Aggregator:
+def ingestor_of(slots: int, *, size: int = 3, step: int = 1) -> Ingestor:
     spy = TableSpy()
-    stream = LogStream(spy.encode, spy.store, size=size, step=step, max_slots=slots, table_rows=64)
-    return Aggregator(default_decoder(), stream, max_services=slots)
+    stream = LogStream(spy.table(), size=size, step=step, max_slots=slots)
+    return Ingestor(stream, max_services=slots)
 
 
-def assignment(number: int = 1, score_from: int = 0, context: int | None = None) -> Assignment:
+def profile_of(decoder: Decoder, **changes: Any) -> TopicProfile:
+    fields: dict[str, Any] = {"alerts_topic": "alerts", "dead_letter_topic": "dead", "max_alert_line_chars": 1024}
+    return TopicProfile(decoder=decoder, **(fields | changes))
+
+
+PROFILE = profile_of(default_decoder())
+
+
+def assignment(
+    generation: int = 1, score_from: int = 0, context: int | None = None, profile: TopicProfile = PROFILE
+) -> Assignment:
     ledger = PartitionLedger(score_from, score_from if context is None else context)
-    return Assignment(number, Partition("logs", number), ledger)
+    return Assignment(generation, Partition("logs", generation), ledger, profile)
 
 
 def said(services: str | Sequence[str], first: int = 0) -> list[LogRecord]:
@@ -187,6 +204,6 @@ def judged(work: Sequence[Work]) -> list[tuple[int, int]]:
     found = []
     for piece in work:
         places, window = piece.windows.fresh_lines()
-        owners = [owner.number for owner in piece.assignments[window]]
+        owners = [owner.generation for owner in piece.assignments[window]]
         found += zip(owners, piece.windows.columns["offset"][places].tolist(), strict=True)
     return sorted(found)

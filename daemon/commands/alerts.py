@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any, cast
 
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.rendering import printable, render
 from logwarden.daemon.incidents.alert import decode_alert
 from logwarden.daemon.settings.groups import Settings
-import msgspec
-from rich.console import Console
-from rich.text import Text
 
 
 async def tail_alerts(

@@ -16,9 +16,10 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from logwarden.daemon.incidents.alert import Alert, AlertLine
 from rich.console import Group, RenderableType
 from rich.text import Text
+
+from logwarden.daemon.incidents.alert import Alert, AlertLine
 
 CONTEXT = 2
 """Lines shown around each guilty line."""

@@ -23,8 +23,8 @@ from rich.text import Text
 
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.rendering import printable, render
-from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.engine.stream import open_stream
+from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.incidents.alert import build_alert
 from logwarden.daemon.ports import Engine
 from logwarden.daemon.profiles import decoder_of
@@ -164,7 +164,7 @@ class Scanner:
     def _verdicts(self, batch: WindowBatch, policy: AlertPolicy, source: Source, every: bool) -> list[Verdict]:
         scores = self._engine.scorer.score(batch)
         self._stream.scored()
-        anomalous = policy.anomalous(batch, scores)
+        anomalous = policy.alerts_due(batch, scores)
         source.counts.anomalies += int(anomalous.sum())
         places = range(len(batch)) if every else np.flatnonzero(anomalous).tolist()
         return [policy.verdict(batch, scores, i, service=source.service, topic=source.name) for i in places]

@@ -161,9 +161,7 @@ def build_alert(verdict: Verdict, *, now_ms: int | None, max_line_chars: int = 1
 
 def alert_message(alert: Alert, topic: str) -> Message:
     """Returns the message of an alert. Its key is the service, so that the alerts of a service stay in order."""
-    return Message(
-        topic=topic, key=alert.service.name.encode(), value=alert.encode(), headers=tuple(headers(alert))
-    )
+    return Message(topic=topic, key=alert.service.name.encode(), value=alert.encode(), headers=tuple(headers(alert)))
 
 
 def headers(alert: Alert) -> list[tuple[str, bytes]]:

@@ -62,6 +62,4 @@ def burial(dead: Iterable[tuple[Assignment, DeadLetter]]) -> Publication:
         messages.append(dead_letter_message(letter, assignment.profile.dead_letter_topic))
         marks.append((assignment, np.array([letter.record.offset])))
         stages.append(letter.stage)
-    return Publication(
-        kind=PublicationKind.DEAD_LETTERS, messages=tuple(messages), marks=marks, stages=tuple(stages)
-    )
+    return Publication(kind=PublicationKind.DEAD_LETTERS, messages=tuple(messages), marks=marks, stages=tuple(stages))

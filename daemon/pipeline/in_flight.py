@@ -16,7 +16,9 @@ from logwarden.daemon.ports import Ports
 class InFlight:
     """Pauses the source at `max_lines`, and resumes it at half of that, so that it does not flap."""
 
-    def __init__(self, ports: Ports, partitions: Partitions, lifetime: Lifetime, pulse: Pulse, *, max_lines: int) -> None:
+    def __init__(
+        self, ports: Ports, partitions: Partitions, lifetime: Lifetime, pulse: Pulse, *, max_lines: int
+    ) -> None:
         self._source = ports.source
         self._clock = ports.clock
         self._telemetry = ports.telemetry

@@ -91,7 +91,7 @@ class Ingestor:
     @property
     def table_rows(self) -> int:
         """Distinct masked lines in the line table."""
-        return len(self._stream.index)
+        return len(self._stream.table)
 
     def scored(self, pushes: int) -> None:
         """Records that the oldest `pushes` were scored, so that rows of their lines may be evicted."""
@@ -107,9 +107,9 @@ class Ingestor:
         for decoder, group in _by_decoder(chunks):
             sources = [(assignment, record) for assignment, records in group for record in records]
             self._decode(decoder, sources, out, now)
-        index = self._stream.index
-        out.new_lines, self._embedded = index.counts.embedded - self._embedded, index.counts.embedded
-        out.overflowed, self._overflowed = index.counts.overflowed - self._overflowed, index.counts.overflowed
+        counts = self._stream.table.counts
+        out.new_lines, self._embedded = counts.embedded - self._embedded, counts.embedded
+        out.overflowed, self._overflowed = counts.overflowed - self._overflowed, counts.overflowed
         return out
 
     def flush(self, before: float) -> list[Work]:
@@ -159,7 +159,9 @@ class Ingestor:
 
     def _take_lines(self, sources: Sources, lines: Decoded, out: Ingested, now: float) -> None:
         """Pushes lines to the stream, in parts whose services fit into the slots at once."""
-        keys = [(assignment.generation, service) for (assignment, _), service in zip(sources, lines.services, strict=True)]
+        keys = [
+            (assignment.generation, service) for (assignment, _), service in zip(sources, lines.services, strict=True)
+        ]
         replaying = not all(self._is_new(*source) for source in sources)
         start = 0
         while start < len(keys):

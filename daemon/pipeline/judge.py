@@ -99,11 +99,11 @@ def _flagged(policy: AlertPolicy, windows: WindowBatch, scores: Scores, owners: 
     profiles = dict.fromkeys(owner.profile for owner in owners)
     if len(profiles) <= 1:  # the usual case: one comparison for all windows
         policies = [_policy_of(policy, profile) for profile in profiles] or [policy]
-        return policies[0].anomalous(windows, scores)
+        return policies[0].alerts_due(windows, scores)
     flagged = np.zeros(len(windows), bool)
     for profile in profiles:
         of_profile = np.fromiter((owner.profile is profile for owner in owners), bool, len(owners))
-        flagged |= of_profile & _policy_of(policy, profile).anomalous(windows, scores)
+        flagged |= of_profile & _policy_of(policy, profile).alerts_due(windows, scores)
     return flagged
 
 

@@ -83,9 +83,7 @@ class Pipeline:
         self._intake = Intake(ports, self.partitions, self._lifetime, self._retries, self._drop)
         self._judge = WindowJudge(ports.clock)
         self._batcher: Batcher[Work] = Batcher(max_windows=limits.max_windows, max_delay_s=limits.max_delay_s)
-        self._publisher = Publisher(
-            ports.sink, ports.clock, ports.telemetry, retry_s=limits.retry_s, done=self._done
-        )
+        self._publisher = Publisher(ports.sink, ports.clock, ports.telemetry, retry_s=limits.retry_s, done=self._done)
         self.listener = Rebalance(
             ports,
             self.partitions,

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertModel
 
-from logwarden.model import checkpoint
+from logwarden.model.checkpoint import load_checkpoint
 from logwarden.model.encoder import LineEncoder
 from logwarden.model.masking import mask_blob, mask_reference
 from logwarden.model.scoring import WindowScorer
@@ -75,8 +75,8 @@ def rings(count: int) -> None:
 
 def stream(lines: list[bytes]) -> float:
     """Lines → windows → scores with every masked line known; µs per scored window."""
-    scorer = WindowScorer(checkpoint.load(), device="cpu")
-    whole = LogStream(scorer.encode, scorer.store, size=SIZE, max_slots=SERVICES)
+    scorer = WindowScorer(load_checkpoint(), device="cpu")
+    whole = LogStream(scorer.line_table(), size=SIZE, max_slots=SERVICES)
     parts = [columns_of(lines[i : i + BATCH]) for i in range(0, len(lines), BATCH)]
 
     def push_all() -> None:
@@ -87,7 +87,7 @@ def stream(lines: list[bytes]) -> float:
     started = time.process_time()
     push_all()
     cold = time.process_time() - started
-    print(f"\nfirst pass: {len(whole.index)} distinct masked lines embedded, {cold:.2f} s CPU in all")
+    print(f"\nfirst pass: {len(whole.table)} distinct masked lines embedded, {cold:.2f} s CPU in all")
     report("push: mask, look up, familiarity, rings (warm)", "line", len(lines), push_all)
     batch = whole.push(parts[0])
     return report("score, step 1", "window", len(batch), lambda: scorer.score(batch))
@@ -95,7 +95,7 @@ def stream(lines: list[bytes]) -> float:
 
 def naive_bert(lines: list[bytes], window_us: float) -> None:
     """The original approach: a BERT of 6 layers, 384 wide, over the 32 lines of every window, nothing remembered."""
-    tokenizer = checkpoint.load().encoder.tokenizer
+    tokenizer = load_checkpoint().encoder.tokenizer
     shape = BertConfig(
         vocab_size=tokenizer.get_vocab_size(),
         hidden_size=384,

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.oracles import aggregator_of, assignment, judged, said
+from tests.oracles import assignment, ingestor_of, judged, said
 
 SERVICES = st.lists(st.sampled_from("abcdef"), min_size=1, max_size=8)
 FETCHES = st.lists(st.tuples(st.sampled_from([1, 2]), SERVICES), min_size=1, max_size=8)
@@ -17,7 +17,7 @@ def test_every_line_of_ours_is_judged_once(
     slots: int, step: int, score_from: int, fetches: list[tuple[int, list[str]]], flushed: int
 ) -> None:
     """Evictions, flushes and context do not lose, double or invent a judgement."""
-    aggregator = aggregator_of(slots, step=step)
+    aggregator = ingestor_of(slots, step=step)
     owners = {1: assignment(1, score_from, 0), 2: assignment(2)}
     ends = {1: 0, 2: 0}
     work = []

@@ -27,7 +27,7 @@ VALUES = st.none() | st.binary(max_size=60) | JSON.map(lambda value: json.dumps(
 @given(st.lists(VALUES, max_size=6), st.sampled_from(["auto", "raw", "json"]), st.integers(1, 40))
 def test_every_record_comes_out_once(values: list[bytes | None], form: str, limit: int) -> None:
     """Nothing is dropped or doubled; lines are bounded UTF-8 on one line, each with a service and a time."""
-    found = default_decoder(form=form, max_line_bytes=limit).decode([LogRecord(value) for value in values])
+    found = default_decoder(form=form, max_line_chars=limit).decode([LogRecord(value) for value in values])
     places = [*found.places, *found.blank, *(place for place, _ in found.dead)]
     assert sorted(places) == list(range(len(values)))
     assert found.places == sorted(found.places)

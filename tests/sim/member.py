@@ -7,12 +7,15 @@ import random
 
 from logwarden.daemon.decoding.decoder import Decoder
 from logwarden.daemon.health import HealthState
-from logwarden.daemon.pipeline.ingest import Aggregator
+from logwarden.daemon.pipeline.ingest import Ingestor
+from logwarden.daemon.pipeline.partitions import TopicProfile
 from logwarden.daemon.pipeline.pipeline import Pipeline, PipelineLimits
+from logwarden.daemon.ports import Engine, Ports
 from logwarden.daemon.settings.groups import InputSettings
 from logwarden.daemon.web.metrics import PrometheusTelemetry
+from logwarden.model.lines import LineTable
 from logwarden.model.stream import LogStream
-from logwarden.model.verdicts import Judgement
+from logwarden.model.verdicts import AlertPolicy
 from tests.sim.broker import SimBroker
 from tests.sim.clients import MAX_POLL_RECORDS, Line, SimSink, SimSource
 from tests.sim.evidence import ALERTS, DEAD, Evidence
@@ -40,17 +43,27 @@ class Member:
         self.expected_to_live = True
         self._evidence = evidence
         self._bound = scenario.max_in_flight_lines + MAX_POLL_RECORDS
-        self.pipeline = Pipeline(
+        ports = Ports(
             source=self.source,
             sink=self.sink,
-            aggregator=_aggregator(scenario, self.scorer),
-            scorer=self.scorer,
-            judgement=Judgement(threshold=0.5, learning_lines=scenario.learning_lines, model_revision="sim"),
             ingest_worker=self.ingest_worker,
             score_worker=self.score_worker,
             clock=VirtualClock(),
             telemetry=PrometheusTelemetry(),
             health=self.health,
+        )
+        engine = Engine(
+            scorer=self.scorer,
+            table=LineTable(scenario.table_rows, encode, self.scorer.store),
+            policy=AlertPolicy(threshold=0.5, learning_lines=scenario.learning_lines, model_revision="sim"),
+        )
+        stream = LogStream(engine.table, size=scenario.size, step=scenario.step, max_slots=MAX_SERVICES)
+        profile = _profile()
+        self.pipeline = Pipeline(
+            ports,
+            ingestor=Ingestor(stream, max_services=MAX_SERVICES),
+            engine=engine,
+            profile_of=lambda topic: profile,
             limits=_limits(scenario),
         )
         evidence.probes[name] = self._beyond_bounds
@@ -59,7 +72,7 @@ class Member:
     async def start(self) -> None:
         """Joins the group and works."""
         self._evidence.note("start", self.name)
-        await self.source.start(self.pipeline)
+        await self.source.start(self.pipeline.listener)
         self.running = asyncio.create_task(self._run(), name=self.name)
         self.running.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen: `_run` tells it
 
@@ -86,8 +99,8 @@ class Member:
     @property
     def strangers(self) -> list[int]:
         """Periods of ownership that are over and still take up slots."""
-        ours = [assignment.number for assignment in self.pipeline._ownership.all]
-        return [number for number in self.pipeline._aggregator._slots if number not in ours]
+        ours = [assignment.generation for assignment in self.pipeline.partitions.assignments()]
+        return [number for number in self.pipeline._ingestor._slots if number not in ours]
 
     async def _run(self) -> None:
         try:
@@ -109,7 +122,7 @@ class Member:
     def _beyond_bounds(self) -> str | None:
         pipeline = self.pipeline
         sizes = {
-            "lines in flight": pipeline._ownership.in_flight,
+            "lines in flight": pipeline.partitions.lines_in_flight,
             "windows waiting": pipeline._batcher._windows,
             "publications": len(pipeline._publisher),
         }
@@ -122,30 +135,20 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
-def _aggregator(scenario: Scenario, scorer: SimScorer) -> Aggregator:
+def _profile() -> TopicProfile:
     settings = InputSettings()
     decoder = Decoder(
         format=settings.format,
         text_paths=settings.text_paths,
         service_paths=settings.service_paths,
         time_paths=settings.time_paths,
-        max_line_bytes=1024,
+        max_line_chars=1024,
     )
-    stream = LogStream(
-        encode,
-        scorer.store,
-        size=scenario.size,
-        step=scenario.step,
-        max_slots=MAX_SERVICES,
-        table_rows=scenario.table_rows,
-    )
-    return Aggregator(decoder, stream, max_services=MAX_SERVICES)
+    return TopicProfile(decoder=decoder, alerts_topic=ALERTS, dead_letter_topic=DEAD, max_alert_line_chars=1024)
 
 
 def _limits(scenario: Scenario) -> PipelineLimits:
     return PipelineLimits(
-        alerts_topic=ALERTS,
-        dead_letter_topic=DEAD,
         max_windows=32,
         max_delay_s=0.02,
         max_wait_s=0.5,
@@ -153,5 +156,4 @@ def _limits(scenario: Scenario) -> PipelineLimits:
         max_context_records=scenario.max_context_records,
         commit_interval_s=1.0,
         revoke_budget_s=scenario.revoke_budget_s,
-        max_alert_line_chars=1024,
     )

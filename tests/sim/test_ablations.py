@@ -16,14 +16,17 @@ import numpy as np
 import pytest
 
 from logwarden.daemon.errors import BrokerUnavailable
-from logwarden.daemon.incidents import alert as alerts
-from logwarden.daemon.pipeline import partitions as ownership
-from logwarden.daemon.pipeline.ingest import Aggregator
-from logwarden.daemon.pipeline.judge import Publication
-from logwarden.daemon.pipeline.ledger import Assignment, PartitionLedger
-from logwarden.daemon.pipeline.partitions import Ownership
+from logwarden.daemon.incidents import alert
+from logwarden.daemon.pipeline import partitions as partitions_module
+from logwarden.daemon.pipeline.checkpoint import Checkpoint
+from logwarden.daemon.pipeline.ingest import Ingestor
+from logwarden.daemon.pipeline.intake import Intake
+from logwarden.daemon.pipeline.ledger import PartitionLedger, Start
+from logwarden.daemon.pipeline.partitions import Assignment, Partitions
 from logwarden.daemon.pipeline.pipeline import Pipeline
+from logwarden.daemon.pipeline.publication import Publication
 from logwarden.daemon.pipeline.publisher import Publisher
+from logwarden.daemon.pipeline.rebalance import Rebalance
 from logwarden.model.stream import LogStream
 from tests.sim.clients import SimSource
 from tests.sim.scenarios import SCENARIOS
@@ -62,79 +65,75 @@ def a_failed_send_is_taken_for_sent(patch: Patch) -> None:
 
 def one_ledger_for_all_periods(patch: Patch) -> None:
     """Without a period of its own, an assignment believes what an earlier one knew."""
-    assign = Ownership.assign
+    assign = Partitions.assign
 
-    def assign_as_before(owner: Ownership, partition: Any, committed: Any, bounds: Any) -> None:
+    def assign_as_before(owner: Partitions, partition: Any, committed: Any, bounds: Any) -> None:
         known: dict[Any, Assignment] = owner.__dict__.setdefault("_ablated", {})
         assign(owner, partition, committed, bounds)
         if partition in known:
-            owner._owned[partition].ledger = known[partition].ledger
-        known[partition] = owner._owned[partition]
+            owner._assigned[partition].ledger = known[partition].ledger
+        known[partition] = owner._assigned[partition]
 
-    patch.setattr(Ownership, "assign", assign_as_before)
+    patch.setattr(Partitions, "assign", assign_as_before)
 
 
 def records_on_their_way_are_taken(patch: Patch) -> None:
-    open_ = Pipeline._open
-    patch.setattr(Pipeline, "_open", lambda pipeline, fetched, asked: open_(pipeline, fetched, 10**9))
+    open_ = Intake._open
+    patch.setattr(Intake, "_open", lambda intake, fetched, generation: open_(intake, fetched, 10**9))
 
 
 def revoked_partitions_stay_ours(patch: Patch) -> None:
-    patch.setattr(Ownership, "end", lambda *_: None)
-    patch.setattr(Ownership, "revoke", lambda owner, partitions: [owner._owned[p] for p in partitions])
-    patch.setattr(Ownership, "_report_lag", lambda _: None)
+    patch.setattr(Partitions, "close", lambda *_: None)
+    patch.setattr(Partitions, "revoke", lambda owner, partitions: [owner._assigned[p] for p in partitions])
+    patch.setattr(Checkpoint, "_report_lag", lambda _: None)
 
 
 def a_stuck_commit_is_waited_for(patch: Patch) -> None:
-    commit = Ownership.commit
-
-    async def patient(owner: Ownership, timeout_s: float, *, going: Any = None, urgent: bool = False) -> bool:
-        return await commit(owner, timeout_s, going=going)
-
-    patch.setattr(Ownership, "commit", patient)
+    patch.setattr(Checkpoint, "_cut_held_short", lambda _: None)
 
 
 def ended_chunks_are_ingested(patch: Patch) -> None:
     def ingest(pipeline: Pipeline, chunks: Any, now: float, scored: int) -> Any:
-        pipeline._aggregator.scored(scored)
-        return pipeline._aggregator.ingest(chunks, now)
+        pipeline._ingestor.scored(scored)
+        return pipeline._ingestor.ingest(chunks, now)
 
-    drop = Aggregator.drop
+    drop = Ingestor.drop
     patch.setattr(Pipeline, "_ingest_now", ingest)
     # Dropped at once instead of in turn: what the worker still has to do comes after.
-    end = Pipeline._end
+    close = Rebalance._close
 
-    def end_and_drop(pipeline: Pipeline, going: Any) -> None:
-        end(pipeline, going)
-        drop(pipeline._aggregator, going)
+    def close_and_drop(rebalance: Rebalance, revoked: Any) -> None:
+        close(rebalance, revoked)
+        pipeline: Pipeline = rebalance._drop.__self__  # type: ignore[attr-defined]
+        drop(pipeline._ingestor, revoked)
 
-    patch.setattr(Pipeline, "_end", end_and_drop)
-    patch.setattr(Aggregator, "drop", lambda *_: None)
+    patch.setattr(Rebalance, "_close", close_and_drop)
+    patch.setattr(Ingestor, "drop", lambda *_: None)
 
 
 def no_context_is_read(patch: Patch) -> None:
-    where_to_start = ownership.where_to_start
+    where_to_start = partitions_module.where_to_start
 
-    def at_the_commit(committed: Any, bounds: Any, max_context: int) -> tuple[int, int, bool]:
+    def at_the_commit(committed: Any, bounds: Any, max_context: int) -> Start:
         score_from, _, _ = where_to_start(committed, bounds, max_context)
-        return score_from, score_from, False
+        return Start(score_from, score_from, False)
 
-    patch.setattr(ownership, "where_to_start", at_the_commit)
+    patch.setattr(partitions_module, "where_to_start", at_the_commit)
 
 
 def jump_to_the_end(patch: Patch) -> None:
-    where_to_start = ownership.where_to_start
+    where_to_start = partitions_module.where_to_start
 
-    def latest(committed: Any, bounds: Any, max_context: int) -> tuple[int, int, bool]:
+    def latest(committed: Any, bounds: Any, max_context: int) -> Start:
         if committed is None or committed.offset < bounds.earliest:
-            return bounds.end, bounds.end, True
+            return Start(bounds.end, bounds.end, True)
         return where_to_start(committed, bounds, max_context)
 
-    patch.setattr(ownership, "where_to_start", latest)
+    patch.setattr(partitions_module, "where_to_start", latest)
 
 
 def context_is_judged_again(patch: Patch) -> None:
-    patch.setattr(Aggregator, "_flush", lambda aggregator, slots: aggregator._work(aggregator._stream.flush(slots)))
+    patch.setattr(Ingestor, "_flush", lambda ingestor, slots: ingestor._work(ingestor._stream.flush(slots)))
 
 
 def no_pause(patch: Patch) -> None:
@@ -151,12 +150,12 @@ def only_ledgers_press(patch: Patch) -> None:
 
 
 def alerts_of_the_gone_are_kept(patch: Patch) -> None:
-    patch.setattr(Publisher, "forget_the_gone", lambda _: None)
+    patch.setattr(Publisher, "drop_ended", lambda _: None)
 
 
 def random_alert_ids(patch: Patch) -> None:
     numbers = itertools.count()
-    patch.setattr(alerts, "alert_id", lambda *_: str(uuid.UUID(int=next(numbers))))
+    patch.setattr(alert, "alert_id", lambda *_: str(uuid.UUID(int=next(numbers))))
 
 
 def rows_are_given_up_unscored(patch: Patch) -> None:
@@ -165,7 +164,7 @@ def rows_are_given_up_unscored(patch: Patch) -> None:
 
 
 def no_flush(patch: Patch) -> None:
-    patch.setattr(Aggregator, "waits", False)
+    patch.setattr(Ingestor, "waits", False)
 
 
 ABLATIONS: list[tuple[Callable[[Patch], None], str, str]] = [

@@ -33,7 +33,7 @@ async def working(world: World, lines: int, kind: str = PLAIN) -> Member:
     await asyncio.sleep(1.0)
     for _ in range(lines):
         world.produce(world.partitions[0], "svc", kind)
-    while member.pipeline._ownership.in_flight < lines:  # noqa: ASYNC110  # virtual time: polling costs nothing
+    while member.pipeline.partitions.lines_in_flight < lines:  # noqa: ASYNC110  # virtual time: polling costs nothing
         await asyncio.sleep(0.01)
     return member
 
@@ -190,7 +190,7 @@ def test_a_revoke_in_the_middle_of_a_drain_that_fails() -> None:
         member = await working(world, 10)
         member.score_worker.stuck = True
         draining = asyncio.create_task(timed(member, 60.0))
-        await member.pipeline.on_revoked(world.partitions)
+        await member.pipeline.listener.on_revoked(world.partitions)
         _, took_s = await draining
         assert took_s < 10.0
 

@@ -33,11 +33,11 @@ def test_pressure_pauses_reading_and_nothing_is_lost() -> None:
             world.produce(world.partitions[0], "svc", PLAIN)
         most = 0
         while world.broker.lag():
-            most = max(most, member.pipeline._ownership.in_flight)
+            most = max(most, member.pipeline.partitions.lines_in_flight)
             await asyncio.sleep(0.05)
         assert 60 <= most <= 60 + MAX_POLL_RECORDS
         assert member.source.paused_times >= 2
-        assert not member.pipeline._paused
+        assert not member.pipeline._in_flight.is_paused
         await member.drain()
 
     tell(story, score_s=1.0)
@@ -113,13 +113,13 @@ def test_a_revoke_that_runs_out_of_time_leaves_the_rest() -> None:
         member = await working(world, 20, ANOMALOUS)
         member.score_worker.stuck = True
         began = now_s()
-        await member.pipeline.on_revoked(world.partitions)
+        await member.pipeline.listener.on_revoked(world.partitions)
         assert 2.0 <= now_s() - began <= 2.5
         member.score_worker.stuck = False
         await asyncio.sleep(5)
         assert world.evidence.alerts == []  # too late: discarded
         member.source.seek(world.partitions[0], 0)
-        await member.pipeline.on_assigned(world.partitions)
+        await member.pipeline.listener.on_assigned(world.partitions)
         await world.settle()
         assert world.broker.lag() == 0
         await member.drain()
@@ -135,13 +135,13 @@ def test_a_zombie_is_fenced_and_harmless() -> None:
         zombie = await working(world, 1)
         heir = await world.start_member()
         await asyncio.sleep(20)
-        owner = zombie if zombie.pipeline._ownership.all else heir
+        owner = zombie if zombie.pipeline.partitions.assignments() else heir
         other = heir if owner is zombie else zombie
         owner.line.deaf = True
         for _ in range(40):
             world.produce(world.partitions[0], "svc", ANOMALOUS)
             await asyncio.sleep(0.5)
-        assert other.pipeline._ownership.all
+        assert other.pipeline.partitions.assignments()
         owner.line.deaf = False
         await world.settle()
         await owner.drain()
@@ -175,7 +175,7 @@ def test_an_empty_assignment_is_ready() -> None:
         for _ in range(2):
             await world.start_member()
         await asyncio.sleep(30)
-        spare = next(member for member in world.members if not member.pipeline._ownership.all)
+        spare = next(member for member in world.members if not member.pipeline.partitions.assignments())
         assert spare.health.assigned
         assert await spare.drain(1.0)
 
@@ -221,7 +221,7 @@ def test_retention_that_moves_while_we_ask_about_it() -> None:
         leaving = asyncio.Event()
         source.fetch = gone  # type: ignore[assignment, method-assign]
         await leaving.wait()
-        await member.pipeline.on_revoked([partition])
+        await member.pipeline.listener.on_revoked([partition])
         source._positions.clear()  # seeking now would raise, as in aiokafka
         await asyncio.sleep(5)
         assert member.running is not None
@@ -269,9 +269,9 @@ def test_an_error_in_a_rebalance_ends_the_daemon(call: str) -> None:
             raise RuntimeError("lost")
 
         member.source.committed = fails  # type: ignore[assignment, method-assign]
-        member.pipeline._ownership.commit = fails  # type: ignore[method-assign, assignment]
+        member.pipeline._checkpoint.commit_revoked = fails  # type: ignore[method-assign, assignment]
         with pytest.raises(RuntimeError, match="lost"):
-            await getattr(member.pipeline, call)(world.partitions)
+            await getattr(member.pipeline.listener, call)(world.partitions)
         assert member.running is not None
         await asyncio.wait([member.running], timeout=10)
         assert member.health.failure == "lost"

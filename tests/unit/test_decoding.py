@@ -172,7 +172,7 @@ def test_bytes_that_are_no_text_are_replaced_and_counted() -> None:
 def test_a_line_of_ten_megabytes_is_cut_and_counted() -> None:
     """The bound on a line holds for plain text and for JSON; what is cut is not a fault of the text."""
     for value in (b"x" * 10_000_000, b'{"message":"' + b"x" * 10_000_000 + b'"}'):
-        found = decoded(value, decoder=default_decoder(max_line_bytes=1000))
+        found = decoded(value, decoder=default_decoder(max_line_chars=1000))
         assert found.lines == [b"x" * 1000]
         assert (found.cut, found.replaced) == (1, 0)
 
@@ -180,7 +180,7 @@ def test_a_line_of_ten_megabytes_is_cut_and_counted() -> None:
 @pytest.mark.parametrize("limit", range(4, 12))
 def test_a_cut_through_a_character_takes_the_whole_character(limit: int) -> None:
     """No half of a letter is left at the end of a cut line, and it is not counted as a bad byte."""
-    found = decoded("aé中😀é中😀".encode(), decoder=default_decoder(max_line_bytes=limit))
+    found = decoded("aé中😀é中😀".encode(), decoder=default_decoder(max_line_chars=limit))
     assert "aé中😀é中😀".startswith(found.lines[0].decode())
     assert limit - 4 < len(found.lines[0]) <= limit
     assert (found.cut, found.replaced) == (1, 0)
@@ -188,7 +188,7 @@ def test_a_cut_through_a_character_takes_the_whole_character(limit: int) -> None
 
 def test_replacement_does_not_make_a_line_longer_than_its_bound() -> None:
     """U+FFFD takes three bytes where a bad one took one: the bound holds afterwards too."""
-    found = decoded(b"\xe9" * 3000, decoder=default_decoder(max_line_bytes=1000))
+    found = decoded(b"\xe9" * 3000, decoder=default_decoder(max_line_chars=1000))
     assert len(found.lines[0]) <= 1000
     assert found.lines[0].decode() == "�" * 333
     assert (found.cut, found.replaced) == (1, 1)
