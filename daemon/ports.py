@@ -1,4 +1,4 @@
-"""Names what the pipeline needs from the world. Everything with an effect is one of these, built in `daemon/service.py`.
+"""Names what the pipeline needs from the world. `daemon/service.py` builds everything that has an effect.
 
 Knows no implementation: `daemon/kafka` and `daemon/engine` are the real ones, `tests/sim` has others.
 """

@@ -11,7 +11,6 @@ that knows both storeys, because it plays a recording of the fault lab.
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import signal
 import socket
@@ -31,6 +30,7 @@ from rich.text import Text
 from logwarden.daemon.clock import SystemClock
 from logwarden.daemon.commands.rendering import printable, render
 from logwarden.daemon.errors import EXIT_DRAINED, EXIT_FATAL, ConfigurationError, FatalError
+from logwarden.daemon.incidents.alert import Alert, decode_alert
 from logwarden.daemon.settings.reading import own_environment
 from logwarden.training.faultlab import recording as recordings
 from logwarden.training.faultlab.recording import Event, Recording
@@ -179,11 +179,11 @@ class Demo:
                 if self._clock.monotonic() >= until:
                     return
                 continue
-            self._alert(recording, json.loads(message.value()))
+            self._alert(recording, decode_alert(message.value()))
 
-    def _alert(self, recording: Recording, alert: dict[str, Any]) -> None:
-        source = alert["logwarden"]["source"]
-        place = self._placed.get((source["partition"], source["last_offset"]))
+    def _alert(self, recording: Recording, alert: Alert) -> None:
+        source = alert.logwarden.source
+        place = self._placed.get((source.partition, source.last_offset))
         if place is None:  # its delivery report is still on the way
             return
         line = recording.lines[place]

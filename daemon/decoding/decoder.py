@@ -20,7 +20,7 @@ from logwarden.daemon.records import DeadLetter, Record
 from logwarden.model.schema import truncated_utf8
 
 MAX_SERVICE_CHARS = 256
-"""Producers put whole log lines into keys at times. An alert names its service five times, and a broker limits its size."""
+"""Some producers put whole log lines into keys. An alert names its service five times, and a broker limits its size."""
 _BLANKS = b" \t\r\n\0"
 
 

@@ -32,11 +32,11 @@ def test_every_record_comes_out_once(values: list[bytes | None], form: str, limi
     assert sorted(places) == list(range(len(values)))
     assert found.places == sorted(found.places)
     assert len(found.lines) == len(found.services) == len(found.timestamps) == len(found.places)
+    assert found.index == [0] * len(found.lines), "every format of today has one line a record"
     for line in found.lines:
-        line.decode()
+        assert len(line.decode()) <= limit
         assert line.strip(b" \t\r\n\0")
         assert b"\n" not in line
-        assert len(line) <= limit
     assert all(found.services)
 
 

@@ -173,24 +173,24 @@ def test_a_line_of_ten_megabytes_is_cut_and_counted() -> None:
     """The bound on a line holds for plain text and for JSON; what is cut is not a fault of the text."""
     for value in (b"x" * 10_000_000, b'{"message":"' + b"x" * 10_000_000 + b'"}'):
         found = decoded(value, decoder=default_decoder(max_line_chars=1000))
-        assert found.lines == [b"x" * 1000]
+        assert found.lines == [b"x" * 999 + "…".encode()]
         assert (found.cut, found.replaced) == (1, 0)
 
 
-@pytest.mark.parametrize("limit", range(4, 12))
-def test_a_cut_through_a_character_takes_the_whole_character(limit: int) -> None:
-    """No half of a letter is left at the end of a cut line, and it is not counted as a bad byte."""
+@pytest.mark.parametrize("limit", range(2, 7))
+def test_a_limit_counts_characters(limit: int) -> None:
+    """A line of any script keeps as many characters as the setting names, and a truncated one ends in an ellipsis."""
     found = decoded("aé中😀é中😀".encode(), decoder=default_decoder(max_line_chars=limit))
-    assert "aé中😀é中😀".startswith(found.lines[0].decode())
-    assert limit - 4 < len(found.lines[0]) <= limit
+    assert found.lines[0].decode() == "aé中😀é中😀"[: limit - 1] + "…"
     assert (found.cut, found.replaced) == (1, 0)
+    whole = decoded("aé中😀é中😀".encode(), decoder=default_decoder(max_line_chars=7))
+    assert (whole.lines[0].decode(), whole.cut) == ("aé中😀é中😀", 0)
 
 
-def test_replacement_does_not_make_a_line_longer_than_its_bound() -> None:
-    """U+FFFD takes three bytes where a bad one took one: the bound holds afterwards too."""
+def test_bad_bytes_count_as_characters() -> None:
+    """A line of bytes that are not UTF-8 keeps its bound when each of them becomes U+FFFD."""
     found = decoded(b"\xe9" * 3000, decoder=default_decoder(max_line_chars=1000))
-    assert len(found.lines[0]) <= 1000
-    assert found.lines[0].decode() == "�" * 333
+    assert found.lines[0].decode() == "�" * 999 + "…"
     assert (found.cut, found.replaced) == (1, 1)
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from rich.console import Console
 
 from logwarden.daemon.commands.rendering import printable, render
-from logwarden.daemon.incidents.alert import Alert, build
+from logwarden.daemon.incidents.alert import Alert, build_alert
 from logwarden.model.schema import LogLine, LogWindow, Verdict
 
 ANY = st.characters(exclude_categories=())
@@ -38,7 +39,7 @@ def alert(*texts: str, guilty: tuple[int, ...] = (), weights: dict[int, float] |
         "history_lines": 1_000,
         "model_revision": "r",
     }
-    return build(Verdict(**{**fields, **changes}), now_ms=1_700_000_000_300)
+    return build_alert(Verdict(**{**fields, **changes}), now_ms=1_700_000_000_300)
 
 
 def shown(one: Alert, *, width: int = 100, colour: bool = False, **options: Any) -> str:
@@ -117,7 +118,7 @@ def test_markup_in_a_line_stays_text() -> None:
 def test_no_text_breaks_out_of_its_row(texts: list[str], service: str) -> None:
     """Whatever the lines hold, there is one row per line and no control character in the output."""
     one = alert(*texts, guilty=tuple(range(len(texts))))
-    one["service"]["name"] = service
+    one = replace(one, service=replace(one.service, name=service))
     output = shown(one)
     assert len(output.split("\n")) == len(texts) + 2
     assert output.replace("\n", "").isprintable()
@@ -141,14 +142,15 @@ def test_a_verdict_below_the_threshold_or_while_learning_says_so() -> None:
 def test_delays_are_in_a_readable_unit(ms: int, words: str) -> None:
     """From milliseconds in steady state to days in a replay."""
     one = alert("a")
-    one["logwarden"]["detection_delay_ms"] = ms
+    one = replace(one, logwarden=replace(one.logwarden, detection_delay_ms=ms))
     assert f"after {words}" in shown(one)
 
 
 def test_a_line_within_a_record_shows_its_index() -> None:
     """Formats with many lines per record need both numbers to find a line."""
     one = alert("a")
-    one["logwarden"]["lines"][0]["index"] = 7
+    lines = (replace(one.logwarden.lines[0], index=7),)
+    one = replace(one, logwarden=replace(one.logwarden, lines=lines))
     assert "▶ 98.7 " in shown(one)
 
 

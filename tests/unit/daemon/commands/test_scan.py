@@ -19,15 +19,17 @@ from rich.console import Console
 
 from logwarden.daemon.commands import scan as module
 from logwarden.daemon.commands.formats import AlertFormat
-from logwarden.daemon.commands.scan import Engine, ScanOptions, scan
+from logwarden.daemon.commands.scan import ScanOptions, scan
 from logwarden.daemon.errors import ConfigurationError
+from logwarden.daemon.ports import Engine
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.reading import read_settings
-from logwarden.model.verdicts import Scores
+from logwarden.model.lines import LineTable
+from logwarden.model.verdicts import AlertPolicy, Scores
 from logwarden.model.windowing import WindowBatch
 
 
-def toy_engine(_: Settings) -> Engine:
+def toy_engine(settings: Settings) -> Engine:
     """Scores .99 where the newest line says panic or was never seen by its service, .01 elsewhere."""
 
     def encode(texts: Sequence[str]) -> Any:
@@ -41,7 +43,15 @@ def toy_engine(_: Settings) -> Engine:
         probability = np.where(anomalous, 0.99, 0.01)
         return Scores(np.zeros((len(batch), 2), np.float32), probability, weights)
 
-    return Engine(encode=encode, store=lambda ids, vectors: None, score=score, threshold=0.5, revision="toy")
+    return Engine(
+        scorer=SimpleNamespace(score=score),
+        table=LineTable(settings.model.table_rows, encode, lambda ids, vectors: None),
+        policy=AlertPolicy(
+            threshold=settings.alerts.threshold or 0.5,
+            learning_lines=settings.alerts.learning_lines,
+            model_revision="toy",
+        ),
+    )
 
 
 def scanned(*files: Path, terminal: bool = False, settings: dict[str, str] | None = None, **options: Any) -> Any:

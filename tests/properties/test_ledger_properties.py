@@ -29,7 +29,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.score_from = self.end = score_from
         self.read_to = context - 1
         self.undone: Counter[int] = Counter()
-        self.said: list[tuple[int, str]] = []  # (offset, service) of every line read
+        self.history: list[tuple[int, str]] = []  # (offset, service) of every line read
 
     @rule(records=RECORDS)
     def fetch(self, records: list[tuple[int, int, str]]) -> None:
@@ -37,11 +37,14 @@ class LedgerMachine(RuleBasedStateMachine):
         lines = np.array([count for _, count, _ in records])
         ours = offsets >= self.score_from
         if ours.any():
-            self.ledger.open(offsets[ours], lines[ours])
+            self.ledger.open(offsets[ours])
+            many = ours & (lines > 1)
+            self.ledger.grow(offsets[many], lines[many])
+            self.ledger.done(offsets[ours & (lines == 0)])  # blank
             self.end = int(offsets[-1]) + 1
         self.ledger.note_context(int(offsets[0]), min([int(offsets[0]), *self.needed_before(int(offsets[0]))]))
         for offset, (_, count, service) in zip(offsets.tolist(), records, strict=True):
-            self.said += [(offset, service)] * count
+            self.history += [(offset, service)] * count
             if offset >= self.score_from and count:
                 self.undone[offset] = count
         self.read_to = int(offsets[-1])
@@ -57,7 +60,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def needed_before(self, position: int) -> list[int]:
         """The oldest line of each service's next window, if nothing at or after `position` was said yet."""
         rings: dict[str, deque[int]] = {}
-        for offset, service in self.said:
+        for offset, service in self.history:
             if offset < position:
                 rings.setdefault(service, deque(maxlen=WINDOW - 1)).append(offset)
         return [ring[0] for ring in rings.values()]

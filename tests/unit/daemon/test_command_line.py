@@ -18,7 +18,7 @@ import logwarden.daemon.__main__ as cli
 from logwarden.daemon.commands.alerts import show_value, tail_alerts
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError, FatalError
-from logwarden.daemon.incidents.alert import Alert, build, encode
+from logwarden.daemon.incidents.alert import Alert, build_alert, decode_alert
 from logwarden.daemon.settings.describing import settings_table_markdown
 from logwarden.daemon.settings.groups import Settings
 from logwarden.model.schema import LogLine, LogWindow, Verdict
@@ -53,7 +53,7 @@ def called(
 
 def an_alert(offset: int = 7, text: str = "panic") -> Alert:
     window = LogWindow(service="api", lines=(LogLine(text=text, offset=offset),), topic="logs")
-    return build(
+    return build_alert(
         Verdict(
             window=window,
             probabilities=(0.1, 0.9),
@@ -249,7 +249,7 @@ async def test_alerts_leave_after_the_limit_and_close_the_reader(
     topic: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`--limit 2` prints two and lets the consumer go, so that a script does not hang."""
-    topic.values = [encode(an_alert(offset)) for offset in range(5)]
+    topic.values = [an_alert(offset).encode() for offset in range(5)]
     console = Console(file=io.StringIO())
     await tail_alerts(Settings(), AlertFormat.jsonl, from_beginning=True, limit=2, console=console)
     lines = capsys.readouterr().out.splitlines()
@@ -267,9 +267,11 @@ async def test_a_limit_of_zero_asks_nobody(topic: SimpleNamespace) -> None:
 def test_json_lines_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     """A line break within a log line, or a pretty-printed value, does not break the form."""
     alert = an_alert(text="Traceback:\n  boom")
-    show_value(json.dumps(alert, indent=2).encode(), AlertFormat.jsonl, Console(file=io.StringIO()))
+    show_value(
+        json.dumps(json.loads(alert.encode()), indent=2).encode(), AlertFormat.jsonl, Console(file=io.StringIO())
+    )
     (line,) = capsys.readouterr().out.splitlines()
-    assert json.loads(line) == alert
+    assert decode_alert(line.encode()) == alert
 
 
 @pytest.mark.parametrize(
@@ -292,7 +294,7 @@ def test_a_strange_value_is_shown_escaped_and_ends_nothing(
 def test_pretty_alerts_are_rendered() -> None:
     """The default form is for people."""
     stream = io.StringIO()
-    show_value(encode(an_alert()), AlertFormat.pretty, Console(file=stream, width=200))
+    show_value(an_alert().encode(), AlertFormat.pretty, Console(file=stream, width=200))
     assert stream.getvalue().startswith("● ERROR  api  0.900 ≥ 0.500")
 
 

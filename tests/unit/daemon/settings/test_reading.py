@@ -14,7 +14,7 @@ from logwarden.daemon.settings.describing import describe, settings_table_markdo
 from logwarden.daemon.settings.groups import KafkaSettings, Settings, WindowSettings
 from logwarden.daemon.settings.reading import read_settings
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[4]
 
 
 def refusal(**variables: str) -> str:

@@ -17,11 +17,11 @@ from logwarden.daemon.incidents.alert import (
     NAMESPACE,
     Alert,
     alert_id,
-    build,
-    encode,
+    alert_message,
+    build_alert,
+    decode_alert,
     fingerprint,
     headers,
-    key,
     rfc3339,
     severity,
 )
@@ -56,8 +56,8 @@ def verdict(
 
 def test_an_alert_says_what_where_and_why() -> None:
     """The whole alert of a two-line window, word for word."""
-    alert = build(verdict("GET /health 200", "panic: runtime error"), now_ms=1_700_000_000_251)
-    assert alert == {
+    alert = build_alert(verdict("GET /health 200", "panic: runtime error"), now_ms=1_700_000_000_251)
+    assert json.loads(alert.encode()) == {
         "schema_version": 1,
         "id": str(uuid.uuid5(NAMESPACE, "logs|3|shop/api|101|0")),
         "@timestamp": "2023-11-14T22:13:20.001Z",
@@ -144,19 +144,19 @@ verdicts = st.builds(
 @given(verdicts, st.none() | st.integers(-(2**63), 2**63 - 1))
 def test_every_alert_fits_the_schema(one: Verdict, now_ms: int | None) -> None:
     """Whatever the lines hold (surrogates, NUL, absurd clocks), the value is valid JSON of the published form."""
-    alert = build(one, now_ms=now_ms)
-    VALIDATOR.validate(json.loads(encode(alert)))
-    assert json.loads(encode(alert)) == alert
+    alert = build_alert(one, now_ms=now_ms)
+    VALIDATOR.validate(json.loads(alert.encode()))
+    assert decode_alert(alert.encode()) == alert
     assert all(isinstance(value, bytes) and value for _, value in headers(alert))
-    key(alert)
+    assert alert_message(alert, "alerts").value == alert.encode()
 
 
 def test_a_lone_surrogate_does_not_stop_an_alert() -> None:
     """JSON input can smuggle one into any text, and UTF-8 cannot carry it."""
     one = verdict("a\ud800b", service="api\udfff")
-    alert = build(dataclasses.replace(one, window=dataclasses.replace(one.window, topic="\ud800")), now_ms=None)
-    assert (alert["message"], alert["service"]["name"]) == ("a?b", "api?")
-    assert json.loads(encode(alert)) == alert
+    alert = build_alert(dataclasses.replace(one, window=dataclasses.replace(one.window, topic="\ud800")), now_ms=None)
+    assert (alert.message, alert.service.name) == ("a?b", "api?")
+    assert decode_alert(alert.encode()) == alert
 
 
 def test_the_schema_is_strict() -> None:
@@ -173,7 +173,7 @@ def test_the_schema_is_strict() -> None:
     for one in objects(SCHEMA):
         assert one["additionalProperties"] is False
         assert sorted(one["required"]) == sorted(one["properties"])
-    alert = build(verdict(), now_ms=None)
+    alert = json.loads(build_alert(verdict(), now_ms=None).encode())
     for broken in ({**alert, "extra": 1}, {k: v for k, v in alert.items() if k != "id"}):
         assert not VALIDATOR.is_valid(broken)
 
@@ -182,26 +182,29 @@ def test_a_replay_gives_the_same_bytes_but_for_the_delay() -> None:
     """Consumers drop the second delivery by its id; nothing else in it may contradict the first."""
 
     def without_delay(alert: Alert) -> bytes:
-        alert["logwarden"].pop("detection_delay_ms")
-        return encode(alert)
+        fields = json.loads(alert.encode())
+        fields["logwarden"].pop("detection_delay_ms")
+        return json.dumps(fields).encode()
 
-    first, again = build(verdict(), now_ms=1_700_000_001_000), build(verdict(), now_ms=1_800_000_000_000)
-    assert encode(first) != encode(again)
+    first, again = build_alert(verdict(), now_ms=1_700_000_001_000), build_alert(verdict(), now_ms=1_800_000_000_000)
+    assert first.encode() != again.encode()
     assert headers(first) == headers(again)
     assert without_delay(first) == without_delay(again)
     # float32 noise of another batch company
-    noisy = build(verdict(score=0.97 + 3e-9), now_ms=None)
-    assert without_delay(noisy) == encode(first)
+    noisy = build_alert(verdict(score=0.97 + 3e-9), now_ms=None)
+    assert without_delay(noisy) == without_delay(first)
 
 
 def test_a_new_model_keeps_the_id() -> None:
     """Model revision and score are in the alert, not in its identity."""
-    assert build(verdict(), now_ms=None)["id"] == build(verdict(score=0.8, model_revision="new"), now_ms=None)["id"]
+    assert (
+        build_alert(verdict(), now_ms=None).id == build_alert(verdict(score=0.8, model_revision="new"), now_ms=None).id
+    )
 
 
 def test_headers_are_cloudevents() -> None:
     """Binary mode: attributes in headers with the prefix ce_, the content type without it."""
-    assert headers(build(verdict(), now_ms=None)) == [
+    assert headers(build_alert(verdict(), now_ms=None)) == [
         ("ce_specversion", b"1.0"),
         ("ce_id", alert_id("logs", 3, "shop/api", 101, 0).encode()),
         ("ce_source", b"/logwarden/logs/3"),
@@ -210,7 +213,30 @@ def test_headers_are_cloudevents() -> None:
         ("ce_subject", b"shop/api"),
         ("content-type", b"application/json"),
     ]
-    assert key(build(verdict(), now_ms=None)) == b"shop/api"
+
+
+def test_alerts_of_a_service_stay_in_order() -> None:
+    """The message's key is the service: Kafka keeps the order of one key."""
+    message = alert_message(build_alert(verdict(), now_ms=None), "alerts")
+    assert (message.topic, message.key) == ("alerts", b"shop/api")
+    assert list(message.headers) == headers(build_alert(verdict(), now_ms=None))
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"{}", b"[1]", b"\xff", b'{"schema_version": 1}', build_alert(verdict(), now_ms=None).encode()[:-1]]
+)
+def test_what_is_no_alert_is_refused(value: bytes) -> None:
+    """Other producers may write into an alerts topic; a reader gets one kind of error."""
+    with pytest.raises(ValueError, match=r"."):
+        decode_alert(value)
+
+
+def test_an_alert_of_another_schema_version_is_refused() -> None:
+    """A later version may give a field another meaning; a field that is only new changes nothing."""
+    value = build_alert(verdict(), now_ms=None).encode()
+    assert decode_alert(value.replace(b'{"schema', b'{"new":[],"schema', 1)) == decode_alert(value)
+    with pytest.raises(ValueError, match="schema version 2, not 1"):
+        decode_alert(value.replace(b'"schema_version":1', b'"schema_version":2'))
 
 
 @pytest.mark.parametrize(
@@ -233,8 +259,8 @@ def test_severity_is_the_way_from_threshold_to_certainty(score: float, threshold
 
 def test_a_verdict_of_the_learning_phase_is_no_anomaly() -> None:
     """Its prediction is normal and its severity info, however high the score."""
-    alert = build(verdict(learning=True), now_ms=None)
-    assert (alert["logwarden"]["prediction"], alert["logwarden"]["severity"]) == ("normal", "info")
+    alert = build_alert(verdict(learning=True), now_ms=None)
+    assert (alert.logwarden.prediction, alert.logwarden.severity) == ("normal", "info")
 
 
 def test_the_fingerprint_ignores_variable_words() -> None:
@@ -252,9 +278,9 @@ def test_a_fingerprint_of_a_hostile_line_is_fast() -> None:
 
 def test_long_lines_are_cut_and_marked() -> None:
     """The alert stays under the broker's message limit: 32 lines of at most so many characters."""
-    alert = build(verdict("x" * 5_000, "y" * 20), now_ms=None, max_line_chars=20)
-    assert alert["logwarden"]["lines"][0]["text"] == "x" * 19 + "…"
-    assert alert["message"] == "y" * 20
+    alert = build_alert(verdict("x" * 5_000, "y" * 20), now_ms=None, max_line_chars=20)
+    assert alert.logwarden.lines[0].text == "x" * 19 + "…"
+    assert alert.message == "y" * 20
 
 
 @pytest.mark.parametrize(
@@ -275,9 +301,9 @@ def test_times_are_rfc_3339(ms: int | None, text: str | None) -> None:
 
 def test_a_clock_that_runs_ahead_is_no_negative_delay() -> None:
     """The shipper's clock may be in our future."""
-    assert build(verdict(), now_ms=0)["logwarden"]["detection_delay_ms"] == 0
+    assert build_alert(verdict(), now_ms=0).logwarden.detection_delay_ms == 0
     timeless = verdict()
     line = dataclasses.replace(timeless.window.newest, timestamp_ms=None)
     timeless = dataclasses.replace(timeless, window=dataclasses.replace(timeless.window, lines=(line,)))
-    assert build(timeless, now_ms=5)["logwarden"]["detection_delay_ms"] is None
-    assert "ce_time" not in dict(headers(build(timeless, now_ms=5)))
+    assert build_alert(timeless, now_ms=5).logwarden.detection_delay_ms is None
+    assert "ce_time" not in dict(headers(build_alert(timeless, now_ms=5)))

@@ -11,7 +11,9 @@ from logwarden.daemon.records import Committed
 
 def opened(offsets: list[int], lines: list[int] | None = None, *, score_from: int = 0) -> PartitionLedger:
     ledger = PartitionLedger(score_from, score_from)
-    ledger.open(np.array(offsets), np.array(lines or [1] * len(offsets)))
+    ledger.open(np.array(offsets))
+    if lines:
+        ledger.grow(np.array(offsets), np.array(lines))
     return ledger
 
 
@@ -45,6 +47,27 @@ def test_a_record_is_done_with_its_last_line() -> None:
     assert ledger.position() == 7
 
 
+def test_a_record_grows_to_its_lines_once_it_is_decoded() -> None:
+    """Before decoding a record counts as one line; afterwards as many as it contains, also beside other batches."""
+    ledger = opened([5, 6])
+    ledger.open(np.array([7, 8]))
+    assert ledger.outstanding == 4
+    ledger.grow(np.array([6, 8]), np.array([500, 2]))
+    assert ledger.outstanding == 504
+    ledger.done(np.array([5, 7, 8, *[6] * 499]))
+    assert (ledger.position(), ledger.outstanding) == (6, 2)
+    ledger.done(np.array([8, 6]))
+    assert (ledger.position(), ledger.outstanding) == (9, 0)
+
+
+def test_a_record_that_is_done_does_not_grow() -> None:
+    """A position that passed a record must not come back to it."""
+    ledger = opened([5, 6])
+    ledger.done(np.array([5]))
+    with pytest.raises(AssertionError, match="before any of its lines is done"):
+        ledger.grow(np.array([5]), np.array([2]))
+
+
 def test_before_any_record_the_position_is_where_scoring_begins() -> None:
     """A partition without traffic is caught up, not at zero."""
     ledger = PartitionLedger(42, 30)
@@ -56,7 +79,7 @@ def test_before_any_record_the_position_is_where_scoring_begins() -> None:
 def test_batches_of_records_are_done_in_any_order() -> None:
     """A later batch may be scored first; the position waits for the earlier one."""
     ledger = opened([0, 1])
-    ledger.open(np.array([2, 3]), np.array([1, 1]))
+    ledger.open(np.array([2, 3]))
     ledger.done(np.array([3, 2]))
     assert ledger.position() == 0
     ledger.done(np.array([0, 1]))
@@ -64,7 +87,7 @@ def test_batches_of_records_are_done_in_any_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("offsets", "reason"), [([2], "opened"), ([9], "opened"), ([0, 0], "once"), ([1, 1, 1], "once"), ([-1], "opened")]
+    ("offsets", "reason"), [([2], "open"), ([9], "open"), ([0, 0], "once"), ([1, 1, 1], "once"), ([-1], "open")]
 )
 def test_our_own_mistakes_are_noticed(offsets: list[int], reason: str) -> None:
     """A line is done once, and only if it was opened: a slip here would commit what was never scored."""
@@ -77,15 +100,15 @@ def test_records_come_in_order_and_once() -> None:
     """A record that was fetched twice would be counted twice."""
     ledger = opened([0, 1])
     with pytest.raises(AssertionError, match="in order and once"):
-        ledger.open(np.array([1]), np.array([1]))
+        ledger.open(np.array([1]))
 
 
 def test_the_context_is_that_of_the_position() -> None:
     """The metadata names the oldest line that windows from the position on still need, not that of the newest batch."""
     ledger = PartitionLedger(100, 90)
-    ledger.open(np.arange(100, 110), np.ones(10, np.int64))
+    ledger.open(np.arange(100, 110))
     ledger.note_context(100, 95)
-    ledger.open(np.arange(110, 120), np.ones(10, np.int64))
+    ledger.open(np.arange(110, 120))
     ledger.note_context(110, 104)
     ledger.done(np.arange(100, 109))
     assert ledger.to_commit(1000) == Committed(109, encode_metadata(95))
