@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SRC := .cache/src
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format replay-hdfs bench image clean
+.PHONY: help setup layout demo test lint format replay-hdfs bench image clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -25,11 +26,15 @@ demo: setup  ## the main job in a minute: a real recording through an embedded b
 test: setup lint  ## everything: style, types, imports, units, properties, simulation, a real Kafka broker
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: setup
+layout: setup  # the packages under their one name, for tools that do not read pyproject.toml's table of folders
+	@$(BIN)/python -m tests.layout $(SRC)
+
+lint: layout
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy --no-error-summary
-	$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
+	@cd $(SRC) && { ../../$(BIN)/lint-imports --config ../../pyproject.toml --no-cache >/dev/null || \
+		../../$(BIN)/lint-imports --config ../../pyproject.toml --no-cache; }
 
 format: setup  ## lay the code out
 	$(BIN)/ruff check --fix --quiet

@@ -1,1 +1,1 @@
-"""Upper floor: the daemon. Only `logwarden.daemon.kafka` imports the Kafka client, only `logwarden.daemon.scorer` imports torch."""
+"""The daemon: Kafka in, alerts out. Each folder is one idea; ARCHITECTURE.md has the map."""

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
 from logwarden.daemon.commands.formats import AlertFormat, ConfigFormat
 from logwarden.daemon.errors import EXIT_CONFIGURATION, EXIT_FATAL, ConfigurationError, LogwardenError
 
@@ -46,9 +48,14 @@ EnvFile = Annotated[
 
 
 def main() -> NoReturn:
-    """Run the command line; every expected error becomes a sentence and an exit code."""
+    """Runs the command line."""
+    run_command_line(app)
+
+
+def run_command_line(run: Callable[[], object]) -> NoReturn:
+    """Runs a program of ours; every expected error becomes a sentence and an exit code."""
     try:
-        app()
+        run()
     except LogwardenError as error:
         typer.echo(f"logwarden: {error}", err=True)
         if error.hint:
@@ -56,7 +63,7 @@ def main() -> NoReturn:
         sys.exit(EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else EXIT_FATAL)
     except OSError as error:
         if error.filename is None:
-            raise  # not about a path that somebody gave us
+            raise  # not about a path that an operator gave
         typer.echo(f"logwarden: {error.filename}: {error.strerror}", err=True)
         sys.exit(EXIT_CONFIGURATION)
     sys.exit(0)
@@ -82,21 +89,20 @@ def _root(
 @app.command()
 def run(env_file: EnvFile = None) -> None:
     """Read log lines from Kafka and publish alerts, until told to stop (SIGTERM drains, then leaves)."""
-    from logwarden.daemon import config, logs
+    from logwarden.daemon import logs
+    from logwarden.daemon.settings.reading import read_settings
 
-    settings = config.load(env_file=env_file)
+    settings = read_settings(env_file=env_file)
     logs.configure(settings.log)
     from logwarden.daemon.service import run_service
 
     raise typer.Exit(run_service(settings))
 
 
-@app.command()
-def demo(fast: Annotated[bool, typer.Option("--fast", help="No pauses between the steps.")] = False) -> None:
+@app.command(context_settings=PASS_ON)
+def demo(context: typer.Context) -> None:
     """Show the daemon at work on this machine: an embedded broker, a service that breaks, the alert."""
-    from logwarden.daemon.demo import run_demo
-
-    raise typer.Exit(run_demo(fast))
+    _become("logwarden.demo", context.args)
 
 
 @app.command()
@@ -121,13 +127,14 @@ def scan(
     env_file: EnvFile = None,
 ) -> None:
     """Find anomalies in log files, without Kafka. Options win over settings."""
-    from logwarden.daemon.commands.scan import ScanOptions
-    from logwarden.daemon.commands.scan import scan as scan_files
-    from logwarden.daemon.config import load
     from rich.console import Console
 
+    from logwarden.daemon.commands.scan import ScanOptions
+    from logwarden.daemon.commands.scan import scan as scan_files
+    from logwarden.daemon.settings.reading import read_settings
+
     given = {"ALERTS__THRESHOLD": threshold, "MODEL__PATH": model, "MODEL__DEVICE": device}
-    settings = load(
+    settings = read_settings(
         overrides={f"LOGWARDEN_{name}": str(value) for name, value in given.items() if value is not None},
         env_file=env_file,
     )
@@ -153,9 +160,9 @@ def alerts(
     import asyncio
 
     from logwarden.daemon.commands.alerts import tail_alerts
-    from logwarden.daemon.config import load
+    from logwarden.daemon.settings.reading import read_settings
 
-    settings = load(env_file=env_file)
+    settings = read_settings(env_file=env_file)
     try:
         asyncio.run(tail_alerts(settings, form, from_beginning=from_beginning, limit=limit, console=_console()))
     except KeyboardInterrupt:
@@ -195,7 +202,8 @@ def faultlab(context: typer.Context) -> None:
 
 def _become(module: str, arguments: list[str]) -> NoReturn:
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])
+    # -P: a folder `logwarden` where the user stands, such as a checkout's, must not be taken for this package.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])
 
 
 def _console() -> Console:

@@ -13,7 +13,8 @@ from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import structlog
-from logwarden.daemon.config import LogSettings
+
+from logwarden.daemon.settings.groups import LogSettings
 
 RAW_FIELDS = ("line", "lines", "text", "value")
 """Names under which a raw log line might be logged."""

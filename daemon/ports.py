@@ -1,7 +1,6 @@
 """What the pipeline asks of the world. Everything with an effect is one of these, built in `logwarden.daemon.service`.
 
-Knows no implementation: `logwarden.daemon.kafka` and `logwarden.daemon.scorer` are the real ones, `tests/sim` has
-others.
+Knows no implementation: `daemon/kafka` and `daemon/engine` are the real ones, `tests/sim` has others.
 """
 
 from __future__ import annotations

@@ -12,11 +12,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
-from logwarden.daemon import scorer as scoring
-from logwarden.daemon.aggregator import Aggregator
+
 from logwarden.daemon.clock import SystemClock
-from logwarden.daemon.config import Settings
-from logwarden.daemon.decoding import Decoder
+from logwarden.daemon.decoding.decoder import Decoder
+from logwarden.daemon.engine import loading as scoring
 from logwarden.daemon.errors import (
     EXIT_DRAINED,
     EXIT_FATAL,
@@ -24,10 +23,13 @@ from logwarden.daemon.errors import (
     FatalError,
     LogwardenError,
 )
-from logwarden.daemon.http import HealthState, HttpServer
-from logwarden.daemon.kafka import KafkaSink, KafkaSource
-from logwarden.daemon.pipeline import Pipeline, PipelineLimits
-from logwarden.daemon.telemetry import Telemetry
+from logwarden.daemon.kafka.consumer import KafkaSource
+from logwarden.daemon.kafka.producer import KafkaSink
+from logwarden.daemon.pipeline.ingest import Aggregator
+from logwarden.daemon.pipeline.pipeline import Pipeline, PipelineLimits
+from logwarden.daemon.settings.groups import Settings
+from logwarden.daemon.web.metrics import Telemetry
+from logwarden.daemon.web.server import HealthState, HttpServer
 from logwarden.daemon.worker import ThreadWorker
 
 log = structlog.get_logger(__name__)

@@ -106,7 +106,7 @@ started=$(declared .Docker.Config.Entrypoint)$(declared .Docker.Config.Cmd)
 check "it starts as logwarden run" test "$started" = "[logwarden][run]"
 check "logwarden --help works" inside logwarden --help
 check "logwarden config works" inside logwarden config
-check "torch and model import" python_says "import torch, logwarden.model"
+check "torch and logwarden import" python_says "import torch, logwarden.model.detector"
 check "the shipped model is in the package, whole, and loads without network" python_says "
 from logwarden.model import checkpoint
 assert checkpoint.SHIPPED.is_relative_to('/opt/venv')

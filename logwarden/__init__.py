@@ -7,12 +7,17 @@ Names are loaded on first use, so that `import logwarden` imports neither torch 
 from __future__ import annotations
 
 from importlib import import_module
+from pkgutil import extend_path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig
     from logwarden.model.detector import LogAnomalyDetector
     from logwarden.model.version import __version__
+
+# Python takes this folder for the whole package when somebody starts it in a checkout. What is installed is then found
+# behind it; without a checkout this changes nothing.
+__path__ = extend_path(__path__, __name__)
 
 __all__ = ["LogAnomalyDetector", "LogWindowClassifier", "LogWindowConfig", "__version__"]
 

@@ -14,11 +14,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
 from logwarden.model.calibration import Calibration
 from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig
 from logwarden.model.encoder import LineEncoder
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 SHIPPED = Path(__file__).parent / "weights"
 """The model that comes with the package."""

@@ -22,11 +22,12 @@ from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
-from logwarden.model.moe import Routing, TopPMixture
-from logwarden.model.schema import LABELS
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
+
+from logwarden.model.moe import Routing, TopPMixture
+from logwarden.model.schema import LABELS
 
 LOG_COUNT, LOG_AGE, DISTANCE = 0, 1, 2
 FAMILIARITY_WIDTH = 3

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from logwarden.model import checkpoint
 from logwarden.model.masking import canonical, mask_blob
 from logwarden.model.schema import LABELS

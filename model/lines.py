@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from logwarden.model.masking import canonical, line_hash
 
 PADDING = 0

@@ -15,12 +15,13 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
+
 from logwarden.model.checkpoint import Checkpoint
 from logwarden.model.classifier import LineRows
 from logwarden.model.lines import PADDING
 from logwarden.model.verdicts import Scores
 from logwarden.model.windowing import WindowBatch
-from torch import Tensor
 
 T = TypeVar("T")
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from logwarden.model.history import Familiarity, History
 from logwarden.model.lines import Encode, LineIndex, Store
 from logwarden.model.masking import mask_blob

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from logwarden.model.schema import LogLine, LogWindow, Verdict
 from logwarden.model.windowing import WindowBatch
 

@@ -10,11 +10,12 @@ import string
 from pathlib import Path
 
 import torch
+from transformers import BertConfig, BertModel
+
 from logwarden.model import checkpoint
 from logwarden.model.calibration import Calibration
 from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig
 from logwarden.model.encoder import LineEncoder, word_piece_tokenizer
-from transformers import BertConfig, BertModel
 
 WIDTH = 32
 _WORDS = [

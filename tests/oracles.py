@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from logwarden.daemon.aggregator import Aggregator, Work
-from logwarden.daemon.decoding import Decoder
-from logwarden.daemon.offsets import Assignment, PartitionLedger
+
+from logwarden.daemon.decoding.decoder import Decoder
+from logwarden.daemon.pipeline.ingest import Aggregator, Work
+from logwarden.daemon.pipeline.ledger import Assignment, PartitionLedger
 from logwarden.daemon.records import Partition
-from logwarden.daemon.settings import InputSettings
+from logwarden.daemon.settings.groups import InputSettings
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.windowing import NUMERIC_COLUMNS, WindowBatch, WindowRings
 

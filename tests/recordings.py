@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from logwarden.training.corpora import BlockLines, EventSession, EventSessions, FaultRound
 
 WORDS = ("request served", "cache refreshed", "block received", "packet closed")

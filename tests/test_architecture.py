@@ -1,8 +1,7 @@
 """What ARCHITECTURE.md says of the code, held to the code: who imports what, and that what it names is there.
 
-That `logwarden.daemon.pipeline` loads neither torch nor a Kafka client is tested in `tests/sim/test_invariants.py`,
-that the command line's light commands do not in `tests/unit/test_cli.py`, and `logwarden.model.schema` in
-`tests/unit/test_detector.py`.
+That the pipeline loads neither torch nor a Kafka client is tested in `tests/sim/test_invariants.py`, that the command
+line's light commands do not in `tests/unit/test_cli.py`, and `model/schema.py` in `tests/unit/test_detector.py`.
 """
 
 from __future__ import annotations
@@ -17,24 +16,33 @@ from pathlib import Path
 
 import pytest
 
+from tests import layout
+
 ROOT = Path(__file__).parent.parent
+PRODUCTS = ("daemon", "demo", "logwarden", "model", "training")
 DOCUMENT = ROOT / "ARCHITECTURE.md"
 MAX_LINES = 220
 
 IMPORTERS = {
-    "aiokafka": {"daemon/kafka.py"},
-    "confluent_kafka": {"daemon/demo.py"},
-    "prometheus_client": {"daemon/telemetry.py"},
-    "aiohttp": {"daemon/http.py"},
-    "pydantic_settings": {"daemon/config.py", "daemon/settings.py"},
+    "aiokafka": {"daemon/kafka"},
+    "confluent_kafka": {"demo/playback.py"},
+    "prometheus_client": {"daemon/web/metrics.py"},
+    "aiohttp": {"daemon/web/server.py"},
+    "pydantic_settings": {"daemon/settings"},
     "multiprocessing": set(),
     "threading": {"training/faultlab"},
 }
 """Libraries that each have one home, and where that is."""
 
 CORES = (
-    *("daemon/aggregator.py", "daemon/alerts.py", "daemon/batcher.py", "daemon/decoding.py", "daemon/judging.py"),
-    *("daemon/offsets.py", "daemon/records.py", "daemon/errors.py", "daemon/rendering.py"),
+    *(
+        "daemon/pipeline/ingest.py",
+        "daemon/incidents/alert.py",
+        "daemon/pipeline/batcher.py",
+        "daemon/decoding/decoder.py",
+        "daemon/pipeline/judge.py",
+    ),
+    *("daemon/pipeline/ledger.py", "daemon/records.py", "daemon/errors.py", "daemon/commands/rendering.py"),
 )
 """Files of the daemon that decide and compute. They wait for nothing, so they need no event loop and no log."""
 
@@ -65,17 +73,19 @@ def _who_imports(library: str, *packages: str) -> set[str]:
 # ---------------------------------------------------------------- the code
 
 
-def test_the_import_contracts_hold() -> None:
+def test_the_import_contracts_hold(tmp_path: Path) -> None:
     """Imports go downwards only: daemon and training stand on model and never on each other."""
-    code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100)
+    layout.link(tmp_path)
+    code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(sys.argv[1], no_cache=True))"
+    command = [sys.executable, "-c", code, str(ROOT / "pyproject.toml")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("library", IMPORTERS)
 def test_a_library_has_one_home(library: str) -> None:
     """What a library's traps are is known in one place, and replacing it changes one file."""
-    found = _who_imports(library, "daemon", "model", "training")
+    found = _who_imports(library, *PRODUCTS)
     homes = IMPORTERS[library]
     strangers = {path for path in found if path not in homes and not any(path.startswith(f"{h}/") for h in homes)}
     assert not strangers
@@ -84,7 +94,7 @@ def test_a_library_has_one_home(library: str) -> None:
 
 def test_one_file_of_the_daemon_imports_torch() -> None:
     """The daemon meets tensors in one file; everything else of it sees arrays."""
-    assert _who_imports("torch", "daemon") == {"daemon/scorer.py"}
+    assert _who_imports("torch", "daemon") == {"daemon/engine/loading.py"}
     assert _who_imports("transformers", "daemon") == set()
 
 
@@ -106,13 +116,13 @@ def test_two_files_of_the_model_open_files() -> None:
 
 
 def test_the_pipeline_is_given_its_effects() -> None:
-    """Clock, broker, model and threads are built in `logwarden.daemon.service`; the data path only knows their ports."""
+    """Clock, broker, model and threads are built in `daemon/service.py`; the data path only knows their ports."""
     named = set()
     for path in _files("daemon"):
         for node in ast.walk(_tree(path)):
             if isinstance(node, ast.ImportFrom) and node.module in (
-                "logwarden.daemon.kafka",
-                "logwarden.daemon.scorer",
+                "logwarden.daemon.kafka.consumer",
+                "logwarden.daemon.engine.loading",
                 "logwarden.daemon.worker",
             ):
                 named.add(path.name)
@@ -134,7 +144,7 @@ def text() -> str:
 def _all_files() -> dict[str, list[str]]:
     """File name → paths in the products."""
     found: dict[str, list[str]] = {}
-    for package in ("daemon", "model", "training", "deploy"):
+    for package in (*PRODUCTS, "deploy"):
         for path in (ROOT / package).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 found.setdefault(path.name, []).append(path.relative_to(ROOT).as_posix())
@@ -155,7 +165,9 @@ def _defined_in_tests() -> frozenset[str]:
 def missing_files(text: str) -> list[str]:
     """Files and folders that a text names and that are not there. A bare name may lie anywhere in the products."""
     named = set(re.findall(r"(?<![\w./-])[\w.-]+(?:/[\w.-]+)*\.(?:py|md|toml|json|yaml|xml|sh|txt)\b", text))
-    named |= set(re.findall(r"(?<![\w./-])(?:daemon|model|training|tests|deploy)/(?:\w+/)*(?![\w.])", text))
+    named |= set(
+        re.findall(r"(?<![\w./-])(?:daemon|demo|logwarden|model|training|tests|deploy)/(?:\w+/)*(?![\w.])", text)
+    )
     return sorted(name for name in named if not (ROOT / name).exists() and name not in _all_files())
 
 
@@ -170,7 +182,7 @@ def missing_tests(text: str) -> list[str]:
 def missing_code(text: str) -> list[str]:
     """Dotted or capitalised names in code type, such as `PartitionLedger.position`, that the code does not define."""
     defined: set[str] = set()
-    for path in _files("daemon", "model", "training", "tests"):
+    for path in _files(*PRODUCTS, "tests"):
         for node in ast.walk(_tree(path)):
             if isinstance(node, ast.ClassDef):
                 defined |= {node.name} | {f"{node.name}.{n.name}" for n in node.body if hasattr(n, "name")}
@@ -178,7 +190,7 @@ def missing_code(text: str) -> list[str]:
                 defined |= {node.name, f"{path.stem}.{node.name}"}
     named = re.findall(r"`([A-Z][a-z]\w+(?:\.\w+)?|\w+\.\w+)(?:\(\))?`", text)
     external = re.compile(r"^(?:\d|LOGWARDEN_|Trainer$|\w+\.(?:py|md|toml|json|yaml|sh|txt)$)")
-    settings = (ROOT / "daemon" / "settings.py").read_text(encoding="utf-8")
+    settings = (ROOT / "daemon" / "settings" / "groups.py").read_text(encoding="utf-8")
     fields = {f"{group}.{name}" for group in re.findall(r"^    (\w+): \w+Settings = ", settings, re.M)
               for name in re.findall(r"^    (\w+): ", settings, re.M)}  # fmt: skip
     return sorted(name for name in set(named) - defined - fields if not external.match(name))
@@ -202,9 +214,11 @@ def test_the_way_in_names_what_is_there() -> None:
 
 
 def test_every_file_has_its_place_in_the_document(text: str) -> None:
-    """No file of the daemon or the model is left out of the map."""
-    files = [path.name for path in (*(ROOT / "daemon").glob("*.py"), *(ROOT / "model").glob("*.py"))]
+    """No file of the daemon, the model or the public package is left out of the map."""
+    files = [path.name for path in (*(ROOT / "daemon").rglob("*.py"), *(ROOT / "model").glob("*.py"))]
     assert [name for name in files if name != "__init__.py" and not re.search(rf"\b{name}\b", text)] == []
+    assert "logwarden/__init__.py" in text
+    assert "logwarden/__main__.py" in text
 
 
 def test_what_is_not_there_is_found() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 
 import pytest
-from logwarden.daemon.demo import RECORDING, Demo, DemoResult
-from logwarden.training.faultlab import recording as recordings
 from rich.console import Console
+
+from logwarden.demo.playback import RECORDING, Demo, DemoResult
+from logwarden.training.faultlab import recording as recordings
 
 pytest.importorskip("confluent_kafka", reason="the demo's embedded broker is in the extra `demo`")
 

@@ -1,4 +1,4 @@
-"""What README and CONTRIBUTING show works: their Python is run, their commands, options and settings exist.
+"""What README, CONTRIBUTING and the pages in docs show works: Python runs; commands, options, settings exist.
 
 Blocks tagged `python` run in one namespace, in order, with the shipped model; those tagged `python no-run` are compiled
 only. Commands are looked up, not run: a Kafka broker is not at hand wherever this runs.
@@ -17,17 +17,27 @@ from typing import Any
 
 import pytest
 import typer.main
-from logwarden.daemon import alerts
+
 from logwarden.daemon.__main__ import app
-from logwarden.daemon.config import describe, settings_table_markdown
-from logwarden.daemon.settings import Settings
+from logwarden.daemon.incidents import alert as alerts
+from logwarden.daemon.settings.describing import describe, settings_table_markdown
+from logwarden.daemon.settings.groups import Settings
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-DOCUMENTS = [path for name in ("README.md", "CONTRIBUTING.md", "deploy/RUNBOOK.md") if (path := ROOT / name).is_file()]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+NAMED = [path for name in ("README.md", "CONTRIBUTING.md", "deploy/RUNBOOK.md") if (path := ROOT / name).is_file()]
+DOCUMENTS = [*NAMED, *PAGES]
 WEIGHTS = ROOT / "model" / "weights" / "model.safetensors"
-PASSED_ON = ("train", "evaluate", "faultlab")
-"""Commands whose options are another program's."""
+FOLDERS = ("daemon", "demo", "model", "training")
+"""Folders at the top of the repository. What they hold is imported as `logwarden.…` only."""
+PASSED_ON = {
+    "train": "logwarden.training.train",
+    "evaluate": "logwarden.training.evaluate",
+    "faultlab": "logwarden.training.faultlab",
+    "demo": "logwarden.demo",
+}
+"""Commands whose options are another program's, and that program."""
 OF_THE_TESTS = {"LOGWARDEN_DATA", "LOGWARDEN_REQUIRE_KAFKA", "LOGWARDEN_REQUIRE_DATA", "LOGWARDEN_REQUIRE_FAULTLAB"}
 
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```[ \t]*$", re.M | re.S)
@@ -80,10 +90,11 @@ def _wrong(words: list[str]) -> Iterator[str]:
                 yield f"make has no target {word}"
     elif words[0] == "logwarden":
         yield from _wrong_logwarden(words[1:])
-    elif words[:2] == ["python", "-m"] and words[2].partition(".")[0] in ("training", "tests", "daemon", "model"):
-        if find_spec(words[2]) is None:
+    elif words[:2] == ["python", "-m"]:
+        top = words[2].partition(".")[0]
+        if top in FOLDERS or (top in ("logwarden", "tests") and find_spec(words[2]) is None):
             yield f"there is no module {words[2]}"
-        else:
+        elif top in ("logwarden", "tests"):
             yield from _unknown_options(words[3:], _options_of(words[2]))
 
 
@@ -95,7 +106,7 @@ def _wrong_logwarden(words: list[str]) -> Iterator[str]:
     elif name not in known:
         yield f"logwarden has no command {name}"
     elif name in PASSED_ON:
-        yield from _unknown_options(words[1:], _options_of(f"logwarden.training.{name}"))
+        yield from _unknown_options(words[1:], _options_of(PASSED_ON[name]))
     else:
         yield from _unknown_options(words[1:], {option for p in known[name].params for option in p.opts})
 
@@ -140,21 +151,23 @@ each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: 
 @needs_readme
 def test_the_python_in_the_readme_compiles() -> None:
     """What is shown is Python, also where it is not run."""
-    shown = [block for block in blocks(README.read_text(encoding="utf-8")) if block.tag.split(" ")[0] == "python"]
-    assert shown, "the README shows the Python API"
-    for block in shown:
-        compile("\n" * (block.line - 1) + block.text, "README.md", "exec")
+    assert any(block.tag == "python" for block in blocks(README.read_text(encoding="utf-8"))), "the API is shown"
+    for document in DOCUMENTS:
+        for block in blocks(document.read_text(encoding="utf-8")):
+            if block.tag.split(" ")[0] == "python":
+                compile("\n" * (block.line - 1) + block.text, document.name, "exec")
 
 
 @needs_readme
+@pytest.mark.parametrize("document", [README, *PAGES], ids=lambda path: path.name)
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason="the shipped model's weights are not in model/weights yet")
-def test_the_python_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever pastes the README's Python into a prompt sees it work."""
+def test_the_python_in_the_readme_runs(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever pastes the Python of the README or of a page into a prompt sees it work."""
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": "readme"}
-    for block in blocks(README.read_text(encoding="utf-8")):
+    for block in blocks(document.read_text(encoding="utf-8")):
         if block.tag == "python":
-            exec(compile("\n" * (block.line - 1) + block.text, "README.md", "exec"), namespace)
+            exec(compile("\n" * (block.line - 1) + block.text, document.name, "exec"), namespace)
 
 
 @needs_readme
@@ -204,6 +217,7 @@ def test_links_lead_somewhere(document: Path) -> None:
         "```sh\nlogwarden scan app.log \\\n  --basline good.log\n```",
         "Say `logwarden alerts --frm-beginning`.",
         "Say `python -m logwarden.training.trian`.",
+        "Say `python -m training" + ".train`.",
         "```sh\nlogwarden --verson\n```",
     ],
 )

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
 from logwarden.training.faultlab.release import LabelledRun, load_release
 
 ROOT_VARIABLE = "LOGWARDEN_DATA"

@@ -26,12 +26,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from logwarden.model.encoder import LineEncoder, embed_tokens, word_piece_tokenizer
-from logwarden.model.masking import mask_line
-from logwarden.training.corpora import openstack_fault_rounds, openstack_vm_sessions, unlabelled_streams
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel
+
+from logwarden.model.encoder import LineEncoder, embed_tokens, word_piece_tokenizer
+from logwarden.model.masking import mask_line
+from logwarden.training.corpora import openstack_fault_rounds, openstack_vm_sessions, unlabelled_streams
 
 # N texts · D width
 
@@ -271,7 +272,7 @@ def _note(run: Distillation, held: Held, loss: float) -> None:
 def main() -> None:
     """Command line: see the module's docstring."""
     parser = argparse.ArgumentParser(description="Distil the compact line encoder.")
-    parser.add_argument("--texts", type=Path, required=True, help="what logwarden.training.harvest wrote")
+    parser.add_argument("--texts", type=Path, required=True, help="what python -m logwarden.training.harvest wrote")
     parser.add_argument("--teacher", type=Path, required=True, help="directory of all-MiniLM-L6-v2")
     parser.add_argument("--run", type=Path, required=True, help="checkpoints and figures.jsonl; resumed when it exists")
     parser.add_argument("--layers", default="0,2,5", help="layers of the teacher to keep")

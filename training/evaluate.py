@@ -26,6 +26,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
 from logwarden.model import checkpoint
 from logwarden.model.calibration import Calibration
 from logwarden.model.checkpoint import Checkpoint
@@ -41,8 +44,6 @@ from logwarden.training.protocol import Contest, Row
 from logwarden.training.recorded_faults import RecordingResult
 from logwarden.training.tables import Grid
 from logwarden.training.trials import BEFORE, Trial, hdfs_trial, in_windows, openstack_faults_trial, openstack_vm_trial
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 DATA = ("hdfs", "openstack-faults", "openstack-vm", "faultlab", "recording")
 RECORDING = Path(recordings.__file__).parent / "recordings" / "demo"

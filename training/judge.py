@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from logwarden.model.checkpoint import Checkpoint
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.stream import LineColumns, LogStream

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from logwarden.training.baselines import KEYWORDS
 from logwarden.training.faultlab.labels import State
 from logwarden.training.faultlab.release import LabelledRun

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+
 from logwarden.training.baselines import BASELINES, LineSessions
 from logwarden.training.judge import Judged
 from logwarden.training.metrics import (

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from logwarden.training.baselines import KEYWORDS
 from logwarden.training.faultlab.recording import Recording
 from logwarden.training.judge import Judged

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+
 from logwarden.training.statements import Statement
 from logwarden.training.windows import Floats, Ids, LineTexts, MeasuredStream, WindowSet, measure
 

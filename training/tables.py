@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.table import Table
+
 from logwarden.training.protocol import Figure, Row
 from logwarden.training.recorded_faults import RecordingResult
-from rich.table import Table
 
 NONE = "-"
 

@@ -24,6 +24,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from sklearn.linear_model import LogisticRegression
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
 from logwarden.model import checkpoint
 from logwarden.model.calibration import Calibration
 from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig
@@ -33,9 +37,6 @@ from logwarden.training.metrics import auroc, average_precision
 from logwarden.training.statements import harvested_failures, log_statements
 from logwarden.training.synthetic import SyntheticWindows
 from logwarden.training.windows import LineTexts, WindowSet, sessions_to_windows
-from sklearn.linear_model import LogisticRegression
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 HELD_OUT = ("Zookeeper_2k", "Linux_2k", "Spark_2k", "HPC_2k")
 """Streams that validation draws on: early stopping and calibration must not see the systems trained on."""
@@ -280,7 +281,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--failures",
         type=Path,
         default=None,
-        help="texts of logwarden.training.harvest, for more ways to say that it failed",
+        help="texts that the harvest wrote, for more ways to say that it failed",
     )
     add("--windows", type=int, default=60_000, help="training windows that the recipe draws")
     add("--batch-size", type=int, default=256)

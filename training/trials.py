@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from logwarden.training.corpora import BlockLines, EventSessions, FaultRound
 
 Ints = npt.NDArray[np.int64]

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.utils.data import Dataset
+
 from logwarden.model.encoder import LineEncoder
 from logwarden.model.masking import canonical, mask_blob
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.windowing import WindowBatch, WindowRings
-from torch.utils.data import Dataset
 
 Ids = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
@@ -128,7 +129,7 @@ def measure(texts: LineTexts, lines: Sequence[str]) -> MeasuredStream:
 
 
 def run_stream(texts: LineTexts, lines: Sequence[str], slots: npt.NDArray[np.int64], *, size: int = 32) -> WindowBatch:
-    """All windows of raw lines, one per line, through `logwarden.model.stream`; grouped by slot, in order within a slot."""
+    """All windows of raw lines, one per line, through `model/stream.py`; grouped by slot, in order within a slot."""
 
     def encode(new: Sequence[str]) -> Floats:
         rows = texts.rows(new)

@@ -1,1 +1,1 @@
-"""What each command of `logwarden` does, one file per command. `logwarden.daemon.__main__` owns names, options and exit codes."""
+"""The commands of `logwarden`, one file each. Names, options and exit codes belong to `logwarden.daemon.__main__`."""

@@ -11,12 +11,13 @@ from contextlib import aclosing
 from typing import Any, cast
 
 import msgspec
-from logwarden.daemon.alerts import Alert
-from logwarden.daemon.commands.formats import AlertFormat
-from logwarden.daemon.config import Settings
-from logwarden.daemon.rendering import printable, render
 from rich.console import Console
 from rich.text import Text
+
+from logwarden.daemon.commands.formats import AlertFormat
+from logwarden.daemon.commands.rendering import printable, render
+from logwarden.daemon.incidents.alert import Alert
+from logwarden.daemon.settings.groups import Settings
 
 
 async def tail_alerts(
@@ -25,7 +26,7 @@ async def tail_alerts(
     """Print alerts as they come until interrupted, or until `limit` are printed."""
     if limit == 0:
         return
-    from logwarden.daemon.kafka import tail_topic  # here, so that `--help` does not load a Kafka client
+    from logwarden.daemon.kafka.tail import tail_topic  # here, so that `--help` does not load a Kafka client
 
     records = tail_topic(settings, settings.kafka.alerts_topic, from_beginning=from_beginning)
     await _show(records, form, limit=limit, console=console)

@@ -6,11 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
-from logwarden.daemon.commands.formats import ConfigFormat
-from logwarden.daemon.config import SettingRow, describe, load, settings_table_markdown
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from logwarden.daemon.commands.formats import ConfigFormat
+from logwarden.daemon.settings.describing import SettingRow, describe, settings_table_markdown
+from logwarden.daemon.settings.reading import read_settings
 
 WIDEST = 160
 """A meaning is a sentence or two; wider than this they read as one endless row."""
@@ -19,7 +21,7 @@ SOURCE_STYLES = {"environment": "green", "file": "cyan", "default": "dim"}
 
 def show_config(form: ConfigFormat, env_file: Path | None, console: Console) -> None:
     """Print the settings as they would be used now; `markdown` is the table of README, without values."""
-    rows = describe(load(env_file=env_file))
+    rows = describe(read_settings(env_file=env_file))
     if form is ConfigFormat.markdown:
         print(settings_table_markdown(), end="")
     elif form is ConfigFormat.json:

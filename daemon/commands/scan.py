@@ -17,20 +17,21 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from logwarden.daemon.alerts import build, encode
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
 from logwarden.daemon.commands.formats import AlertFormat
-from logwarden.daemon.config import Settings
-from logwarden.daemon.decoding import Decoder
+from logwarden.daemon.commands.rendering import printable, render
+from logwarden.daemon.decoding.decoder import Decoder
 from logwarden.daemon.errors import ConfigurationError
-from logwarden.daemon.rendering import printable, render
+from logwarden.daemon.incidents.alert import build, encode
+from logwarden.daemon.settings.groups import Settings
 from logwarden.model.lines import Encode, Store
 from logwarden.model.schema import Verdict
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.verdicts import Judgement, Scores
 from logwarden.model.windowing import WindowBatch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 STDIN = Path("-")
 CHUNK_BYTES = 1 << 18

@@ -16,6 +16,8 @@ from itertools import islice
 
 import numpy as np
 import torch
+from transformers import BertConfig, BertModel
+
 from logwarden.model import checkpoint
 from logwarden.model.encoder import LineEncoder
 from logwarden.model.masking import mask_blob, mask_reference
@@ -23,7 +25,6 @@ from logwarden.model.scoring import WindowScorer
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.windowing import NUMERIC_COLUMNS, WindowRings
 from logwarden.training.corpora import recordings_root
-from transformers import BertConfig, BertModel
 
 BATCH = 4096
 BATCHES = 6

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 
 import pytest
+
 from logwarden.training.faultlab.systems import build
 
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from logwarden.training.faultlab.labels import label
 from logwarden.training.faultlab.recording import load
-
 from tests.echo import until
 
 ROOT = Path(__file__).parents[2]

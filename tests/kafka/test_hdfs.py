@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-from logwarden.model.checkpoint import SHIPPED
 
+from logwarden.model.checkpoint import SHIPPED
 from tests.kafka.broker import Broker
 from tests.kafka.replay_hdfs import hdfs_path, read_lines, replay
 

@@ -18,7 +18,9 @@ from tests.kafka.member import EXIT_S, READY_S, command, environment
 from tests.kafka.topics import LOG_PARTITIONS, Topics
 
 ROUNDS = 3
-SCHEMA = json.loads(resources.files("logwarden.daemon").joinpath("alert.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads(
+    resources.files("logwarden.daemon.incidents").joinpath("alert.schema.json").read_text(encoding="utf-8")
+)
 
 
 def group_of(topics: Topics) -> Group:

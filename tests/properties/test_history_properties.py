@@ -7,8 +7,8 @@ import json
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from logwarden.model.history import History
 
+from logwarden.model.history import History
 from tests.oracles import NaiveHistory
 
 SLOTS = 3

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from logwarden.model.lines import OVERFLOW, LineIndex
 from logwarden.model.masking import line_hash
 from logwarden.model.stream import LogStream
-
 from tests.oracles import TableSpy, embed, log_lines
 
 WORDS = [chr(ord("a") + i) * 3 for i in range(14)]

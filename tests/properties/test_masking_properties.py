@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from logwarden.model.masking import MAX_CANONICAL_CHARS, canonical, line_hash, mask_blob, mask_line, mask_reference
 
 # What the rules look at, close together, beside text of any script.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from logwarden.model.moe import top_p_gates
 
+from logwarden.model.moe import top_p_gates
 from tests.oracles import naive_gates
 
 # In 64ths, so that sums are exact and a tie with p is a tie for both.

@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from logwarden.daemon.offsets import PartitionLedger, decode_metadata, encode_metadata
+
+from logwarden.daemon.pipeline.ledger import PartitionLedger, decode_metadata, encode_metadata
 
 WINDOW = 3
 FOREVER = 10**9

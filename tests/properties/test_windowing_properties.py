@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from logwarden.model.windowing import WindowRings
 
+from logwarden.model.windowing import WindowRings
 from tests.oracles import NaiveRings, held, push
 
 SLOTS = 4

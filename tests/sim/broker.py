@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from logwarden.daemon.records import Bounds, Committed, Partition
-
 from tests.sim.loop import now_s
 
 SESSION_TIMEOUT_S = 6.0

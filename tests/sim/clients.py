@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from logwarden.daemon.errors import BrokerUnavailable, OffsetsGone
 from logwarden.daemon.ports import RebalanceListener
 from logwarden.daemon.records import Bounds, Committed, Message, Partition, Record
-
 from tests.sim.broker import HEARTBEAT_S, Fenced, SimBroker
 from tests.sim.evidence import Evidence
 from tests.sim.loop import now_s

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from logwarden.daemon.records import Committed, Partition
 
+from logwarden.daemon.records import Committed, Partition
 from tests.sim.broker import SimBroker
 
 ALERTS, DEAD = "alerts", "dead-letters"

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from logwarden.daemon.records import Partition
-
 from tests.sim.broker import SimBroker
 from tests.sim.evidence import ANOMALOUS, BLANK, PLAIN, POISON, Evidence, Produced, SeenAlert
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 
-from logwarden.daemon.aggregator import Aggregator
-from logwarden.daemon.config import InputSettings
-from logwarden.daemon.decoding import Decoder
-from logwarden.daemon.http import HealthState
-from logwarden.daemon.pipeline import Pipeline, PipelineLimits
-from logwarden.daemon.telemetry import Telemetry
+from logwarden.daemon.decoding.decoder import Decoder
+from logwarden.daemon.pipeline.ingest import Aggregator
+from logwarden.daemon.pipeline.pipeline import Pipeline, PipelineLimits
+from logwarden.daemon.settings.groups import InputSettings
+from logwarden.daemon.web.metrics import Telemetry
+from logwarden.daemon.web.server import HealthState
 from logwarden.model.stream import LogStream
 from logwarden.model.verdicts import Judgement
-
 from tests.sim.broker import SimBroker
 from tests.sim.clients import MAX_POLL_RECORDS, Line, SimSink, SimSource
 from tests.sim.evidence import ALERTS, DEAD, Evidence

@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from logwarden.daemon.records import Partition
 from logwarden.model.lines import OVERFLOW
 from logwarden.model.masking import canonical, mask_blob
 from logwarden.model.verdicts import Scores
 from logwarden.model.windowing import WindowBatch
-
 from tests.sim.evidence import Evidence
 from tests.sim.loop import now_s
 from tests.sim.weather import latency_s

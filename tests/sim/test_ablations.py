@@ -14,16 +14,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from logwarden.daemon import alerts, ownership
-from logwarden.daemon.aggregator import Aggregator
-from logwarden.daemon.errors import BrokerUnavailable
-from logwarden.daemon.judging import Publication
-from logwarden.daemon.offsets import Assignment, PartitionLedger
-from logwarden.daemon.ownership import Ownership
-from logwarden.daemon.pipeline import Pipeline
-from logwarden.daemon.publisher import Publisher
-from logwarden.model.stream import LogStream
 
+from logwarden.daemon.errors import BrokerUnavailable
+from logwarden.daemon.incidents import alert as alerts
+from logwarden.daemon.pipeline import partitions as ownership
+from logwarden.daemon.pipeline.ingest import Aggregator
+from logwarden.daemon.pipeline.judge import Publication
+from logwarden.daemon.pipeline.ledger import Assignment, PartitionLedger
+from logwarden.daemon.pipeline.partitions import Ownership
+from logwarden.daemon.pipeline.pipeline import Pipeline
+from logwarden.daemon.pipeline.publisher import Publisher
+from logwarden.model.stream import LogStream
 from tests.sim.clients import SimSource
 from tests.sim.scenarios import SCENARIOS
 from tests.sim.world import Violation, simulate
@@ -146,7 +147,7 @@ def no_resume(patch: Patch) -> None:
 
 def only_ledgers_press(patch: Patch) -> None:
     """What a revoke left in the batcher counts for nothing."""
-    patch.setattr("logwarden.daemon.batcher.Batcher.__len__", lambda _: 0)
+    patch.setattr("logwarden.daemon.pipeline.batcher.Batcher.__len__", lambda _: 0)
 
 
 def alerts_of_the_gone_are_kept(patch: Patch) -> None:

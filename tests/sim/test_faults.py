@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+
 from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, FatalError, OffsetsGone
 from logwarden.daemon.records import Message, Partition
-
 from tests.sim.clients import MAX_POLL_RECORDS
 from tests.sim.evidence import ALERTS, ANOMALOUS, DEAD, PLAIN, POISON
 from tests.sim.loop import now_s

@@ -72,7 +72,7 @@ def test_a_seed_is_a_history() -> None:
 def test_the_pipeline_needs_neither_torch_nor_a_kafka_client() -> None:
     """Importing the data path and the whole simulation leaves torch and aiokafka out of the process."""
     code = (
-        "import sys, logwarden.daemon.pipeline, tests.sim.world\n"
+        "import sys, logwarden.daemon.pipeline.pipeline, tests.sim.world\n"
         "sys.exit(str([name for name in ('torch', 'transformers', 'aiokafka') if name in sys.modules] or ''))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
-from logwarden.daemon.records import Committed, Partition
 
+from logwarden.daemon.records import Committed, Partition
 from tests.sim import invariants
 from tests.sim.broker import SimBroker
 from tests.sim.evidence import ANOMALOUS, BLANK, PLAIN, POISON, Breach, Evidence, Produced

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from logwarden.daemon.aggregator import Ingested, Work, by_assignment
-from logwarden.daemon.offsets import decode_metadata
 
+from logwarden.daemon.pipeline.ingest import Ingested, Work, by_assignment
+from logwarden.daemon.pipeline.ledger import decode_metadata
 from tests.oracles import LogRecord, aggregator_of, assignment, judged, said
 
 

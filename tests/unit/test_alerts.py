@@ -12,7 +12,8 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from logwarden.daemon.alerts import (
+
+from logwarden.daemon.incidents.alert import (
     NAMESPACE,
     Alert,
     alert_id,
@@ -26,7 +27,9 @@ from logwarden.daemon.alerts import (
 )
 from logwarden.model.schema import LogLine, LogWindow, Verdict
 
-SCHEMA = json.loads(resources.files("logwarden.daemon").joinpath("alert.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads(
+    resources.files("logwarden.daemon.incidents").joinpath("alert.schema.json").read_text(encoding="utf-8")
+)
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from logwarden.training import baselines, metrics
 from logwarden.training.baselines import BASELINES, LineSessions
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from logwarden.daemon.batcher import Batcher
+
+from logwarden.daemon.pipeline.batcher import Batcher
 
 
 def batcher() -> Batcher[str]:

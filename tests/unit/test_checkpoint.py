@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from logwarden.model import checkpoint
-from logwarden.model.calibration import Calibration
 from safetensors.torch import load_file, save_file
 
+from logwarden.model import checkpoint
+from logwarden.model.calibration import Calibration
 from tests.models import save_tiny, tiny_classifier, tiny_encoder
 
 

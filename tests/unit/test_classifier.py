@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig, LogWindowOutput
 from torch import Tensor
 from torch.nn import functional
 
+from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig, LogWindowOutput
 from tests.models import WIDTH, tiny_classifier
 
 Windows = tuple[Tensor, Tensor, Tensor]  # embeddings (B, L, E), familiarity (B, L, 3), mask (B, L)

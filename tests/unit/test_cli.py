@@ -11,15 +11,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-import logwarden.daemon.__main__ as cli
 import pytest
-from logwarden.daemon.alerts import Alert, build, encode
+from rich.console import Console
+
+import logwarden.daemon.__main__ as cli
 from logwarden.daemon.commands.alerts import show_value, tail_alerts
 from logwarden.daemon.commands.formats import AlertFormat
-from logwarden.daemon.config import Settings, settings_table_markdown
 from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError, FatalError
+from logwarden.daemon.incidents.alert import Alert, build, encode
+from logwarden.daemon.settings.describing import settings_table_markdown
+from logwarden.daemon.settings.groups import Settings
 from logwarden.model.schema import LogLine, LogWindow, Verdict
-from rich.console import Console
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -82,9 +84,9 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         finally:
             state.closed = True
 
-    kafka = ModuleType("logwarden.daemon.kafka")
+    kafka = ModuleType("logwarden.daemon.kafka.tail")
     kafka.tail_topic = tail_topic  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "logwarden.daemon.kafka", kafka)
+    monkeypatch.setitem(sys.modules, "logwarden.daemon.kafka.tail", kafka)
     return state
 
 
@@ -300,9 +302,10 @@ def test_pretty_alerts_are_rendered() -> None:
         ("train", "logwarden.training.train"),
         ("evaluate", "logwarden.training.evaluate"),
         ("faultlab", "logwarden.training.faultlab"),
+        ("demo", "logwarden.demo"),
     ],
 )
-def test_training_commands_become_the_other_program(
+def test_commands_of_other_storeys_become_the_other_program(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, module: str
 ) -> None:
     """All arguments go on as they are, `--help` included."""
@@ -310,4 +313,4 @@ def test_training_commands_become_the_other_program(
     monkeypatch.setattr(os, "execv", lambda path, arguments: became.append(arguments))
     for arguments in (["--help"], ["--seed", "1", "out dir", "-v"]):
         called(monkeypatch, capsys, command, *arguments)
-        assert became.pop() == [sys.executable, "-m", module, *arguments]
+        assert became.pop() == [sys.executable, "-P", "-m", module, *arguments]

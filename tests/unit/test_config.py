@@ -7,22 +7,25 @@ import re
 from pathlib import Path
 
 import pytest
-from logwarden.daemon.config import KafkaSettings, Settings, WindowSettings, describe, load, settings_table_markdown
-from logwarden.daemon.errors import ConfigurationError
 from pydantic import ValidationError
+
+from logwarden.daemon.errors import ConfigurationError
+from logwarden.daemon.settings.describing import describe, settings_table_markdown
+from logwarden.daemon.settings.groups import KafkaSettings, Settings, WindowSettings
+from logwarden.daemon.settings.reading import read_settings
 
 ROOT = Path(__file__).parent.parent.parent
 
 
 def refusal(**variables: str) -> str:
     with pytest.raises(ConfigurationError) as caught:
-        load({f"LOGWARDEN_{variable}": value for variable, value in variables.items()})
+        read_settings({f"LOGWARDEN_{variable}": value for variable, value in variables.items()})
     return str(caught.value)
 
 
 def test_an_empty_environment_gives_the_documented_defaults() -> None:
     """Without a variable the daemon reads `logs` from localhost with windows of 32 lines and step 1."""
-    settings = load({})
+    settings = read_settings({})
     assert settings == Settings()
     assert settings.kafka.bootstrap_servers == "localhost:9092"
     assert settings.kafka.input_topics == ("logs",)
@@ -34,7 +37,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
 
 def test_variables_reach_their_nested_field() -> None:
     """`__` separates group and field, and the text becomes the field's type."""
-    settings = load({"LOGWARDEN_WINDOW__STEP": "16", "LOGWARDEN_MODEL__ALLOW_DOWNLOAD": "true"})
+    settings = read_settings({"LOGWARDEN_WINDOW__STEP": "16", "LOGWARDEN_MODEL__ALLOW_DOWNLOAD": "true"})
     assert settings.window.step == 16
     assert settings.model.allow_download is True
 
@@ -42,7 +45,7 @@ def test_variables_reach_their_nested_field() -> None:
 @pytest.mark.parametrize("value", ["a,b.c", " a , b.c ,", '["a", "b.c"]'])
 def test_lists_are_json_or_commas(value: str) -> None:
     """Shell users write commas, charts write JSON; both mean the same list."""
-    assert load({"LOGWARDEN_KAFKA__INPUT_TOPICS": value}).kafka.input_topics == ("a", "b.c")
+    assert read_settings({"LOGWARDEN_KAFKA__INPUT_TOPICS": value}).kafka.input_topics == ("a", "b.c")
 
 
 @pytest.mark.parametrize("value", [",", "[]", '["a"', '[""]', "[1]"])
@@ -53,8 +56,8 @@ def test_a_list_of_nothing_is_refused(value: str) -> None:
 
 def test_none_is_written_as_a_word_and_empty_means_unset() -> None:
     """`none` turns HTTP off; an empty variable, as compose files leave behind, keeps the default."""
-    assert load({"LOGWARDEN_HTTP__PORT": "none"}).http.port is None
-    assert load({"LOGWARDEN_HTTP__PORT": ""}).http.port == 8080
+    assert read_settings({"LOGWARDEN_HTTP__PORT": "none"}).http.port is None
+    assert read_settings({"LOGWARDEN_HTTP__PORT": ""}).http.port == 8080
 
 
 @pytest.mark.parametrize(
@@ -133,7 +136,7 @@ def test_variables_of_others_that_share_the_prefix_are_left_alone() -> None:
         "LOGWARDEN_METRICS_SERVICE_HOST": "10.0.0.8",
         "PATH": "/bin",
     }
-    assert load(foreign) == Settings()
+    assert read_settings(foreign) == Settings()
     assert "is not a setting" in refusal(PORT="8080")
 
 
@@ -141,7 +144,7 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_pa
     """Each row of the description says which of the three its value came from."""
     env_file = tmp_path / "logwarden.env"
     env_file.write_text("LOGWARDEN_WINDOW__SIZE=64\nexport LOGWARDEN_WINDOW__STEP='4'\nOTHER=1\n", encoding="utf-8")
-    settings = load({"LOGWARDEN_WINDOW__SIZE": "16"}, env_file)
+    settings = read_settings({"LOGWARDEN_WINDOW__SIZE": "16"}, env_file)
     assert (settings.window.size, settings.window.step) == (16, 4)
     sources = {row.variable: row.source for row in describe(settings)}
     assert sources["LOGWARDEN_WINDOW__SIZE"] == "environment"
@@ -152,18 +155,18 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_pa
 def test_options_of_the_command_line_win_and_obey_the_same_limits() -> None:
     """An override is a setting like any other: checked, and named as the source."""
     variable = "LOGWARDEN_ALERTS__THRESHOLD"
-    settings = load({variable: "0.3"}, overrides={variable: "0.7"})
+    settings = read_settings({variable: "0.3"}, overrides={variable: "0.7"})
     assert settings.alerts.threshold == 0.7
     assert settings.origin(variable) == "option"
     with pytest.raises(ConfigurationError, match="above 0 and at most 1"):
-        load({}, overrides={variable: "7"})
+        read_settings({}, overrides={variable: "7"})
 
 
 def test_a_dollar_in_the_file_is_a_dollar(tmp_path: Path) -> None:
     """A password such as pa${HOME}ss is taken as it stands."""
     env_file = tmp_path / "logwarden.env"
     env_file.write_text("LOGWARDEN_KAFKA__GROUP_ID=pa${HOME}ss\n", encoding="utf-8")
-    assert load({}, env_file).kafka.group_id == "pa${HOME}ss"
+    assert read_settings({}, env_file).kafka.group_id == "pa${HOME}ss"
 
 
 def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
@@ -172,7 +175,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     rubbish.write_bytes(b"\xff\xfe\x00")
     for path in (tmp_path / "missing.env", tmp_path, rubbish):
         with pytest.raises(ConfigurationError, match="cannot be read"):
-            load({}, path)
+            read_settings({}, path)
 
 
 def test_a_misspelt_variable_in_the_file_is_refused_too(tmp_path: Path) -> None:
@@ -180,7 +183,7 @@ def test_a_misspelt_variable_in_the_file_is_refused_too(tmp_path: Path) -> None:
     env_file = tmp_path / "logwarden.env"
     env_file.write_text("LOGWARDEN_WINDOW__SIZ=64\n", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="did you mean LOGWARDEN_WINDOW__SIZE"):
-        load({}, env_file)
+        read_settings({}, env_file)
 
 
 def test_the_real_environment_is_read_by_load_and_only_by_load(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,13 +191,13 @@ def test_the_real_environment_is_read_by_load_and_only_by_load(monkeypatch: pyte
     monkeypatch.setenv("LOGWARDEN_WINDOW__SIZE", "64")
     for name in [name for name in os.environ if name.startswith("LOGWARDEN_") and "__" not in name]:
         monkeypatch.delenv(name)
-    assert load().window.size == 64
+    assert read_settings().window.size == 64
     assert Settings().window.size == 32
 
 
 def test_secrets_are_never_shown() -> None:
     """Neither the description nor the representation of the settings holds the password."""
-    settings = load(
+    settings = read_settings(
         {
             "LOGWARDEN_KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
             "LOGWARDEN_KAFKA__SASL_USERNAME": "reader",

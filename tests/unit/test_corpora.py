@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from logwarden.training import corpora
 
 DATED = "2018-06-27 01:43:47.880 22237"

@@ -6,8 +6,8 @@ import json
 from datetime import datetime
 
 import pytest
-from logwarden.daemon.decoding import Decoded, Decoder
 
+from logwarden.daemon.decoding.decoder import Decoded, Decoder
 from tests.oracles import LogRecord, default_decoder
 
 FILEBEAT = (

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import BertConfig, BertModel
+
 from logwarden.model.encoder import LineEncoder, word_piece_tokenizer
 from logwarden.training import distill, harvest
 from logwarden.training.corpora import EventSessions, FaultRound
-from transformers import BertConfig, BertModel
 
 TEACHER_PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##a", "*", "disk", "##y", "full", "zebra", "中"]
 TEACHER_PIECES += ["##中"]

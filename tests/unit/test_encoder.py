@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from logwarden.model.encoder import LineEncoder, embed_tokens, word_piece_tokenizer
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel
 
-from logwarden import model
+from logwarden.model.checkpoint import SHIPPED
+from logwarden.model.encoder import LineEncoder, embed_tokens, word_piece_tokenizer
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PIECES += ["*", ":", "disk", "full", "error", "##s", "on", "node", "a", "##b"]
@@ -157,7 +157,7 @@ def test_embedding_tokens_keeps_gradients(encoder: LineEncoder) -> None:
 
 def test_the_shipped_encoder_knows_like_from_unlike() -> None:
     """It loads, is small, reads odd characters, and puts a reworded message nearer than a foreign one."""
-    folder = Path(model.__file__).parent / "weights" / "encoder"
+    folder = SHIPPED / "encoder"
     encoder = LineEncoder.from_directory(folder)
     assert encoder.width == 384
     assert sum(file.stat().st_size for file in folder.iterdir()) < 18_000_000

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from logwarden.model import checkpoint
 from logwarden.training import evaluate, protocol, tables
 from logwarden.training.faultlab.recording import Event, Line, Recording, save
@@ -16,7 +17,6 @@ from logwarden.training.metrics import auroc, average_precision, bootstrap_inter
 from logwarden.training.protocol import Contest, Examined
 from logwarden.training.recorded_faults import quiet_threshold, result_of, timeline_of
 from logwarden.training.trials import BEFORE, TEST, Trial, hdfs_trial, openstack_vm_trial
-
 from tests.recordings import blocks, fault_rounds, machines
 
 # ------------------------------------------------------------------------------------------------------- figures

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from logwarden.training.faultlab.__main__ import main
 from logwarden.training.faultlab.errors import CleanBroken, NeverRecovered, ProgramMissing, UnknownFault
 from logwarden.training.faultlab.labels import label
@@ -17,7 +18,6 @@ from logwarden.training.faultlab.recording import Line, Recording, RecordingDama
 from logwarden.training.faultlab.runner import record
 from logwarden.training.faultlab.scenario import Client
 from logwarden.training.faultlab.systems import SYSTEMS
-
 from tests.echo import SCRIPT, Echo, until
 
 

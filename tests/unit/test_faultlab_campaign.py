@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from logwarden.training.faultlab import campaign
 from logwarden.training.faultlab.campaign import TRIES, Campaign, Job
 

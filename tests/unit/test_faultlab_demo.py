@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from logwarden.training.faultlab.recording import Recording, lines_of, load
 
 COMMITTED = Path(__file__).parents[2] / "training" / "faultlab" / "recordings" / "demo"

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+
 from logwarden.training.faultlab.confounds import shortcuts, ten_seconds, thirty_two_lines, windows_of
 from logwarden.training.faultlab.labels import ERROR_LEVEL, State, label, load_labels, load_reviewed, save_labels
 from logwarden.training.faultlab.recording import Recording
-
 from tests.tapes import fault, recording, restart
 
 

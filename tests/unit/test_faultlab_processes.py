@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from logwarden.training.faultlab.guard import family, identify
 from logwarden.training.faultlab.process import Workshop, termination_raises
-
 from tests.echo import Echo, until
 
 ROOT = Path(__file__).parents[2]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from logwarden.training import corpora
 from logwarden.training.faultlab import datasheet, labels_audit
 from logwarden.training.faultlab.confounds import joined, shortcuts, ten_seconds, thirty_two_lines, windows_of

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from logwarden.model import masking
 from logwarden.model.history import AGE_CAP_BITS, Familiarity, History
 

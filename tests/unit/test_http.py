@@ -8,10 +8,11 @@ from typing import Any
 
 import aiohttp
 import pytest
-from logwarden.daemon.config import HttpSettings
+
 from logwarden.daemon.errors import ConfigurationError
-from logwarden.daemon.http import HealthState, HttpServer
-from logwarden.daemon.telemetry import Telemetry
+from logwarden.daemon.settings.groups import HttpSettings
+from logwarden.daemon.web.metrics import Telemetry
+from logwarden.daemon.web.server import HealthState, HttpServer
 
 
 @pytest.fixture

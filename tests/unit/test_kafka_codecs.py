@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from aiokafka import codec as codecs
 
-from logwarden.daemon.config import KafkaSettings
 from logwarden.daemon.errors import ConfigurationError
-from logwarden.daemon.kafka import KafkaSource
+from logwarden.daemon.kafka.consumer import KafkaSource
 from logwarden.daemon.records import Partition
+from logwarden.daemon.settings.groups import KafkaSettings
 
 confluent_kafka = pytest.importorskip("confluent_kafka", reason="the embedded broker is in the extra `demo`")
 

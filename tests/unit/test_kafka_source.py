@@ -8,10 +8,11 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import NodeNotReadyError
 from aiokafka.structs import OffsetAndMetadata
-from logwarden.daemon.config import KafkaSettings
+
 from logwarden.daemon.errors import BrokerUnavailable
-from logwarden.daemon.kafka import KafkaSource
+from logwarden.daemon.kafka.consumer import KafkaSource
 from logwarden.daemon.records import Committed, Partition
+from logwarden.daemon.settings.groups import KafkaSettings
 
 ASKED = [Partition("logs", 0), Partition("logs", 1)]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from logwarden.model.lines import OVERFLOW, PADDING, LineIndex
 from logwarden.model.masking import canonical, line_hash
-
 from tests.oracles import TableSpy, embed
 
 

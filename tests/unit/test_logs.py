@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import pytest
 import structlog
-from logwarden.daemon.config import LogSettings
+
 from logwarden.daemon.logs import configure
+from logwarden.daemon.settings.groups import LogSettings
 
 
 class Terminal(io.StringIO):

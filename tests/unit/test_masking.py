@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from logwarden.model.masking import MAX_CANONICAL_CHARS, canonical, line_hash, mask_blob, mask_line, mask_reference
 
 

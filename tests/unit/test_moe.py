@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from logwarden.model.moe import TopPMixture, top_p_gates
 from torch import Tensor
 from torch.nn import functional
 
+from logwarden.model.moe import TopPMixture, top_p_gates
 from tests.oracles import naive_gates
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from logwarden.daemon.offsets import PartitionLedger, decode_metadata, encode_metadata
+
+from logwarden.daemon.pipeline.ledger import PartitionLedger, decode_metadata, encode_metadata
 from logwarden.daemon.records import Committed
 
 

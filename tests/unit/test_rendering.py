@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from logwarden.daemon.alerts import Alert, build
-from logwarden.daemon.rendering import printable, render
-from logwarden.model.schema import LogLine, LogWindow, Verdict
 from rich.console import Console
+
+from logwarden.daemon.commands.rendering import printable, render
+from logwarden.daemon.incidents.alert import Alert, build
+from logwarden.model.schema import LogLine, LogWindow, Verdict
 
 ANY = st.characters(exclude_categories=())
 """Every code point, lone surrogates included, which hypothesis leaves out unless asked."""

@@ -15,14 +15,16 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from rich.console import Console
+
 from logwarden.daemon.commands import scan as module
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.scan import Engine, ScanOptions, scan
-from logwarden.daemon.config import Settings, load
 from logwarden.daemon.errors import ConfigurationError
+from logwarden.daemon.settings.groups import Settings
+from logwarden.daemon.settings.reading import read_settings
 from logwarden.model.verdicts import Scores
 from logwarden.model.windowing import WindowBatch
-from rich.console import Console
 
 
 def toy_engine(_: Settings) -> Engine:
@@ -48,7 +50,7 @@ def scanned(*files: Path, terminal: bool = False, settings: dict[str, str] | Non
     out_terminal = terminal and options.get("form") is AlertFormat.jsonl
     scan(
         ScanOptions(files=files, **options),
-        load({f"LOGWARDEN_{name}": value for name, value in (settings or {}).items()}),
+        read_settings({f"LOGWARDEN_{name}": value for name, value in (settings or {}).items()}),
         Console(file=out, width=300, force_terminal=out_terminal),
         Console(file=notes, width=120, force_terminal=terminal),
         toy_engine,
@@ -126,7 +128,9 @@ def test_json_lines_follow_the_schema_of_the_alerts_topic(tmp_path: Path, capsys
     """A consumer of the topic can read a scan, verdicts on calm lines included."""
     path = written(tmp_path / "app.log", *CALM, "panic \x1b[2J")
     scanned(path, form=AlertFormat.jsonl, every_verdict=True)
-    schema = json.loads(resources.files("logwarden.daemon").joinpath("alert.schema.json").read_text(encoding="utf-8"))
+    schema = json.loads(
+        resources.files("logwarden.daemon.incidents").joinpath("alert.schema.json").read_text(encoding="utf-8")
+    )
     alerts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     for alert in alerts:
         jsonschema.Draft202012Validator(schema).validate(alert)

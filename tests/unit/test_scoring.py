@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
 from logwarden.model import checkpoint
 from logwarden.model.checkpoint import Checkpoint
 from logwarden.model.scoring import WindowScorer, pick_device
 from logwarden.model.stream import LogStream
 from logwarden.model.windowing import WindowBatch
-from torch import Tensor
-
 from tests.oracles import log_lines
 
 SAID = ["disk full on node", "connection closed", "session opened", "warning status=503", "user 12 received block 9"]

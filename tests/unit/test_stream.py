@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from logwarden.model.masking import mask_line
 from logwarden.model.stream import LogStream
 from logwarden.model.windowing import WindowBatch
-
 from tests.oracles import TableSpy, embed, log_lines
 
 MEASURED = ("log_count", "log_age", "distance")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from logwarden.daemon.telemetry import CONTENT_TYPE, Telemetry
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
+
+from logwarden.daemon.web.metrics import CONTENT_TYPE, Telemetry
 
 
 def samples(telemetry: Telemetry) -> dict[str, float]:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from logwarden import LogAnomalyDetector
 from logwarden.training import train
 from logwarden.training.statements import log_statements
 from logwarden.training.windows import LineTexts, sessions_to_windows
-
-from logwarden import LogAnomalyDetector
 
 
 @pytest.fixture

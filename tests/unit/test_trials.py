@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from logwarden.model import checkpoint
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.stream import LineColumns, LogStream
@@ -21,7 +22,6 @@ from logwarden.training.trials import (
     openstack_faults_trial,
     openstack_vm_trial,
 )
-
 from tests.recordings import WORDS, blocks, fault_rounds, machines, stream
 
 

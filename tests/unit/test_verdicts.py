@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from logwarden.model.schema import LogLine
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.verdicts import Judgement, Scores, guilty_lines, history_lines
 from logwarden.model.windowing import WindowBatch
-
 from tests.oracles import TableSpy
 
 

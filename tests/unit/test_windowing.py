@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from logwarden.model.windowing import NUMERIC_COLUMNS, WindowRings, concatenate
 
+from logwarden.model.windowing import NUMERIC_COLUMNS, WindowRings, concatenate
 from tests.oracles import held, push
 
 

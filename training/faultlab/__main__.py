@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
 from logwarden.training.faultlab import labels_audit
 from logwarden.training.faultlab.campaign import Campaign, Job
 from logwarden.training.faultlab.errors import FaultlabError, ProgramMissing
@@ -20,8 +23,6 @@ from logwarden.training.faultlab.release import RECORDINGS, load_release, runs_b
 from logwarden.training.faultlab.runner import record
 from logwarden.training.faultlab.scenario import Script
 from logwarden.training.faultlab.systems import SYSTEMS, build
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -77,7 +77,13 @@ class Campaign:
         return None
 
     def _run(self, job: Job) -> bool:
-        command = [sys.executable, "-m", "logwarden.training.faultlab", "run", job.system, "--out", str(job.directory)]
+        program = [
+            sys.executable,
+            "-P",
+            "-m",
+            "logwarden.training.faultlab",
+        ]  # this very package, wherever the user stands
+        command = [*program, "run", job.system, "--out", str(job.directory)]
         for _ in range(TRIES):
             with self._lock:
                 if self._stopping:

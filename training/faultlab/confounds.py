@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from logwarden.training.faultlab.labels import ERROR_LEVEL, RunLabels, State, forms_of
 from logwarden.training.faultlab.recording import Line, Recording
 from logwarden.training.metrics import auroc

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from logwarden.model.masking import VERSION as MASKING_VERSION
 from logwarden.model.masking import canonical, mask_blob
 from logwarden.training.faultlab.recording import TAIL_S, Line, Recording

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from logwarden.training.faultlab.labels import State, forms_of
 from logwarden.training.faultlab.release import LabelledRun
 

@@ -11,11 +11,12 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 import structlog
+
 from logwarden.daemon.errors import BrokerUnavailable
-from logwarden.daemon.offsets import Assignment, PartitionLedger, where_to_start
+from logwarden.daemon.pipeline.ledger import Assignment, PartitionLedger, where_to_start
 from logwarden.daemon.ports import Source
 from logwarden.daemon.records import Bounds, Committed, Partition
-from logwarden.daemon.telemetry import Telemetry
+from logwarden.daemon.web.metrics import Telemetry
 
 log = structlog.get_logger(__name__)
 

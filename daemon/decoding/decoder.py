@@ -7,22 +7,19 @@ comes out: as a line, as a counted blank, or as a dead letter.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+
+from logwarden.daemon.decoding.json_paths import first_value, split_paths, value_at
+from logwarden.daemon.decoding.times import time_ms
 from logwarden.daemon.errors import UndecodableRecord
 from logwarden.daemon.records import DeadLetter, Record
 
-_NANO, _MICRO, _MILLI = 10**16, 10**13, 10**10
-"""Numbers above these are nano-, micro- and milliseconds since the epoch; below, seconds (until the year 2286)."""
 MAX_SERVICE_CHARS = 256
 """Whole log lines arrive as keys at times. A service's name is in its alerts five times, which the broker must take."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_TEXT = re.compile(r"[0-9]{9,19}(?:\.[0-9]+)?")  # from the year 1973 on; eight digits are a date
 
 
 @dataclass(slots=True)
@@ -62,9 +59,9 @@ class Decoder:
         max_line_bytes: int,
     ) -> None:
         self._format = format
-        self._text_paths = [tuple(path.split(".")) for path in text_paths]
-        self._service_paths = [tuple(path.split(".")) for path in service_paths]
-        self._time_paths = [tuple(path.split(".")) for path in time_paths]
+        self._text_paths = split_paths(text_paths)
+        self._service_paths = split_paths(service_paths)
+        self._time_paths = split_paths(time_paths)
         self._max_line_bytes = max_line_bytes
         self._json = msgspec.json.Decoder()
 
@@ -77,7 +74,7 @@ class Decoder:
                 out.blank.append(place)
                 continue
             try:
-                raw, service, time_ms = self._read(record, value)
+                raw, service, at_ms = self._read(record, value)
             except UndecodableRecord as error:
                 out.dead.append((place, DeadLetter(record=record, stage=error.stage, reason=str(error))))
                 continue
@@ -87,7 +84,7 @@ class Decoder:
                 continue
             out.lines.append(line)
             out.services.append((service or _key_text(record) or record.topic)[:MAX_SERVICE_CHARS])
-            out.timestamps.append(record.timestamp if time_ms is None else time_ms)
+            out.timestamps.append(record.timestamp if at_ms is None else at_ms)
             out.places.append(place)
         return out
 
@@ -101,16 +98,16 @@ class Decoder:
             raise UndecodableRecord("json", f"the value is not JSON: {error}") from None
         if not isinstance(event, dict):
             raise UndecodableRecord("json", f"the value is a JSON {type(event).__name__}, not an object")
-        text = _first(event, self._text_paths)
+        text = first_value(event, self._text_paths)
         if text is None:
             raise UndecodableRecord("text", "the JSON object holds no text at any of the text paths")
         if not isinstance(text, str):
             text = _as_json(text)
-        return text.encode("utf-8", "replace"), self._service(event), _time_ms(_first(event, self._time_paths))
+        return text.encode("utf-8", "replace"), self._service(event), time_ms(first_value(event, self._time_paths))
 
     def _service(self, event: dict[str, Any]) -> str | None:
         for path in self._service_paths:
-            found = _at(event, path)
+            found = value_at(event, path)
             if isinstance(found, str) and found:
                 return found
             if isinstance(found, int) and not isinstance(found, bool):
@@ -156,46 +153,3 @@ def _as_json(value: Any) -> str:
 
 def _key_text(record: Record) -> str:
     return record.key.decode("utf-8", "replace").strip() if record.key else ""
-
-
-def _first(event: dict[str, Any], paths: Sequence[tuple[str, ...]]) -> Any:
-    for path in paths:
-        found = _at(event, path)
-        if found is not None:
-            return found
-    return None
-
-
-def _at(value: Any, path: tuple[str, ...]) -> Any:
-    """The value at a path, or None. The longest dotted key that fits is taken."""
-    if not isinstance(value, dict):
-        return None
-    if len(path) == 1:
-        return value.get(path[0])
-    for size in range(len(path), 0, -1):
-        key = path[0] if size == 1 else ".".join(path[:size])
-        if key in value:
-            found = value[key] if size == len(path) else _at(value[key], path[size:])
-            if found is not None:
-                return found
-    return None
-
-
-def _time_ms(value: Any) -> int | None:
-    """An event's own time: RFC 3339 text, or a number of (nano-, micro-, milli-) seconds since the epoch."""
-    if isinstance(value, str):
-        # First: fromisoformat reads many a number of milliseconds as a day of the 18th century.
-        if _EPOCH_TEXT.fullmatch(value):
-            return _time_ms(float(value))
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            return None
-        ms = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
-        return ms if ms >= 0 else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 10**20:
-        return None
-    for limit, divisor in ((_NANO, 10**6), (_MICRO, 10**3), (_MILLI, 1)):
-        if value > limit:
-            return int(value // divisor)
-    return round(value * 10**6) // 1000  # by way of microseconds, so that .001 stays a millisecond

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
-from logwarden.daemon.config import HttpSettings
+
 from logwarden.daemon.errors import ConfigurationError
-from logwarden.daemon.telemetry import CONTENT_TYPE
+from logwarden.daemon.settings.groups import HttpSettings
+from logwarden.daemon.web.metrics import CONTENT_TYPE
 
 STOP_TIMEOUT_S = 1.0
 """Seconds an open answer may still take at the stop: they are all small, and the drain has its own budget."""

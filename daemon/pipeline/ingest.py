@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from logwarden.daemon.decoding import Decoded, Decoder
-from logwarden.daemon.offsets import Assignment
+
+from logwarden.daemon.decoding.decoder import Decoded, Decoder
+from logwarden.daemon.pipeline.ledger import Assignment
 from logwarden.daemon.records import DeadLetter, Record
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.windowing import WindowBatch

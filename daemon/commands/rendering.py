@@ -8,7 +8,7 @@
 
 Owns layout and colour, and that a log line is only ever shown, never obeyed: control characters, escape sequences and
 direction marks come out as visible text, and nothing in a line is taken for markup. Knows alerts
-(`logwarden.daemon.alerts`) and rich; refuses to know where an alert came from and where the output goes.
+(`logwarden.daemon.incidents.alert`) and rich; refuses to know where an alert came from and where the output goes.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
-from logwarden.daemon.alerts import Alert
 from rich.console import Group, RenderableType
 from rich.text import Text
+
+from logwarden.daemon.incidents.alert import Alert
 
 CONTEXT = 2
 """Lines shown around each guilty line."""

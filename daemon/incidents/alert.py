@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+
 from logwarden.model.schema import LogLine, Verdict
 
 SCHEMA_VERSION = 1

@@ -19,18 +19,19 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import structlog
-from logwarden.daemon.aggregator import Aggregator, Ingested, Work
-from logwarden.daemon.batcher import Batcher
+
 from logwarden.daemon.errors import BrokerUnavailable, FatalError, OffsetsGone, TaskEnded
-from logwarden.daemon.http import HealthState
-from logwarden.daemon.judging import Judge
-from logwarden.daemon.offsets import Assignment
-from logwarden.daemon.ownership import Ownership
+from logwarden.daemon.pipeline.batcher import Batcher
+from logwarden.daemon.pipeline.ingest import Aggregator, Ingested, Work
+from logwarden.daemon.pipeline.judge import Judge
+from logwarden.daemon.pipeline.ledger import Assignment
+from logwarden.daemon.pipeline.partitions import Ownership
+from logwarden.daemon.pipeline.publisher import Publisher, burial
+from logwarden.daemon.pipeline.pulse import Pulse
 from logwarden.daemon.ports import Clock, Scorer, Sink, Source, Worker
-from logwarden.daemon.publisher import Publisher, burial
-from logwarden.daemon.pulse import Pulse
 from logwarden.daemon.records import Partition, Record
-from logwarden.daemon.telemetry import Telemetry
+from logwarden.daemon.web.metrics import Telemetry
+from logwarden.daemon.web.server import HealthState
 from logwarden.model.verdicts import Judgement
 
 log = structlog.get_logger(__name__)

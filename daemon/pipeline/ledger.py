@@ -14,6 +14,7 @@ from collections import deque
 
 import numpy as np
 import numpy.typing as npt
+
 from logwarden.daemon.records import Bounds, Committed, Partition
 
 METADATA_VERSION = 1

@@ -6,10 +6,11 @@ service or by log text: both are unbounded, and a metrics store dies of it. Safe
 
 from __future__ import annotations
 
-from logwarden.model.version import __version__
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
+
+from logwarden.model.version import __version__
 
 CONTENT_TYPE: str = CONTENT_TYPE_LATEST
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import structlog
 import torch
-from logwarden.daemon.config import Settings
+
 from logwarden.daemon.errors import ConfigurationError
+from logwarden.daemon.settings.groups import Settings
 from logwarden.model import checkpoint
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.stream import LineColumns, LogStream

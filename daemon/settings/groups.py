@@ -1,7 +1,7 @@
 """Owns what the settings are: names, defaults, limits, meaning, and which of them must agree.
 
 The sentence under a field is its description everywhere (`logwarden config`, README), with its unit and what None
-means. Refuses to know where values come from (`logwarden.daemon.config` reads them) and what they are used for. The
+means. Refuses to know where values come from (`daemon/settings/reading.py`) and what they are used for. The
 constructors are for tests: `Settings()` is all defaults and looks at nothing.
 """
 
@@ -240,7 +240,7 @@ class Settings(BaseSettings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what the constructor is given; the environment is `logwarden.daemon.config.load`'s: no test reads it unasked."""
+        """Returns the constructor's arguments as the only source: `read_settings` reads the environment."""
         return (init_settings,)
 
     @model_validator(mode="after")

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from logwarden.daemon import alerts
-from logwarden.daemon.aggregator import Work, by_assignment
-from logwarden.daemon.offsets import Assignment
+
+from logwarden.daemon.incidents import alert as alerts
+from logwarden.daemon.pipeline.ingest import Work, by_assignment
+from logwarden.daemon.pipeline.ledger import Assignment
 from logwarden.daemon.ports import Clock, Scorer
 from logwarden.daemon.records import Message
 from logwarden.model.verdicts import Judgement, Scores

@@ -11,13 +11,14 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import structlog
-from logwarden.daemon.aggregator import Ingested
+
 from logwarden.daemon.errors import BrokerUnavailable
-from logwarden.daemon.judging import Publication
-from logwarden.daemon.offsets import Assignment
+from logwarden.daemon.pipeline.ingest import Ingested
+from logwarden.daemon.pipeline.judge import Publication
+from logwarden.daemon.pipeline.ledger import Assignment
 from logwarden.daemon.ports import Clock, Sink
 from logwarden.daemon.records import dead_letter_message
-from logwarden.daemon.telemetry import Telemetry
+from logwarden.daemon.web.metrics import Telemetry
 
 log = structlog.get_logger(__name__)
 

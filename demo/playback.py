@@ -24,15 +24,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from logwarden.daemon.clock import SystemClock
-from logwarden.daemon.config import own_environment
-from logwarden.daemon.errors import EXIT_DRAINED, EXIT_FATAL, ConfigurationError, FatalError
-from logwarden.daemon.rendering import printable, render
-from logwarden.training.faultlab import recording as recordings
-from logwarden.training.faultlab.recording import Event, Recording
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from logwarden.daemon.clock import SystemClock
+from logwarden.daemon.commands.rendering import printable, render
+from logwarden.daemon.errors import EXIT_DRAINED, EXIT_FATAL, ConfigurationError, FatalError
+from logwarden.daemon.settings.reading import own_environment
+from logwarden.training.faultlab import recording as recordings
+from logwarden.training.faultlab.recording import Event, Recording
 
 RECORDING = Path(recordings.__file__).parent / "recordings" / "demo"
 LOGS, ALERTS, DEAD = "demo.logs", "demo.alerts", "demo.dead-letters"
@@ -293,7 +294,7 @@ class _Daemon:
     def __enter__(self) -> _Daemon:
         with self._log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "logwarden", "run"],
+                [sys.executable, "-P", "-m", "logwarden", "run"],  # this very package, wherever the user stands
                 env=own_environment() | self._variables,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -1,0 +1,1 @@
+"""Turns a record's bytes into log lines; keeps no state."""

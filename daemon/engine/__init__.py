@@ -1,0 +1,1 @@
+"""Loads the model; the only importers of torch in the daemon."""

@@ -1,0 +1,1 @@
+"""The Kafka client behind the ports; the only importers of aiokafka."""

@@ -1,0 +1,1 @@
+"""The data path: intake, decoding, windows, scores, alerts, acknowledgements, commits."""

@@ -1,0 +1,1 @@
+"""The settings: what they are, how they are read, how they are described."""

@@ -1,0 +1,119 @@
+"""Reads the settings, once. The only file that reads the environment.
+
+A setting is the variable `LOGWARDEN_<GROUP>__<FIELD>`; the environment wins over an env file, which wins over the
+defaults. The settings themselves are in `daemon/settings/groups.py`. Refuses to know what they are used for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from dotenv import dotenv_values
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import EnvSettingsSource
+
+from logwarden.daemon.errors import ConfigurationError
+from logwarden.daemon.settings.describing import allowed_values, setting_fields
+from logwarden.daemon.settings.groups import PREFIX, Settings
+
+HINT = "`logwarden config` lists every setting with its default and meaning"
+
+_TEST_SUITE = frozenset(
+    {"LOGWARDEN_DATA", "LOGWARDEN_REQUIRE_KAFKA", "LOGWARDEN_REQUIRE_DATA", "LOGWARDEN_REQUIRE_FAULTLAB"}
+)
+"""Variables of the test suite, which share the prefix."""
+_SERVICE_LINK = re.compile(
+    r"LOGWARDEN_(?:[A-Z0-9]+_)*(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_\d+_[A-Z0-9_]+)"
+)
+"""What Kubernetes puts into every pod beside a Service called logwarden or logwarden-…: no typing mistakes.
+`LOGWARDEN_PORT=tcp://…` belongs to them too and is told by its value."""
+
+
+def read_settings(
+    env: Mapping[str, str] | None = None,
+    env_file: Path | None = None,
+    *,
+    overrides: Mapping[str, str] | None = None,
+) -> Settings:
+    """Settings from `env` (None: the real environment) over `env_file` over the defaults; empty means unset.
+
+    `overrides`: variables that win over both, for options of the command line, so that they obey the same limits.
+    Raises ConfigurationError with one sentence about the first wrong variable.
+    """
+    given: dict[str, str] = {}
+    origins: dict[str, str] = {}
+    environment = dict(os.environ if env is None else env)
+    layers = (("file", _read_file(env_file)), ("environment", environment), ("option", overrides or {}))
+    for origin, variables in layers:
+        ours = _settings_among(variables)
+        given.update(ours)
+        origins.update(dict.fromkeys(ours, origin))
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {variable.lower(): value for variable, value in given.items()}
+    try:
+        return Settings(**source()).with_origins(origins)
+    except ValidationError as error:
+        raise ConfigurationError(_sentence(error), hint=HINT) from None
+
+
+def own_environment() -> dict[str, str]:
+    """The real environment without our settings: what a daemon that we start ourselves begins with."""
+    return {variable: value for variable, value in os.environ.items() if not variable.startswith(PREFIX)}
+
+
+def _read_file(env_file: Path | None) -> dict[str, str]:
+    if env_file is None:
+        return {}
+    try:
+        with env_file.open(encoding="utf-8") as stream:
+            # No interpolation: it would read the environment behind our back and spoil a password that has a dollar.
+            lines = dotenv_values(stream=stream, interpolate=False)
+    except OSError as error:
+        raise ConfigurationError(f"the env file {str(env_file)!r} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"the env file {str(env_file)!r} cannot be read: it is not UTF-8 text") from None
+    return {variable: value or "" for variable, value in lines.items()}
+
+
+def _settings_among(variables: Mapping[str, str]) -> dict[str, str]:
+    """The settings among some variables; raises for a name with our prefix that is none."""
+    known = [variable for variable, _, _, _ in setting_fields()]
+    ours: dict[str, str] = {}
+    for variable, value in variables.items():
+        if variable in known:
+            if value:
+                ours[variable] = value
+        elif variable.startswith(PREFIX) and not _is_foreign(variable, value):
+            # Without the prefix, which is alike in all of them and would make anything look near.
+            names = [name.removeprefix(PREFIX) for name in known]
+            near = difflib.get_close_matches(variable.removeprefix(PREFIX), names, n=1)
+            meant = f"; did you mean {PREFIX}{near[0]}?" if near else ""
+            raise ConfigurationError(f"{variable} is not a setting{meant}", hint=HINT)
+    return ours
+
+
+def _is_foreign(variable: str, value: str) -> bool:
+    """Whether somebody else's variable merely shares our prefix."""
+    link = _SERVICE_LINK.fullmatch(variable) or (variable.endswith("_PORT") and "://" in value)
+    return variable in _TEST_SUITE or bool(link)
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first thing wrong: the variable, what it is, what is allowed."""
+    first: ErrorDetails = error.errors()[0]
+    others = error.error_count() - 1
+    more = f" (and {others} more {'is' if others == 1 else 'are'} wrong)" if others else ""
+    if first["type"] == "value_error":
+        return f"{first['ctx']['error']}{more}"
+    group, field = (str(part) for part in first["loc"][:2])
+    variable, definition = next((v, d) for v, g, f, d in setting_fields() if (g, f) == (group, field))
+    return f"{variable} is {_as_given(first['input'])}, but it must be {allowed_values(definition)}{more}"
+
+
+def _as_given(value: object) -> str:
+    return f"{','.join(map(str, value))!r}" if isinstance(value, tuple | list) else repr(str(value))

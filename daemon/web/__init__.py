@@ -1,0 +1,1 @@
+"""Serves probes and metrics over HTTP."""
