@@ -37,6 +37,7 @@ MIN_TIMEOUT_S = 300.0
 TIMEOUT_FACTOR = 3.0
 """A mutant whose tests take three times as long as without it hangs, and a hanging build is noticed."""
 MAX_NEAREST = 5
+PRELOAD = "load_logwarden_first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +110,14 @@ class Copy:
         for name in listed(root):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, target / name)
-        self._environment = {**os.environ, "PYTHONPATH": str(target)}
+        # An editable install of another tree finds what is not found before. So the links to this copy come first, the
+        # folder of a command does not, and pytest loads the package before it puts the copy's root in front.
+        cache = target / ".cache"
+        places = os.pathsep.join(map(str, (cache / "src", target, cache)))
+        self._environment = {**os.environ, "PYTHONPATH": places, "PYTHONSAFEPATH": "1"}
         links = [sys.executable, "-m", "tests.layout", ".cache/src"]
         subprocess.run(links, cwd=target, env=self._environment, check=True, timeout=60)
-        # pytest and `python -m` put the copy's root first: without the links beside `logwarden/__init__.py` they would
-        # import `logwarden` from the copy, and `logwarden.daemon` from an editable install of another tree.
-        for link in (target / ".cache" / "src" / "logwarden").iterdir():
-            if not (target / "logwarden" / link.name).exists():
-                (target / "logwarden" / link.name).symlink_to(link.resolve())
+        (cache / f"{PRELOAD}.py").write_text("import logwarden\n", encoding="utf-8")
         code = "import logwarden.model as m; print(m.__path__[0])"
         shown = subprocess.run(
             [sys.executable, "-c", code], cwd=target, env=self._environment, check=True, timeout=60, capture_output=True
@@ -141,7 +142,7 @@ class Copy:
         tests = list(self._tests) if tests is None else tests
         if not tests:
             return ""
-        options = ["-q", "-x", "--tb=no", "-rfE", "-p", "no:cacheprovider", "-m", SELECTION]
+        options = ["-q", "-x", "--tb=no", "-rfE", "-p", "no:cacheprovider", "-p", PRELOAD, "-m", SELECTION]
         command = [sys.executable, "-m", "pytest", *options, *tests]
         # A session of its own, so that a time-out also ends the processes that the tests have started.
         with subprocess.Popen(
