@@ -1,6 +1,6 @@
 """Consumes the input topics as a member of the consumer group. Knows the traps of the client.
 
-- Raw bytes only: with a deserialiser one bad value would make `getmany` raise for ever.
+- Raw bytes only: with a deserialiser one bad value would make every later `getmany` raise.
 - One assignor, never Sticky; rebalances are eager: each revokes everything (aiokafka issues 1175, 1176).
 - `auto_offset_reset="none"`: the pipeline chooses positions, and an offset out of range is an incident, not a jump.
 - A consumer that subscribes before its start waits there for topics that do not exist yet: subscribe afterwards.
@@ -55,7 +55,7 @@ from logwarden.daemon.settings.groups import KafkaSettings
 log = structlog.get_logger(__name__)
 
 _TOPIC_MISSING, _TOPIC_REFUSED = 3, 29
-"""Kafka's error codes for a topic asked about."""
+"""Kafka's error codes in the description of a topic."""
 _METADATA_MAX_AGE_MS = 10_000
 """How long a topic or partition made later may stay unseen; aiokafka's default is five minutes."""
 _SEARCH_S = 30.0
@@ -144,14 +144,14 @@ class KafkaSource:
 
     async def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, Committed]:
         assert self._admin is not None, "committed comes after start"
-        # Only the admin client returns the metadata; asked without names it would return all groups' partitions.
+        # Only the admin client returns the metadata; without names it would return all groups' partitions.
         wanted = [TopicPartition(*partition) for partition in partitions]
         try:
             found = await self._admin.list_consumer_group_offsets(self._settings.group_id, partitions=wanted)
         except (KafkaError, OSError, TimeoutError) as error:
             raise translated(error, self._settings) from error
         if len(found) < len(wanted):
-            # The broker names every partition asked for, with -1 where nothing is committed. Without them its answer
+            # The broker names every partition of the request, with -1 where nothing is committed. Without them its answer
             # was an error that the admin client overlooked; to believe it would start from the oldest line kept.
             raise BrokerUnavailable(self._settings.bootstrap_servers, "the group's offsets are not loaded yet")
         return {
@@ -284,7 +284,7 @@ class KafkaSource:
         self._is_paused = False
 
     async def _look_for(self, topics: Sequence[str]) -> None:
-        """Says which topics are not there yet; raises for those that we may not see."""
+        """Logs the topics that do not exist yet. Raises for those that this client may not see."""
         assert self._admin is not None, "only called from start"
         for found in await self._admin.describe_topics(list(topics)):
             if found["error_code"] == _TOPIC_REFUSED:
