@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logwarden.daemon.decoding.decoder import Decoder, Event
+from logwarden.daemon.decoding.decoder import Decoder, LogEvent
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.judge import ScoredBatch, WindowJudge
 from logwarden.daemon.pipeline.ledger import PartitionLedger, where_to_start
@@ -32,8 +32,8 @@ Line = tuple[int, int]
 class EventPerTextLine(Decoder):
     """Reads a record as one event per line of its text, as formats with many events in a record will."""
 
-    def _events(self, value: bytes) -> Iterable[Event]:
-        return [Event(line) for line in value.split(b"\n")]
+    def _events(self, value: bytes) -> Iterable[LogEvent]:
+        return [LogEvent(line) for line in value.split(b"\n")]
 
 
 def record(offset: int, lines: int) -> LogRecord:
