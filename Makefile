@@ -25,7 +25,8 @@ demo: setup  ## the main job in a minute: a real recording through an embedded b
 	$(BIN)/logwarden demo $(ARGS)
 
 test: setup lint  ## everything: style, types, imports, units, properties, simulation, a real Kafka broker
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage report
 
 layout: setup  # the packages under their one name, for tools that do not read pyproject.toml's table of folders
 	@$(BIN)/python -m tests.layout $(SRC)
