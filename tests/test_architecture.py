@@ -27,7 +27,7 @@ IMPORTERS = {
     "aiokafka": {"daemon/kafka"},
     "confluent_kafka": {"demo/playback.py"},
     "prometheus_client": {"daemon/web/metrics.py"},
-    "aiohttp": {"daemon/web/server.py"},
+    "aiohttp": {"daemon/web"},
     "pydantic_settings": {"daemon/settings"},
     "multiprocessing": set(),
     "threading": {"training/faultlab"},
