@@ -54,7 +54,7 @@ async def test_no_broker_at_the_start(topics: Topics, fleet: Fleet, broker: Brok
     assert topics.bootstrap in waiting.events("broker_unavailable")[0]["error"]
     assert waiting.events("broker_unavailable")[0]["hint"]
     assert await asyncio.to_thread(impatient.wait, READY_S) == 1
-    assert_one_sentence(impatient, f"127.0.0.1:{closed_port}", "gave up after 2 s")
+    assert_one_sentence(impatient, f"127.0.0.1:{closed_port}", "retries ended after 2 s")
     await asyncio.to_thread(broker.start)
     async with AlertLog.reading(topics.bootstrap, topics.alerts) as alerts:
         await eventually(waiting.ready, OUTAGE_S, "readiness")

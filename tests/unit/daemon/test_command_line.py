@@ -127,7 +127,7 @@ def test_a_wrong_setting_is_a_sentence_and_exit_code_2() -> None:
         assert ended.returncode == 2
         assert ended.stdout == ""
         assert ended.stderr.splitlines() == [
-            "logwarden: LOGWARDEN_WINDOW__SIZE is '1', but it must be a whole number from 2 to 512",
+            "logwarden: LOGWARDEN_WINDOW__SIZE is '1', but it must be an integer from 2 to 512",
             "  `logwarden config` lists every setting with its default and meaning",
         ]
 
@@ -150,7 +150,10 @@ def test_a_missing_env_file_is_a_sentence_and_exit_code_2() -> None:
     """A path that is not there is named."""
     ended = run("config", "--env-file", "no-such.env")
     assert ended.returncode == 2
-    assert ended.stderr == "logwarden: the env file 'no-such.env' cannot be read: No such file or directory\n"
+    assert ended.stderr.splitlines() == [
+        "logwarden: the env file 'no-such.env' cannot be read: No such file or directory",
+        "  check the path after --env-file: the file must be readable UTF-8 text",
+    ]
 
 
 def test_config_shows_values_and_where_they_came_from(tmp_path: Path) -> None:
@@ -214,7 +217,7 @@ def test_run_hands_the_settings_to_the_service_and_its_exit_code_back(
             1,
             [
                 "logwarden: no Kafka broker answered at b:9092: refused",
-                "  check LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS and that the broker is up",
+                "  check LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS and that the broker is running",
             ],
         ),
         (PermissionError(13, "Permission denied", "/root/x"), 2, ["logwarden: /root/x: Permission denied"]),

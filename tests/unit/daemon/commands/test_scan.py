@@ -88,8 +88,8 @@ def test_the_first_part_of_a_file_is_for_learning_and_the_scan_says_so(tmp_path:
     assert found(result.out) == [f"{path}:32"]  # line 11 is among the learned ones
     assert "panic: late" in result.out
     assert result.notes == (
-        f"{path}: 1 anomalous window in 42 lines; the first 21 of app.log were for learning and raised nothing; "
-        "give --baseline with a log of a good day to judge all of them\n"
+        f"{path}: 1 anomalous window in 42 lines; no alerts from the first 21 lines of app.log, which were for "
+        "learning; to get verdicts on all lines, pass a fault-free log with --baseline\n"
     )
 
 
@@ -97,7 +97,7 @@ def test_long_files_are_learned_from_up_to_the_setting(tmp_path: Path) -> None:
     """Half of the file is the most that learning takes, the setting what it wants."""
     path = written(tmp_path / "app.log", *CALM, "panic", *CALM)
     assert found(scanned(path, settings={"ALERTS__LEARNING_LINES": "4"}).out) == [f"{path}:41"]
-    assert "the first 4 of app.log" in scanned(path, settings={"ALERTS__LEARNING_LINES": "4"}).notes
+    assert "the first 4 lines of app.log" in scanned(path, settings={"ALERTS__LEARNING_LINES": "4"}).notes
 
 
 def test_a_baseline_makes_every_line_judged(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_none_is_written_as_a_word_and_empty_means_unset() -> None:
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
-        ({"WINDOW__SIZE": "1"}, "LOGWARDEN_WINDOW__SIZE is '1', but it must be a whole number from 2 to 512"),
+        ({"WINDOW__SIZE": "1"}, "LOGWARDEN_WINDOW__SIZE is '1', but it must be an integer from 2 to 512"),
         ({"LOG__LEVEL": "loud"}, "LOGWARDEN_LOG__LEVEL is 'loud', but it must be one of debug, info, warning, error"),
         ({"MODEL__DEVICE": "tpu"}, "LOGWARDEN_MODEL__DEVICE is 'tpu', but it must be auto, cpu, cuda or cuda:N"),
         (
@@ -76,7 +76,7 @@ def test_none_is_written_as_a_word_and_empty_means_unset() -> None:
         ),
         (
             {"KAFKA__START_TIMEOUT_S": "inf"},
-            "LOGWARDEN_KAFKA__START_TIMEOUT_S is 'inf', but it must be a number from 0 up or none",
+            "LOGWARDEN_KAFKA__START_TIMEOUT_S is 'inf', but it must be a number of at least 0 or none",
         ),
         (
             {"KAFKA__SSL_CAFILE": "/no/ca.pem", "KAFKA__SECURITY_PROTOCOL": "SSL"},
@@ -84,7 +84,7 @@ def test_none_is_written_as_a_word_and_empty_means_unset() -> None:
         ),
         (
             {"HTTP__PORT": "65536", "LIMITS__MAX_SERVICES": "many"},
-            "LOGWARDEN_LIMITS__MAX_SERVICES is 'many', but it must be a whole number from 1 up (and 1 more is wrong)",
+            "LOGWARDEN_LIMITS__MAX_SERVICES is 'many', but it must be an integer of at least 1 (and 1 more is wrong)",
         ),
     ],
 )
@@ -100,11 +100,11 @@ def test_a_wrong_value_is_named_with_what_is_allowed(variables: dict[str, str], 
         ({"KAFKA__REBALANCE_TIMEOUT_MS": "44999"}, ["REBALANCE_TIMEOUT_MS is 44999", "SESSION_TIMEOUT_MS"]),
         ({"KAFKA__FETCH_MAX_WAIT_MS": "1000", "KAFKA__REQUEST_TIMEOUT_MS": "1000"}, ["FETCH_MAX_WAIT_MS is 1000"]),
         ({"LIMITS__MAX_IN_FLIGHT_LINES": "64"}, ["MAX_IN_FLIGHT_LINES is 64", "MAX_POLL_RECORDS"]),
-        ({"KAFKA__INPUT_TOPICS": "a,logwarden.alerts"}, ["ALERTS_TOPIC is 'logwarden.alerts'", "reads what it writes"]),
+        ({"KAFKA__INPUT_TOPICS": "a,logwarden.alerts"}, ["ALERTS_TOPIC is 'logwarden.alerts'", "reads its own output"]),
         ({"KAFKA__DEAD_LETTER_TOPIC": "logs"}, ["DEAD_LETTER_TOPIC is 'logs'"]),
         ({"KAFKA__SECURITY_PROTOCOL": "SASL_SSL", "KAFKA__SASL_USERNAME": "u"}, ["needs both", "SASL_PASSWORD"]),
-        ({"KAFKA__SASL_USERNAME": "u"}, ["SASL_USERNAME", "PLAINTEXT, which ignores it"]),
-        ({"KAFKA__SSL_CAFILE": __file__}, ["SSL_CAFILE", "PLAINTEXT, which ignores it"]),
+        ({"KAFKA__SASL_USERNAME": "u"}, ["SASL_USERNAME", "PLAINTEXT, which ignores them"]),
+        ({"KAFKA__SSL_CAFILE": __file__}, ["SSL_CAFILE", "PLAINTEXT, which ignores them"]),
         ({"KAFKA__SECURITY_PROTOCOL": "SSL", "KAFKA__SSL_KEYFILE": __file__}, ["SSL_CERTFILE is not"]),
     ],
 )
