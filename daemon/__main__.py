@@ -7,8 +7,8 @@ An error of the tree in `logwarden.daemon.errors` ends as one sentence on standa
 0 drained, 1 fatal, 2 configuration. Any other exception is a bug in logwarden and shows its traceback.
 
 `train` and `evaluate` replace this process by `python -m logwarden.training.…`, so Ctrl-C and the exit code belong to
-the other program. `daemon` and `training` are two products on one model and must not import each other, which
-import-linter checks; an entry point would only hide the import.
+the other program. An entry point would only hide the import: `daemon` and `training` are two products on one model and
+must not import each other, which import-linter checks.
 """
 
 from __future__ import annotations
