@@ -1,8 +1,4 @@
-"""What README, CONTRIBUTING and the pages in docs show works: Python runs; commands, options, settings exist.
-
-Blocks tagged `python` run in one namespace, in order, with the shipped model; those tagged `python no-run` are compiled
-only. Commands are looked up, not run: a Kafka broker is not at hand wherever this runs.
-"""
+"""README, CONTRIBUTING and the pages in docs: their Python runs; their commands, options and settings exist."""
 
 from __future__ import annotations
 
@@ -30,7 +26,7 @@ NAMED = [path for name in ("README.md", "CONTRIBUTING.md", "deploy/RUNBOOK.md") 
 DOCUMENTS = [*NAMED, *PAGES]
 WEIGHTS = ROOT / "model" / "weights" / "model.safetensors"
 FOLDERS = ("daemon", "demo", "model", "training")
-"""Folders at the top of the repository. What they hold is imported as `logwarden.…` only."""
+"""Folders at the top of the repository. Their modules are imported as `logwarden.…` only."""
 PASSED_ON = {
     "train": "logwarden.training.train",
     "evaluate": "logwarden.training.evaluate",
@@ -46,7 +42,7 @@ _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: what it is tagged, what it holds, and the line of the document that it begins on."""
+    """A fenced block: its tag, its text, and its first line in the document."""
 
     tag: str
     text: str
@@ -54,12 +50,12 @@ class Block:
 
 
 def blocks(text: str) -> list[Block]:
-    """The fenced blocks of a document."""
+    """Returns the fenced blocks of a document."""
     return [Block(m[1].strip(), m[2], text.count("\n", 0, m.start(2)) + 1) for m in _FENCE.finditer(text)]
 
 
 def commands(text: str) -> list[list[str]]:
-    """Every command in shell blocks and in code type within sentences, as words; variables before it left out."""
+    """Returns every command, as words, of shell blocks and of code type within sentences, without leading variables."""
     lines = [
         block.text.replace("\\\n", " ") for block in blocks(text) if block.tag in ("sh", "bash", "shell", "console")
     ]
@@ -78,7 +74,7 @@ def commands(text: str) -> list[list[str]]:
 
 
 def wrong_commands(text: str) -> list[str]:
-    """What a document says to type and nothing answers to, each with the reason."""
+    """Returns the commands of a document that do not exist, each with the reason."""
     return [f"{' '.join(words)}: {reason}" for words in commands(text) for reason in _wrong(words)]
 
 
@@ -119,7 +115,7 @@ def _unknown_options(words: list[str], known: set[str]) -> Iterator[str]:
 
 
 def _options_of(module: str) -> set[str]:
-    """The options that a program spells out. Read, not asked for: its `--help` would load torch first."""
+    """Returns the options in a program's source. Its `--help` would load torch first."""
     spec = find_spec(module)
     if spec is not None and spec.submodule_search_locations:
         spec = find_spec(f"{module}.__main__")
@@ -129,7 +125,7 @@ def _options_of(module: str) -> set[str]:
 
 
 def unknown_settings(text: str) -> list[str]:
-    """Variables with our prefix that are no settings; one that ends in `…` or `__` names a group."""
+    """Returns variables with the prefix that are no settings; one that ends in `…` or `__` names a group."""
     known = {row.variable for row in describe(Settings())} | OF_THE_TESTS
     groups = {f"{name.partition('__')[0]}__" for name in known}
     found = set(re.findall(r"\bLOGWARDEN_[A-Z0-9_]+", text))
@@ -137,7 +133,7 @@ def unknown_settings(text: str) -> list[str]:
 
 
 def broken_links(document: Path) -> list[str]:
-    """Links within the repository that lead nowhere."""
+    """Returns the links to files of the repository that do not exist."""
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", _FENCE.sub("", document.read_text(encoding="utf-8")))
     return [target for target in targets if "://" not in target and not (document.parent / target).exists()]
 
@@ -150,7 +146,7 @@ each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: 
 
 @needs_readme
 def test_the_python_in_the_readme_compiles() -> None:
-    """What is shown is Python, also where it is not run."""
+    """The Python of the documents compiles, also where it is not run."""
     assert any(block.tag == "python" for block in blocks(README.read_text(encoding="utf-8"))), "the API is shown"
     for document in DOCUMENTS:
         for block in blocks(document.read_text(encoding="utf-8")):
@@ -162,7 +158,7 @@ def test_the_python_in_the_readme_compiles() -> None:
 @pytest.mark.parametrize("document", [README, *PAGES], ids=lambda path: path.name)
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason="the shipped model's weights are not in model/weights yet")
 def test_the_python_in_the_readme_runs(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever pastes the Python of the README or of a page into a prompt sees it work."""
+    """The Python of the README or of a page runs when pasted into a prompt."""
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": "readme"}
     for block in blocks(document.read_text(encoding="utf-8")):
@@ -180,7 +176,7 @@ def test_the_settings_table_is_the_settings() -> None:
 
 @needs_readme
 def test_the_alert_in_the_readme_is_one_of_ours() -> None:
-    """The alert that is shown, however shortened, has the id and the key that the daemon would give it."""
+    """The shown alert, however shortened, has the id and the key that the daemon would give it."""
     shown = [block.text for block in blocks(README.read_text(encoding="utf-8")) if block.tag == "json"]
     for alert in (found for text in shown if "logwarden" in (found := json.loads(text))):
         facts, service = alert["logwarden"], alert["service"]["name"]
@@ -192,13 +188,13 @@ def test_the_alert_in_the_readme_is_one_of_ours() -> None:
 
 @each_document
 def test_commands_exist(document: Path) -> None:
-    """Every target, command, module and option that a document says to type is there."""
+    """Every target, command, module and option in a document exists."""
     assert wrong_commands(document.read_text(encoding="utf-8")) == []
 
 
 @each_document
 def test_variables_exist(document: Path) -> None:
-    """Every LOGWARDEN_ variable in a document is one that is read."""
+    """Every LOGWARDEN_ variable in a document is a setting."""
     assert unknown_settings(document.read_text(encoding="utf-8")) == []
 
 
@@ -222,12 +218,12 @@ def test_links_lead_somewhere(document: Path) -> None:
     ],
 )
 def test_a_wrong_command_is_found(text: str) -> None:
-    """The check sees commands in blocks, behind others, over two lines and within sentences."""
+    """The check finds commands in blocks, behind others, over two lines and within sentences."""
     assert len(wrong_commands(text)) == 1
 
 
 def test_right_commands_are_left_alone() -> None:
-    """Arguments, assignments, comments and other people's programs are none of our business."""
+    """Arguments, assignments, comments and other programs are not checked."""
     text = (
         "```sh\nmake demo ARGS=--fast   # nope\nexport A=1\ndocker run -it x --nope\nlogwarden scan - --format=jsonl\n"
         "LOGWARDEN_LOG__LEVEL=debug logwarden run --env-file x.env\n```\n```python\nmake(nope)\n```\n"

@@ -16,7 +16,7 @@ from logwarden.daemon.settings.groups import PREFIX, Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingRow:
-    """One setting as people are shown it; a secret is never in it."""
+    """One setting in words. Never contains a secret."""
 
     variable: str
     value: str
@@ -28,7 +28,7 @@ class SettingRow:
 
 
 def describe(settings: Settings) -> list[SettingRow]:
-    """Every setting with its value and where that came from, in the order they are written."""
+    """Returns every setting with its value and the source of the value, in the order of their definition."""
     return [
         SettingRow(
             variable=variable,
@@ -43,7 +43,7 @@ def describe(settings: Settings) -> list[SettingRow]:
 
 
 def settings_table_markdown() -> str:
-    """README's table of settings; a test holds the two together."""
+    """Returns the documentation's table of settings; a test compares the two."""
     rows = ["| variable | default | meaning | allowed |", "|---|---|---|---|"]
     for row in describe(Settings()):
         rows.append(f"| `{row.variable}` | `{row.default}` | {row.description} | {row.allowed} |")
@@ -51,14 +51,14 @@ def settings_table_markdown() -> str:
 
 
 def setting_fields() -> Iterator[tuple[str, str, str, FieldInfo]]:
-    """Every setting as (variable, group, field, definition), in the order they are written."""
+    """Yields every setting as (variable, group, field, definition), in the order of their definition."""
     for group, group_field in Settings.model_fields.items():
         for field, definition in type(group_field.default).model_fields.items():
             yield f"{PREFIX}{group}__{field}".upper(), group, field, definition
 
 
 def allowed_values(definition: FieldInfo) -> str:
-    """The values a setting takes, in words."""
+    """Returns the allowed values of a setting in words, such as "an integer from 2 to 512" or "a string or none"."""
     if definition.title:
         return definition.title
     annotation = definition.annotation
@@ -74,15 +74,15 @@ def _in_words(kind: object, rules: list[Any]) -> str:
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(get_args(kind))
     if get_origin(kind) is tuple:
-        return "a comma list or a JSON list of at least one text"
+        return "a list of at least one string, as JSON or with commas"
     if kind is bool:
         return "true or false"
     if kind is int or kind is float:
-        return f"a {'whole ' if kind is int else ''}number{_bounds(rules)}"
+        return f"{'an integer' if kind is int else 'a number'}{_bounds(rules)}"
     for rule in rules:
         if isinstance(rule, PathType):
             return "an existing directory" if rule.path_type == "dir" else "an existing file"
-    return "a text that is not empty" if any(isinstance(rule, MinLen) for rule in rules) else "a text"
+    return "a non-empty string" if any(isinstance(rule, MinLen) for rule in rules) else "a string"
 
 
 def _bounds(rules: list[Any]) -> str:
@@ -90,7 +90,7 @@ def _bounds(rules: list[Any]) -> str:
     above = next((rule.gt for rule in rules if isinstance(rule, Gt)), None)
     high = next((rule.le for rule in rules if isinstance(rule, Le)), None)
     if low is not None:
-        return f" from {low} to {high}" if high is not None else f" from {low} up"
+        return f" from {low} to {high}" if high is not None else f" of at least {low}"
     return f" above {above} and at most {high}"
 
 
