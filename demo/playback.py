@@ -10,15 +10,7 @@ module that imports both storeys, because it plays a recording of the fault lab.
 
 from __future__ import annotations
 
-import contextlib
-import re
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
-import urllib.request
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,15 +21,13 @@ from rich.text import Text
 
 from logwarden.daemon.clock import SystemClock
 from logwarden.daemon.commands.rendering import printable, render
-from logwarden.daemon.errors import EXIT_DRAINED, EXIT_FATAL, ConfigurationError, FatalError
+from logwarden.daemon.errors import EXIT_DRAINED, EXIT_FATAL, FatalError
 from logwarden.daemon.incidents.alert import Alert, decode_alert
-from logwarden.daemon.settings.reading import own_environment
+from logwarden.demo.daemon_process import ALERTS, LOGS, DaemonProcess, broker_address, require_confluent
 from logwarden.training.faultlab import recording as recordings
 from logwarden.training.faultlab.recording import Event, Recording
 
 RECORDING = Path(recordings.__file__).parent / "recordings" / "demo"
-LOGS, ALERTS, DEAD = "demo.logs", "demo.alerts", "demo.dead-letters"
-
 CLEAN_PACE, FAULT_PACE = 120.0, 20.0
 """Recorded seconds per second: the clean part is played fast, the faults slowly enough to follow."""
 INCIDENT_GAP_S = 20.0
@@ -96,15 +86,18 @@ class Demo:
 
     def play(self, recording: Recording) -> DemoResult:
         """Plays the whole recording and returns the figures."""
-        kafka = _require_confluent()
+        kafka = require_confluent()
         self._introduce(recording)
         producer = kafka.Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "", "linger.ms": 5})
-        bootstrap = _address(producer)
+        bootstrap = broker_address(producer)
         consumer = kafka.Consumer({"bootstrap.servers": bootstrap, "group.id": "demo", "auto.offset.reset": "earliest"})
         for topic in (LOGS, ALERTS):
             producer.list_topics(topic, 10)  # this broker creates a topic at the first request for its metadata
         consumer.subscribe([ALERTS])
-        with tempfile.TemporaryDirectory() as directory, _Daemon(bootstrap, Path(directory) / "daemon.log") as daemon:
+        with (
+            tempfile.TemporaryDirectory() as directory,
+            DaemonProcess(bootstrap, Path(directory) / "daemon.log") as daemon,
+        ):
             self._wait(daemon.ready, _START_TIMEOUT_S, daemon, "the daemon's readiness")
             self._note(f"daemon ready after {self._elapsed():.1f} s; playing {len(recording.lines):,} recorded lines")
             played_from = self._clock.monotonic()
@@ -144,7 +137,7 @@ class Demo:
         producer.flush(30)
         self._result.lines = len(recording.lines)
 
-    def _settle(self, recording: Recording, daemon: _Daemon, consumer: Any) -> None:
+    def _settle(self, recording: Recording, daemon: DaemonProcess, consumer: Any) -> None:
         """Waits until the daemon has scored every line and every alert is shown."""
         total = len(recording.lines)
         self._wait(
@@ -262,7 +255,7 @@ class Demo:
     def _elapsed(self) -> float:
         return self._clock.monotonic() - self._started
 
-    def _wait(self, condition: Any, timeout_s: float, daemon: _Daemon, what: str, meanwhile: Any = None) -> None:
+    def _wait(self, condition: Any, timeout_s: float, daemon: DaemonProcess, what: str, meanwhile: Any = None) -> None:
         deadline = self._clock.monotonic() + timeout_s
         pause = meanwhile or daemon.nap
         while not condition():
@@ -273,92 +266,6 @@ class Demo:
                     f"the demo waited {timeout_s:.0f} s for {what} without success", hint="retry on a less busy machine"
                 )
             pause()
-
-
-class _Daemon:
-    """`logwarden run` in a process of its own, connected to the embedded broker."""
-
-    def __init__(self, bootstrap: str, log_path: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
-        self._log_path = log_path
-        self._variables = {
-            "LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS": bootstrap,
-            "LOGWARDEN_KAFKA__INPUT_TOPICS": LOGS,
-            "LOGWARDEN_KAFKA__ALERTS_TOPIC": ALERTS,
-            "LOGWARDEN_KAFKA__DEAD_LETTER_TOPIC": DEAD,
-            "LOGWARDEN_HTTP__HOST": "127.0.0.1",
-            "LOGWARDEN_HTTP__PORT": str(self._port),
-        }
-
-    def __enter__(self) -> _Daemon:
-        with self._log_path.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "logwarden", "run"],  # this package, whatever the current directory
-                env=own_environment() | self._variables,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.is_running:
-            self._process.kill()
-        self._process.wait()
-
-    @property
-    def is_running(self) -> bool:
-        return self._process.poll() is None
-
-    def ready(self) -> bool:
-        return self._get("/readyz") is not None
-
-    def metric(self, name: str) -> float:
-        """Returns a counter's value, or 0 while the daemon does not answer."""
-        text = self._get("/metrics")
-        if text is None:
-            return 0.0
-        found = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE)
-        assert found, f"the daemon has a metric {name}"
-        return sum(map(float, found))
-
-    def nap(self) -> None:
-        """Waits for a moment, and ends early if the daemon ends."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(0.1)
-
-    def stop(self) -> int:
-        """Sends SIGTERM, as an orchestrator would, and waits for the drain. Returns the exit code."""
-        self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(45)
-
-    def last_line(self) -> str:
-        lines = self._log_path.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "its log is empty"
-
-    def _get(self, path: str) -> str | None:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=2) as answer:
-                return str(answer.read().decode())
-        except OSError:
-            return None
-
-
-def _require_confluent() -> Any:
-    try:
-        import confluent_kafka
-    except ImportError:
-        raise ConfigurationError(
-            "the demo's embedded broker is not installed", hint="run `pip install 'logwarden[demo]'` or `make demo`"
-        ) from None
-    return confluent_kafka
-
-
-def _address(producer: Any) -> str:
-    brokers: Sequence[Any] = list(producer.list_topics(timeout=10).brokers.values())
-    return ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
 
 
 def _reaches(fault: Event, t: float) -> bool:

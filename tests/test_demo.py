@@ -41,7 +41,7 @@ def test_every_injected_fault_is_found(shown: tuple[DemoResult, str]) -> None:
 @pytest.mark.timeout(240)
 @pytest.mark.xfail(
     strict=True,
-    reason="two lines of 6,598 do, both logged for the first time: a FATAL of the replica while the primary is restarted "
+    reason="two of 6,598 lines do, both logged for the first time: a FATAL of the replica while the primary restarts "
     "as planned, and a line of an autovacuum report (training/LOG.md)",
 )
 def test_the_clean_part_raises_no_incident(shown: tuple[DemoResult, str]) -> None:
