@@ -25,7 +25,7 @@ MAX_LINES = 220
 
 IMPORTERS = {
     "aiokafka": {"daemon/kafka"},
-    "confluent_kafka": {"demo/playback.py"},
+    "confluent_kafka": {"demo/daemon_process.py"},
     "prometheus_client": {"daemon/web/metrics.py"},
     "aiohttp": {"daemon/web"},
     "pydantic_settings": {"daemon/settings"},
