@@ -2,7 +2,7 @@
 
 That `logwarden.daemon.pipeline` loads neither torch nor a Kafka client is tested in `tests/sim/test_invariants.py`,
 that the command line's light commands do not in `tests/unit/test_cli.py`, and `logwarden.model.schema` in
-`tests/unit/test_detector.py`.
+`tests/unit/model/test_detector.py`.
 """
 
 from __future__ import annotations

@@ -247,7 +247,7 @@ def test_a_gpu_without_memory_is_left_with_one_warning(
 def test_importing_the_nouns_leaves_torch_out() -> None:
     """Whoever only reads verdicts does not wait for PyTorch to load."""
     check = "import sys, logwarden.model.schema, logwarden.model.verdicts, logwarden.model.stream; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", check], check=True, cwd=Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-c", check], check=True, cwd=Path(__file__).parents[3])
 
 
 @pytest.mark.slow
