@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import numpy.typing as npt
+from logwarden.model.arrays import Doubles, Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Calibration:
         if not 0 < self.threshold <= 1:
             raise ValueError(f"a threshold is a probability above 0 and at most 1, not {self.threshold}")
 
-    def probability(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    def probability(self, logits: Floats) -> Doubles:
         """(n, 2) logits → (n,) probability of an anomaly."""
         margin = (logits[:, 1] - logits[:, 0]).astype(np.float64)
         return np.asarray(1.0 / (1.0 + np.exp(-np.clip(self.scale * margin + self.shift, -60.0, 60.0))))

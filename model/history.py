@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from logwarden.model import masking
+from logwarden.model.arrays import Floats, Ints
 
 AGE_CAP_BITS = 14.0
 """Ages count up to 2**14 lines: else a new normal line of a service that has run for a year would stay surprising for
@@ -24,9 +24,6 @@ months (log2(1e9 / 1e3) is still 20 bits), and the scale would grow with uptime.
 
 _MIX = np.int64(-7046029254386353131)  # odd, from the golden ratio: spreads slots over the key space
 _EVICTED_SHARE = 4  # evict a quarter at once, so that the scan over all rows is paid rarely
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

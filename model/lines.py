@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from logwarden.model.arrays import Floats, Ids, Ints
 from logwarden.model.masking import canonical, line_hash
 
 PADDING = 0
@@ -23,9 +23,9 @@ _RESERVED = 2
 _EVICTED_SHARE = 4  # give up a quarter of the table at once: finding the victims costs a scan
 _KEYS_PER_ROW = 8  # exact forms remembered for each row; beyond that, the second level answers
 
-Encode = Callable[[Sequence[str]], npt.NDArray[np.float32]]
+Encode = Callable[[Sequence[str]], Floats]
 """Texts → embeddings (n, D), each row of length 1."""
-Store = Callable[[npt.NDArray[np.int64], npt.NDArray[np.float32]], None]
+Store = Callable[[Ints, Floats], None]
 """Ids (n,) and their embeddings (n, D) → the place where windows are scored."""
 
 
@@ -50,7 +50,7 @@ class LineIndex:
         rows: int,
         encode: Encode,
         store: Store,
-        live_ids: Callable[[], npt.NDArray[np.int32]],
+        live_ids: Callable[[], Ids],
     ) -> None:
         if rows <= _RESERVED:
             raise ValueError(f"the line table needs more than {_RESERVED} rows, not {rows}")
@@ -64,7 +64,7 @@ class LineIndex:
         self._hashes = np.zeros(rows, np.int64)
         self._last_used = np.zeros(rows, np.int64)
         self._free = list(range(rows - 1, _RESERVED - 1, -1))
-        self._embeddings: npt.NDArray[np.float32] | None = None
+        self._embeddings: Floats | None = None
         self._batch = 0
         self.counts = LineCounts()
 
@@ -75,11 +75,11 @@ class LineIndex:
         """The canonical text of a row; empty for padding and overflow."""
         return self._texts[line_id]
 
-    def lookup(self, keys: list[bytes]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    def lookup(self, keys: list[bytes]) -> tuple[Ids, Ints]:
         """Ids (n,) and stable hashes (n,) of n first-level keys; embeds what is new."""
         self._batch += 1
         found = list(map(self._by_key.get, keys))
-        hashes: npt.NDArray[np.int64]
+        hashes: Ints
         if None in found:
             missing = [i for i, line_id in enumerate(found) if line_id is None]
             overflow = self._add(keys, missing, found)
@@ -93,12 +93,12 @@ class LineIndex:
         self._last_used[ids] = self._batch
         return ids, hashes
 
-    def known(self, hashes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def known(self, hashes: Ints) -> Ints:
         """Ids of those of these lines that are in the table now."""
         ids = map(self._by_hash.get, hashes.tolist())
         return np.array([line_id for line_id in ids if line_id is not None], np.int64)
 
-    def embeddings(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    def embeddings(self, ids: Ints) -> Floats:
         """Embeddings (n, D) of rows, on the host; zero for padding and overflow."""
         assert self._embeddings is not None, "a line was looked up before its embedding is asked for"
         return np.asarray(self._embeddings[ids])

@@ -15,7 +15,7 @@ import hashlib
 import re
 
 import numpy as np
-import numpy.typing as npt
+from logwarden.model.arrays import Bools, Bytes, Ints
 
 VERSION = 1
 """Stored beside anything keyed by masked lines; raised when a rule changes, because old keys then mean nothing."""
@@ -87,12 +87,12 @@ def mask_blob(blob: bytes) -> list[bytes]:
 
 
 def _code_tokens(
-    raw: npt.NDArray[np.uint8],
-    classes: npt.NDArray[np.uint8],
-    starts: npt.NDArray[np.int64],
-    lengths: npt.NDArray[np.int64],
-    masked: npt.NDArray[np.bool_],
-) -> npt.NDArray[np.intp]:
+    raw: Bytes,
+    classes: Bytes,
+    starts: Ints,
+    lengths: Ints,
+    masked: Bools,
+) -> Ints:
     """Indices of the masked tokens that are status or error codes and stay as they are."""
     near = np.flatnonzero(masked & (lengths <= 3) & (starts >= 2))
     before = raw[starts[near] - 1]
@@ -112,9 +112,7 @@ def _code_tokens(
     return np.asarray(near[_in_status_position(raw, text, at, size) | _after_code_word(text)])
 
 
-def _in_status_position(
-    raw: npt.NDArray[np.uint8], text: npt.NDArray[np.uint8], at: npt.NDArray[np.int64], size: npt.NDArray[np.int64]
-) -> npt.NDArray[np.bool_]:
+def _in_status_position(raw: Bytes, text: Bytes, at: Ints, size: Ints) -> Bools:
     follows = raw[np.minimum(at + size, len(raw) - 1)]
     first = raw[at]
     return np.asarray(
@@ -127,7 +125,7 @@ def _in_status_position(
     )
 
 
-def _after_code_word(text: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+def _after_code_word(text: Bytes) -> Bools:
     """Whether a code word stands before, behind one to three separators as `_is_code` spells them."""
     equals = (text == 0x3D) | (text == 0x3A)
     space = text == 0x20
@@ -142,7 +140,7 @@ def _after_code_word(text: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     return found
 
 
-def _ends_in_code_word(text: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+def _ends_in_code_word(text: Bytes) -> Bools:
     """`text` is reversed: column 0 is the byte right before the separators."""
     found = np.zeros(len(text), bool)
     for word in _CODE_ENDINGS:

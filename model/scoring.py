@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from logwarden.model.arrays import Floats, Ints
 from logwarden.model.checkpoint import Checkpoint
 from logwarden.model.classifier import LineRows
 from logwarden.model.lines import PADDING
@@ -53,17 +53,17 @@ class WindowScorer:
         # Row 0 is padding and row 1 the overflow row: zero says nothing.
         self._table = LineRows(*(torch.zeros(rows, n, device=self.device) for n in (width, width, width, 2)))
 
-    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def encode(self, texts: Sequence[str]) -> Floats:
         """Canonical texts → embeddings (n, E), each of length 1, on the host."""
         return self._with_room(lambda: self._encode(texts))
 
     @torch.inference_mode()
-    def _encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    def _encode(self, texts: Sequence[str]) -> Floats:
         vectors = self.checkpoint.encoder.encode(texts, batch_size=min(64, self._max_windows))
         return np.asarray(vectors.float().cpu().numpy())
 
     @torch.inference_mode()
-    def store(self, ids: npt.NDArray[np.int64], embeddings: npt.NDArray[np.float32]) -> None:
+    def store(self, ids: Ints, embeddings: Floats) -> None:
         """Puts lines into the table: what the head needs of them is computed here, once."""
         rows = self._classifier.project(torch.from_numpy(embeddings).to(self.device))
         at = torch.from_numpy(ids).to(self.device)
@@ -126,7 +126,7 @@ class WindowScorer:
         warnings.warn("the GPU is out of memory even for one window; scoring goes on on the CPU", stacklevel=2)
 
 
-def _most_surprising_fresh(batch: WindowBatch, familiarity: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+def _most_surprising_fresh(batch: WindowBatch, familiarity: Floats) -> Ints:
     """The place of the line that each window is asked about: the newest, or with a step the most surprising new one."""
     newest = np.full(len(batch), batch.size - 1)
     if not len(batch) or batch.fresh.max() == 1:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from logwarden.model.arrays import Column, Floats, Ids, Ints, Texts
 from logwarden.model.history import Familiarity, History
 from logwarden.model.lines import Encode, LineIndex, Store
 from logwarden.model.masking import mask_blob
@@ -20,8 +19,6 @@ from logwarden.model.windowing import WindowBatch, WindowRings
 
 _BLOCK = 512
 """New lines compared at a time: ten thousand against each other at once would take gigabytes."""
-
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +31,7 @@ class LineColumns:
     """(n,) which service and partition, as a row of the rings."""
     offset: Ints
     """(n,)"""
-    index: npt.NDArray[np.int32]
+    index: Ids
     """(n,) position within the record."""
     timestamp: Ints
     """(n,) milliseconds since the epoch; -1 = unknown."""
@@ -64,7 +61,7 @@ class LogStream:
         self.index = LineIndex(table_rows, encode, store, self._live_ids)
         self._max_slots = max_slots
         self._shown_chars = shown_chars
-        self._unscored: deque[npt.NDArray[np.int32]] = deque()
+        self._unscored: deque[Ids] = deque()
 
     def push(self, lines: LineColumns, now: float = 0.0) -> WindowBatch:
         """Takes n ≥ 1 lines and returns the windows that became due. Call `scored` once they are done with."""
@@ -105,7 +102,7 @@ class LogStream:
         None for no history at all. Step 1: a window for every line. Call `scored` once they are done with.
         """
         ids, hashes = self.index.lookup(mask_blob(b"\n".join(lines.texts) + b"\n"))
-        columns: dict[str, npt.NDArray[Any]] = {
+        columns: dict[str, Column] = {
             name: np.zeros(len(ids), np.float32) for name in ("log_count", "log_age", "distance")
         }
         for number, slot in enumerate(histories):
@@ -132,10 +129,10 @@ class LogStream:
         self.rings.clear(slots)
         self.history.clear(slots)
 
-    def _live_ids(self) -> npt.NDArray[np.int32]:
+    def _live_ids(self) -> Ids:
         return np.concatenate([self.rings.live_ids(self._max_slots), *list(self._unscored)])
 
-    def _measure_distances(self, first: Ints, rows: Ints, slots: Ints, ids: npt.NDArray[np.int32]) -> None:
+    def _measure_distances(self, first: Ints, rows: Ints, slots: Ints, ids: Ids) -> None:
         """Distance of each line that is new to its slot to the nearest line the slot knew before it.
 
         Cold path: once per (slot, line). 1 - the greatest cosine; 1 for the first line of all.
@@ -146,9 +143,7 @@ class LogStream:
             known = hashes[: len(hashes) - len(places)]  # without those that were just added
             self.history.set_distances(rows[places], self._distances(known, ids[places]))
 
-    def _peeked_distances(
-        self, slot: int, seen: Familiarity, hashes: Ints, ids: npt.NDArray[np.int32]
-    ) -> npt.NDArray[np.float32]:
+    def _peeked_distances(self, slot: int, seen: Familiarity, hashes: Ints, ids: Ids) -> Floats:
         """(n,) what `push` would have measured; an unknown line said twice is as far the second time."""
         distances = np.zeros(len(ids), np.float32)
         known = seen.rows >= 0
@@ -158,7 +153,7 @@ class LogStream:
         distances[~known] = measured[order][np.searchsorted(hashes[seen.first][order], hashes[~known])]
         return distances
 
-    def _distances(self, known: Ints, new: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    def _distances(self, known: Ints, new: Ids) -> Floats:
         """(n,) distance of each new line to the nearest of the known lines and of the new lines before it."""
         if not len(new):
             return np.zeros(0, np.float32)
@@ -173,7 +168,7 @@ class LogStream:
             nearest[start:end] = similar.max(axis=1)
         return np.asarray((1.0 - nearest).clip(0.0, 1.0))
 
-    def _shown(self, texts: Sequence[bytes]) -> npt.NDArray[np.object_]:
+    def _shown(self, texts: Sequence[bytes]) -> Texts:
         column = np.empty(len(texts), object)
         column[:] = texts
         lengths = np.fromiter(map(len, texts), np.int64, len(texts))

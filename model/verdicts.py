@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from logwarden.model.arrays import Bools, Doubles, Floats
 from logwarden.model.schema import LogLine, LogWindow, Verdict
 from logwarden.model.windowing import WindowBatch
 
@@ -23,11 +23,11 @@ GUILTY_SHARE = 0.5
 class Scores:
     """What the model says of w windows, as arrays on the host."""
 
-    logits: npt.NDArray[np.float32]
+    logits: Floats
     """(w, 2) normal, anomaly."""
-    probability: npt.NDArray[np.float64]
+    probability: Doubles
     """(w,) calibrated probability of an anomaly."""
-    line_weights: npt.NDArray[np.float32]
+    line_weights: Floats
     """(w, L) share of the score that each line carries, oldest first."""
 
 
@@ -40,7 +40,7 @@ class Judgement:
     """Lines of a service that must be known before its newest line may raise an alert."""
     model_revision: str
 
-    def anomalous(self, batch: WindowBatch, scores: Scores) -> npt.NDArray[np.bool_]:
+    def anomalous(self, batch: WindowBatch, scores: Scores) -> Bools:
         """(w,) which windows raise an alert."""
         known = batch.newest("log_age") >= np.float32(math.log2(1 + self.learning_lines)) - 1e-4
         return np.asarray((scores.probability >= self.threshold) & known)
@@ -67,7 +67,7 @@ class Judgement:
         )
 
 
-def guilty_lines(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+def guilty_lines(weights: Floats) -> Bools:
     """(…, L) line weights → which lines carry the score. The newest line always does: an alert is about it."""
     guilty = weights >= np.maximum(GUILTY_SHARE * weights.max(axis=-1, keepdims=True), 1e-6)
     guilty[..., -1] = True
@@ -79,7 +79,7 @@ def history_lines(batch: WindowBatch, place: int) -> int:
     return round(2 ** float(batch.columns["log_age"][batch.ends[place]]) - 1)
 
 
-def _lines(batch: WindowBatch, weights: npt.NDArray[np.float32], place: int) -> tuple[LogLine, ...]:
+def _lines(batch: WindowBatch, weights: Floats, place: int) -> tuple[LogLine, ...]:
     filled, end = int(batch.filled[place]), int(batch.ends[place]) + 1
     guilty = guilty_lines(weights)
     columns = {name: column[end - filled : end] for name, column in batch.columns.items()}

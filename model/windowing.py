@@ -13,13 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from logwarden.model.arrays import Bools, Column, Ids, Ints
 from numpy.lib.stride_tricks import sliding_window_view
-
-Column = npt.NDArray[Any]
 
 NUMERIC_COLUMNS: Mapping[str, type] = {
     "id": np.int32,  # row of the line table; 0 = no line (left padding)
@@ -40,13 +37,13 @@ class WindowBatch:
     size: int
     columns: dict[str, Column]
     """Flat columns (m,): for each slot its context, then its new lines."""
-    ends: npt.NDArray[np.int64]
+    ends: Ints
     """(w,) place of each window's newest line in the flat columns."""
-    filled: npt.NDArray[np.int64]
+    filled: Ints
     """(w,) lines in the window, 1…size; the places before them are padding."""
-    fresh: npt.NDArray[np.int64]
+    fresh: Ints
     """(w,) how many of the window's last lines no earlier window judged, 1…step."""
-    slots: npt.NDArray[np.int64]
+    slots: Ints
     """(w,) the slot of each window."""
 
     def __len__(self) -> int:
@@ -62,13 +59,13 @@ class WindowBatch:
         """One column of the newest lines (w,)."""
         return np.asarray(self.columns[name][self.ends])
 
-    def fresh_lines(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def fresh_lines(self) -> tuple[Ints, Ints]:
         """Places in the flat columns of all fresh lines, and for each the window that judges it."""
         window = np.repeat(np.arange(len(self)), self.fresh)
         back = np.arange(len(window)) - np.repeat(np.cumsum(self.fresh) - self.fresh, self.fresh)
         return self.ends[window] - back, window
 
-    def select(self, keep: npt.NDArray[Any]) -> WindowBatch:
+    def select(self, keep: Column) -> WindowBatch:
         """The windows named by a mask or by indices; the lines are shared, not copied."""
         return WindowBatch(
             size=self.size,
@@ -115,7 +112,7 @@ class WindowRings:
         self._pending = np.zeros(max_slots, np.int64)  # lines since the last due window
         self._waiting_since = np.full(max_slots, np.inf)  # when the oldest of them came, in the caller's clock
 
-    def push(self, slots: npt.NDArray[np.int64], columns: Mapping[str, Column], now: float = 0.0) -> WindowBatch:
+    def push(self, slots: Ints, columns: Mapping[str, Column], now: float = 0.0) -> WindowBatch:
         """Appends lines in order and returns the windows that became due, grouped by slot, in order within a slot.
 
         `slots` (n,) and every column (n,) belong to the same n ≥ 1 lines.
@@ -150,9 +147,7 @@ class WindowRings:
             slots=ordered[due],
         )
 
-    def _due(
-        self, groups: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], rank: npt.NDArray[np.int64], now: float
-    ) -> npt.NDArray[np.bool_]:
+    def _due(self, groups: Ints, counts: Ints, rank: Ints, now: float) -> Bools:
         if self.step == 1:
             return np.ones(len(rank), bool)
         pending = self._pending[groups]
@@ -163,11 +158,11 @@ class WindowRings:
         self._pending[groups] = left
         return due
 
-    def waiting(self, before: float) -> npt.NDArray[np.int64]:
+    def waiting(self, before: float) -> Ints:
         """Slots with lines that no window holds as new yet and that came at or before the given time."""
         return np.flatnonzero((self._pending > 0) & (self._waiting_since <= before))  # so also for before = inf
 
-    def flush(self, slots: npt.NDArray[np.int64]) -> WindowBatch:
+    def flush(self, slots: Ints) -> WindowBatch:
         """The windows of these slots' pending lines, before their step is full. Slots without any give none."""
         slots = slots[self._pending[slots] > 0]
         batch = WindowBatch(
@@ -182,7 +177,7 @@ class WindowRings:
         self._waiting_since[slots] = np.inf
         return batch
 
-    def clear(self, slots: npt.NDArray[np.int64]) -> None:
+    def clear(self, slots: Ints) -> None:
         """Forgets these slots; they can serve other services afterwards. Pending lines are dropped: flush first."""
         for name, ring in self._rings.items():
             ring[slots] = b"" if name == TEXT_COLUMN else 0
@@ -190,12 +185,12 @@ class WindowRings:
         self._pending[slots] = 0
         self._waiting_since[slots] = np.inf
 
-    def oldest_offsets(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def oldest_offsets(self, slots: Ints) -> Ints:
         """Offset of the oldest line that the *next* window of each slot will hold; slots without lines are left out."""
         slots = slots[self._filled[slots] > 0]
         kept = np.minimum(self._filled[slots], self.size - 1)  # the next line pushes a full ring's first one out
         return np.asarray(self._rings["offset"][slots, self.size - kept])
 
-    def live_ids(self, slots_in_use: int) -> npt.NDArray[np.int32]:
+    def live_ids(self, slots_in_use: int) -> Ids:
         """Distinct line ids that some ring of the first `slots_in_use` slots holds."""
         return np.unique(self._rings["id"][:slots_in_use])
