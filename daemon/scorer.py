@@ -11,7 +11,8 @@ import structlog
 import torch
 from logwarden.daemon.config import Settings
 from logwarden.daemon.errors import ConfigurationError
-from logwarden.model import checkpoint
+from logwarden.model.checkpoint import load_checkpoint
+from logwarden.model.errors import ModelError
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.verdicts import Judgement
@@ -29,7 +30,7 @@ def load(settings: Settings) -> tuple[WindowScorer, LogStream, Judgement]:
     warnings.filterwarnings("default", category=UserWarning, module=r"logwarden\.model")
     model = settings.model
     try:
-        loaded = checkpoint.load(
+        loaded = load_checkpoint(
             Path(model.path) if model.path else None,
             model.bert_path and str(model.bert_path),
             allow_download=model.allow_download,
@@ -37,7 +38,7 @@ def load(settings: Settings) -> tuple[WindowScorer, LogStream, Judgement]:
         scorer = WindowScorer(
             loaded, device=model.device, rows=model.table_rows, max_windows=settings.batch.max_windows
         )
-    except (FileNotFoundError, ValueError) as error:
+    except ModelError as error:
         raise ConfigurationError(str(error), hint="see LOGWARDEN_MODEL__PATH and LOGWARDEN_MODEL__DEVICE") from error
     stream = LogStream(
         scorer.encode,

@@ -17,6 +17,7 @@ from pathlib import Path
 from logwarden.model.calibration import Calibration
 from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig
 from logwarden.model.encoder import LineEncoder
+from logwarden.model.errors import ModelMismatch, ModelMissing, ModelUnreadable
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -29,8 +30,8 @@ _ENCODER = "encoder"
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A model, loaded: everything that scoring needs."""
+class ModelCheckpoint:
+    """A loaded model: everything that scoring needs."""
 
     classifier: LogWindowClassifier
     encoder: LineEncoder
@@ -39,34 +40,29 @@ class Checkpoint:
     """Twelve hexadecimal digits that change whenever the weights do; alerts carry it."""
 
 
-def load(
+def load_checkpoint(
     model_path: Path | None = None, bert_path: str | Path | None = None, *, allow_download: bool = False
-) -> Checkpoint:
+) -> ModelCheckpoint:
     """Loads a model directory, by default the shipped one.
 
-    Raises FileNotFoundError for a missing directory or file and ValueError for one that cannot be read or whose parts
-    do not fit together, each with a sentence that says what to do.
+    Raises ModelMissing for a missing directory or file, ModelUnreadable for a file that cannot be read, and
+    ModelMismatch for a line encoder of another width than the head was trained on.
     """
     directory = Path(model_path) if model_path is not None else SHIPPED
-    for name in ("config.json", _HEAD):
-        if not (directory / name).is_file():
-            raise FileNotFoundError(
-                f"{directory} is not a model directory: {name} is missing; train one with `logwarden train`, "
-                "or leave the model path empty to use the one that is shipped"
-            )
+    _require_files(directory, "config.json", _HEAD)
     classifier = _load_head(directory)
     encoder = LineEncoder.from_directory(bert_path or directory / _ENCODER, allow_download=allow_download)
     if encoder.width != classifier.config.encoder_width:
-        raise ValueError(
+        raise ModelMismatch(
             f"the model in {directory} was trained on line embeddings {classifier.config.encoder_width} wide, but the "
             f"BERT in {bert_path or directory / _ENCODER} makes them {encoder.width} wide; train a head for it with "
             "`logwarden train --bert-path`"
         )
     revision = hashlib.blake2b((directory / _HEAD).read_bytes(), digest_size=6, key=encoder.fingerprint.encode()[:64])
-    return Checkpoint(classifier, encoder, _load_calibration(directory), revision.hexdigest())
+    return ModelCheckpoint(classifier, encoder, _load_calibration(directory), revision.hexdigest())
 
 
-def save(
+def save_checkpoint(
     directory: Path, classifier: LogWindowClassifier, encoder: LineEncoder | None, calibration: Calibration
 ) -> None:
     """Writes a model directory. Without an encoder the directory's own stays as it is."""
@@ -79,15 +75,27 @@ def save(
     (directory / _CALIBRATION).write_text(json.dumps(calibration.to_json(), indent=2) + "\n")
 
 
+def _require_files(directory: Path, *names: str) -> None:
+    try:
+        missing = [name for name in names if not (directory / name).is_file()]
+    except OSError as error:  # a folder that this user may not open, a path longer than the system takes
+        raise ModelUnreadable(f"the model directory {directory} cannot be read: {error.strerror}") from error
+    if missing:
+        raise ModelMissing(
+            f"{directory} is not a model directory: {missing[0]} is missing; train one with `logwarden train`, "
+            "or leave the model path empty to use the one that is shipped"
+        )
+
+
 def _load_head(directory: Path) -> LogWindowClassifier:
     try:
-        # Not from_pretrained: it draws a progress bar on the terminal of whoever imports us, and only warns where
-        # weights are missing.
+        # Not from_pretrained: it draws a progress bar on the caller's terminal, and only warns where weights are
+        # missing.
         classifier = LogWindowClassifier(LogWindowConfig.from_json_file(directory / "config.json"))
         classifier.load_state_dict(load_file(directory / _HEAD))
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        # RuntimeError: weights of another shape; the rest: files that are cut, empty or not what they claim to be.
-        raise ValueError(f"the model in {directory} cannot be read: {_first_line(error)}") from error
+        # RuntimeError: weights of another shape; the others: files that are truncated, empty or of another format.
+        raise ModelUnreadable(f"the model in {directory} cannot be read: {_first_line(error)}") from error
     classifier.eval()
     classifier.requires_grad_(False)
     return classifier
@@ -99,8 +107,8 @@ def _load_calibration(directory: Path) -> Calibration:
         return Calibration()
     try:
         return Calibration.from_json(json.loads(path.read_text()))
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:  # the last: brackets within brackets within brackets
+        raise ModelUnreadable(f"{path} cannot be read: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:

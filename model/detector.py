@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from logwarden.model import checkpoint
+from logwarden.model.checkpoint import load_checkpoint
 from logwarden.model.masking import canonical, mask_blob
 from logwarden.model.schema import LABELS
 from logwarden.model.scoring import WindowScorer
@@ -33,7 +33,8 @@ class LogAnomalyDetector:
 
     `model_path`: a model directory, None = the one that is shipped. `bert_path`: a BERT checkpoint directory that takes
     the place of the model's own line encoder. `device`: auto, cpu, cuda or cuda:N. `labels`: "en" or "zh".
-    Raises FileNotFoundError for a missing directory and ValueError for one that cannot be read.
+    Raises ModelMissing (a FileNotFoundError) for a missing directory, and ModelUnreadable, ModelMismatch or
+    DeviceUnavailable (each a ValueError) for what is there and cannot be used.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class LogAnomalyDetector:
         if labels not in LABELS:
             raise ValueError(f"labels must be one of {', '.join(LABELS)}, not {labels!r}")
         path = Path(model_path) if model_path is not None else None
-        loaded = checkpoint.load(path, bert_path, allow_download=allow_download)
+        loaded = load_checkpoint(path, bert_path, allow_download=allow_download)
         self.labels = LABELS[labels]
         self.threshold = loaded.calibration.threshold
         self.revision = loaded.revision

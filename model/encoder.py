@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from logwarden.model.errors import ModelMissing, ModelUnreadable
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
@@ -28,6 +29,8 @@ MAX_TOKENS = 64
 """A canonical line of 240 characters rarely holds more; the tail of a longer one is dumps and stack frames."""
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_DAMAGE = (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError)
+"""Errors of the libraries for files that are truncated, empty, of another shape or of another format."""
 # Heads of the pre-training tasks and buffers that BertModel rebuilds: no part of an encoder without pooler.
 _IGNORED = ("pooler.", "cls.", "embeddings.position_ids", "embeddings.token_type_ids")
 
@@ -50,23 +53,23 @@ class LineEncoder:
     def from_directory(cls, path: str | Path, *, allow_download: bool = False) -> Self:
         """Loads config.json, model.safetensors (or pytorch_model.bin), tokenizer.json (or vocab.txt) as float32.
 
-        With `allow_download` a `path` that is no directory is taken for a model hub id. FileNotFoundError: the
-        directory or one of its files is missing. ValueError: a file is damaged or is not BERT.
+        With `allow_download` a `path` that is no directory is taken for a model hub id. Raises ModelMissing if the
+        directory or one of its files is missing, and ModelUnreadable if a file is damaged or is not BERT.
         """
         folder = Path(path)
-        if not folder.is_dir() and allow_download:
+        if not _is_folder(folder) and allow_download:
             folder = _downloaded(str(path))
-        if not folder.is_dir():
-            raise FileNotFoundError(
+        if not _is_folder(folder):
+            raise ModelMissing(
                 f"no line encoder at {path}: name a directory with config.json, model.safetensors and tokenizer.json, "
                 "such as a clone of bert-base-uncased, or allow the download of a model hub id"
             )
         try:
             return cls(_load_model(folder), _load_tokenizer(folder))
-        except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as reason:
-            if isinstance(reason, FileNotFoundError):
-                raise
-            raise ValueError(f"the line encoder in {folder} cannot be read: {_one_line(reason)}") from reason
+        except ModelMissing:
+            raise
+        except _DAMAGE as reason:
+            raise ModelUnreadable(f"the line encoder in {folder} cannot be read: {_one_line(reason)}") from reason
 
     @property
     def width(self) -> int:
@@ -172,9 +175,18 @@ def _load_weights(folder: Path) -> Mapping[str, torch.Tensor]:
             loaded: Mapping[str, torch.Tensor] = load_file(path)
             return loaded
         if path.is_file():
-            found: Mapping[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-            return found
-    raise FileNotFoundError(f"the line encoder in {folder} lacks its weights: {' or '.join(_WEIGHTS)}")
+            return _load_pickled(path)
+    raise ModelMissing(f"the line encoder in {folder} lacks its weights: {' or '.join(_WEIGHTS)}")
+
+
+def _load_pickled(path: Path) -> Mapping[str, torch.Tensor]:
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as reason:  # the library raises nothing narrower for a damaged file
+        raise ValueError(f"{path.name}: {_one_line(reason)}") from reason
+    if not isinstance(weights, Mapping):
+        raise ValueError(f"{path.name} contains a {type(weights).__name__}, not weights by name")
+    return weights
 
 
 def _renamed(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -208,16 +220,27 @@ def word_piece_tokenizer(pieces: Sequence[str], *, lower_case: bool = True) -> T
 
 
 def _downloaded(hub_id: str) -> Path:
-    """Only reached when the caller allowed it: nothing else in logwarden goes to the network for a model."""
+    """Downloads the encoder's files. Called only with the caller's leave: nothing else here uses the network."""
     from huggingface_hub import snapshot_download
 
-    return Path(snapshot_download(hub_id, allow_patterns=["config.json", "tokenizer.json", "vocab.txt", *_WEIGHTS]))
+    wanted = ["config.json", "tokenizer.json", "vocab.txt", *_WEIGHTS]
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=wanted))
+    except (OSError, ValueError) as reason:  # no network, no such repository; and names that cannot be one
+        raise ModelMissing(f"the line encoder {hub_id} cannot be downloaded: {_one_line(reason)}") from reason
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as reason:  # a folder that this user may not open, a path longer than the system takes
+        raise ModelUnreadable(f"the line encoder in {path} cannot be read: {reason.strerror}") from reason
 
 
 def _existing(folder: Path, name: str) -> Path:
     path = folder / name
     if not path.is_file():
-        raise FileNotFoundError(f"the line encoder in {folder} lacks {name}")
+        raise ModelMissing(f"the line encoder in {folder} lacks {name}")
     return path
 
 

@@ -15,8 +15,9 @@ from typing import TypeVar
 import numpy as np
 import torch
 from logwarden.model.arrays import Floats, Ints
-from logwarden.model.checkpoint import Checkpoint
+from logwarden.model.checkpoint import ModelCheckpoint
 from logwarden.model.classifier import LineRows
+from logwarden.model.errors import DeviceUnavailable
 from logwarden.model.lines import PADDING
 from logwarden.model.verdicts import Scores
 from logwarden.model.windowing import WindowBatch
@@ -26,15 +27,20 @@ T = TypeVar("T")
 
 
 def pick_device(wanted: str) -> torch.device:
-    """`auto` = CUDA where there is one. ValueError for a device that this machine lacks."""
+    """Returns the device of that name; `auto` is CUDA where there is one. Raises DeviceUnavailable for any other."""
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(wanted)
     except RuntimeError:
-        raise ValueError(f"{wanted!r} is not a device; use auto, cpu, cuda or cuda:N") from None
+        raise DeviceUnavailable(f"{wanted!r} is not a device; use auto, cpu, cuda or cuda:N") from None
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"the device {wanted} was asked for, but PyTorch sees no GPU here; use auto or cpu")
+        raise DeviceUnavailable(f"the device {wanted} is configured, but PyTorch sees no GPU here; use auto or cpu")
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # a GPU's number too high, no such backend
+        reason = str(error).splitlines()[0]
+        raise DeviceUnavailable(f"the device {wanted} cannot be used: {reason}; use auto or cpu") from error
     return device
 
 
@@ -42,7 +48,7 @@ class WindowScorer:
     """The model on a device, with a table of `rows` lines."""
 
     def __init__(
-        self, checkpoint: Checkpoint, *, device: str = "auto", rows: int = 32_768, max_windows: int = 1024
+        self, checkpoint: ModelCheckpoint, *, device: str = "auto", rows: int = 32_768, max_windows: int = 1024
     ) -> None:
         self.checkpoint = checkpoint
         self.device = pick_device(device)

@@ -10,8 +10,8 @@ import string
 from pathlib import Path
 
 import torch
-from logwarden.model import checkpoint
 from logwarden.model.calibration import Calibration
+from logwarden.model.checkpoint import save_checkpoint
 from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig
 from logwarden.model.encoder import LineEncoder, word_piece_tokenizer
 from transformers import BertConfig, BertModel
@@ -61,7 +61,7 @@ def tiny_classifier(*, seed: int = 7, width: int = WIDTH, untrained: bool = Fals
 
 def save_tiny(directory: Path, *, seed: int = 7, width: int = WIDTH) -> Path:
     """Writes a whole model directory and returns it."""
-    checkpoint.save(
+    save_checkpoint(
         directory,
         tiny_classifier(seed=seed, width=width),
         tiny_encoder(seed=seed, width=width),

@@ -26,9 +26,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from logwarden.model import checkpoint
 from logwarden.model.calibration import Calibration
-from logwarden.model.checkpoint import Checkpoint
+from logwarden.model.checkpoint import SHIPPED, ModelCheckpoint, load_checkpoint
 from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig
 from logwarden.model.encoder import LineEncoder
 from logwarden.training import corpora, protocol, tables
@@ -76,7 +75,7 @@ class Findings:
 class Evaluation:
     """One model, measured on one set of data after the other."""
 
-    def __init__(self, model: Checkpoint, *, name: str, seeds: int, shipped: bool, progress: Progress) -> None:
+    def __init__(self, model: ModelCheckpoint, *, name: str, seeds: int, shipped: bool, progress: Progress) -> None:
         self._model = model
         self._name = name
         self._seeds = seeds
@@ -334,13 +333,13 @@ def evaluate(options: argparse.Namespace) -> Findings:
     return findings
 
 
-def _load(options: argparse.Namespace) -> Checkpoint:
+def _load(options: argparse.Namespace) -> ModelCheckpoint:
     if not options.untrained:
-        return checkpoint.load(options.model)
-    encoder = LineEncoder.from_directory((options.model or checkpoint.SHIPPED) / "encoder")
+        return load_checkpoint(options.model)
+    encoder = LineEncoder.from_directory((options.model or SHIPPED) / "encoder")
     torch.manual_seed(0)
     head = LogWindowClassifier(LogWindowConfig(encoder_width=encoder.width)).eval().requires_grad_(False)
-    return Checkpoint(head, encoder, Calibration(), "untrained")
+    return ModelCheckpoint(head, encoder, Calibration(), "untrained")
 
 
 def _print(grids: Sequence[Grid], facts: str, *, markdown: bool) -> None:

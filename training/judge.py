@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from logwarden.model.checkpoint import Checkpoint
+from logwarden.model.checkpoint import ModelCheckpoint
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.windowing import NUMERIC_COLUMNS, TEXT_COLUMN, WindowRings
@@ -67,7 +67,7 @@ def without_level(lines: Sequence[str]) -> list[str]:
 
 
 def judge(
-    model: Checkpoint,
+    model: ModelCheckpoint,
     lines: Sequence[str],
     service: npt.NDArray[np.integer],
     group: npt.NDArray[np.integer],

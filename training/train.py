@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from logwarden.model import checkpoint
 from logwarden.model.calibration import Calibration
+from logwarden.model.checkpoint import SHIPPED, save_checkpoint
 from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig
 from logwarden.model.encoder import LineEncoder
 from logwarden.training import corpora
@@ -64,7 +64,7 @@ def train(options: argparse.Namespace) -> Calibration:
     """Builds the windows, trains, calibrates, writes the model directory."""
     torch.set_num_threads(options.threads)
     set_seed(options.seed)
-    encoder = LineEncoder.from_directory(options.bert_path or checkpoint.SHIPPED / "encoder")
+    encoder = LineEncoder.from_directory(options.bert_path or SHIPPED / "encoder")
     texts = LineTexts(encoder)
     if options.sessions:
         split = _from_sessions(texts, options.sessions, options.seed)
@@ -86,7 +86,7 @@ def train(options: argparse.Namespace) -> Calibration:
     last = get_last_checkpoint(str(options.results)) if options.resume and options.results.is_dir() else None
     trainer.train(resume_from_checkpoint=last)
     calibration = _calibrate(trainer, split)
-    checkpoint.save(options.out, classifier.to("cpu").eval(), encoder, calibration)
+    save_checkpoint(options.out, classifier.to("cpu").eval(), encoder, calibration)
     print(f"held out: {json.dumps({k: round(v, 4) for k, v in trainer.evaluate().items() if 'runtime' not in k})}")
     print(f"calibration: {calibration}\nmodel written to {options.out}")
     return calibration

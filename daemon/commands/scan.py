@@ -23,6 +23,7 @@ from logwarden.daemon.config import Settings
 from logwarden.daemon.decoding import Decoder
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.rendering import printable, render
+from logwarden.model.errors import ModelError
 from logwarden.model.lines import Encode, Store
 from logwarden.model.schema import Verdict
 from logwarden.model.stream import LineColumns, LogStream
@@ -102,18 +103,17 @@ class Source:
 
 def load_engine(settings: Settings) -> Engine:
     """The model that the settings name. ConfigurationError if it or its device is not there."""
-    from logwarden.model import (
-        checkpoint,  # torch comes with these two: seconds that a wrong file name need not wait for
-    )
+    # torch comes with these two: seconds that a wrong file name need not wait for
+    from logwarden.model.checkpoint import load_checkpoint
     from logwarden.model.scoring import WindowScorer
 
     model = settings.model
     try:
-        loaded = checkpoint.load(model.path, model.bert_path, allow_download=model.allow_download)
+        loaded = load_checkpoint(model.path, model.bert_path, allow_download=model.allow_download)
         scorer = WindowScorer(
             loaded, device=model.device, rows=model.table_rows, max_windows=settings.batch.max_windows
         )
-    except (FileNotFoundError, ValueError) as error:
+    except ModelError as error:
         raise ConfigurationError(str(error)) from None
     threshold = settings.alerts.threshold or loaded.calibration.threshold
     return Engine(

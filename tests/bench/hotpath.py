@@ -16,7 +16,7 @@ from itertools import islice
 
 import numpy as np
 import torch
-from logwarden.model import checkpoint
+from logwarden.model.checkpoint import load_checkpoint
 from logwarden.model.encoder import LineEncoder
 from logwarden.model.masking import mask_blob, mask_reference
 from logwarden.model.scoring import WindowScorer
@@ -74,7 +74,7 @@ def rings(count: int) -> None:
 
 def stream(lines: list[bytes]) -> float:
     """Lines → windows → scores with every masked line known; µs per scored window."""
-    scorer = WindowScorer(checkpoint.load(), device="cpu")
+    scorer = WindowScorer(load_checkpoint(), device="cpu")
     whole = LogStream(scorer.encode, scorer.store, size=SIZE, max_slots=SERVICES)
     parts = [columns_of(lines[i : i + BATCH]) for i in range(0, len(lines), BATCH)]
 
@@ -94,7 +94,7 @@ def stream(lines: list[bytes]) -> float:
 
 def naive_bert(lines: list[bytes], window_us: float) -> None:
     """The original approach: a BERT of 6 layers, 384 wide, over the 32 lines of every window, nothing remembered."""
-    tokenizer = checkpoint.load().encoder.tokenizer
+    tokenizer = load_checkpoint().encoder.tokenizer
     shape = BertConfig(
         vocab_size=tokenizer.get_vocab_size(),
         hidden_size=384,

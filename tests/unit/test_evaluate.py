@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from logwarden.model import checkpoint
+from logwarden.model.checkpoint import load_checkpoint
 from logwarden.training import evaluate, protocol, tables
 from logwarden.training.faultlab.recording import Event, Line, Recording, save
 from logwarden.training.judge import Judged
@@ -247,7 +247,7 @@ def test_the_command_measures_a_recording_and_writes_what_it_found(
     assert "| broken |" in printed
     assert "seeds 0 to 4" in printed
     found = json.loads(out.read_text())
-    assert found["model"] == checkpoint.load(tiny_checkpoint).revision
+    assert found["model"] == load_checkpoint(tiny_checkpoint).revision
     assert [fault["fault"] for fault in found["recording"][0]["faults"]] == ["broken", "quiet"]
     assert evaluate.main([*arguments, "--untrained"]) == 0
     printed = capsys.readouterr().out

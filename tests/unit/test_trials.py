@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from logwarden.model import checkpoint
+from logwarden.model.checkpoint import load_checkpoint
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.training import judge as judging
@@ -102,7 +102,7 @@ def test_a_stream_of_one_service_is_judged_as_the_daemon_judges_it(
     tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Measuring lines first and making windows of them later gives the very scores of `logwarden.model.stream`."""
-    model = checkpoint.load(tiny_checkpoint)
+    model = load_checkpoint(tiny_checkpoint)
     monkeypatch.setattr(judging, "CHUNK", 300)
     lines = stream(1_000)
     slots = np.arange(len(lines)) % 2
@@ -129,7 +129,7 @@ def test_a_stream_of_one_service_is_judged_as_the_daemon_judges_it(
 
 def test_lines_that_are_only_heard_get_no_score_but_make_history(tiny_checkpoint: Path) -> None:
     """History changes what is said of later lines, and is not judged itself."""
-    model = checkpoint.load(tiny_checkpoint)
+    model = load_checkpoint(tiny_checkpoint)
     lines = stream(300)
     slot, scored = np.zeros(300, np.int64), np.arange(300) >= 250
     judged = judge(model, lines, slot, slot, scored)
@@ -140,7 +140,7 @@ def test_lines_that_are_only_heard_get_no_score_but_make_history(tiny_checkpoint
 
 def test_grouped_windows_hold_lines_of_their_group_only(tiny_checkpoint: Path) -> None:
     """A session's first line is judged alone, whatever others wrote just before it."""
-    model = checkpoint.load(tiny_checkpoint)
+    model = load_checkpoint(tiny_checkpoint)
     lines = [*stream(260), "ERROR disk failure", "INFO request served 1"]
     service = np.zeros(len(lines), np.int64)
     ones = np.ones(len(lines), bool)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from logwarden.model import checkpoint
 from logwarden.model.calibration import Calibration
+from logwarden.model.checkpoint import load_checkpoint, save_checkpoint
 from safetensors.torch import load_file, save_file
 
 from tests.models import save_tiny, tiny_classifier, tiny_encoder
@@ -25,7 +25,7 @@ def directory(tiny_checkpoint: Path, tmp_path: Path) -> Path:
 
 def test_what_was_saved_is_loaded(tiny_checkpoint: Path) -> None:
     """Weights, calibration and encoder come back; the model is ready to score and learns nothing."""
-    loaded = checkpoint.load(tiny_checkpoint)
+    loaded = load_checkpoint(tiny_checkpoint)
     saved = tiny_classifier().state_dict()
     assert all(torch.equal(weight, saved[name]) for name, weight in loaded.classifier.state_dict().items())
     assert loaded.calibration == Calibration(1.5, -0.25, 0.6, "nothing: random weights")
@@ -43,7 +43,7 @@ def test_everyone_may_read_an_installed_model(directory: Path) -> None:
 def test_a_missing_directory_says_what_to_do(tmp_path: Path) -> None:
     """The sentence names the directory, the file and both ways out."""
     with pytest.raises(FileNotFoundError, match=r"nowhere is not a model directory: config\.json .*logwarden train"):
-        checkpoint.load(tmp_path / "nowhere")
+        load_checkpoint(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "encoder"])
@@ -52,13 +52,13 @@ def test_a_missing_part_is_not_found(directory: Path, name: str) -> None:
     path = directory / name
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(FileNotFoundError, match=name):
-        checkpoint.load(directory)
+        load_checkpoint(directory)
 
 
 def test_a_model_without_calibration_has_the_plain_one(directory: Path) -> None:
     """Calibration is an extra file: an uncalibrated head alerts at one half."""
     (directory / "calibration.json").unlink()
-    assert checkpoint.load(directory).calibration == Calibration()
+    assert load_checkpoint(directory).calibration == Calibration()
 
 
 def cut(share: float) -> Callable[[Path], None]:
@@ -106,7 +106,7 @@ def test_a_damaged_model_is_one_sentence(directory: Path, name: str, damage: Cal
     """Whatever a file was turned into, the error is a ValueError that names the directory on one line."""
     damage(directory / name)
     with pytest.raises(ValueError, match="cannot be read") as caught:
-        checkpoint.load(directory)
+        load_checkpoint(directory)
     assert str(directory) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -120,40 +120,40 @@ def test_missing_and_surplus_weights_are_refused(directory: Path) -> None:
     ):
         save_file(wrong, directory / "model.safetensors")
         with pytest.raises(ValueError, match="cannot be read"):
-            checkpoint.load(directory)
+            load_checkpoint(directory)
 
 
 def test_a_bert_of_another_width_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
     """A head reads embeddings of the width that it was trained on, and says which that is."""
     tiny_encoder(width=48).save(tmp_path / "wide")
     with pytest.raises(ValueError, match=r"32 wide, but the BERT in .*wide makes them 48 wide.*train a head"):
-        checkpoint.load(tiny_checkpoint, tmp_path / "wide")
+        load_checkpoint(tiny_checkpoint, tmp_path / "wide")
 
 
 def test_another_bert_takes_the_place_of_the_models_own(tiny_checkpoint: Path, tmp_path: Path) -> None:
     """`bert_path` exchanges the encoder and nothing else."""
     tiny_encoder(seed=8).save(tmp_path / "other")
-    loaded = checkpoint.load(tiny_checkpoint, tmp_path / "other")
+    loaded = load_checkpoint(tiny_checkpoint, tmp_path / "other")
     assert loaded.encoder.fingerprint == tiny_encoder(seed=8).fingerprint
     assert loaded.calibration.threshold == 0.6
 
 
 def test_the_revision_names_the_weights(tiny_checkpoint: Path, tmp_path: Path) -> None:
     """Alerts tell which model spoke: the same weights have the same name, other weights another."""
-    revision = checkpoint.load(tiny_checkpoint).revision
+    revision = load_checkpoint(tiny_checkpoint).revision
     assert len(revision) == 12
     assert int(revision, 16) >= 0
-    assert checkpoint.load(save_tiny(tmp_path / "same")).revision == revision
-    assert checkpoint.load(save_tiny(tmp_path / "other", seed=8)).revision != revision
+    assert load_checkpoint(save_tiny(tmp_path / "same")).revision == revision
+    assert load_checkpoint(save_tiny(tmp_path / "other", seed=8)).revision != revision
     tiny_encoder(seed=8).save(tmp_path / "encoder")
-    assert checkpoint.load(tiny_checkpoint, tmp_path / "encoder").revision != revision
+    assert load_checkpoint(tiny_checkpoint, tmp_path / "encoder").revision != revision
 
 
 def test_a_head_is_saved_again_beside_its_encoder(directory: Path) -> None:
     """Training writes the head and leaves the encoder in its place."""
     before = (directory / "encoder" / "model.safetensors").read_bytes()
-    checkpoint.save(directory, tiny_classifier(seed=9), None, Calibration(threshold=0.25))
+    save_checkpoint(directory, tiny_classifier(seed=9), None, Calibration(threshold=0.25))
     assert (directory / "encoder" / "model.safetensors").read_bytes() == before
-    loaded = checkpoint.load(directory)
+    loaded = load_checkpoint(directory)
     assert loaded.calibration.threshold == 0.25
     assert torch.equal(loaded.classifier.base, tiny_classifier(seed=9).base)

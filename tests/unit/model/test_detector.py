@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from logwarden.model import checkpoint
 from logwarden.model.calibration import Calibration
-from logwarden.model.checkpoint import Checkpoint
+from logwarden.model.checkpoint import ModelCheckpoint, load_checkpoint, save_checkpoint
 from logwarden.model.encoder import LineEncoder, word_piece_tokenizer
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.verdicts import Scores
@@ -245,8 +244,9 @@ def test_a_gpu_without_memory_is_left_with_one_warning(
 
 
 def test_importing_the_nouns_leaves_torch_out() -> None:
-    """Whoever only reads verdicts does not wait for PyTorch to load."""
-    check = "import sys, logwarden.model.schema, logwarden.model.verdicts, logwarden.model.stream; assert 'torch' not in sys.modules"
+    """A program that only reads verdicts does not wait for PyTorch to load."""
+    modules = ", ".join(f"logwarden.model.{name}" for name in ("schema", "verdicts", "stream", "errors", "arrays"))
+    check = f"import sys, {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", check], check=True, cwd=Path(__file__).parents[3])
 
 
@@ -259,7 +259,7 @@ def test_a_bert_of_the_real_shape_takes_the_place_of_the_small_one(
     encoder = LineEncoder(BertModel(BertConfig(), add_pooling_layer=False), word_piece_tokenizer(pieces))
     encoder.save(tmp_path / "bert")
     assert sum(weight.numel() for weight in encoder.model.parameters()) > 108_000_000
-    checkpoint.save(tmp_path / "head", tiny_classifier(width=768), None, Calibration())
+    save_checkpoint(tmp_path / "head", tiny_classifier(width=768), None, Calibration())
     detector = LogAnomalyDetector(tmp_path / "head", tmp_path / "bert", "cpu")
     assert detector.preprocess_log_sequence("error on node")[0].shape == (1, 32, 768)
     found = detector.predict_batch(["error on node", "session closed"])
@@ -269,6 +269,6 @@ def test_a_bert_of_the_real_shape_takes_the_place_of_the_small_one(
 
 def test_a_loaded_model_is_a_value(tiny_checkpoint: Path) -> None:
     """What was loaded cannot be exchanged in part."""
-    loaded: Checkpoint = checkpoint.load(tiny_checkpoint)
+    loaded: ModelCheckpoint = load_checkpoint(tiny_checkpoint)
     with pytest.raises(AttributeError):
         loaded.revision = "other"  # type: ignore[misc]

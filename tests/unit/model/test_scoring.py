@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from logwarden.model import checkpoint
-from logwarden.model.checkpoint import Checkpoint
+from logwarden.model.checkpoint import ModelCheckpoint, load_checkpoint
 from logwarden.model.scoring import WindowScorer, pick_device
 from logwarden.model.stream import LogStream
 from logwarden.model.windowing import WindowBatch
@@ -20,11 +19,11 @@ SAID = ["disk full on node", "connection closed", "session opened", "warning sta
 
 
 @pytest.fixture
-def loaded(tiny_checkpoint: Path) -> Checkpoint:
-    return checkpoint.load(tiny_checkpoint)
+def loaded(tiny_checkpoint: Path) -> ModelCheckpoint:
+    return load_checkpoint(tiny_checkpoint)
 
 
-def scored_stream(loaded: Checkpoint, *, step: int = 1, max_windows: int = 1024) -> tuple[WindowScorer, LogStream]:
+def scored_stream(loaded: ModelCheckpoint, *, step: int = 1, max_windows: int = 1024) -> tuple[WindowScorer, LogStream]:
     scorer = WindowScorer(loaded, device="cpu", rows=64, max_windows=max_windows)
     return scorer, LogStream(scorer.encode, scorer.store, size=8, step=step, max_slots=2, table_rows=64)
 
@@ -35,7 +34,7 @@ def some_windows(stream: LogStream, lines: int = 300) -> WindowBatch:
     return stream.push(log_lines([*SAID, *SAID[::-1], "hello", "hello"], [0] * 10 + [1, 1], lines))
 
 
-def test_the_table_scores_as_the_text_does(loaded: Checkpoint) -> None:
+def test_the_table_scores_as_the_text_does(loaded: ModelCheckpoint) -> None:
     """Rows projected once per line and gathered by id give the logits that the head gives the embeddings."""
     scorer, stream = scored_stream(loaded)
     batch = some_windows(stream)
@@ -52,7 +51,7 @@ def test_the_table_scores_as_the_text_does(loaded: Checkpoint) -> None:
     assert np.ptp(found.logits) > 0.1
 
 
-def test_large_batches_are_cut_to_what_the_device_takes(loaded: Checkpoint) -> None:
+def test_large_batches_are_cut_to_what_the_device_takes(loaded: ModelCheckpoint) -> None:
     """Cut into small parts or scored at once: the same windows, the same scores, in the same order."""
     whole, cut = scored_stream(loaded), scored_stream(loaded, max_windows=5)
     expected, found = whole[0].score(some_windows(whole[1])), cut[0].score(some_windows(cut[1]))
@@ -61,14 +60,14 @@ def test_large_batches_are_cut_to_what_the_device_takes(loaded: Checkpoint) -> N
     np.testing.assert_allclose(found.line_weights, expected.line_weights, atol=1e-5)
 
 
-def test_no_windows_are_scored_too(loaded: Checkpoint) -> None:
+def test_no_windows_are_scored_too(loaded: ModelCheckpoint) -> None:
     """A piece of work without windows has no scores, and that is no error."""
     scorer, stream = scored_stream(loaded)
     found = scorer.score(some_windows(stream).select(np.zeros(0, np.int64)))
     assert (found.logits.shape, found.probability.shape, found.line_weights.shape) == ((0, 2), (0,), (0, 8))
 
 
-def test_with_a_step_the_most_surprising_new_line_is_judged(loaded: Checkpoint) -> None:
+def test_with_a_step_the_most_surprising_new_line_is_judged(loaded: ModelCheckpoint) -> None:
     """A window of four new lines is asked about the rarest of them, the later of two; old lines are not asked about."""
     scorer, stream = scored_stream(loaded, step=4)
     asked: list[list[int]] = []
@@ -89,7 +88,7 @@ def test_with_a_step_the_most_surprising_new_line_is_judged(loaded: Checkpoint) 
     assert asked == [[5], [6], [4], [7]]
 
 
-def test_a_full_gpu_gets_smaller_batches(loaded: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_gpu_gets_smaller_batches(loaded: ModelCheckpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """Out of memory: the batch is halved until it fits, without a word, and stays as small."""
     scorer, stream = scored_stream(loaded, max_windows=16)
     batch = some_windows(stream)
@@ -112,7 +111,7 @@ def test_a_full_gpu_gets_smaller_batches(loaded: Checkpoint, monkeypatch: pytest
 
 @pytest.mark.parametrize("part", ["score", "encode"])
 def test_a_gpu_without_room_for_one_window_gives_way_to_the_cpu(
-    loaded: Checkpoint, monkeypatch: pytest.MonkeyPatch, part: str
+    loaded: ModelCheckpoint, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     """When nothing fits the CPU takes over, with one warning, and the answer is the same."""
     scorer, stream = scored_stream(loaded)
@@ -136,7 +135,7 @@ def test_a_gpu_without_room_for_one_window_gives_way_to_the_cpu(
     np.testing.assert_allclose(ask(), expected, atol=1e-5)  # another warning would be an error
 
 
-def test_a_machine_without_memory_says_so(loaded: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_memory_says_so(loaded: ModelCheckpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """Out of memory on the CPU is an error, not an endless retreat."""
     scorer, stream = scored_stream(loaded)
     batch = some_windows(stream)
