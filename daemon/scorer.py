@@ -19,8 +19,9 @@ from logwarden.model.verdicts import Judgement
 
 log = structlog.get_logger(__name__)
 
-_SHOWN_BYTES = 100_000
-"""Raw text an alert may hold in all; with JSON's escapes at their worst that stays below the broker's 1 MiB."""
+_SHOWN_CHARS = 100_000
+"""Characters of raw text that an alert may contain in all. JSON needs at most six bytes for each of them, so the alert
+stays below the broker's limit of 1 MiB."""
 
 
 def load(settings: Settings) -> tuple[WindowScorer, LogStream, Judgement]:
@@ -48,7 +49,7 @@ def load(settings: Settings) -> tuple[WindowScorer, LogStream, Judgement]:
         max_slots=settings.limits.max_services,
         table_rows=model.table_rows,
         max_lines_per_slot=settings.limits.max_history_lines_per_service,
-        shown_chars=min(settings.alerts.max_line_chars, _SHOWN_BYTES // settings.window.size),
+        shown_chars=min(settings.alerts.max_line_chars, _SHOWN_CHARS // settings.window.size),
     )
     judgement = Judgement(
         threshold=settings.alerts.threshold or loaded.calibration.threshold,

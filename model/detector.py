@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from logwarden.model.checkpoint import load_checkpoint
 from logwarden.model.masking import canonical, mask_blob
-from logwarden.model.schema import LABELS
+from logwarden.model.schema import LABELS, truncated
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.verdicts import Scores, guilty_lines
 from logwarden.model.windowing import WindowBatch
 
-_MAX_LINE_BYTES = 8192
+_MAX_LINE_CHARS = 8192
 _LEARNED_AT_ONCE = 4096  # a day of log at once would need a row of the line table for each of its lines
 
 
@@ -159,10 +159,11 @@ class LogAnomalyDetector:
 def _split(text: str) -> list[bytes]:
     if not isinstance(text, str):
         raise ValueError(f"a text to judge must be a str, not {type(text).__name__}")
-    lines = [line.encode("utf-8", "replace")[:_MAX_LINE_BYTES] for line in text.splitlines() if line.strip()]
+    # splitlines leaves no line break of any kind in a line; a lone surrogate, which UTF-8 cannot carry, becomes "?".
+    lines = [truncated(line, _MAX_LINE_CHARS).encode("utf-8", "replace") for line in text.splitlines() if line.strip()]
     if not lines:
         raise ValueError("the text is empty: there is no log line to judge")
-    return [line.replace(b"\n", b" ") for line in lines]
+    return lines
 
 
 def _columns(texts: list[list[bytes]]) -> LineColumns:

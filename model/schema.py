@@ -1,7 +1,9 @@
-"""The nouns of the product: a line, a window that ends at a line, a verdict about that line. Imports no torch or numpy.
+"""The nouns of the product: a line, a window that ends at a line, a verdict about that line. And how text is truncated.
+
+Imports no torch or numpy.
 
 These are what people and machines read (alerts, `scan`, the Python API). The hot path works on arrays
-(`logwarden.model.windowing`) and builds these only for the few windows that somebody will look at.
+(`logwarden.model.windowing`) and builds these only for the few windows that people will read.
 """
 
 from __future__ import annotations
@@ -10,6 +12,9 @@ from dataclasses import dataclass
 
 LABELS = {"en": ("normal", "anomaly"), "zh": ("正常", "异常")}
 """Names of the two classes by language, index 0 = normal, 1 = anomaly."""
+
+ELLIPSIS = "…"
+"""Stands at the end of every truncated text, in place of its last character."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,3 +77,30 @@ class Verdict:
     def is_anomaly(self) -> bool:
         """Whether an alert is due: over the threshold, and past the learning phase."""
         return self.score >= self.threshold and not self.learning
+
+
+def truncated(text: str, max_chars: int) -> str:
+    """Returns a text of at most `max_chars` characters; a longer one ends in `…`. A limit of 0 gives no text.
+
+    A character is a code point. Every limit on the length of a line counts these, not bytes.
+    """
+    if len(text) <= max_chars:
+        return text
+    return text[: max_chars - 1] + ELLIPSIS if max_chars > 0 else ""
+
+
+def truncated_utf8(raw: bytes, max_chars: int) -> bytes:
+    """Returns what `truncated` would of a text in UTF-8, without decoding the common short line.
+
+    An invalid byte counts as a character and stays as it is: it becomes U+FFFD only where the line is decoded. No
+    valid character is ever split, and a line of any length costs no more than `4 * max_chars` bytes of decoding.
+    """
+    if len(raw) <= max_chars:  # no text has more characters than bytes
+        return raw
+    # A character has at most four bytes, so 4 * max_chars + 4 bytes contain max_chars + 1 characters. max_chars = 3:
+    #   raw        "äöü€ …"    of which 16 bytes are decoded, the last character perhaps in part
+    #   text       "äöü€…"     more than three characters
+    #   shortened  "äö…"
+    text = raw[: 4 * max_chars + 4].decode("utf-8", "surrogateescape")
+    shortened = truncated(text, max_chars)
+    return raw if shortened is text else shortened.encode("utf-8", "surrogateescape")

@@ -15,6 +15,7 @@ from logwarden.model.arrays import Column, Floats, Ids, Ints, Texts
 from logwarden.model.history import Familiarity, History
 from logwarden.model.lines import Encode, LineIndex, Store
 from logwarden.model.masking import mask_blob
+from logwarden.model.schema import truncated_utf8
 from logwarden.model.windowing import WindowBatch, WindowRings
 
 _BLOCK = 512
@@ -41,7 +42,7 @@ class LogStream:
     """All state that turns lines into windows. Bounded by its arguments.
 
     `encode`: texts → embeddings (n, D) of length 1; `store(ids, embeddings)`: puts them where windows are scored.
-    `shown_chars`: raw lines are kept up to this length, for people to read in alerts.
+    `shown_chars`: raw lines are kept up to this many characters, for people to read in alerts.
     """
 
     def __init__(
@@ -169,9 +170,11 @@ class LogStream:
         return np.asarray((1.0 - nearest).clip(0.0, 1.0))
 
     def _shown(self, texts: Sequence[bytes]) -> Texts:
+        """(n,) the lines as people will read them, none longer than `shown_chars` characters."""
         column = np.empty(len(texts), object)
         column[:] = texts
-        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-        for i in np.flatnonzero(lengths > self._shown_chars).tolist():
-            column[i] = texts[i][: self._shown_chars]
+        # A line of few bytes has few characters, and almost every line has few bytes: only the others are looked at.
+        sizes = np.fromiter(map(len, texts), np.int64, len(texts))
+        for i in np.flatnonzero(sizes > self._shown_chars).tolist():
+            column[i] = truncated_utf8(texts[i], self._shown_chars)
         return column

@@ -135,6 +135,13 @@ def test_a_missing_model_is_a_file_not_found(tiny_checkpoint: Path, tmp_path: Pa
         LogAnomalyDetector(tiny_checkpoint, tmp_path / "nowhere", device="cpu")
 
 
+def test_a_long_line_is_shown_truncated(detector: LogAnomalyDetector) -> None:
+    """A line of megabytes comes back as its first 8192 characters with an ellipsis, in any script."""
+    shown = detector.predict("错误" * 5000 + "\nerror: disk full")["lines"]
+    assert shown[0]["text"] == "错误" * 4095 + "错…"
+    assert shown[1]["text"] == "error: disk full"
+
+
 def test_arguments_may_be_given_by_position(tiny_checkpoint: Path, tmp_path: Path) -> None:
     """LogAnomalyDetector(model_path, bert_path, device), each a string."""
     tiny_encoder(seed=8).save(tmp_path / "bert")

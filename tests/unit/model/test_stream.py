@@ -98,11 +98,19 @@ def test_texts_asked_about_do_not_see_each_other() -> None:
 
 
 def test_a_raw_line_is_kept_up_to_its_bound() -> None:
-    """People see a line as it came, cut where the memory bound says; masking reads all of it."""
+    """People see a line as it came, truncated where the memory bound says; masking reads all of it."""
     stream = stream_of(shown_chars=5)
     batch = push(stream, ["status=200 and 77", "ok 1"])
-    assert batch.newest("text").tolist() == [b"statu", b"ok 1"]
+    assert batch.newest("text").tolist() == ["stat…".encode(), b"ok 1"]
     assert [stream.index.text(int(i)) for i in batch.newest("id")] == ["status=200 and *", "ok *"]
+
+
+def test_the_bound_on_a_raw_line_counts_characters() -> None:
+    """A Chinese line has as many characters in its alert as an English one, and ends in a whole one."""
+    batch = push(stream_of(shown_chars=1000), ["磁盘已满" * 1250, "磁盘已满" * 250])
+    long, short = (text.decode() for text in batch.newest("text"))
+    assert long == "磁盘已满" * 249 + "磁盘已…"
+    assert short == "磁盘已满" * 250
 
 
 def test_a_step_is_flushed_with_its_familiarity() -> None:
