@@ -83,7 +83,7 @@ class Aggregator:
     @property
     def table_rows(self) -> int:
         """Distinct masked lines in the line table."""
-        return len(self._stream.index)
+        return len(self._stream.table)
 
     def scored(self, pushes: int) -> None:
         """Says that the oldest pushes were scored, so that their lines' rows may be given up."""
@@ -105,9 +105,9 @@ class Aggregator:
         out.replaced, out.cut, out.lines = decoded.replaced, decoded.cut, len(decoded.lines)
         if decoded.lines:
             self._take_lines([records_of[place] for place in decoded.places], decoded, out, now)
-        index = self._stream.index
-        out.new_lines, self._embedded = index.counts.embedded - self._embedded, index.counts.embedded
-        out.overflowed, self._overflowed = index.counts.overflowed - self._overflowed, index.counts.overflowed
+        table = self._stream.table
+        out.new_lines, self._embedded = table.counts.embedded - self._embedded, table.counts.embedded
+        out.overflowed, self._overflowed = table.counts.overflowed - self._overflowed, table.counts.overflowed
         return out
 
     def flush(self, before: float) -> list[Work]:

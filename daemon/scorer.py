@@ -42,12 +42,10 @@ def load(settings: Settings) -> tuple[WindowScorer, LogStream, Judgement]:
     except ModelError as error:
         raise ConfigurationError(str(error), hint="see LOGWARDEN_MODEL__PATH and LOGWARDEN_MODEL__DEVICE") from error
     stream = LogStream(
-        scorer.encode,
-        scorer.store,
+        scorer.line_table(),
         size=settings.window.size,
         step=settings.window.step,
         max_slots=settings.limits.max_services,
-        table_rows=model.table_rows,
         max_lines_per_slot=settings.limits.max_history_lines_per_service,
         shown_chars=min(settings.alerts.max_line_chars, _SHOWN_CHARS // settings.window.size),
     )

@@ -56,9 +56,7 @@ class LogAnomalyDetector:
         self.threshold = loaded.calibration.threshold
         self.revision = loaded.revision
         self._scorer = WindowScorer(loaded, device=device)
-        self._stream = LogStream(
-            self._scorer.encode, self._scorer.store, size=window_size, max_slots=max_services, table_rows=32_768
-        )
+        self._stream = LogStream(self._scorer.line_table(), size=window_size, max_slots=max_services)
         self._max_services = max_services
         self._slots: dict[str, int] = {}
 

@@ -25,6 +25,8 @@ _KEYS_PER_ROW = 8  # exact forms remembered for each row; beyond that, the secon
 
 Encode = Callable[[Sequence[str]], Floats]
 """Texts → embeddings (n, D), each row of length 1."""
+LiveIds = Callable[[], Ids]
+"""Ids that a ring or an unscored window refers to; an id may occur more than once."""
 Store = Callable[[Ints, Floats], None]
 """Ids (n,) and their embeddings (n, D) → the place where windows are scored."""
 
@@ -38,25 +40,19 @@ class LineCounts:
     overflowed: int = 0
 
 
-class LineIndex:
-    """Ids for at most `rows` distinct lines at a time.
+class LineTable:
+    """Ids and embeddings of at most `rows` distinct lines at a time: all that a stream has of its model.
 
     `encode` is called with the texts that are new, once per batch; `store(ids, embeddings)` receives the results
-    before any window can refer to them.
+    before any window can refer to them. Serves one stream: a row that another stream refers to would not be known here
+    as alive.
     """
 
-    def __init__(
-        self,
-        rows: int,
-        encode: Encode,
-        store: Store,
-        live_ids: Callable[[], Ids],
-    ) -> None:
+    def __init__(self, rows: int, encode: Encode, store: Store) -> None:
         if rows <= _RESERVED:
             raise ValueError(f"the line table needs more than {_RESERVED} rows, not {rows}")
         self._encode = encode
         self._store = store
-        self._live_ids = live_ids
         self._by_key: dict[bytes, int] = {}
         self._by_text: dict[str, int] = {}
         self._by_hash: dict[int, int] = {}
@@ -75,14 +71,17 @@ class LineIndex:
         """The canonical text of a row; empty for padding and overflow."""
         return self._texts[line_id]
 
-    def lookup(self, keys: list[bytes]) -> tuple[Ids, Ints]:
-        """Ids (n,) and stable hashes (n,) of n first-level keys; embeds what is new."""
+    def lookup(self, keys: list[bytes], live_ids: LiveIds) -> tuple[Ids, Ints]:
+        """Ids (n,) and stable hashes (n,) of n first-level keys; embeds what is new.
+
+        `live_ids` is called only if rows must be evicted, which is never one that it names.
+        """
         self._batch += 1
         found = list(map(self._by_key.get, keys))
         hashes: Ints
         if None in found:
             missing = [i for i, line_id in enumerate(found) if line_id is None]
-            overflow = self._add(keys, missing, found)
+            overflow = self._add(keys, missing, found, live_ids)
             ids = np.array(found, np.int32)
             hashes = self._hashes[ids]
             for i, text in overflow.items():  # no row for them, but their history is kept all the same
@@ -103,13 +102,14 @@ class LineIndex:
         assert self._embeddings is not None, "a line was looked up before its embedding is asked for"
         return np.asarray(self._embeddings[ids])
 
-    def _add(self, keys: list[bytes], missing: list[int], found: list[int | None]) -> dict[int, str]:
+    def _add(self, keys: list[bytes], missing: list[int], found: list[int | None], live_ids: LiveIds) -> dict[int, str]:
         """Fills `found` at the missing places; returns the texts of lines that got no row, by place."""
         texts = {key: canonical(key) for key in {keys[i] for i in missing}}
         # In stream order, so that ids do not depend on how a set happens to iterate.
         new = list(dict.fromkeys(t for t in (texts[keys[i]] for i in missing) if t not in self._by_text))
         if len(new) > len(self._free):
-            self._evict(len(new), {texts[keys[i]] for i in missing}, found)
+            in_use = [live_ids(), np.array([line_id for line_id in found if line_id is not None], np.int32)]
+            self._evict(len(new), {texts[keys[i]] for i in missing}, np.concatenate(in_use))
         rows = [self._free.pop() for _ in new[: len(self._free)]]
         placed = new[: len(rows)]
         if placed:
@@ -142,13 +142,12 @@ class LineIndex:
             self._hashes[row] = line_hash(text)
             self._by_hash[int(self._hashes[row])] = row
 
-    def _evict(self, wanted: int, current: set[str], found: list[int | None]) -> None:
+    def _evict(self, wanted: int, current: set[str], in_use: Ids) -> None:
         """Gives up the rows longest unused that nothing alive refers to."""
         alive = np.zeros(len(self._texts), bool)
         alive[:_RESERVED] = True
         alive[self._free] = True
-        alive[self._live_ids()] = True
-        alive[[line_id for line_id in found if line_id is not None]] = True
+        alive[in_use] = True
         alive[[row for row in map(self._by_text.get, current) if row is not None]] = True
         candidates = np.flatnonzero(~alive)
         count = max(wanted - len(self._free), len(self._texts) // _EVICTED_SHARE)

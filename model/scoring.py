@@ -18,7 +18,7 @@ from logwarden.model.arrays import Floats, Ints
 from logwarden.model.checkpoint import ModelCheckpoint
 from logwarden.model.classifier import LineRows
 from logwarden.model.errors import DeviceUnavailable
-from logwarden.model.lines import PADDING
+from logwarden.model.lines import PADDING, LineTable
 from logwarden.model.verdicts import Scores
 from logwarden.model.windowing import WindowBatch
 from torch import Tensor
@@ -58,6 +58,10 @@ class WindowScorer:
         width = checkpoint.classifier.config.hidden_size
         # Row 0 is padding and row 1 the overflow row: zero says nothing.
         self._table = LineRows(*(torch.zeros(rows, n, device=self.device) for n in (width, width, width, 2)))
+
+    def line_table(self) -> LineTable:
+        """Returns an empty table of line ids for these rows, to build the one stream that fills them."""
+        return LineTable(len(self._table.query), self.encode, self.store)
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Canonical texts → embeddings (n, E), each of length 1, on the host."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from logwarden.model.arrays import Column, Floats, Ids, Ints, Texts
 from logwarden.model.history import Familiarity, History
-from logwarden.model.lines import Encode, LineIndex, Store
+from logwarden.model.lines import LineTable
 from logwarden.model.masking import mask_blob
 from logwarden.model.schema import truncated_utf8
 from logwarden.model.windowing import WindowBatch, WindowRings
@@ -39,27 +39,27 @@ class LineColumns:
 
 
 class LogStream:
-    """All state that turns lines into windows. Bounded by its arguments.
+    """Turns lines into windows. Bounded by its arguments.
 
-    `encode`: texts → embeddings (n, D) of length 1; `store(ids, embeddings)`: puts them where windows are scored.
+    Two kinds of state, so that either can be exchanged alone. `rings` and `history` belong to the services and are
+    built here; a service's history survives its model. `table` belongs to the model and is given: line ids, embeddings
+    and, by way of its `store`, the rows where windows are scored. Only the ids in the rings join the two.
     `shown_chars`: raw lines are kept up to this many characters, for people to read in alerts.
     """
 
     def __init__(
         self,
-        encode: Encode,
-        store: Store,
+        table: LineTable,
         *,
         size: int = 32,
         step: int = 1,
         max_slots: int = 20_000,
-        table_rows: int = 32_768,
         max_lines_per_slot: int = 1024,
         shown_chars: int = 1024,
     ) -> None:
         self.rings = WindowRings(size, max_slots, step=step)
         self.history = History(max_slots, max_lines_per_slot=max_lines_per_slot)
-        self.index = LineIndex(table_rows, encode, store, self._live_ids)
+        self.table = table
         self._max_slots = max_slots
         self._shown_chars = shown_chars
         self._unscored: deque[Ids] = deque()
@@ -68,7 +68,7 @@ class LogStream:
         """Takes n ≥ 1 lines and returns the windows that became due. Call `scored` once they are done with."""
         keys = mask_blob(b"\n".join(lines.texts) + b"\n")
         assert len(keys) == len(lines.texts), "a line holds no newline"
-        ids, hashes = self.index.lookup(keys)
+        ids, hashes = self.table.lookup(keys, self._live_ids)
         seen = self.history.observe(lines.slots, hashes)
         if len(seen.first):
             self._measure_distances(seen.first, seen.rows, lines.slots, ids)
@@ -102,7 +102,7 @@ class LogStream:
         `lines.slots` numbers the texts from 0; `histories[i]` is the slot whose history text i is measured against, or
         None for no history at all. Step 1: a window for every line. Call `scored` once they are done with.
         """
-        ids, hashes = self.index.lookup(mask_blob(b"\n".join(lines.texts) + b"\n"))
+        ids, hashes = self.table.lookup(mask_blob(b"\n".join(lines.texts) + b"\n"), self._live_ids)
         columns: dict[str, Column] = {
             name: np.zeros(len(ids), np.float32) for name in ("log_count", "log_age", "distance")
         }
@@ -158,8 +158,8 @@ class LogStream:
         """(n,) distance of each new line to the nearest of the known lines and of the new lines before it."""
         if not len(new):
             return np.zeros(0, np.float32)
-        known_ids = self.index.known(known)
-        vectors = self.index.embeddings(np.concatenate([known_ids, new.astype(np.int64)]))  # k+n, D
+        known_ids = self.table.known(known)
+        vectors = self.table.embeddings(np.concatenate([known_ids, new.astype(np.int64)]))  # k+n, D
         nearest = np.zeros(len(new), np.float32)
         for start in range(0, len(new), _BLOCK):
             end = min(start + _BLOCK, len(new))

@@ -16,6 +16,7 @@ from logwarden.daemon.decoding import Decoder
 from logwarden.daemon.offsets import Assignment, PartitionLedger
 from logwarden.daemon.records import Partition
 from logwarden.daemon.settings import InputSettings
+from logwarden.model.lines import LineTable
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.windowing import NUMERIC_COLUMNS, WindowBatch, WindowRings
 
@@ -114,6 +115,10 @@ class TableSpy:
         self.encoded += texts
         return embed(texts)
 
+    def table(self, rows: int = 64) -> LineTable:
+        """A table that embeds and stores by way of this spy."""
+        return LineTable(rows, self.encode, self.store)
+
     def store(self, ids: np.ndarray, embeddings: np.ndarray) -> None:
         self.rows.update(zip(ids.tolist(), embeddings, strict=True))
 
@@ -167,7 +172,7 @@ def default_decoder(*, form: str = "auto", max_line_bytes: int = 8192) -> Decode
 
 def aggregator_of(slots: int, *, size: int = 3, step: int = 1) -> Aggregator:
     spy = TableSpy()
-    stream = LogStream(spy.encode, spy.store, size=size, step=step, max_slots=slots, table_rows=64)
+    stream = LogStream(spy.table(), size=size, step=step, max_slots=slots)
     return Aggregator(default_decoder(), stream, max_services=slots)
 
 

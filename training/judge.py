@@ -81,23 +81,21 @@ def judge(
     numberings start at 0. `advance` is told how many lines were done.
     """
     scorer = WindowScorer(model, device="cpu", rows=_TABLE_ROWS)
-    stream = LogStream(
-        scorer.encode, scorer.store, size=1, max_slots=int(service.max()) + 1, table_rows=_TABLE_ROWS, shown_chars=0
-    )
+    stream = LogStream(scorer.line_table(), size=1, max_slots=int(service.max()) + 1, shown_chars=0)
     rings = WindowRings(WINDOW, int(group.max()) + 1)
     parts = []
     for start in range(0, len(lines), CHUNK):
         part = slice(start, min(start + CHUNK, len(lines)))
         parts.append(_judge_part(scorer, stream, rings, lines[part], service[part], group[part], scored[part]))
         advance(part.stop - part.start)
-    given_up = stream.index.counts.evicted + stream.index.counts.overflowed
+    given_up = stream.table.counts.evicted + stream.table.counts.overflowed
     assert not given_up, "the table holds every distinct line"
     ids, log_count, log_age, margin = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     distinct, compact = np.unique(ids, return_inverse=True)
     calibration = model.calibration
     return Judged(
         ids=compact.astype(np.int32),
-        texts=[stream.index.text(int(line_id)) for line_id in distinct],
+        texts=[stream.table.text(int(line_id)) for line_id in distinct],
         surprise=(log_age - log_count).clip(0).astype(np.float64),
         new=log_count == 0,
         learning=log_age < math.log2(1 + LEARNING_LINES) - 1e-4,

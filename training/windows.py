@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from logwarden.model.encoder import LineEncoder
+from logwarden.model.lines import LineTable
 from logwarden.model.masking import canonical, mask_blob
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.windowing import WindowBatch, WindowRings
@@ -134,7 +135,8 @@ def run_stream(texts: LineTexts, lines: Sequence[str], slots: npt.NDArray[np.int
         rows = texts.rows(new)
         return np.asarray(texts.table()[rows])
 
-    stream = LogStream(encode, lambda ids, vectors: None, size=size, max_slots=int(slots.max()) + 1, table_rows=100_000)
+    table = LineTable(100_000, encode, lambda ids, vectors: None)
+    stream = LogStream(table, size=size, max_slots=int(slots.max()) + 1)
     raw = [line.encode("utf-8", "replace").replace(b"\n", b" ") for line in lines]
     return stream.push(
         LineColumns(

@@ -24,7 +24,7 @@ from logwarden.daemon.decoding import Decoder
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.rendering import printable, render
 from logwarden.model.errors import ModelError
-from logwarden.model.lines import Encode, Store
+from logwarden.model.lines import Encode, LineTable, Store
 from logwarden.model.schema import Verdict
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.verdicts import Judgement, Scores
@@ -160,12 +160,10 @@ class Scanner:
         self._slots = slots
         self._decoder, self._raw_decoder = _decoder(settings, settings.input.format), _decoder(settings, "raw")
         self._stream = LogStream(
-            engine.encode,
-            engine.store,
+            LineTable(settings.model.table_rows, engine.encode, engine.store),
             size=settings.window.size,
             step=settings.window.step,
             max_slots=slots,
-            table_rows=settings.model.table_rows,
             max_lines_per_slot=settings.limits.max_history_lines_per_service,
             shown_chars=settings.limits.max_line_chars,
         )

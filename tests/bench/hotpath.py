@@ -75,7 +75,7 @@ def rings(count: int) -> None:
 def stream(lines: list[bytes]) -> float:
     """Lines → windows → scores with every masked line known; µs per scored window."""
     scorer = WindowScorer(load_checkpoint(), device="cpu")
-    whole = LogStream(scorer.encode, scorer.store, size=SIZE, max_slots=SERVICES)
+    whole = LogStream(scorer.line_table(), size=SIZE, max_slots=SERVICES)
     parts = [columns_of(lines[i : i + BATCH]) for i in range(0, len(lines), BATCH)]
 
     def push_all() -> None:
@@ -86,7 +86,7 @@ def stream(lines: list[bytes]) -> float:
     started = time.process_time()
     push_all()
     cold = time.process_time() - started
-    print(f"\nfirst pass: {len(whole.index)} distinct masked lines embedded, {cold:.2f} s CPU in all")
+    print(f"\nfirst pass: {len(whole.table)} distinct masked lines embedded, {cold:.2f} s CPU in all")
     report("push: mask, look up, familiarity, rings (warm)", "line", len(lines), push_all)
     batch = whole.push(parts[0])
     return report("score, step 1", "window", len(batch), lambda: scorer.score(batch))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from logwarden.model.lines import OVERFLOW, LineIndex
+from logwarden.model.lines import OVERFLOW
 from logwarden.model.masking import line_hash
 from logwarden.model.stream import LogStream
 
@@ -19,15 +19,15 @@ BATCHES = st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=6), min
 def test_an_id_always_stands_for_its_text(rows: int, batches: list[list[str]]) -> None:
     """Whatever was evicted before, a looked-up line's row holds its text, hash and embedding, or is the overflow."""
     spy = TableSpy()
-    index = LineIndex(rows, spy.encode, spy.store, lambda: np.zeros(0, np.int32))
+    table = spy.table(rows)
     for batch in batches:
-        ids, hashes = index.lookup([word.encode() for word in batch])
+        ids, hashes = table.lookup([word.encode() for word in batch], lambda: np.zeros(0, np.int32))
         assert hashes.tolist() == [line_hash(word) for word in batch]
         for line_id, word in zip(ids.tolist(), batch, strict=True):
             if line_id != OVERFLOW:
-                assert index.text(line_id) == word
+                assert table.text(line_id) == word
                 np.testing.assert_array_equal(spy.rows[line_id], embed([word])[0])
-        assert len(index) <= rows - 2
+        assert len(table) <= rows - 2
         if len(set(batch)) <= rows - 2:
             assert OVERFLOW not in ids
 
@@ -36,7 +36,7 @@ def test_an_id_always_stands_for_its_text(rows: int, batches: list[list[str]]) -
 def test_no_window_ever_loses_a_line(rows: int, step: int, batches: list[list[str]], unscored: int) -> None:
     """In rings and in batches not scored yet, every id still leads to the line that was pushed, or to the overflow."""
     spy, offset = TableSpy(), 0
-    stream = LogStream(spy.encode, spy.store, size=3, step=step, max_slots=2, table_rows=rows)
+    stream = LogStream(spy.table(rows), size=3, step=step, max_slots=2)
     waiting = []
     for number, batch in enumerate(batches):
         lines = log_lines(batch, [number % 2] * len(batch), offset)
@@ -46,6 +46,6 @@ def test_no_window_ever_loses_a_line(rows: int, step: int, batches: list[list[st
             windows = waiting.pop(0)
             for texts, ids in zip(windows.windows("text").ravel(), windows.windows("id").ravel(), strict=True):
                 if ids > OVERFLOW:
-                    assert stream.index.text(int(ids)) == texts.decode()
+                    assert stream.table.text(int(ids)) == texts.decode()
                     np.testing.assert_array_equal(spy.rows[int(ids)], embed([texts.decode()])[0])
             stream.scored()

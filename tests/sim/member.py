@@ -11,6 +11,7 @@ from logwarden.daemon.decoding import Decoder
 from logwarden.daemon.http import HealthState
 from logwarden.daemon.pipeline import Pipeline, PipelineLimits
 from logwarden.daemon.telemetry import Telemetry
+from logwarden.model.lines import LineTable
 from logwarden.model.stream import LogStream
 from logwarden.model.verdicts import Judgement
 
@@ -133,12 +134,10 @@ def _aggregator(scenario: Scenario, scorer: SimScorer) -> Aggregator:
         max_line_bytes=1024,
     )
     stream = LogStream(
-        encode,
-        scorer.store,
+        LineTable(scenario.table_rows, encode, scorer.store),
         size=scenario.size,
         step=scenario.step,
         max_slots=MAX_SERVICES,
-        table_rows=scenario.table_rows,
     )
     return Aggregator(decoder, stream, max_services=MAX_SERVICES)
 

@@ -107,7 +107,7 @@ def test_a_stream_of_one_service_is_judged_as_the_daemon_judges_it(
     lines = stream(1_000)
     slots = np.arange(len(lines)) % 2
     scorer = WindowScorer(model, device="cpu")
-    log = LogStream(scorer.encode, scorer.store, size=32, max_slots=2)
+    log = LogStream(scorer.line_table(), size=32, max_slots=2)
     batch = log.push(
         LineColumns(
             texts=[line.encode() for line in lines],

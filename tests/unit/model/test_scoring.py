@@ -25,7 +25,7 @@ def loaded(tiny_checkpoint: Path) -> ModelCheckpoint:
 
 def scored_stream(loaded: ModelCheckpoint, *, step: int = 1, max_windows: int = 1024) -> tuple[WindowScorer, LogStream]:
     scorer = WindowScorer(loaded, device="cpu", rows=64, max_windows=max_windows)
-    return scorer, LogStream(scorer.encode, scorer.store, size=8, step=step, max_slots=2, table_rows=64)
+    return scorer, LogStream(scorer.line_table(), size=8, step=step, max_slots=2)
 
 
 def some_windows(stream: LogStream, lines: int = 300) -> WindowBatch:
@@ -39,7 +39,7 @@ def test_the_table_scores_as_the_text_does(loaded: ModelCheckpoint) -> None:
     scorer, stream = scored_stream(loaded)
     batch = some_windows(stream)
     found = scorer.score(batch)
-    embeddings = stream.index.embeddings(batch.windows("id").astype(np.int64))
+    embeddings = stream.table.embeddings(batch.windows("id").astype(np.int64))
     familiarity = np.stack([batch.windows(name) for name in ("log_count", "log_age", "distance")], axis=-1)
     with torch.inference_mode():
         expected = loaded.classifier(

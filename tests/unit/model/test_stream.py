@@ -13,9 +13,8 @@ from tests.oracles import TableSpy, embed, log_lines
 MEASURED = ("log_count", "log_age", "distance")
 
 
-def stream_of(**limits: int) -> LogStream:
-    spy = TableSpy()
-    return LogStream(spy.encode, spy.store, **({"size": 4, "max_slots": 4, "table_rows": 64} | limits))
+def stream_of(*, table_rows: int = 64, **limits: int) -> LogStream:
+    return LogStream(TableSpy().table(table_rows), **({"size": 4, "max_slots": 4} | limits))
 
 
 def push(stream: LogStream, texts: list[str], slots: list[int] | None = None, first_offset: int = 0) -> WindowBatch:
@@ -102,7 +101,7 @@ def test_a_raw_line_is_kept_up_to_its_bound() -> None:
     stream = stream_of(shown_chars=5)
     batch = push(stream, ["status=200 and 77", "ok 1"])
     assert batch.newest("text").tolist() == ["stat…".encode(), b"ok 1"]
-    assert [stream.index.text(int(i)) for i in batch.newest("id")] == ["status=200 and *", "ok *"]
+    assert [stream.table.text(int(i)) for i in batch.newest("id")] == ["status=200 and *", "ok *"]
 
 
 def test_the_bound_on_a_raw_line_counts_characters() -> None:

@@ -15,7 +15,7 @@ from tests.oracles import TableSpy
 def windows_of(count: int, size: int = 4) -> WindowBatch:
     """A window for each of `count` lines of one service; the text of line i names it."""
     spy = TableSpy()
-    stream = LogStream(spy.encode, spy.store, size=size, max_slots=1, table_rows=32)
+    stream = LogStream(spy.table(), size=size, max_slots=1)
     return stream.push(
         LineColumns(
             texts=[b"line %d \xe4" % i if i == 1 else b"line %d" % i for i in range(count)],
