@@ -16,7 +16,7 @@ from logwarden.daemon.aggregator import Work, by_assignment
 from logwarden.daemon.offsets import Assignment
 from logwarden.daemon.ports import Clock, Scorer
 from logwarden.daemon.records import Message
-from logwarden.model.verdicts import Judgement, Scores
+from logwarden.model.verdicts import AlertPolicy, Scores
 from logwarden.model.windowing import WindowBatch, concatenate
 
 Marks = list[tuple[Assignment, npt.NDArray[np.int64]]]
@@ -52,7 +52,7 @@ class Judge:
     """A scorer, and the threshold that makes an alert of a score."""
 
     def __init__(
-        self, scorer: Scorer, judgement: Judgement, clock: Clock, *, alerts_topic: str, max_alert_line_chars: int
+        self, scorer: Scorer, judgement: AlertPolicy, clock: Clock, *, alerts_topic: str, max_alert_line_chars: int
     ) -> None:
         self._scorer = scorer
         self._judgement = judgement
@@ -70,7 +70,7 @@ class Judge:
             windows, owners, services = windows.select(ours), owners[ours], services[ours]
         scores = self._scorer.score(windows)
         assert len(scores.probability) == len(windows), "the scorer answers every window"
-        flagged = self._judgement.anomalous(windows, scores)
+        flagged = self._judgement.alerts_due(windows, scores)
         places, window = windows.fresh_lines()
         offsets = windows.columns["offset"][places]
         quiet = ~flagged[window]

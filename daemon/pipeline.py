@@ -31,7 +31,7 @@ from logwarden.daemon.publisher import Publisher, burial
 from logwarden.daemon.pulse import Pulse
 from logwarden.daemon.records import Partition, Record
 from logwarden.daemon.telemetry import Telemetry
-from logwarden.model.verdicts import Judgement
+from logwarden.model.verdicts import AlertPolicy
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +71,7 @@ class Pipeline:
         sink: Sink,
         aggregator: Aggregator,
         scorer: Scorer,
-        judgement: Judgement,
+        judgement: AlertPolicy,
         ingest_worker: Worker,
         score_worker: Worker,
         clock: Clock,

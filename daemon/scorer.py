@@ -15,7 +15,7 @@ from logwarden.model.checkpoint import load_checkpoint
 from logwarden.model.errors import ModelError
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.stream import LineColumns, LogStream
-from logwarden.model.verdicts import Judgement
+from logwarden.model.verdicts import AlertPolicy
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +24,7 @@ _SHOWN_CHARS = 100_000
 stays below the broker's limit of 1 MiB."""
 
 
-def load(settings: Settings) -> tuple[WindowScorer, LogStream, Judgement]:
+def load(settings: Settings) -> tuple[WindowScorer, LogStream, AlertPolicy]:
     """The scorer, warm, and the stream that fills its line table. ConfigurationError if the model cannot be had."""
     # One thread scores and one embeds; more threads inside each would fight over the same cores.
     torch.set_num_threads(1)
@@ -49,7 +49,7 @@ def load(settings: Settings) -> tuple[WindowScorer, LogStream, Judgement]:
         max_lines_per_slot=settings.limits.max_history_lines_per_service,
         shown_chars=min(settings.alerts.max_line_chars, _SHOWN_CHARS // settings.window.size),
     )
-    judgement = Judgement(
+    policy = AlertPolicy(
         threshold=settings.alerts.threshold or loaded.calibration.threshold,
         learning_lines=settings.alerts.learning_lines,
         model_revision=loaded.revision,
@@ -59,10 +59,10 @@ def load(settings: Settings) -> tuple[WindowScorer, LogStream, Judgement]:
         "model_loaded",
         device=str(scorer.device),
         revision=loaded.revision,
-        threshold=judgement.threshold,
+        threshold=policy.threshold,
         pid=os.getpid(),
     )
-    return scorer, stream, judgement
+    return scorer, stream, policy
 
 
 def _warm_up(scorer: WindowScorer, stream: LogStream) -> None:

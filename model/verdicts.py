@@ -32,7 +32,7 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class AlertPolicy:
     """When a score becomes an alert, and what goes into the verdict beside it."""
 
     threshold: float
@@ -40,7 +40,7 @@ class Judgement:
     """Lines of a service that must be known before its newest line may raise an alert."""
     model_revision: str
 
-    def anomalous(self, batch: WindowBatch, scores: Scores) -> Bools:
+    def alerts_due(self, batch: WindowBatch, scores: Scores) -> Bools:
         """(w,) which windows raise an alert."""
         known = batch.newest("log_age") >= np.float32(math.log2(1 + self.learning_lines)) - 1e-4
         return np.asarray((scores.probability >= self.threshold) & known)

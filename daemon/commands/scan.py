@@ -27,7 +27,7 @@ from logwarden.model.errors import ModelError
 from logwarden.model.lines import Encode, LineTable, Store
 from logwarden.model.schema import Verdict
 from logwarden.model.stream import LineColumns, LogStream
-from logwarden.model.verdicts import Judgement, Scores
+from logwarden.model.verdicts import AlertPolicy, Scores
 from logwarden.model.windowing import WindowBatch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -183,7 +183,7 @@ class Scanner:
 
     def judge(self, source: Source, *, every: bool) -> Iterator[list[Verdict]]:
         """The file's verdicts in order, a list for each part read: of the anomalous windows, or of every one."""
-        judgement = Judgement(
+        policy = AlertPolicy(
             threshold=self._engine.threshold,
             learning_lines=source.learning_lines,
             model_revision=self._engine.revision,
@@ -192,16 +192,16 @@ class Scanner:
             source.counts.lines += len(records)
             columns = self._columns(records, source.slot)
             if columns is not None:
-                yield self._verdicts(self._stream.push(columns), judgement, source, every)
-        yield self._verdicts(self._stream.flush(np.array([source.slot])), judgement, source, every)
+                yield self._verdicts(self._stream.push(columns), policy, source, every)
+        yield self._verdicts(self._stream.flush(np.array([source.slot])), policy, source, every)
 
-    def _verdicts(self, batch: WindowBatch, judgement: Judgement, source: Source, every: bool) -> list[Verdict]:
+    def _verdicts(self, batch: WindowBatch, policy: AlertPolicy, source: Source, every: bool) -> list[Verdict]:
         scores = self._engine.score(batch)
         self._stream.scored()
-        anomalous = judgement.anomalous(batch, scores)
+        anomalous = policy.alerts_due(batch, scores)
         source.counts.anomalies += int(anomalous.sum())
         places = range(len(batch)) if every else np.flatnonzero(anomalous).tolist()
-        return [judgement.verdict(batch, scores, i, service=source.service, topic=source.name) for i in places]
+        return [policy.verdict(batch, scores, i, service=source.service, topic=source.name) for i in places]
 
     def _columns(self, records: list[FileLine], slot: int) -> LineColumns | None:
         """The records' lines; None if all are blank. What looks like JSON and is not is a line as it stands."""

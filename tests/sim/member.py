@@ -13,7 +13,7 @@ from logwarden.daemon.pipeline import Pipeline, PipelineLimits
 from logwarden.daemon.telemetry import Telemetry
 from logwarden.model.lines import LineTable
 from logwarden.model.stream import LogStream
-from logwarden.model.verdicts import Judgement
+from logwarden.model.verdicts import AlertPolicy
 
 from tests.sim.broker import SimBroker
 from tests.sim.clients import MAX_POLL_RECORDS, Line, SimSink, SimSource
@@ -47,7 +47,7 @@ class Member:
             sink=self.sink,
             aggregator=_aggregator(scenario, self.scorer),
             scorer=self.scorer,
-            judgement=Judgement(threshold=0.5, learning_lines=scenario.learning_lines, model_revision="sim"),
+            judgement=AlertPolicy(threshold=0.5, learning_lines=scenario.learning_lines, model_revision="sim"),
             ingest_worker=self.ingest_worker,
             score_worker=self.score_worker,
             clock=VirtualClock(),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from logwarden.model.schema import LogLine
 from logwarden.model.stream import LineColumns, LogStream
-from logwarden.model.verdicts import Judgement, Scores, guilty_lines, history_lines
+from logwarden.model.verdicts import AlertPolicy, Scores, guilty_lines, history_lines
 from logwarden.model.windowing import WindowBatch
 
 from tests.oracles import TableSpy
@@ -36,32 +36,32 @@ def scores(probabilities: list[float], weights: list[list[float]] | None = None,
     )
 
 
-JUDGEMENT = Judgement(threshold=0.5, learning_lines=3, model_revision="r1")
+POLICY = AlertPolicy(threshold=0.5, learning_lines=3, model_revision="r1")
 
 
 def test_an_alert_needs_a_score_and_a_history() -> None:
     """At the threshold or above, and only once enough lines of the service were known before."""
-    found = JUDGEMENT.anomalous(windows_of(6), scores([0.9, 0.9, 0.9, 0.9, 0.5, 0.499]))
+    found = POLICY.alerts_due(windows_of(6), scores([0.9, 0.9, 0.9, 0.9, 0.5, 0.499]))
     assert found.tolist() == [False, False, False, True, True, False]
 
 
 @pytest.mark.parametrize("learning_lines", [0, 1, 2, 199, 200, 10_000])
 def test_verdict_and_alert_agree_on_learning(learning_lines: int) -> None:
     """Whether a service still learns is the same for the arrays and for the verdict that people read."""
-    judgement = Judgement(threshold=0.5, learning_lines=learning_lines, model_revision="r1")
+    policy = AlertPolicy(threshold=0.5, learning_lines=learning_lines, model_revision="r1")
     batch = windows_of(2)
     for known in {0, 1, max(0, learning_lines - 1), learning_lines, learning_lines + 1}:
         batch.columns["log_age"][batch.ends[0]] = np.log2(np.float32(known + 1))
-        verdict = judgement.verdict(batch, scores([0.9, 0.9]), 0, service="s")
+        verdict = policy.verdict(batch, scores([0.9, 0.9]), 0, service="s")
         assert verdict.history_lines == known == history_lines(batch, 0)
         assert verdict.learning == (known < learning_lines)
-        assert verdict.is_anomaly == bool(judgement.anomalous(batch, scores([0.9, 0.9]))[0])
+        assert verdict.is_anomaly == bool(policy.alerts_due(batch, scores([0.9, 0.9]))[0])
 
 
 def test_a_verdict_holds_the_window_as_it_came() -> None:
     """Lines oldest first with their own offsets, times and shares; padding is no line; bytes become readable text."""
     batch = windows_of(3)
-    verdict = JUDGEMENT.verdict(
+    verdict = POLICY.verdict(
         batch,
         scores([0.1, 0.2, 0.75], [[0] * 4, [0] * 4, [0.0, 0.5, 0.2, 0.3]]),
         2,
@@ -84,13 +84,13 @@ def test_a_verdict_holds_the_window_as_it_came() -> None:
 
 def test_a_full_window_holds_its_last_lines_only() -> None:
     """The verdict of a later line shows its own window, not the whole batch."""
-    verdict = JUDGEMENT.verdict(windows_of(6), scores([0.9] * 6), 5, service="s")
+    verdict = POLICY.verdict(windows_of(6), scores([0.9] * 6), 5, service="s")
     assert [line.offset for line in verdict.window.lines] == [102, 103, 104, 105]
 
 
 def test_surprise_is_in_bits() -> None:
     """A line never heard is as surprising as the service is old; one that is always said, not at all."""
-    lines = JUDGEMENT.verdict(windows_of(4), scores([0.9] * 4), 3, service="s").window.lines
+    lines = POLICY.verdict(windows_of(4), scores([0.9] * 4), 3, service="s").window.lines
     # "line *" four times, but the second ends in half a character and so is another line
     assert [line.surprise for line in lines] == pytest.approx([0.0, 1.0, np.log2(3 / 2), np.log2(4 / 3)], abs=1e-6)
 
