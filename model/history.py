@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from logwarden.model import masking
@@ -38,6 +39,45 @@ class Familiarity:
     """(n,) row of the (slot, line) pair, for `distances` and `set_distances`."""
     first: Ints
     """Places of the lines that their slot had never seen, in stream order."""
+
+
+class Pairs(NamedTuple):
+    """k (slot, line) pairs, the lines by their stable hash."""
+
+    slots: Ints
+    hashes: Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HistoryDelta:
+    """The state of everything in a history that one push changed: final values, not differences.
+
+    Deltas of the same history, applied in order to an empty one or to an older snapshot, rebuild it. Applying one twice
+    changes nothing. Its arrays become read-only. Valid in another process of the same masking version, whose slots
+    may be other ones: `slots`, `aged_slots` and `evicted.slots` are then translated by way of the services.
+    """
+
+    slots: Ints
+    """(k,) of every pair that was counted, in the order of first occurrence; so also for the next four."""
+    hashes: Ints
+    counts: Ints
+    """(k,) times seen."""
+    seen_at: Ints
+    """(k,) age of the slot when the line was last seen."""
+    distances: Floats
+    """(k,) distance to the nearest line that the slot knew at first sight."""
+    aged_slots: Ints
+    """(g,) every slot that a line was counted in."""
+    ages: Ints
+    """(g,) lines counted so far in each of them."""
+    evicted: Pairs
+    """Pairs that the push evicted, which may be pairs that it had just counted."""
+
+    def __post_init__(self) -> None:
+        for array in (self.slots, self.hashes, self.counts, self.seen_at, self.distances, self.aged_slots, self.ages):
+            array.flags.writeable = False
+        for array in self.evicted:
+            array.flags.writeable = False
 
 
 class History:
@@ -82,27 +122,32 @@ class History:
         self._count[unique_rows] += sizes
         np.add.at(self._age, slots, 1)
         np.maximum.at(self._seen_at, rows, ages)
-        return Familiarity(
-            log_count=np.log2(counts + 1).astype(np.float32),
-            log_age=np.minimum(np.log2(ages + 1), AGE_CAP_BITS).astype(np.float32),
-            rows=rows,
-            first=np.sort(at[new]),
-        )
+        return _familiarity(counts, ages, rows, first=np.sort(at[new]))
 
     def peek(self, slot: int, hashes: Ints) -> Familiarity:
         """Measures lines of one slot as `observe` would, but counts nothing; rows are -1 where the line is unknown."""
-        _, inverse = np.unique(hashes, return_inverse=True)
-        rows = np.array(
-            [self._rows.get(key, -1) for key in _key(np.full(len(hashes), slot), hashes).tolist()], np.int64
-        )
-        counts = np.where(rows >= 0, self._count[rows], 0) + _rank(inverse) if self._rows else _rank(inverse)
+        rows, counts, rank = self._find(slot, hashes)
         ages = self._age[slot] + np.arange(len(hashes))
-        return Familiarity(
-            log_count=np.log2(counts + 1).astype(np.float32),
-            log_age=np.minimum(np.log2(ages + 1), AGE_CAP_BITS).astype(np.float32),
-            rows=rows,
-            first=np.flatnonzero((rows < 0) & (_rank(inverse) == 0)),
-        )
+        return _familiarity(counts + rank, ages, rows, first=np.flatnonzero((rows < 0) & (rank == 0)))
+
+    def recall(self, slot: int, hashes: Ints) -> Familiarity:
+        """Measures lines of one slot that the history counted before, and counts nothing; rows are -1 where unknown.
+
+        Each is measured as if it were the newest line that was counted: without itself. A line that was evicted in the
+        meantime is new.
+        """
+        rows, counts, rank = self._find(slot, hashes)
+        ages = np.full(len(hashes), max(0, int(self._age[slot]) - 1))
+        return _familiarity(np.maximum(counts - 1, 0), ages, rows, first=np.flatnonzero((rows < 0) & (rank == 0)))
+
+    def _find(self, slot: int, hashes: Ints) -> tuple[Ints, Ints, Ints]:
+        """(n,) each: row (-1 = unknown), times the line was seen, how many of `hashes` before it are equal."""
+        _, inverse = np.unique(hashes, return_inverse=True)
+        keys = _key(np.full(len(hashes), slot), hashes).tolist()
+        rows = np.array([self._rows.get(key, -1) for key in keys], np.int64)
+        counts = np.zeros(len(rows), np.int64)
+        counts[rows >= 0] = self._count[rows[rows >= 0]]
+        return rows, counts, _rank(inverse)
 
     def distances(self, rows: Ints) -> Floats:
         """Distance of each pair's line to the nearest one known when it first came: 0 = alike, 1 = nothing like it."""
@@ -116,14 +161,59 @@ class History:
         """Hashes of the lines that a slot knows, in the order of first sight."""
         return np.asarray(self._hash[self._rows_of.get(slot, [])])
 
-    def trim(self) -> Ints:
-        """Evicts where a bound is passed; returns the slots whose own bound it was. Call between batches."""
-        crowded = np.flatnonzero(self._distinct > self._max_lines)
-        for slot in crowded.tolist():
+    def trim(self) -> Pairs:
+        """Evicts where a bound is passed, and returns what it evicted. Call between batches."""
+        evicted = [
             self._evict(np.array(self._rows_of[slot]), self._max_lines)
+            for slot in np.flatnonzero(self._distinct > self._max_lines).tolist()
+        ]
         if len(self._rows) > self._max_rows:
-            self._evict(np.flatnonzero(self._slot >= 0), self._max_rows)
-        return crowded
+            evicted.append(self._evict(np.flatnonzero(self._slot >= 0), self._max_rows))
+        if not evicted:
+            return NO_PAIRS
+        return Pairs(*(np.concatenate(columns) for columns in zip(*evicted, strict=True)))
+
+    def delta(self, slots: Ints, rows: Ints, evicted: Pairs) -> HistoryDelta:
+        """Returns what a push changed: `slots` and rows (n,) of the lines it counted, and the pairs it evicted.
+
+        Call it before the history changes again: the values are those of now.
+        """
+        # Example: pairs that were counted, by row   7 3 7 9 3, of which row 9 was evicted again
+        #   distinct rows                            3 7 9
+        #   place of the first of each               1 0 3
+        #   in the order of first occurrence         7 3 9
+        #   still there                              7 3
+        distinct, first = np.unique(rows, return_index=True)
+        kept = distinct[np.argsort(first)]
+        kept = kept[self._slot[kept] >= 0]
+        aged = np.unique(slots)
+        return HistoryDelta(
+            slots=self._slot[kept],
+            hashes=self._hash[kept],
+            counts=self._count[kept],
+            seen_at=self._seen_at[kept],
+            distances=self._distance[kept],
+            aged_slots=aged,
+            ages=self._age[aged],
+            evicted=evicted,
+        )
+
+    def apply(self, delta: HistoryDelta) -> None:
+        """Takes over what a delta says, as if its push had happened here."""
+        keys = _key(delta.slots, delta.hashes)
+        rows = [self._rows.get(key) for key in keys.tolist()]
+        new = [i for i, row in enumerate(rows) if row is None]
+        if new:
+            for i, row in zip(new, self._allocate(keys[new], delta.slots[new], delta.hashes[new]), strict=True):
+                rows[i] = row
+        at = np.array(rows, np.int64)
+        self._count[at] = delta.counts
+        self._seen_at[at] = delta.seen_at
+        self._distance[at] = delta.distances
+        self._age[delta.aged_slots] = delta.ages
+        evicted = [self._rows.get(key) for key in _key(*delta.evicted).tolist()]
+        # A pair that one push both brought and evicted was never here.
+        self._drop(np.array([row for row in evicted if row is not None], np.int64))
 
     def clear(self, slots: Ints) -> None:
         """Forgets everything about these slots."""
@@ -183,10 +273,13 @@ class History:
             setattr(self, name, np.concatenate([column, np.zeros(more, column.dtype)]))
         self._slot = np.concatenate([self._slot, np.full(more, -1)])
 
-    def _evict(self, rows: Ints, bound: int) -> None:
+    def _evict(self, rows: Ints, bound: int) -> Pairs:
         surplus = len(rows) - bound + bound // _EVICTED_SHARE
         unseen = self._age[self._slot[rows]] - self._seen_at[rows]
-        self._drop(rows[np.lexsort((-unseen, self._count[rows]))[:surplus]])
+        victims = rows[np.lexsort((-unseen, self._count[rows]))[:surplus]]
+        evicted = Pairs(self._slot[victims], self._hash[victims])
+        self._drop(victims)
+        return evicted
 
     def _drop(self, rows: Ints) -> None:
         for key in _key(self._slot[rows], self._hash[rows]).tolist():
@@ -199,6 +292,18 @@ class History:
                 del self._rows_of[slot]
         self._slot[rows] = -1
         self._free.extend(rows.tolist())
+
+
+NO_PAIRS = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+def _familiarity(counts: Ints, ages: Ints, rows: Ints, first: Ints) -> Familiarity:
+    return Familiarity(
+        log_count=np.log2(counts + 1).astype(np.float32),
+        log_age=np.minimum(np.log2(ages + 1), AGE_CAP_BITS).astype(np.float32),
+        rows=rows,
+        first=first,
+    )
 
 
 def _key(slots: Ints, hashes: Ints) -> Ints:

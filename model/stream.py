@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from logwarden.model.arrays import Column, Floats, Ids, Ints, Texts
-from logwarden.model.history import Familiarity, History
+from logwarden.model.arrays import Bools, Column, Floats, Ids, Ints, Texts
+from logwarden.model.history import NO_PAIRS, Familiarity, History, HistoryDelta
 from logwarden.model.lines import LineTable
 from logwarden.model.masking import mask_blob
 from logwarden.model.schema import truncated_utf8
 from logwarden.model.windowing import WindowBatch, WindowRings
 
+_MEASURED = ("log_count", "log_age", "distance")
+"""Columns that the history measures."""
 _BLOCK = 512
 """New lines compared at a time: ten thousand against each other at once would take gigabytes."""
 
@@ -63,32 +65,33 @@ class LogStream:
         self._max_slots = max_slots
         self._shown_chars = shown_chars
         self._unscored: deque[Ids] = deque()
+        # Of the newest push: slots and history rows of the lines that it counted, and the pairs that it evicted.
+        self._counted: tuple[Ints, Ints] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+        self._evicted = NO_PAIRS
 
-    def push(self, lines: LineColumns, now: float = 0.0) -> WindowBatch:
-        """Takes n ≥ 1 lines and returns the windows that became due. Call `scored` once they are done with."""
+    def push(self, lines: LineColumns, now: float = 0.0, *, counted: Bools | None = None) -> WindowBatch:
+        """Takes n ≥ 1 lines and returns the windows that became due. Call `scored` once they are done with.
+
+        `counted` (n,): False for a line that the history counted before, such as one that is replayed behind a restored
+        snapshot. It fills the rings like any other, is measured against the history, and leaves that as it is.
+        """
         keys = mask_blob(b"\n".join(lines.texts) + b"\n")
-        assert len(keys) == len(lines.texts), "a line holds no newline"
+        assert len(keys) == len(lines.texts), "a line contains no newline"
         ids, hashes = self.table.lookup(keys, self._live_ids)
-        seen = self.history.observe(lines.slots, hashes)
-        if len(seen.first):
-            self._measure_distances(seen.first, seen.rows, lines.slots, ids)
-        batch = self.rings.push(
-            lines.slots,
-            {
-                "id": ids,
-                "log_count": seen.log_count,
-                "log_age": seen.log_age,
-                "distance": self.history.distances(seen.rows),
-                "offset": lines.offset,
-                "index": lines.index,
-                "timestamp": lines.timestamp,
-                "text": self._shown(lines.texts),
-            },
-            now,
-        )
-        self.history.trim()
+        if counted is None or counted.all():
+            measured, self._counted = self._count(lines.slots, hashes, ids)
+        else:
+            measured, self._counted = self._count_some(lines.slots, hashes, ids, counted)
+        columns: dict[str, Column] = {"id": ids, "text": self._shown(lines.texts)}
+        columns |= {"offset": lines.offset, "index": lines.index, "timestamp": lines.timestamp}
+        batch = self.rings.push(lines.slots, columns | measured, now)
+        self._evicted = self.history.trim()
         self._unscored.append(np.unique(batch.columns["id"]))
         return batch
+
+    def delta(self) -> HistoryDelta:
+        """Returns what the newest push changed in the history. Call it before the next `push` or `clear`."""
+        return self.history.delta(*self._counted, self._evicted)
 
     def flush(self, slots: Ints) -> WindowBatch:
         """The windows of lines that wait for their step to fill. Call `scored` once they are done with."""
@@ -103,21 +106,17 @@ class LogStream:
         None for no history at all. Step 1: a window for every line. Call `scored` once they are done with.
         """
         ids, hashes = self.table.lookup(mask_blob(b"\n".join(lines.texts) + b"\n"), self._live_ids)
-        columns: dict[str, Column] = {
-            name: np.zeros(len(ids), np.float32) for name in ("log_count", "log_age", "distance")
-        }
+        columns: dict[str, Column] = {name: np.zeros(len(ids), np.float32) for name in _MEASURED}
         for number, slot in enumerate(histories):
             if slot is None:
                 continue
             places = np.flatnonzero(lines.slots == number)
             seen = self.history.peek(slot, hashes[places])
-            columns["log_count"][places] = seen.log_count
-            columns["log_age"][places] = seen.log_age
-            columns["distance"][places] = self._peeked_distances(slot, seen, hashes[places], ids[places])
-        rings = WindowRings(self.rings.size, len(histories))
-        texts = self._shown(lines.texts)
-        columns |= {"id": ids, "offset": lines.offset, "index": lines.index, "timestamp": lines.timestamp}
-        batch = rings.push(lines.slots, {**columns, "text": texts})
+            for name, values in self._peeked(slot, seen, hashes[places], ids[places]).items():
+                columns[name][places] = values
+        columns |= {"id": ids, "text": self._shown(lines.texts)}
+        columns |= {"offset": lines.offset, "index": lines.index, "timestamp": lines.timestamp}
+        batch = WindowRings(self.rings.size, len(histories)).push(lines.slots, columns)
         self._unscored.append(np.unique(ids))
         return batch
 
@@ -132,6 +131,43 @@ class LogStream:
 
     def _live_ids(self) -> Ids:
         return np.concatenate([self.rings.live_ids(self._max_slots), *list(self._unscored)])
+
+    def _count(self, slots: Ints, hashes: Ints, ids: Ids) -> tuple[dict[str, Column], tuple[Ints, Ints]]:
+        """Measures and counts n lines → the three columns (n,), and slots and history rows (n,) of what was counted."""
+        seen = self.history.observe(slots, hashes)
+        if len(seen.first):
+            self._measure_distances(seen.first, seen.rows, slots, ids)
+        distance = self.history.distances(seen.rows)
+        return {"log_count": seen.log_count, "log_age": seen.log_age, "distance": distance}, (slots, seen.rows)
+
+    def _count_some(
+        self, slots: Ints, hashes: Ints, ids: Ids, counted: Bools
+    ) -> tuple[dict[str, Column], tuple[Ints, Ints]]:
+        """Does as `_count` where `counted`; elsewhere only measures. Seldom: while lines are replayed.
+
+        A line is measured against what was counted before it, so runs of equal `counted` are taken one after another.
+        """
+        columns: dict[str, Column] = {name: np.empty(len(ids), np.float32) for name in _MEASURED}
+        rows = np.full(len(ids), -1)
+        # counted   0 0 0 1 1 0       edges   3 5       runs   [0, 3) [3, 5) [5, 6)
+        edges = np.flatnonzero(counted[1:] != counted[:-1]) + 1
+        for start, end in zip([0, *edges.tolist()], [*edges.tolist(), len(ids)], strict=True):
+            run = np.arange(start, end)
+            if counted[start]:
+                measured, (_, rows[run]) = self._count(slots[run], hashes[run], ids[run])
+                for name, values in measured.items():
+                    columns[name][run] = values
+                continue
+            for slot in np.unique(slots[run]).tolist():
+                places = run[slots[run] == slot]
+                seen = self.history.recall(slot, hashes[places])
+                for name, values in self._peeked(slot, seen, hashes[places], ids[places]).items():
+                    columns[name][places] = values
+        return columns, (slots[counted], rows[counted])
+
+    def _peeked(self, slot: int, seen: Familiarity, hashes: Ints, ids: Ids) -> dict[str, Column]:
+        distance = self._peeked_distances(slot, seen, hashes, ids)
+        return {"log_count": seen.log_count, "log_age": seen.log_age, "distance": distance}
 
     def _measure_distances(self, first: Ints, rows: Ints, slots: Ints, ids: Ids) -> None:
         """Distance of each line that is new to its slot to the nearest line the slot knew before it.
