@@ -126,6 +126,15 @@ def test_more_new_lines_than_rows_fill_the_table_and_overflow() -> None:
     assert (len(table), table.counts.overflowed, table.counts.embedded) == (3, 3, 3)
 
 
+def test_endless_forms_of_one_text_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that all stand for one text are forgotten when they are too many; the text keeps its row."""
+    monkeypatch.setattr("logwarden.model.lines._KEYS_PER_ROW", 1)
+    table, spy = table_of(5)
+    rows = {int(table.lookup([b"up since *" + b" *" * stars + b" now"])[0][0]) for stars in range(40)}
+    assert len(rows) == len(spy.encoded) == 1
+    assert len(table._by_key) <= 6
+
+
 def test_a_table_needs_a_row_for_a_line() -> None:
     """Two rows are reserved, so a table of two could hold nothing."""
     with pytest.raises(ValueError, match="more than 2 rows"):
