@@ -78,6 +78,14 @@ def test_the_rows_longest_unused_are_given_up() -> None:
     assert spy.encoded[-1] == "b"
 
 
+def test_a_quarter_of_the_table_is_evicted_at_once() -> None:
+    """The choice of victims costs a scan of the table, so one of them pays for many new lines."""
+    table, _ = table_of(22)
+    table.lookup(keys("a b c d e f g h i j k l m n o p q r s t"))
+    table.lookup(keys("u"))
+    assert (table.counts.evicted, len(table)) == (5, 16)
+
+
 def test_a_line_in_a_live_window_is_never_given_up() -> None:
     """A row that a ring or an unscored window refers to keeps its text and its embedding, however long unused."""
     live: list[int] = []

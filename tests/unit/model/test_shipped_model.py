@@ -61,6 +61,8 @@ class Answer:
     """How many of the four experts the gate kept."""
     all_experts: float
     """The second logit when the gate keeps every expert."""
+    weight: float
+    """Share of the score that the newest line carries."""
 
 
 def windows(stream: LogStream) -> WindowBatch:
@@ -117,32 +119,49 @@ def answers() -> tuple[Answer, ...]:
             logits=(round(float(scores.logits[i, 0]), 6), round(float(scores.logits[i, 1]), 6)),
             experts=kept[i],
             all_experts=round(float(open_logits[i, 1]), 6),
+            weight=round(float(scores.line_weights[i, -1]), 6),
         )
         for i in range(len(batch))
     )
 
 
 EXPECTED: tuple[Answer, ...] = (
-    Answer('INFO  POST /api/login HTTP/1.1" 200 87', 32, 72, 0.001955, (2.414285, -2.414285), 1, -2.420133),
-    Answer("DEBUG cache hit for key session:1301", 32, 28, 0.014269, (1.671086, -1.671086), 2, -1.671348),
-    Answer("INFO  configuration read from /etc/shop.yaml", 32, 1, 0.011925, (1.738653, -1.738653), 2, -1.738695),
-    Answer("INFO  log file rotated", 32, 2, 0.012538, (1.7198, -1.7198), 1, -1.720464),
-    Answer("INFO  connection pool resized to 40", 32, 3, 0.006723, (1.953591, -1.953591), 1, -1.953819),
-    Answer("INFO  configuration written to /etc/shop.yaml", 32, 0, 0.010951, (1.770712, -1.770712), 2, -1.771015),
-    Answer("ERROR connection refused: host db-1 port 5432", 32, 0, 0.241048, (0.523418, -0.523418), 1, -0.522394),
-    Answer("ERROR connection refused: host db-1 port 5432", 32, 1, 0.180895, (0.658445, -0.658445), 1, -0.658332),
-    Answer("ERROR connection refused: host db-1 port 5432", 32, 2, 0.153176, (0.732625, -0.732625), 1, -0.732508),
-    Answer("ERROR connection refused: host db-1 port 5432", 32, 3, 0.135946, (0.784452, -0.784452), 1, -0.784452),
-    Answer("java.lang.OutOfMemoryError: Java heap space", 32, 0, 0.253765, (0.498033, -0.498033), 1, -0.49729),
-    Answer('INFO  GET /api/orders/7 HTTP/1.1" 503 12', 32, 0, 0.353576, (0.321413, -0.321413), 1, -0.77375),
-    Answer("INFO  scheduled backup finished in 93 s", 32, 0, 0.343947, (0.337169, -0.337169), 2, -0.358406),
-    Answer("INFO  heartbeat sent to registry", 32, 14, 0.005531, (2.026553, -2.026553), 2, -2.025923),
-    Answer("INFO  starting shop 4.2.1", 1, 0, 0.001416, (2.53433, -2.53433), 1, -2.534766),
-    Answer("WARN  no cache configured", 2, 0, 0.277876, (0.452097, -0.452097), 1, -0.452097),
-    Answer("ERROR cannot bind to port 8080: in use", 3, 0, 0.972622, (-1.229566, 1.229566), 1, 1.238097),
-    Answer("ERROR timeout after 3000 ms calling payments", 32, 0, 0.907115, (-0.749678, 0.749678), 1, 0.749888),
-    Answer("kernel panic - not syncing: Fatal exception", 1, 0, 0.983353, (-1.418524, 1.418524), 1, 1.418542),
-    Answer("INFO  all good", 1, 0, 0.001178, (2.602999, -2.602999), 1, -2.626456),
+    Answer('INFO  POST /api/login HTTP/1.1" 200 87', 32, 72, 0.001955, (2.414285, -2.414285), 1, -2.420133, 0.0),
+    Answer("DEBUG cache hit for key session:1301", 32, 28, 0.014269, (1.671086, -1.671086), 2, -1.671348, 0.917138),
+    Answer(
+        "INFO  configuration read from /etc/shop.yaml", 32, 1, 0.011925, (1.738653, -1.738653), 2, -1.738695, 0.905974
+    ),
+    Answer("INFO  log file rotated", 32, 2, 0.012538, (1.7198, -1.7198), 1, -1.720464, 0.909346),
+    Answer("INFO  connection pool resized to 40", 32, 3, 0.006723, (1.953591, -1.953591), 1, -1.953819, 0.836138),
+    Answer(
+        "INFO  configuration written to /etc/shop.yaml", 32, 0, 0.010951, (1.770712, -1.770712), 2, -1.771015, 0.898559
+    ),
+    Answer(
+        "ERROR connection refused: host db-1 port 5432", 32, 0, 0.241048, (0.523418, -0.523418), 1, -0.522394, 0.989661
+    ),
+    Answer(
+        "ERROR connection refused: host db-1 port 5432", 32, 1, 0.180895, (0.658445, -0.658445), 1, -0.658332, 0.944611
+    ),
+    Answer(
+        "ERROR connection refused: host db-1 port 5432", 32, 2, 0.153176, (0.732625, -0.732625), 1, -0.732508, 0.93664
+    ),
+    Answer(
+        "ERROR connection refused: host db-1 port 5432", 32, 3, 0.135946, (0.784452, -0.784452), 1, -0.784452, 0.92952
+    ),
+    Answer(
+        "java.lang.OutOfMemoryError: Java heap space", 32, 0, 0.253765, (0.498033, -0.498033), 1, -0.49729, 0.940876
+    ),
+    Answer('INFO  GET /api/orders/7 HTTP/1.1" 503 12', 32, 0, 0.353576, (0.321413, -0.321413), 1, -0.77375, 0.364139),
+    Answer("INFO  scheduled backup finished in 93 s", 32, 0, 0.343947, (0.337169, -0.337169), 2, -0.358406, 0.61295),
+    Answer("INFO  heartbeat sent to registry", 32, 14, 0.005531, (2.026553, -2.026553), 2, -2.025923, 0.45348),
+    Answer("INFO  starting shop 4.2.1", 1, 0, 0.001416, (2.53433, -2.53433), 1, -2.534766, 0.0),
+    Answer("WARN  no cache configured", 2, 0, 0.277876, (0.452097, -0.452097), 1, -0.452097, 0.502154),
+    Answer("ERROR cannot bind to port 8080: in use", 3, 0, 0.972622, (-1.229566, 1.229566), 1, 1.238097, 0.868469),
+    Answer(
+        "ERROR timeout after 3000 ms calling payments", 32, 0, 0.907115, (-0.749678, 0.749678), 1, 0.749888, 0.677269
+    ),
+    Answer("kernel panic - not syncing: Fatal exception", 1, 0, 0.983353, (-1.418524, 1.418524), 1, 1.418542, 1.0),
+    Answer("INFO  all good", 1, 0, 0.001178, (2.602999, -2.602999), 1, -2.626456, 0.0),
 )
 
 
@@ -155,6 +174,7 @@ def test_an_answer_stays_what_it_was(number: int) -> None:
     np.testing.assert_allclose(found.logits, expected.logits, atol=TOLERANCE, rtol=0)
     np.testing.assert_allclose(found.probability, expected.probability, atol=TOLERANCE, rtol=0)
     np.testing.assert_allclose(found.all_experts, expected.all_experts, atol=TOLERANCE, rtol=0)
+    np.testing.assert_allclose(found.weight, expected.weight, atol=TOLERANCE, rtol=0)
 
 
 def test_the_windows_reach_every_part_of_the_head() -> None:
