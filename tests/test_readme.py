@@ -26,7 +26,11 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 DOCUMENTS = [path for name in ("README.md", "CONTRIBUTING.md", "deploy/RUNBOOK.md") if (path := ROOT / name).is_file()]
 WEIGHTS = ROOT / "model" / "weights" / "model.safetensors"
-PASSED_ON = ("train", "evaluate", "faultlab")
+PASSED_ON = {
+    "train": "logwarden.training.head.training",
+    "evaluate": "logwarden.training.evaluation.suite",
+    "faultlab": "logwarden.training.faultlab",
+}
 """Commands whose options are another program's."""
 OF_THE_TESTS = {"LOGWARDEN_DATA", "LOGWARDEN_REQUIRE_KAFKA", "LOGWARDEN_REQUIRE_DATA", "LOGWARDEN_REQUIRE_FAULTLAB"}
 
@@ -95,7 +99,7 @@ def _wrong_logwarden(words: list[str]) -> Iterator[str]:
     elif name not in known:
         yield f"logwarden has no command {name}"
     elif name in PASSED_ON:
-        yield from _unknown_options(words[1:], _options_of(f"logwarden.training.{name}"))
+        yield from _unknown_options(words[1:], _options_of(PASSED_ON[name]))
     else:
         yield from _unknown_options(words[1:], {option for p in known[name].params for option in p.opts})
 

@@ -297,8 +297,8 @@ def test_pretty_alerts_are_rendered() -> None:
 @pytest.mark.parametrize(
     ("command", "module"),
     [
-        ("train", "logwarden.training.train"),
-        ("evaluate", "logwarden.training.evaluate"),
+        ("train", "logwarden.training.head.training"),
+        ("evaluate", "logwarden.training.evaluation.suite"),
         ("faultlab", "logwarden.training.faultlab"),
     ],
 )

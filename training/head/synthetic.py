@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from logwarden.training.statements import Statement
-from logwarden.training.windows import Floats, Ids, LineTexts, MeasuredStream, WindowSet, measure
+from logwarden.training.encoder.source_messages import Statement
+from logwarden.training.head.windows import Floats, Ids, LineTexts, MeasuredStream, WindowSet, measure
 
 SIZE = 32
 MIN_AGE = 200  # before that a service is learning, and raises no alert

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from logwarden.training.baselines import KEYWORDS
+from logwarden.training.evaluation.baselines import KEYWORDS
+from logwarden.training.evaluation.replay import Judged
+from logwarden.training.evaluation.tables import Grid
 from logwarden.training.faultlab.labels import State
 from logwarden.training.faultlab.release import LabelledRun
-from logwarden.training.judge import Judged
 from logwarden.training.metrics import auroc, average_precision
-from logwarden.training.tables import Grid
 
 Bools = npt.NDArray[np.bool_]
 Doubles = npt.NDArray[np.float64]

@@ -9,9 +9,9 @@ import pytest
 from logwarden.model import checkpoint
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.stream import LineColumns, LogStream
-from logwarden.training import judge as judging
-from logwarden.training.judge import LEARNING_LINES, judge, log_odds, without_level
-from logwarden.training.trials import (
+from logwarden.training.evaluation import replay as judging
+from logwarden.training.evaluation.replay import LEARNING_LINES, judge, log_odds, without_level
+from logwarden.training.evaluation.splits import (
     BEFORE,
     NEITHER,
     TEST,

@@ -4,7 +4,7 @@ Owns: finding string literals, docstrings, comments and message constants in Pyt
 turning their placeholders into ``*`` and masking them as the product masks log lines. The texts train the encoder
 and are never shipped. Knows nothing of models. Anything that names a held-out system is dropped.
 
-    python -m logwarden.training.harvest --root DIR [--root DIR …] --out texts.jsonl.gz
+    python -m logwarden.training.encoder.text_harvest --root DIR [--root DIR …] --out texts.jsonl.gz
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from logwarden.training import baselines, metrics
-from logwarden.training.baselines import BASELINES, LineSessions
+from logwarden.training import metrics
+from logwarden.training.evaluation import baselines
+from logwarden.training.evaluation.baselines import BASELINES, LineSessions
 
 TEXTS = ("request served", "cache refreshed", "connection refused by *", "retrying *", "disk failure on *")
 

@@ -57,7 +57,7 @@ def log_statements(roots: Iterable[Path]) -> list[Statement]:
 
 
 def harvested_failures(path: Path, *, most: int = 8_000, seed: int = 0) -> list[Statement]:
-    """Short texts of other languages' packages that name a failure, from a file of `logwarden.training.harvest`; all severe."""
+    """Short texts of other languages' packages that name a failure, from a file of `logwarden.training.encoder.text_harvest`; all severe."""
     with gzip.open(path, "rt", encoding="utf-8") as rows:
         texts = dict.fromkeys(json.loads(row)["text"] for row in rows)
     short = [text for text in texts if 16 <= len(text) <= 110 and text.count(" ") >= 2 and _NAMES_FAILURE.search(text)]

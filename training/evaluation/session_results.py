@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from logwarden.training.baselines import BASELINES, LineSessions
-from logwarden.training.judge import Judged
+from logwarden.training.evaluation.baselines import BASELINES, LineSessions
+from logwarden.training.evaluation.replay import Judged
+from logwarden.training.evaluation.splits import BEFORE, TEST, Trial
 from logwarden.training.metrics import (
     Labels,
     Scores,
@@ -25,7 +26,6 @@ from logwarden.training.metrics import (
     detection_at,
     threshold_of_normal,
 )
-from logwarden.training.trials import BEFORE, TEST, Trial
 
 QUIET_QUANTILE = 0.99
 """A baseline without labels alerts above what 99 % of the validation sessions reach."""

@@ -12,7 +12,7 @@ from logwarden.training.faultlab.process import Workshop, termination_raises
 
 from tests.echo import Echo, until
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 
 
 def test_exception_leaves_no_process() -> None:

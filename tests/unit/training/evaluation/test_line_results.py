@@ -1,11 +1,11 @@
 """The table over the fault lab's labelled lines, on a system small enough to count by hand."""
 
 import numpy as np
+from logwarden.training.evaluation.line_results import line_grid, line_results, stream_of
+from logwarden.training.evaluation.replay import Judged
 from logwarden.training.faultlab.labels import label
 from logwarden.training.faultlab.recording import Recording
 from logwarden.training.faultlab.release import LabelledRun
-from logwarden.training.judge import Judged
-from logwarden.training.labelled_lines import line_grid, line_results, stream_of
 
 from tests.tapes import fault, recording
 

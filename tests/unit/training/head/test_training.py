@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from logwarden.training import train
-from logwarden.training.statements import log_statements
-from logwarden.training.windows import LineTexts, sessions_to_windows
+from logwarden.training.encoder.source_messages import log_statements
+from logwarden.training.head import training as train
+from logwarden.training.head.windows import LineTexts, sessions_to_windows
 
 from logwarden import LogAnomalyDetector
 

@@ -1,13 +1,13 @@
 """Trains a head with `transformers.Trainer`: `logwarden train`.
 
-Without `--sessions` it runs the recipe of the shipped model (`logwarden.training.synthetic`): needs no labels, reads
+Without `--sessions` it runs the recipe of the shipped model (`logwarden.training.head.synthetic`): needs no labels, reads
 the streams of the data folder. With `--sessions FILE.jsonl` it trains on your own: an object a line, `{"lines": [...],
 "label": 0}` or 1 and, if you like, `"service"`; sessions of one service build its history in the order they stand in
 the file.
 
 Checkpoints go to moe_results/, logs to moe_logs/, the model to final_moe_model/ (each can be named). `--resume` goes on
 from the last checkpoint. Training stops early when the held-out loss stops falling. The line encoder is not trained
-here (`logwarden.training.distill`); its embeddings are computed once.
+here (`logwarden.training.encoder.distill`); its embeddings are computed once.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from logwarden.model.calibration import Calibration
 from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig
 from logwarden.model.encoder import LineEncoder
 from logwarden.training import corpora
+from logwarden.training.encoder.source_messages import harvested_failures, log_statements
+from logwarden.training.head.synthetic import SyntheticWindows
+from logwarden.training.head.windows import LineTexts, WindowSet, sessions_to_windows
 from logwarden.training.metrics import auroc, average_precision
-from logwarden.training.statements import harvested_failures, log_statements
-from logwarden.training.synthetic import SyntheticWindows
-from logwarden.training.windows import LineTexts, WindowSet, sessions_to_windows
 from sklearn.linear_model import LogisticRegression
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
@@ -280,7 +280,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--failures",
         type=Path,
         default=None,
-        help="texts of logwarden.training.harvest, for more ways to say that it failed",
+        help="texts of logwarden.training.encoder.text_harvest, for more ways to say that it failed",
     )
     add("--windows", type=int, default=60_000, help="training windows that the recipe draws")
     add("--batch-size", type=int, default=256)

@@ -5,7 +5,7 @@ The student starts as a cut of its teacher and learns the teacher's sentence emb
 the similarities within a batch, because nearness between lines is what the product uses. HDFS takes no part at all,
 nor does any recording of the demo's system; Zookeeper, Linux, Spark and a few packages only measure.
 
-    python -m logwarden.training.distill --texts texts.jsonl.gz --teacher DIR --run moe_results/encoder --layers 0,2,5
+    python -m logwarden.training.encoder.distill --texts texts.jsonl.gz --teacher DIR --run moe_results/encoder --layers 0,2,5
 
 Run it again with the same --run to go on; --finish lets the learning rate fall to nothing, --save names where the
 finished encoder goes.
@@ -72,7 +72,7 @@ def system_texts(*, fault_rounds: int = 160) -> dict[str, list[str]]:
 
 
 def read_texts(path: Path) -> dict[str, list[str]]:
-    """Package → texts, from the file that `logwarden.training.harvest` wrote."""
+    """Package → texts, from the file that `logwarden.training.encoder.text_harvest` wrote."""
     found = defaultdict(list)
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         for line in lines:
@@ -271,7 +271,7 @@ def _note(run: Distillation, held: Held, loss: float) -> None:
 def main() -> None:
     """Command line: see the module's docstring."""
     parser = argparse.ArgumentParser(description="Distil the compact line encoder.")
-    parser.add_argument("--texts", type=Path, required=True, help="what logwarden.training.harvest wrote")
+    parser.add_argument("--texts", type=Path, required=True, help="what logwarden.training.encoder.text_harvest wrote")
     parser.add_argument("--teacher", type=Path, required=True, help="directory of all-MiniLM-L6-v2")
     parser.add_argument("--run", type=Path, required=True, help="checkpoints and figures.jsonl; resumed when it exists")
     parser.add_argument("--layers", default="0,2,5", help="layers of the teacher to keep")

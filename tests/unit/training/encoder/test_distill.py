@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from logwarden.model.encoder import LineEncoder, word_piece_tokenizer
-from logwarden.training import distill, harvest
 from logwarden.training.corpora import EventSessions, FaultRound
+from logwarden.training.encoder import distill
+from logwarden.training.encoder import text_harvest as harvest
 from transformers import BertConfig, BertModel
 
 TEACHER_PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##a", "*", "disk", "##y", "full", "zebra", "中"]

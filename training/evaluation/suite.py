@@ -31,16 +31,25 @@ from logwarden.model.calibration import Calibration
 from logwarden.model.checkpoint import Checkpoint
 from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig
 from logwarden.model.encoder import LineEncoder
-from logwarden.training import corpora, protocol, tables
-from logwarden.training import recorded_faults as faults
-from logwarden.training.baselines import LineSessions
+from logwarden.training import corpora
+from logwarden.training.evaluation import fault_results as faults
+from logwarden.training.evaluation import session_results as protocol
+from logwarden.training.evaluation import tables
+from logwarden.training.evaluation.baselines import LineSessions
+from logwarden.training.evaluation.fault_results import RecordingResult
+from logwarden.training.evaluation.line_results import LineResult, line_grid, line_results, stream_of
+from logwarden.training.evaluation.replay import Judged, judge, without_level
+from logwarden.training.evaluation.session_results import Contest, Row
+from logwarden.training.evaluation.splits import (
+    BEFORE,
+    Trial,
+    hdfs_trial,
+    in_windows,
+    openstack_faults_trial,
+    openstack_vm_trial,
+)
+from logwarden.training.evaluation.tables import Grid
 from logwarden.training.faultlab import recording as recordings
-from logwarden.training.judge import Judged, judge, without_level
-from logwarden.training.labelled_lines import LineResult, line_grid, line_results, stream_of
-from logwarden.training.protocol import Contest, Row
-from logwarden.training.recorded_faults import RecordingResult
-from logwarden.training.tables import Grid
-from logwarden.training.trials import BEFORE, Trial, hdfs_trial, in_windows, openstack_faults_trial, openstack_vm_trial
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

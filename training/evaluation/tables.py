@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from logwarden.training.protocol import Figure, Row
-from logwarden.training.recorded_faults import RecordingResult
+from logwarden.training.evaluation.fault_results import RecordingResult
+from logwarden.training.evaluation.session_results import Figure, Row
 from rich.table import Table
 
 NONE = "-"

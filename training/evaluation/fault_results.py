@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from logwarden.training.baselines import KEYWORDS
+from logwarden.training.evaluation.baselines import KEYWORDS
+from logwarden.training.evaluation.replay import Judged
 from logwarden.training.faultlab.recording import Recording
-from logwarden.training.judge import Judged
 
 TAIL_S = 15.0
 """After recovery, in which an alert still counts to the fault: clients notice late. The demo's figure."""

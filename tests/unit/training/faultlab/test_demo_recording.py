@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from logwarden.training.faultlab.recording import Recording, lines_of, load
 
-COMMITTED = Path(__file__).parents[2] / "training" / "faultlab" / "recordings" / "demo"
+COMMITTED = Path(__file__).parents[4] / "training" / "faultlab" / "recordings" / "demo"
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from logwarden.model import checkpoint
-from logwarden.training import evaluate, protocol, tables
+from logwarden.training.evaluation import session_results as protocol
+from logwarden.training.evaluation import suite as evaluate
+from logwarden.training.evaluation import tables
+from logwarden.training.evaluation.fault_results import quiet_threshold, result_of, timeline_of
+from logwarden.training.evaluation.replay import Judged
+from logwarden.training.evaluation.session_results import Contest, Examined
+from logwarden.training.evaluation.splits import BEFORE, TEST, Trial, hdfs_trial, openstack_vm_trial
 from logwarden.training.faultlab.recording import Event, Line, Recording, save
-from logwarden.training.judge import Judged
 from logwarden.training.metrics import auroc, average_precision, bootstrap_interval
-from logwarden.training.protocol import Contest, Examined
-from logwarden.training.recorded_faults import quiet_threshold, result_of, timeline_of
-from logwarden.training.trials import BEFORE, TEST, Trial, hdfs_trial, openstack_vm_trial
 
 from tests.recordings import blocks, fault_rounds, machines
 

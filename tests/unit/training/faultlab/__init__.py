@@ -1,0 +1,1 @@
+"""Tests of the fault lab and of the recordings that ship."""
