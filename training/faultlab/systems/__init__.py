@@ -30,4 +30,4 @@ SYSTEMS: Mapping[str, str] = {
 
 def build(name: str, seed: int) -> System:
     """The system called `name`, for one run."""
-    return cast(System, getattr(import_module(f"{__name__}.{name}"), SYSTEMS[name])(seed))
+    return cast(System, getattr(import_module(f"{__name__}.{name}.system"), SYSTEMS[name])(seed))

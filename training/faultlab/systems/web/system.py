@@ -1,6 +1,6 @@
 """A web shop: nginx with TLS before HAProxy before two application processes that share an SQLite file.
 
-Owns configuration, servers, faults and planned changes. Knows nothing of recording. Requests are made by web_clients
+Owns configuration, servers, faults and planned changes. Knows nothing of recording. Requests are made by `clients`
 alone. The database and nginx's file of uploads stand on a small disk, so that it can be filled.
 """
 
@@ -18,8 +18,8 @@ from logwarden.training.faultlab.guard import command_line, family
 from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Child, Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
-from logwarden.training.faultlab.systems import web_app, web_conf
-from logwarden.training.faultlab.systems.web_clients import Clients, Console, broken_order
+from logwarden.training.faultlab.systems.web import app, conf
+from logwarden.training.faultlab.systems.web.clients import Clients, Console, broken_order
 
 NGINX, HAPROXY = "nginx", "haproxy"
 SHOPS = ("shop-a", "shop-b")
@@ -80,17 +80,17 @@ class Web:
         nginx, haproxy, *shops = free_ports(4, self._rng)
         self._nginx_port, self._haproxy_port = nginx, haproxy
         self._shop_ports = dict(zip(SHOPS, shops, strict=True))
-        web_conf.certify(workshop, root / "tls")
+        conf.certify(workshop, root / "tls")
         self._copy_certificate("valid")
         self._configure()
         self._console = Console(root / "haproxy.sock")
         (root / "haproxy.cfg").write_text(
-            web_conf.HAPROXY.format(root=root, haproxy=haproxy, a=shops[0], b=shops[1]).lstrip()
+            conf.HAPROXY.format(root=root, haproxy=haproxy, a=shops[0], b=shops[1]).lstrip()
         )
         database = self._disk.path / "shop.db"
-        web_app.create(database, self._rng.randrange(10**6))
+        app.create(database, self._rng.randrange(10**6))
         # A copy, because a traceback names the file: it should look like an application's.
-        program = Path(shutil.copy(web_app.__file__, root / "shop.py"))
+        program = Path(shutil.copy(app.__file__, root / "shop.py"))
         for name, port in self._shop_ports.items():
             argv = [_PYTHON, "-I", str(program), name, str(port), str(database)]
             self._shops[name] = workshop.child(argv, logs / f"{name}.log")
@@ -319,7 +319,7 @@ class Web:
 
     def _mistype(self) -> None:
         for _ in range(self._rng.randint(2, 3)):
-            text = self._nginx_conf().replace(*self._rng.choice(web_conf.NGINX_MISTAKES))
+            text = self._nginx_conf().replace(*self._rng.choice(conf.NGINX_MISTAKES))
             (self._workshop.path / "nginx.conf").write_text(text)
             self._nginx.send(signal.SIGHUP)
             time.sleep(self._rng.uniform(1.5, 3.0))
@@ -350,7 +350,7 @@ class Web:
         user = f"user {_NGINX_USER};\n" if os.geteuid() == 0 else ""
         return (
             user
-            + web_conf.NGINX.format(
+            + conf.NGINX.format(
                 root=self._workshop.path,
                 disk=self._disk.path,
                 nginx=self._nginx_port,

@@ -1,6 +1,6 @@
 """A ZooKeeper ensemble of three nodes: configuration, servers, faults and planned changes. Knows nothing of recording.
 
-Requests are made by zookeeper_clients alone. Every node runs as a user of its own, so that one can be cut off from the
+Requests are made by `clients` alone. Every node runs as a user of its own, so that one can be cut off from the
 others; the third writes its transactions to a small tmpfs when we are root, so that this can be filled.
 """
 
@@ -17,8 +17,8 @@ from logwarden.training.faultlab.errors import StartFailed
 from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Child, Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
-from logwarden.training.faultlab.systems import zookeeper_conf
-from logwarden.training.faultlab.systems.zookeeper_clients import PASSWORD, Clients, Session
+from logwarden.training.faultlab.systems.zookeeper import conf
+from logwarden.training.faultlab.systems.zookeeper.clients import PASSWORD, Clients, Session
 
 _NODES = 3
 ALL = tuple(f"zookeeper-{number}" for number in range(1, _NODES + 1))
@@ -92,7 +92,7 @@ class ZooKeeper:
         clients, quorum, election = (ports[place::3] for place in range(3))
         self._peers = list(zip(quorum, election, strict=True))
         self._clients = Clients(clients)
-        self._write(workshop.path / "log4j.properties", zookeeper_conf.LOGGING)
+        self._write(workshop.path / "log4j.properties", conf.LOGGING)
         for number in range(1, _NODES + 1):
             self._nodes.append(self._node(number, clients[number - 1]))
 
@@ -301,10 +301,10 @@ class ZooKeeper:
     def _restart_with_mistake(self) -> None:
         node = self._follower()
         self._stop(node)
-        if self._rng.random() < 1 / (1 + len(zookeeper_conf.MISTAKES)):
+        if self._rng.random() < 1 / (1 + len(conf.MISTAKES)):
             self._write(node.data / "myid", f"{_NODES + 1}\n")
         else:
-            right, wrong = self._rng.choice(zookeeper_conf.MISTAKES)
+            right, wrong = self._rng.choice(conf.MISTAKES)
             right = right.format(election=node.peers[1])
             self._write(node.config, self._settings(node).replace(right, wrong))
         node.child.start()
@@ -367,7 +367,7 @@ class ZooKeeper:
             time.sleep(self._rng.uniform(0.1, 0.7))
 
     def _settings(self, node: _Node) -> str:
-        return zookeeper_conf.server(node.data, node.journal, node.client, _CONNECTIONS, self._peers)
+        return conf.server(node.data, node.journal, node.client, _CONNECTIONS, self._peers)
 
     def _write(self, path: Path, text: str) -> None:
         """Readable for the node, which runs as somebody else."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from logwarden.training.faultlab.process import Workshop
-from logwarden.training.faultlab.systems.bind_conf import (
+from logwarden.training.faultlab.systems.bind.conf import (
     ALGORITHM,
     DYNAMIC,
     HOSTS,

@@ -1,6 +1,6 @@
 """An office's way out: squid, which asks who somebody is, before an origin that apache serves.
 
-Owns configuration, servers, faults and planned changes. Knows nothing of recording. Requests are made by squid_clients
+Owns configuration, servers, faults and planned changes. Knows nothing of recording. Requests are made by `clients`
 alone. The cache stands on a small disk, so that it can be filled.
 """
 
@@ -18,8 +18,8 @@ from logwarden.training.faultlab.errors import StartFailed
 from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
-from logwarden.training.faultlab.systems import squid_conf
-from logwarden.training.faultlab.systems.squid_clients import STAFF, Clients, write_passwords
+from logwarden.training.faultlab.systems.squid import conf
+from logwarden.training.faultlab.systems.squid.clients import STAFF, Clients, write_passwords
 
 SQUID, APACHE = "squid", "apache"
 BOTH = (SQUID, APACHE)
@@ -305,8 +305,8 @@ class Squid:
             self._launch_squid()
 
     def _mistype(self) -> None:
-        right, wrong = self._rng.choice(squid_conf.SQUID_MISTAKES)
-        self._configure(squid_conf.SQUID.replace(right, wrong))
+        right, wrong = self._rng.choice(conf.SQUID_MISTAKES)
+        self._configure(conf.SQUID.replace(right, wrong))
         self._squid.send(signal.SIGHUP)
 
     def _correct(self) -> None:
@@ -337,12 +337,12 @@ class Squid:
             if not self._clients.purge(self._rng):
                 raise StartFailed("squid does not take PURGE", "")
 
-    def _configure(self, squid: str = squid_conf.SQUID) -> None:
+    def _configure(self, squid: str = conf.SQUID) -> None:
         root = self._workshop.path
         ports = {"squid": self._squid_port, "apache": self._apache_port}
         self._squid_conf.write_text(
             squid.format(root=root, disk=self._disk.path, connect_s=self._connect_s, **ports).lstrip()
         )
         self._apache_conf.write_text(
-            squid_conf.APACHE.format(root=root, modules=_MODULES, keepalive_s=self._keepalive_s, **ports).lstrip()
+            conf.APACHE.format(root=root, modules=_MODULES, keepalive_s=self._keepalive_s, **ports).lstrip()
         )

@@ -1,6 +1,6 @@
 """Redis with a replica: configuration, servers, faults and planned changes.
 
-Knows nothing of recording. Requests are made by redis_clients alone. The primary stands on a small tmpfs when we are
+Knows nothing of recording. Requests are made by `clients` alone. The primary stands on a small tmpfs when we are
 root, so that its disk can be filled without filling anyone else's.
 """
 
@@ -15,8 +15,8 @@ from logwarden.training.faultlab.errors import StartFailed
 from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Child, Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
-from logwarden.training.faultlab.systems import redis_conf
-from logwarden.training.faultlab.systems.redis_clients import ADMIN, ADMIN_PASSWORD, PASSWORD, ROLE, Clients, Ports
+from logwarden.training.faultlab.systems.redis import conf
+from logwarden.training.faultlab.systems.redis.clients import ADMIN, ADMIN_PASSWORD, PASSWORD, ROLE, Clients, Ports
 
 PRIMARY, REPLICA = "redis-primary", "redis-replica"
 BOTH = (PRIMARY, REPLICA)
@@ -68,8 +68,8 @@ class Redis:
             directory.mkdir()
         ports = Ports(**dict(zip(("primary", "replica"), free_ports(2, self._rng), strict=True)))
         self._clients = Clients(workshop, ports)
-        self._configure(PRIMARY, ports.primary, redis_conf.PRIMARY)
-        self._configure(REPLICA, ports.replica, redis_conf.REPLICA)
+        self._configure(PRIMARY, ports.primary, conf.PRIMARY)
+        self._configure(REPLICA, ports.replica, conf.REPLICA)
         self._primary, self._replica = self._server(PRIMARY), self._server(REPLICA)
 
     def start(self) -> None:
@@ -260,7 +260,7 @@ class Redis:
 
     def _restart_replica(self, link_secret: str) -> None:
         self._replica.stop(signal.SIGTERM)
-        self._configure(REPLICA, self._clients.ports.replica, redis_conf.REPLICA, link_secret)
+        self._configure(REPLICA, self._clients.ports.replica, conf.REPLICA, link_secret)
         self._start_replica()
 
     def _retune(self) -> None:

@@ -1,6 +1,6 @@
 """An etcd cluster of three nodes: load, faults and planned changes.
 
-Knows nothing of recording. Requests are made by etcd_clients alone, servers belong to etcd_nodes. One node stands on a
+Knows nothing of recording. Requests are made by `clients` alone, servers belong to `nodes`. One node stands on a
 small tmpfs when we are root, so that its disk can be filled without filling anyone else's.
 """
 
@@ -16,8 +16,8 @@ from logwarden.training.faultlab.errors import StartFailed
 from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
-from logwarden.training.faultlab.systems.etcd_clients import Clients
-from logwarden.training.faultlab.systems.etcd_nodes import NODES, SMALL, Nodes
+from logwarden.training.faultlab.systems.etcd.clients import Clients
+from logwarden.training.faultlab.systems.etcd.nodes import NODES, SMALL, Nodes
 
 # Two parts of the write-ahead log are set aside at once, of 64 MB each.
 _DISK_MB = 180

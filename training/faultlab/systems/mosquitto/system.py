@@ -1,6 +1,6 @@
 """Mosquitto with a second broker at the edge that is bridged to it: configuration, servers, faults, planned changes.
 
-Knows nothing of recording. Requests are made by mosquitto_clients alone.
+Knows nothing of recording. Requests are made by `clients` alone.
 """
 
 import os
@@ -15,8 +15,8 @@ from pathlib import Path
 from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Child, Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
-from logwarden.training.faultlab.systems import mosquitto_conf
-from logwarden.training.faultlab.systems.mosquitto_clients import LINK, PASSWORD, ROLE, Clients, Ports
+from logwarden.training.faultlab.systems.mosquitto import conf
+from logwarden.training.faultlab.systems.mosquitto.clients import LINK, PASSWORD, ROLE, Clients, Ports
 
 BROKER, EDGE = "mosquitto", "mosquitto-edge"
 BOTH = (BROKER, EDGE)
@@ -74,14 +74,14 @@ class Mosquitto:
                 shutil.chown(directory, _USER, _USER)
         ports = Ports(**dict(zip(("broker", "tls", "edge"), free_ports(3, self._rng), strict=True)))
         self._clients = Clients(workshop, ports, self._settings / "ca.crt")
-        (self._settings / "access").write_text(mosquitto_conf.ACCESS.format(role=ROLE, link=LINK))
+        (self._settings / "access").write_text(conf.ACCESS.format(role=ROLE, link=LINK))
         passwords = str(self._settings / "passwords")
         self._command("mosquitto_passwd", "-b", "-c", passwords, ROLE, PASSWORD)
         self._command("mosquitto_passwd", "-b", passwords, LINK, _LINK_PASSWORD)
         self._found_authority()
         self._certify(_VALID_DAYS)
-        self._configure(BROKER, mosquitto_conf.BROKER, ports.broker)
-        self._configure(EDGE, mosquitto_conf.EDGE, ports.edge)
+        self._configure(BROKER, conf.BROKER, ports.broker)
+        self._configure(EDGE, conf.EDGE, ports.edge)
         self._broker, self._edge = self._server(BROKER), self._server(EDGE)
 
     def start(self) -> None:
@@ -274,7 +274,7 @@ class Mosquitto:
         self._reconfigure()
 
     def _reconfigure(self, more: str = "") -> None:
-        self._configure(BROKER, mosquitto_conf.BROKER, self._clients.ports.broker, more)
+        self._configure(BROKER, conf.BROKER, self._clients.ports.broker, more)
         self._broker.send(signal.SIGHUP)
 
     def _rotate(self) -> None:

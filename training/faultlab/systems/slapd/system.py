@@ -1,6 +1,6 @@
 """OpenLDAP as provider and as replica that follows it: configuration, servers, faults and planned changes.
 
-Knows nothing of recording. Requests are made by slapd_clients alone. The provider's database stands on a small tmpfs
+Knows nothing of recording. Requests are made by `clients` alone. The provider's database stands on a small tmpfs
 when we are root, so that its disk can be filled without filling anyone else's.
 """
 
@@ -15,8 +15,8 @@ from logwarden.training.faultlab.errors import StartFailed
 from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Child, Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
-from logwarden.training.faultlab.systems import slapd_conf
-from logwarden.training.faultlab.systems.slapd_clients import Clients
+from logwarden.training.faultlab.systems.slapd import conf
+from logwarden.training.faultlab.systems.slapd.clients import Clients
 
 PROVIDER, REPLICA = "slapd", "slapd-replica"
 ALL = (PROVIDER, REPLICA)
@@ -62,10 +62,8 @@ class Slapd:
         for service in ALL:
             self._configure(service)
         ldif = workshop.path / "first.ldif"
-        ldif.write_text(slapd_conf.first_entries())
-        workshop.must(
-            ["slapadd", "-q", "-w", "-f", str(self._conf(PROVIDER)), "-b", slapd_conf.SUFFIX, "-l", str(ldif)]
-        )
+        ldif.write_text(conf.first_entries())
+        workshop.must(["slapadd", "-q", "-w", "-f", str(self._conf(PROVIDER)), "-b", conf.SUFFIX, "-l", str(ldif)])
 
     def start(self) -> None:
         if self._network.impossible is None:
@@ -202,7 +200,7 @@ class Slapd:
     def _guess_passwords(self) -> None:
         for _ in range(self._rng.randint(16, 22)):
             port = self._ports[REPLICA if self._rng.random() < 0.4 else PROVIDER]
-            guess = slapd_conf.PASSWORD.format(number=self._rng.randint(100, 999))
+            guess = conf.PASSWORD.format(number=self._rng.randint(100, 999))
             self._clients.log_in(port, self._rng, password=guess)
             time.sleep(self._rng.uniform(0.2, 1.0))
 
@@ -258,7 +256,7 @@ class Slapd:
             "-f",
             str(self._conf(PROVIDER)),
             "-b",
-            slapd_conf.SUFFIX,
+            conf.SUFFIX,
             "-l",
             str(self._workshop.path / "backup.ldif"),
         ]
@@ -284,7 +282,7 @@ class Slapd:
         return self._workshop.path / f"{service}.conf"
 
     def _configure(self, service: str, mistake: str = "") -> None:
-        template = slapd_conf.PROVIDER if service == PROVIDER else slapd_conf.REPLICA
+        template = conf.PROVIDER if service == PROVIDER else conf.REPLICA
         text = template.format(
             home=self._stores[service],
             store=self._stores[service],

@@ -1,6 +1,6 @@
 """Two clustered RabbitMQ nodes with mirrored queues: configuration, nodes, faults and planned changes.
 
-Knows nothing of recording. Requests are made by rabbitmq_clients alone. The first node stands on a small tmpfs when we
+Knows nothing of recording. Requests are made by `clients` alone. The first node stands on a small tmpfs when we
 are root, so that its disk can be filled without filling anyone else's.
 """
 
@@ -16,8 +16,8 @@ from logwarden.training.faultlab.errors import StartFailed
 from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Child, Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
-from logwarden.training.faultlab.systems import rabbitmq_conf
-from logwarden.training.faultlab.systems.rabbitmq_clients import ORDERS, PASSWORD, PROBE, QUEUES, USER, Clients
+from logwarden.training.faultlab.systems.rabbitmq import conf
+from logwarden.training.faultlab.systems.rabbitmq.clients import ORDERS, PASSWORD, PROBE, QUEUES, USER, Clients
 
 SERVICES = ("rabbitmq-1", "rabbitmq-2")
 _NODES = ("rabbit-1@localhost", "rabbit-2@localhost")
@@ -66,11 +66,11 @@ class RabbitMQ:
 
     def setup(self, workshop: Workshop) -> None:
         self._workshop = workshop
-        self._disk = SmallDisk(workshop, "disk", rabbitmq_conf.DISK_MB)
+        self._disk = SmallDisk(workshop, "disk", conf.DISK_MB)
         epmd, *rest = free_ports(5, self._rng)
         self._ports, self._peer_ports = rest[:2], rest[2:]
         self._clients = Clients(workshop, self._ports)
-        self._environment = rabbitmq_conf.environment(epmd)
+        self._environment = conf.environment(epmd)
         self._write_definitions()
         (workshop.path / "enabled_plugins").write_text("[].\n")
         logs = workshop.path / "logs"
@@ -81,9 +81,7 @@ class RabbitMQ:
             store.mkdir()
             self._logs.append(logs / f"{SERVICES[number]}.log")
             self._configure(number)
-            own = rabbitmq_conf.node_environment(
-                _NODES[number], self._peer_ports[number], self._config(number), store, logs
-            )
+            own = conf.node_environment(_NODES[number], self._peer_ports[number], self._config(number), store, logs)
             node = workshop.child(
                 [str(_PROGRAMS / "rabbitmq-server")],
                 logs / f"{SERVICES[number]}.out",
@@ -265,7 +263,7 @@ class RabbitMQ:
     def _crowd_disk(self) -> None:
         """Leaves some room: publishers are blocked before the last block is taken, and the store stays whole."""
         room = os.statvfs(self._disk.path)
-        left = int(rabbitmq_conf.DISK_LIMIT_MB * self._rng.uniform(0.5, 0.9)) << 20
+        left = int(conf.DISK_LIMIT_MB * self._rng.uniform(0.5, 0.9)) << 20
         with (self._disk.path / "archive").open("wb") as archive:
             os.posix_fallocate(archive.fileno(), 0, room.f_bavail * room.f_frsize - left)
 
@@ -277,7 +275,7 @@ class RabbitMQ:
         self._target = self._rng.randrange(2)
         node = self._nodes[self._target]
         node.stop(timeout_s=_STOP_S)
-        self._configure(self._target, rabbitmq_conf.MISSPELT)
+        self._configure(self._target, conf.MISSPELT)
         node.start()
         deadline = time.monotonic() + _REFUSAL_S
         while node.alive and time.monotonic() < deadline:
@@ -312,19 +310,19 @@ class RabbitMQ:
 
     def _write_definitions(self) -> Path:
         path = self._workshop.path / "definitions.json"
-        path.write_text(rabbitmq_conf.definitions(USER, PASSWORD, QUEUES, self._max_length, PROBE))
+        path.write_text(conf.definitions(USER, PASSWORD, QUEUES, self._max_length, PROBE))
         return path
 
     def _config(self, number: int) -> Path:
         return self._workshop.path / f"{SERVICES[number]}.conf"
 
-    def _configure(self, number: int, disk_free_limit: str = rabbitmq_conf.DISK_FREE_LIMIT) -> None:
-        text = rabbitmq_conf.SERVER.format(
+    def _configure(self, number: int, disk_free_limit: str = conf.DISK_FREE_LIMIT) -> None:
+        text = conf.SERVER.format(
             client=self._ports[number],
             logs=self._logs[number].parent,
             log=self._logs[number].name,
             disk_free_limit=disk_free_limit,
-            limit=rabbitmq_conf.DISK_LIMIT_MB,
+            limit=conf.DISK_LIMIT_MB,
             first=_NODES[0],
             definitions=self._workshop.path / "definitions.json",
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from logwarden.training.faultlab.process import Workshop
-from logwarden.training.faultlab.systems.web_app import PRODUCTS, SOLD_OUT_EVERY, WORDS
+from logwarden.training.faultlab.systems.web.app import PRODUCTS, SOLD_OUT_EVERY, WORDS
 
 _DEADLINE_S = 25
 _PAGES = ("index.html", "terms.html", "style.css", "logo.png")

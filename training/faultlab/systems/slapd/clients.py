@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 
 from logwarden.training.faultlab.process import Workshop
-from logwarden.training.faultlab.systems.slapd_conf import (
+from logwarden.training.faultlab.systems.slapd.conf import (
     ASSETS,
     CONFIG_ROOT,
     GROUPS,

@@ -1,6 +1,6 @@
 """BIND as primary and as secondary that also forwards: configuration, servers, faults and planned changes.
 
-Knows nothing of recording. Requests are made by bind_clients alone. A third server plays the provider's name server, to
+Knows nothing of recording. Requests are made by `clients` alone. A third server plays the provider's name server, to
 which the secondary forwards; it is nobody's of this system, so its log is not recorded. The primary's zones and
 journals stand on a small tmpfs when we are root, so that its disk can be filled without filling anyone else's.
 """
@@ -17,9 +17,9 @@ from logwarden.training.faultlab.errors import StartFailed
 from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Child, Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
-from logwarden.training.faultlab.systems import bind_conf
-from logwarden.training.faultlab.systems.bind_clients import Clients, Ports
-from logwarden.training.faultlab.systems.bind_conf import DYNAMIC, LINK, STATIC
+from logwarden.training.faultlab.systems.bind import conf
+from logwarden.training.faultlab.systems.bind.clients import Clients, Ports
+from logwarden.training.faultlab.systems.bind.conf import DYNAMIC, LINK, STATIC
 
 PRIMARY, SECONDARY = "named-primary", "named-secondary"
 ALL = (PRIMARY, SECONDARY)
@@ -67,15 +67,15 @@ class Bind:
         self._ports = Ports(**dict(zip(names, free_ports(len(names), self._rng), strict=True)))
         secrets = {
             name: base64.b64encode(self._rng.randbytes(32)).decode()
-            for name in (bind_conf.TRANSFER_KEY, bind_conf.UPDATE_KEY, bind_conf.CONTROL_KEY)
+            for name in (conf.TRANSFER_KEY, conf.UPDATE_KEY, conf.CONTROL_KEY)
         }
-        self._keys = {name: bind_conf.KEY.format(name=name, secret=secret) for name, secret in secrets.items()}
-        (workshop.path / "control.key").write_text(self._keys[bind_conf.CONTROL_KEY])
+        self._keys = {name: conf.KEY.format(name=name, secret=secret) for name, secret in secrets.items()}
+        (workshop.path / "control.key").write_text(self._keys[conf.CONTROL_KEY])
         self._clients = Clients(workshop, self._ports, secrets)
         self._write_static_zone()
-        (self._disk.path / f"{bind_conf.REVERSE}.zone").write_text(bind_conf.reverse_zone(self._serial))
-        (self._disk.path / f"{DYNAMIC}.zone").write_text(bind_conf.dynamic_zone(self._serial))
-        (self._homes[_UPSTREAM] / "outside.zone").write_text(bind_conf.outside_zone())
+        (self._disk.path / f"{conf.REVERSE}.zone").write_text(conf.reverse_zone(self._serial))
+        (self._disk.path / f"{DYNAMIC}.zone").write_text(conf.dynamic_zone(self._serial))
+        (self._homes[_UPSTREAM] / "outside.zone").write_text(conf.outside_zone())
         for service in (PRIMARY, SECONDARY, _UPSTREAM):
             self._configure(service)
         self._children = {service: self._describe(service) for service in (PRIMARY, SECONDARY, _UPSTREAM)}
@@ -300,7 +300,7 @@ class Bind:
     def _maintain(self) -> None:
         self._operate(PRIMARY, "sync", "-clean", DYNAMIC)
         self._operate(SECONDARY, "flush")
-        for zone in bind_conf.ZONES:
+        for zone in conf.ZONES:
             self._operate(SECONDARY, "retransfer", zone)
 
     def _operate(self, service: str, *command: str) -> None:
@@ -325,22 +325,22 @@ class Bind:
 
     def _write_static_zone(self, rows: str = "") -> None:
         self._serial += 1
-        (self._disk.path / f"{STATIC}.zone").write_text(bind_conf.static_zone(self._serial) + rows)
+        (self._disk.path / f"{STATIC}.zone").write_text(conf.static_zone(self._serial) + rows)
 
     def _configure(self, service: str, mistake: str = "") -> None:
         ports = self._ports
         template, port, options = {
             PRIMARY: (
-                bind_conf.PRIMARY,
+                conf.PRIMARY,
                 ports.primary,
-                bind_conf.PRIMARY_OPTIONS.format(minimal=self._minimal, secondary=ports.secondary),
+                conf.PRIMARY_OPTIONS.format(minimal=self._minimal, secondary=ports.secondary),
             ),
             SECONDARY: (
-                bind_conf.SECONDARY,
+                conf.SECONDARY,
                 ports.secondary,
-                bind_conf.SECONDARY_OPTIONS.format(upstream=ports.upstream, cache_s=self._cache_s),
+                conf.SECONDARY_OPTIONS.format(upstream=ports.upstream, cache_s=self._cache_s),
             ),
-            _UPSTREAM: (bind_conf.UPSTREAM, ports.upstream, bind_conf.UPSTREAM_OPTIONS),
+            _UPSTREAM: (conf.UPSTREAM, ports.upstream, conf.UPSTREAM_OPTIONS),
         }[service]
         text = template.format(
             log=self._log(service),

@@ -54,7 +54,7 @@ Host *
   LogLevel ERROR
 """
 
-# SHA-512 of openssh_clients.PASSWORD, cheap enough for a guess or two a second.
+# SHA-512 of `clients.PASSWORD`, cheap enough for a guess or two a second.
 _SHADOW = "$6$lanternfruit$R7cnx7vdezpQVhM.DKV6fqBjlBSsFWLFWTkz6CVwr7fj0lfm1tCkyQ9O6avz3HdLTd1uKmmt3/dHxsHB5F6L//"
 
 # Runs a server with its own accounts, its own /run (where Debian's sshd wants a directory) and its own /var/log (where

@@ -7,7 +7,7 @@ from pathlib import Path
 from logwarden.training.faultlab.disk import SmallDisk
 from logwarden.training.faultlab.network import listening
 from logwarden.training.faultlab.process import Child, Workshop
-from logwarden.training.faultlab.systems import mariadb_conf
+from logwarden.training.faultlab.systems.mariadb import conf
 
 PRIMARY, REPLICA = "mariadb-primary", "mariadb-replica"
 ALL = (PRIMARY, REPLICA)
@@ -52,7 +52,7 @@ class Servers:
             self.launch(service)
 
     def configure(self, service: str, **settings: str) -> None:
-        text = mariadb_conf.SERVER.format(
+        text = conf.SERVER.format(
             number=ALL.index(service) + 1,
             data=self._stores[service] / "data",
             temporary=self._stores[service] / "temporary",

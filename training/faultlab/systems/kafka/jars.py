@@ -9,7 +9,7 @@ from logwarden.training.faultlab.process import Workshop
 
 VERSION = "4.1.1"
 CACHE = Path.home() / ".cache" / "logwarden" / f"kafka-{VERSION}"
-_POM = Path(__file__).with_name("kafka.pom.xml")
+_POM = Path(__file__).with_name("pom.xml")
 # 43 MB, over a slow line.
 _FETCH_S = 600.0
 

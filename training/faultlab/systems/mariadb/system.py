@@ -1,6 +1,6 @@
 """MariaDB with a replica that follows its binary log: load, faults and planned changes.
 
-Knows nothing of recording. Requests are made by mariadb_clients alone, servers belong to mariadb_servers. The primary
+Knows nothing of recording. Requests are made by `clients` alone, servers belong to `servers`. The primary
 stands on a small tmpfs when we are root, so that its disk can be filled without filling anyone else's.
 """
 
@@ -16,8 +16,8 @@ from logwarden.training.faultlab.errors import StartFailed
 from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
-from logwarden.training.faultlab.systems import mariadb_conf
-from logwarden.training.faultlab.systems.mariadb_clients import (
+from logwarden.training.faultlab.systems.mariadb import conf
+from logwarden.training.faultlab.systems.mariadb.clients import (
     ACCOUNTS,
     APP,
     APP_PASSWORD,
@@ -30,7 +30,7 @@ from logwarden.training.faultlab.systems.mariadb_clients import (
     Session,
     order,
 )
-from logwarden.training.faultlab.systems.mariadb_servers import ALL, PAGE, PRIMARY, PROGRAM, REPLICA, USER, Servers
+from logwarden.training.faultlab.systems.mariadb.servers import ALL, PAGE, PRIMARY, PROGRAM, REPLICA, USER, Servers
 
 # The empty server takes 50 MB, its tables and temporary files a few more.
 _DISK_MB = 110
@@ -86,9 +86,9 @@ class MariaDB:
         for service in ALL:
             self._servers.launch(service)
         primary = self._clients.ports.primary
-        self._servers.as_root(REPLICA, *(line.format(primary=primary) for line in mariadb_conf.FOLLOW))
-        self._servers.as_root(PRIMARY, *(line.format(**words) for line in mariadb_conf.ACCOUNTS))
-        self._servers.as_root(PRIMARY, f"CREATE DATABASE {DATABASE}", f"USE {DATABASE}", *mariadb_conf.TABLES)
+        self._servers.as_root(REPLICA, *(line.format(primary=primary) for line in conf.FOLLOW))
+        self._servers.as_root(PRIMARY, *(line.format(**words) for line in conf.ACCOUNTS))
+        self._servers.as_root(PRIMARY, f"CREATE DATABASE {DATABASE}", f"USE {DATABASE}", *conf.TABLES)
         self._dump = self._clients.dump()
 
     def workload(self) -> Sequence[Client]:

@@ -1,7 +1,7 @@
 """OpenSSH: a front server for logins and uploads, and a vault that is reached directly and through it.
 
 Owns configuration, accounts, servers, faults and planned changes; knows nothing of recording. Requests are made by
-openssh_clients alone. The servers run in a mount namespace of their own with accounts of their own, so that no account
+`clients` alone. The servers run in a mount namespace of their own with accounts of their own, so that no account
 and no file of this machine is touched. The homes stand on a small tmpfs, so that it can be filled.
 """
 
@@ -18,8 +18,8 @@ from logwarden.training.faultlab.errors import StartFailed
 from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Child, Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
-from logwarden.training.faultlab.systems import openssh_conf
-from logwarden.training.faultlab.systems.openssh_clients import (
+from logwarden.training.faultlab.systems.openssh import conf
+from logwarden.training.faultlab.systems.openssh.clients import (
     PASSWORD,
     UIDS,
     WITH_KEYS,
@@ -310,14 +310,14 @@ class OpenSSH:
         }
         pairs = [str(path) for pair in private.items() for path in pair]
         server = [_SSHD, "-D", "-E", str(self._logs / f"{name}.log"), "-f", str(self._config(name))]
-        argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", openssh_conf.PRIVATELY, "sh"]
+        argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", conf.PRIVATELY, "sh"]
         return self._workshop.child([*argv, *pairs, "--", *server], self._logs / f"{name}.out")
 
     def _config(self, name: str) -> Path:
         return self._etc / f"{name}_config"
 
     def _configure(self, name: str) -> None:
-        text = openssh_conf.SERVER.format(
+        text = conf.SERVER.format(
             port=self._ports.front if name == FRONT else self._ports.vault,
             host_key=self._etc / f"{name}_host_key",
             max_sessions=self._max_sessions,
@@ -327,8 +327,8 @@ class OpenSSH:
 
     def _settle_people(self) -> None:
         """Accounts, homes, and the keys of those who come with keys."""
-        (self._etc / "passwd").write_text(openssh_conf.passwd(str(self._homes), UIDS))
-        (self._etc / "shadow").write_text(openssh_conf.shadow(list(UIDS)))
+        (self._etc / "passwd").write_text(conf.passwd(str(self._homes), UIDS))
+        (self._etc / "shadow").write_text(conf.shadow(list(UIDS)))
         (self._etc / "shadow").chmod(0o600)
         for user, uid in UIDS.items():
             keys = self._keys_of(user)
@@ -361,7 +361,7 @@ class OpenSSH:
             sftp_log = self._logs / f"{name}-sftp.log"
             sftp_log.touch()
             sftp_log.chmod(0o666)
-        text = openssh_conf.CLIENT.format(front=self._ports.front, vault=self._ports.vault, known_hosts=known)
+        text = conf.CLIENT.format(front=self._ports.front, vault=self._ports.vault, known_hosts=known)
         (self._etc / "ssh_config").write_text(text)
 
 

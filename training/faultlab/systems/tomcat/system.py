@@ -1,6 +1,6 @@
 """Tomcat with a small shop that keeps its stock in memcached: configuration, servers, faults and planned changes.
 
-Knows nothing of recording. Requests are made by tomcat_clients alone. The receipts stand on a small tmpfs when we are
+Knows nothing of recording. Requests are made by `clients` alone. The receipts stand on a small tmpfs when we are
 root, so that their disk can be filled without filling anyone else's.
 """
 
@@ -17,8 +17,8 @@ from logwarden.training.faultlab.errors import StartFailed
 from logwarden.training.faultlab.network import free_ports
 from logwarden.training.faultlab.process import Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
-from logwarden.training.faultlab.systems import tomcat_conf
-from logwarden.training.faultlab.systems.tomcat_clients import ITEMS, PASSWORDS, Clients
+from logwarden.training.faultlab.systems.tomcat import conf
+from logwarden.training.faultlab.systems.tomcat.clients import ITEMS, PASSWORDS, Clients
 
 TOMCAT, STOCK = "tomcat", "memcached"
 BOTH = (TOMCAT, STOCK)
@@ -269,7 +269,7 @@ class Tomcat:
             time.sleep(self._rng.uniform(0.1, 0.5))
 
     def _break_web_xml(self) -> None:
-        right, wrong = self._rng.choice(tomcat_conf.MISTAKES)
+        right, wrong = self._rng.choice(conf.MISTAKES)
         self._web_xml.write_text(self._shop_xml().replace(right, wrong))
 
     def _mend_web_xml(self) -> None:
@@ -299,19 +299,19 @@ class Tomcat:
             time.sleep(0.5)
 
     def _configure(self) -> None:
-        conf = self._base / "conf"
+        folder = self._base / "conf"
         for name in ("context.xml", "catalina.properties"):
-            shutil.copy(_HOME / "etc" / name, conf / name)
+            shutil.copy(_HOME / "etc" / name, folder / name)
         defaults = (_HOME / "etc" / "web.xml").read_text()
-        settings = tomcat_conf.JSP_SERVLET + tomcat_conf.JSP_SETTINGS
-        (conf / "web.xml").write_text(defaults.replace(tomcat_conf.JSP_SERVLET, settings))
-        (conf / "server.xml").write_text(tomcat_conf.SERVER.format(port=self._port))
-        (conf / "logging.properties").write_text(tomcat_conf.LOGGING)
-        users = [tomcat_conf.USER.format(user=user, password=password) for user, password in PASSWORDS.items()]
-        (conf / "tomcat-users.xml").write_text(tomcat_conf.USERS.format(users="\n".join(users)))
+        settings = conf.JSP_SERVLET + conf.JSP_SETTINGS
+        (folder / "web.xml").write_text(defaults.replace(conf.JSP_SERVLET, settings))
+        (folder / "server.xml").write_text(conf.SERVER.format(port=self._port))
+        (folder / "logging.properties").write_text(conf.LOGGING)
+        users = [conf.USER.format(user=user, password=password) for user, password in PASSWORDS.items()]
+        (folder / "tomcat-users.xml").write_text(conf.USERS.format(users="\n".join(users)))
         self._web_xml.write_text(self._shop_xml())
-        for name, text in tomcat_conf.PAGES.items():
+        for name, text in conf.PAGES.items():
             (self._shop / name).write_text(text)
 
     def _shop_xml(self) -> str:
-        return tomcat_conf.SHOP.format(memcached=self._stock_port, receipts=self._disk.path)
+        return conf.SHOP.format(memcached=self._stock_port, receipts=self._disk.path)

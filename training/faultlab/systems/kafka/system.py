@@ -1,6 +1,6 @@
 """Three nodes of Apache Kafka, each broker and controller (KRaft): storage, servers, faults and planned changes.
 
-Knows nothing of recording. Clients' requests are made by kafka_clients, an operator's by kafka_admin. When we are root,
+Knows nothing of recording. Clients' requests are made by `clients`, an operator's by `admin`. When we are root,
 each node runs under a user number of its own, so that it can be cut off alone, and stands on a small tmpfs of its own,
 so that its disk can be filled without filling anyone else's.
 """
@@ -21,9 +21,9 @@ from logwarden.training.faultlab.errors import StartFailed
 from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Child, Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
-from logwarden.training.faultlab.systems import kafka_conf
-from logwarden.training.faultlab.systems.kafka_admin import Operator
-from logwarden.training.faultlab.systems.kafka_clients import (
+from logwarden.training.faultlab.systems.kafka import conf
+from logwarden.training.faultlab.systems.kafka.admin import Operator
+from logwarden.training.faultlab.systems.kafka.clients import (
     ORDERS,
     PARTITIONS,
     PASSWORD,
@@ -34,7 +34,7 @@ from logwarden.training.faultlab.systems.kafka_clients import (
     Clients,
     Ports,
 )
-from logwarden.training.faultlab.systems.kafka_jars import CACHE, VERSION, copy_jars
+from logwarden.training.faultlab.systems.kafka.jars import CACHE, VERSION, copy_jars
 
 ALL = ("kafka-1", "kafka-2", "kafka-3")
 # Users that no account has; what they may do is what everybody may.
@@ -98,7 +98,7 @@ class Kafka:
         self._workshop = workshop
         copy_jars(workshop, workshop.path / "libs")
         (workshop.path / "logs").mkdir()
-        (workshop.path / "log4j2.xml").write_text(kafka_conf.LOG4J)
+        (workshop.path / "log4j2.xml").write_text(conf.LOG4J)
         drawn = iter(free_ports(3 * len(ALL), self._rng))
         ports = {name: Ports(client=next(drawn), peer=next(drawn), controller=next(drawn)) for name in ALL}
         voters = ",".join(f"{number}@127.0.0.1:{each.controller}" for number, each in enumerate(ports.values(), 1))
@@ -252,14 +252,14 @@ class Kafka:
         scratch, properties = path / f"scratch-{number}", path / f"{name}.properties"
         scratch.mkdir()
         properties.write_text(
-            kafka_conf.NODE.format(
+            conf.NODE.format(
                 **{"node": number, "voters": voters, "data": disk.path / "data", "user": USER, "password": PASSWORD},
                 **{"client": ports.client, "peer": ports.peer, "controller": ports.controller},
             )
         )
         child = self._workshop.child(
             [
-                *kafka_conf.JAVA,
+                *conf.JAVA,
                 *(f"-Djava.io.tmpdir={scratch}", f"-XX:ErrorFile={scratch}/crash.log"),
                 *(f"-Dlog4j2.configurationFile={path}/log4j2.xml", "-cp", f"{path}/libs/*"),
                 *("kafka.Kafka", str(properties)),
@@ -277,7 +277,7 @@ class Kafka:
         path = self._workshop.path
         self._workshop.must(
             [
-                *(*kafka_conf.JAVA, "-cp", f"{path}/libs/*", "kafka.tools.StorageTool", "format"),
+                *(*conf.JAVA, "-cp", f"{path}/libs/*", "kafka.tools.StorageTool", "format"),
                 *("-t", self._identifier(), "-c", str(path / f"{ALL[0]}.properties")),
             ]
         )

@@ -1,6 +1,6 @@
 """PostgreSQL with a streaming replica behind pgbouncer: configuration, servers, faults and planned changes.
 
-Knows nothing of recording. Requests are made by postgres_clients alone. The primary stands on a small tmpfs when we are
+Knows nothing of recording. Requests are made by `clients` alone. The primary stands on a small tmpfs when we are
 root, so that its disk can be filled without filling anyone else's.
 """
 
@@ -19,8 +19,8 @@ from logwarden.training.faultlab.guard import command_line, family
 from logwarden.training.faultlab.network import free_ports
 from logwarden.training.faultlab.process import Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
-from logwarden.training.faultlab.systems import postgres_conf
-from logwarden.training.faultlab.systems.postgres_clients import (
+from logwarden.training.faultlab.systems.postgres import conf
+from logwarden.training.faultlab.systems.postgres.clients import (
     DATABASE,
     HOT_ACCOUNTS,
     PASSWORD,
@@ -86,7 +86,7 @@ class Postgres:
             "initdb", "-D", str(self._primary_dir), "-U", "postgres", "-A", "trust", "--data-checksums",
             "--locale=C.UTF-8",
         )  # fmt: skip
-        (self._primary_dir / "pg_hba.conf").write_text(postgres_conf.ACCESS)
+        (self._primary_dir / "pg_hba.conf").write_text(conf.ACCESS)
         self._configure(self._work_mem)
         server = str(self._programs / "postgres")
         pooler_ini = self._write_pooler_ini()
@@ -336,7 +336,7 @@ class Postgres:
             raise StartFailed("pgbouncer does not take RELOAD", "")
 
     def _configure(self, work_mem: str) -> None:
-        text = postgres_conf.SERVER.format(port=self._clients.ports.primary, work_mem=work_mem)
+        text = conf.SERVER.format(port=self._clients.ports.primary, work_mem=work_mem)
         (self._primary_dir / "postgresql.conf").write_text(text)
 
     def _write_pooler_ini(self) -> Path:
@@ -344,9 +344,7 @@ class Postgres:
         users, ini = self._workshop.path / "users.txt", self._workshop.path / "pgbouncer.ini"
         users.write_text(f'"{ROLE}" "{PASSWORD}"\n')
         ini.write_text(
-            postgres_conf.POOLER.format(
-                database=DATABASE, primary=ports.primary, pooler=ports.pooler, users=users, role=ROLE
-            )
+            conf.POOLER.format(database=DATABASE, primary=ports.primary, pooler=ports.pooler, users=users, role=ROLE)
         )
         return ini
 
