@@ -183,8 +183,8 @@ def train(context: typer.Context) -> None:
 
 @app.command(context_settings=PASS_ON)
 def evaluate(context: typer.Context) -> None:
-    """Measure a model (all options go to `python -m logwarden.training.evaluation.suite`; try --help)."""
-    _become("logwarden.training.evaluation.suite", context.args)
+    """Measure a model (all options go to `python -m logwarden.training.evaluation`; try --help)."""
+    _become("logwarden.training.evaluation", context.args)
 
 
 @app.command(context_settings=PASS_ON)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, TypeVar
 
+from logwarden.model.defaults import LEARNING_LINES, MAX_HISTORY_LINES, MAX_LINE_CHARS, WINDOW_SIZE
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -136,7 +137,7 @@ class InputSettings(_Group):
 class WindowSettings(_Group):
     """Which lines are judged together."""
 
-    size: Annotated[int, Field(ge=2, le=512)] = 32
+    size: Annotated[int, Field(ge=2, le=512)] = WINDOW_SIZE
     """Lines in a window: the judged line and those before it."""
     step: Annotated[int, Field(ge=1, le=512)] = 1
     """New lines of a service from one window to its next; at most the size."""
@@ -173,7 +174,7 @@ class AlertSettings(_Group):
 
     threshold: Maybe[Annotated[float, Field(gt=0, le=1)]] = None
     """Probability of an anomaly from which an alert is due. None: the model's own."""
-    learning_lines: Annotated[int, Field(ge=0, le=10_000)] = 1_000  # ages are known up to 2**14 lines only
+    learning_lines: Annotated[int, Field(ge=0, le=10_000)] = LEARNING_LINES  # ages are known up to 2**14 lines only
     """Lines of a service to see before it may raise alerts: its restarts and nightly jobs should be among them."""
     max_line_chars: Annotated[int, Field(ge=16, le=65_536)] = 1_024
     """Characters of a line quoted in an alert; the rest is cut."""
@@ -184,11 +185,11 @@ class LimitSettings(_Group):
 
     max_services: Annotated[int, Field(ge=1)] = 20_000
     """Services remembered; the one quiet for longest is forgotten first."""
-    max_line_chars: Annotated[int, Field(ge=64, le=1_048_576)] = 8_192
+    max_line_chars: Annotated[int, Field(ge=64, le=1_048_576)] = MAX_LINE_CHARS
     """Characters of a line that are read at all; the rest is cut and counted."""
     max_in_flight_lines: Annotated[int, Field(ge=64)] = 32_768
     """Lines read and not done; above it partitions are paused until some are."""
-    max_history_lines_per_service: Annotated[int, Field(ge=16)] = 1_024
+    max_history_lines_per_service: Annotated[int, Field(ge=16)] = MAX_HISTORY_LINES
     """Distinct masked lines remembered per service; the rarest old ones are forgotten first."""
 
 

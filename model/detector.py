@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from logwarden.model import checkpoint
+from logwarden.model.defaults import WINDOW_SIZE
 from logwarden.model.masking import canonical, mask_blob
 from logwarden.model.schema import LABELS
 from logwarden.model.scoring import WindowScorer
@@ -43,7 +44,7 @@ class LogAnomalyDetector:
         device: str = "auto",
         *,
         labels: str = "en",
-        window_size: int = 32,
+        window_size: int = WINDOW_SIZE,
         max_services: int = 1024,
         allow_download: bool = False,
     ) -> None:

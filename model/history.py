@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from logwarden.model import masking
+from logwarden.model.defaults import MAX_HISTORY_LINES
 
 AGE_CAP_BITS = 14.0
 """Ages count up to 2**14 lines: else a new normal line of a service that has run for a year would stay surprising for
@@ -46,7 +47,9 @@ class Familiarity:
 class History:
     """Counts for at most `max_slots` slots and `max_lines_per_slot` distinct lines each; `max_rows` pairs in all."""
 
-    def __init__(self, max_slots: int, *, max_lines_per_slot: int = 1024, max_rows: int = 1_000_000) -> None:
+    def __init__(
+        self, max_slots: int, *, max_lines_per_slot: int = MAX_HISTORY_LINES, max_rows: int = 1_000_000
+    ) -> None:
         self._max_lines = max_lines_per_slot
         self._max_rows = max_rows
         self._age = np.zeros(max_slots, np.int64)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from logwarden.model.defaults import MAX_HISTORY_LINES, WINDOW_SIZE
 from logwarden.model.history import Familiarity, History
 from logwarden.model.lines import Encode, LineIndex, Store
 from logwarden.model.masking import mask_blob
@@ -52,11 +53,11 @@ class LogStream:
         encode: Encode,
         store: Store,
         *,
-        size: int = 32,
+        size: int = WINDOW_SIZE,
         step: int = 1,
         max_slots: int = 20_000,
         table_rows: int = 32_768,
-        max_lines_per_slot: int = 1024,
+        max_lines_per_slot: int = MAX_HISTORY_LINES,
         shown_chars: int = 1024,
     ) -> None:
         self.rings = WindowRings(size, max_slots, step=step)

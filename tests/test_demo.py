@@ -16,7 +16,7 @@ pytest.importorskip("confluent_kafka", reason="the demo's embedded broker is in 
 def shown() -> tuple[DemoResult, str]:
     """One fast showing for all tests of this file, with what it printed."""
     console = Console(file=io.StringIO(), width=120)
-    result = Demo(console, fast=True).play(recordings.load(RECORDING))
+    result = Demo(console, fast=True).play(recordings.load_recording(RECORDING))
     assert isinstance(console.file, io.StringIO)
     return result, console.file.getvalue()
 
@@ -25,7 +25,7 @@ def shown() -> tuple[DemoResult, str]:
 def test_every_line_is_scored_and_the_daemon_drains(shown: tuple[DemoResult, str]) -> None:
     """Nothing of the recording is lost between the topic and the model, and SIGTERM ends the daemon with 0."""
     result, _ = shown
-    assert result.scored == result.windows == result.lines == len(recordings.load(RECORDING).lines)
+    assert result.scored == result.windows == result.lines == len(recordings.load_recording(RECORDING).lines)
     assert result.exit_code == 0
 
 

@@ -28,7 +28,7 @@ DOCUMENTS = [path for name in ("README.md", "CONTRIBUTING.md", "deploy/RUNBOOK.m
 WEIGHTS = ROOT / "model" / "weights" / "model.safetensors"
 PASSED_ON = {
     "train": "logwarden.training.head.training",
-    "evaluate": "logwarden.training.evaluation.suite",
+    "evaluate": "logwarden.training.evaluation",
     "faultlab": "logwarden.training.faultlab",
 }
 """Commands whose options are another program's."""
@@ -84,7 +84,7 @@ def _wrong(words: list[str]) -> Iterator[str]:
                 yield f"make has no target {word}"
     elif words[0] == "logwarden":
         yield from _wrong_logwarden(words[1:])
-    elif words[:2] == ["python", "-m"] and words[2].partition(".")[0] in ("training", "tests", "daemon", "model"):
+    elif words[:2] == ["python", "-m"] and words[2].partition(".")[0] in ("logwarden", "tests"):
         if find_spec(words[2]) is None:
             yield f"there is no module {words[2]}"
         else:

@@ -298,7 +298,7 @@ def test_pretty_alerts_are_rendered() -> None:
     ("command", "module"),
     [
         ("train", "logwarden.training.head.training"),
-        ("evaluate", "logwarden.training.evaluation.suite"),
+        ("evaluate", "logwarden.training.evaluation"),
         ("faultlab", "logwarden.training.faultlab"),
     ],
 )

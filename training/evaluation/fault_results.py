@@ -1,7 +1,7 @@
-"""What a detector finds in a recording of the fault lab: each injected fault, how soon, and what it cried wolf about.
+"""Compares the alerts of a detector with a recording of the fault lab: faults found, delays, false alarms.
 
-Reads the labels of the recording; the lines are judged before they come here. A fault counts as found when a line of a
-service that it can reach raises an alert between its injection and a little after recovery. Knows no model.
+Reads events of the recording and finished alerts; knows no model. A fault counts as found when a line of a service that
+it can reach raises an alert between its injection and `ALERT_TAIL_S` after its recovery.
 
 Legend: n lines of the recording
 """
@@ -14,11 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from logwarden.training.evaluation.baselines import KEYWORDS
-from logwarden.training.evaluation.replay import Judged
+from logwarden.training.evaluation.replay import ReplayedStream
 from logwarden.training.faultlab.recording import Recording
 
-TAIL_S = 15.0
-"""After recovery, in which an alert still counts to the fault: clients notice late. The demo's figure."""
+ALERT_TAIL_S = 15.0
+"""Seconds after the recovery in which an alert still counts for the fault, because clients notice late. The demo uses
+the same number. `recording.RECOVERY_TAIL_S` is another: it decides labels, and no alert."""
 
 Bools = npt.NDArray[np.bool_]
 Doubles = npt.NDArray[np.float64]
@@ -26,7 +27,7 @@ Doubles = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultFound:
-    """One fault under one method; None where it was not found."""
+    """One fault under one method; the delays are None for a fault that was not found."""
 
     fault: str
     alerts: int
@@ -45,39 +46,40 @@ class RecordingResult:
     note: str
     faults: tuple[FaultFound, ...]
     clean_alerts: int
-    """On lines of the part before the first fault, those of a service's learning phase not counted."""
+    """Alerts before the first fault, without those in a service's learning phase."""
     clean_lines: int
     stray_alerts: int
-    """After the clean part, in reach of no fault."""
+    """Alerts after the clean part and in reach of no fault."""
     judged_lines: int
 
     @property
     def found(self) -> int:
+        """Counts the faults with at least one alert."""
         return sum(fault.alerts > 0 for fault in self.faults)
 
     @property
     def alarms_per_million(self) -> float:
-        """False alarms per million lines of the clean part."""
+        """Returns the false alarms per million lines of the clean part."""
         return 1e6 * self.clean_alerts / max(self.clean_lines, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The recording as arrays: where each line stands against the faults."""
+    """A recording as arrays: the place of each line before, in and after the faults."""
 
     t: Doubles
     clean: Bools
-    """(n,) before the first fault was near."""
+    """(n,) lines of the lead-in, before the first fault."""
     reached: Bools
-    """(faults, n) lines of services that the fault can reach, from injection to TAIL_S after recovery."""
+    """(faults, n) lines of services that the fault can reach, from injection to ALERT_TAIL_S after recovery."""
 
 
 def timeline_of(recording: Recording) -> Timeline:
-    """The labels of a recording, line by line."""
+    """Computes the timeline of a recording."""
     t = np.array([line.t for line in recording.lines], np.float64)
     service = np.array([line.service for line in recording.lines], object)
     reached = [
-        np.isin(service, list(fault.services)) & (t >= fault.injected_at) & (t <= fault.recovered_at + TAIL_S)
+        np.isin(service, list(fault.services)) & (t >= fault.injected_at) & (t <= fault.recovered_at + ALERT_TAIL_S)
         for fault in recording.faults
     ]
     return Timeline(t, t <= recording.clean_until, np.array(reached, bool).reshape(len(reached), len(t)))
@@ -93,7 +95,7 @@ def result_of(
     supervision: str = "none",
     note: str = "",
 ) -> RecordingResult:
-    """Holds the alerts of one method against the labels. `alerts` (n,), `learning` (n,): lines that may raise none."""
+    """Compares the alerts (n,) of one method with the faults. `learning` (n,): lines that may not raise an alert."""
     alerts = alerts & ~learning
     found = []
     for fault, reach in zip(recording.faults, timeline.reached, strict=True):
@@ -121,17 +123,17 @@ def result_of(
 
 
 def quiet_threshold(timeline: Timeline, scores: Doubles, learning: Bools) -> float:
-    """The lowest threshold with no alert in the clean part: read off the labels, so an upper bound and no result."""
-    calm = scores[timeline.clean & ~learning]
-    return float(np.nextafter(calm.max(), np.inf)) if len(calm) else -np.inf
+    """Returns the lowest threshold without an alert in the clean part. It uses labels: an upper bound, not a result."""
+    clean = scores[timeline.clean & ~learning]
+    return float(np.nextafter(clean.max(), np.inf)) if len(clean) else -np.inf
 
 
-def trivial_alerts(judged: Judged) -> Mapping[str, Bools]:
-    """What a line of code would alert on; each of the recording's lines is seen once, in order."""
-    keyword = np.array([KEYWORDS.search(text) is not None for text in judged.texts], bool)[judged.ids]
+def trivial_alerts(replayed: ReplayedStream) -> Mapping[str, Bools]:
+    """Returns the alerts (n,) of each one-line rule, by its name."""
+    keyword = np.array([KEYWORDS.search(text) is not None for text in replayed.texts], bool)[replayed.ids]
     return {
         "keyword in the line": keyword,
-        "line never said before": judged.new,
-        "keyword, never said before": keyword & judged.new,
-        "surprise of 10 bits": judged.surprise >= 10,
+        "line never said before": replayed.new,
+        "keyword, never said before": keyword & replayed.new,
+        "surprise of 10 bits": replayed.surprise >= 10,
     }

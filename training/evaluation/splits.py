@@ -1,8 +1,8 @@
-"""The labelled recordings as trials: one stream of lines in time order, sessions with labels, and a split by time.
+"""Labelled recordings as trials: one stream of lines in time order, sessions with labels, and a split by time.
 
-Owns what stands before the split (history, and whatever a baseline may learn from), what is tested, and what is
-neither: a session that straddles the split has lines on both sides, so it is heard and never learned from or judged.
-Knows no model and computes no figure.
+Every session is BEFORE the split (history, and what a baseline may learn from), in the TEST, or NEITHER. A session with
+lines on both sides of the split is NEITHER: its lines count in the history, and no method learns from it or is tested
+on it. Knows no model and computes no figure.
 
 Legend: n lines · s sessions
 """
@@ -21,11 +21,11 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 HISTORY_SHARE = 0.2
-"""Of the HDFS blocks and of the virtual machines: they come first, are learned from, and are never judged."""
+"""Share of the HDFS blocks and of the virtual machines that stand before the split."""
 FAULT_HISTORY_SHARE = 0.4
-"""Of the OpenStack tests of each campaign: only their clean second rounds are history, so it takes more of them."""
+"""Share of the OpenStack tests of each campaign before the split; of these only clean second rounds are history."""
 EVERY_NTH_TEST = 3
-"""Every third OpenStack test is read: 300,000 lines to judge and not a million keep the command to a few minutes."""
+"""Every third OpenStack test is read: 300,000 lines instead of a million keep the command to a few minutes."""
 
 BEFORE, TEST, NEITHER = 0, 1, 2
 
@@ -40,42 +40,47 @@ class Trial:
     name: str
     lines: list[str]
     service: Ints
-    """(n,) whose history a line counts in."""
+    """(n,) the service in whose history a line counts."""
     group: Ints
-    """(n,) which window it stands in."""
+    """(n,) the group whose lines share windows."""
     session: Ints
-    """(n,)"""
+    """(n,) the session of each line."""
     anomalous: Bools
-    """(s,)"""
+    """(s,) labels."""
     part: npt.NDArray[np.int8]
     """(s,) BEFORE, TEST or NEITHER."""
     unit: str
-    """What a session is, in the plural, for people."""
+    """The plural of what a session is, for people."""
     history: str
-    """What the supervision column says of a method that is given nothing but the history."""
+    """The supervision of a method that is given nothing but the history."""
     facts: dict[str, npt.NDArray[np.float64]]
-    """(n,) What each line adds to a count that separates the classes alone, and so is printed beside any result."""
+    """Name → (n,) what each line adds to a count that separates the classes by itself; printed beside any result."""
 
     @property
     def scored(self) -> Bools:
-        """(n,) lines of tested sessions."""
+        """Returns (n,) the lines of tested sessions."""
         return np.asarray(self.part[self.session] == TEST)
 
     @property
     def quiet(self) -> Bools:
-        """(n,) lines that stand before the split and are history of a service that is tested."""
+        """Returns (n,) the lines before the split that are history of a tested service."""
         tested = np.unique(self.service[self.scored])
         return np.asarray((self.part[self.session] == BEFORE) & np.isin(self.service, tested))
 
     def raw(self) -> Trial:
-        """The same stream as a daemon sees it that is told of no groups: the windows are the service's own."""
+        """Returns the same stream without groups: windows then hold lines of a service, as in the daemon."""
         return _with_group(self, self.service)
 
 
 def hdfs_trial(recording: BlockLines) -> Trial:
-    """Blocks of HDFS as one service's stream; the first fifth of the blocks, by their first line, are history."""
+    """Returns the blocks of HDFS as one service's stream; the first fifth, by their first line, are history."""
     n, s = len(recording.lines), len(recording.blocks)
     block = recording.block.astype(np.int64)
+    # A block stands BEFORE when its last line does, in the TEST when its first line does. The cut is the first line of
+    # the block at a fifth of the order (here at the second of three):
+    #   block [0, 1, 0, 1, 2, 2]
+    #   first [0, 1, 4], last [2, 3, 5], cut = 1
+    #   part  [NEITHER, TEST, TEST]
     first, last = np.full(s, n), np.zeros(s, np.int64)
     np.minimum.at(first, block, np.arange(n))
     np.maximum.at(last, block, np.arange(n))
@@ -96,7 +101,7 @@ def hdfs_trial(recording: BlockLines) -> Trial:
 
 
 def openstack_vm_trial(recording: EventSessions, seed: int) -> Trial:
-    """Lives of virtual machines one after another, in an order drawn from the seed: the file is sorted by label."""
+    """Returns the lives of virtual machines in a random order, one after another: the file is sorted by label."""
     order = np.random.default_rng(seed).permutation(len(recording.sessions))
     # A number in the variable places, long enough to be no status code, so that masking treats them as in real lines.
     texts = [template.replace("<*>", "1234567") for template in recording.templates]
@@ -119,10 +124,10 @@ def openstack_vm_trial(recording: EventSessions, seed: int) -> Trial:
 
 
 def openstack_faults_trial(rounds: Iterable[FaultRound], *, every: int = EVERY_NTH_TEST) -> Trial:
-    """Rounds of the fault injection, each campaign a deployment with a history of its own per service.
+    """Returns the rounds of the fault injection; each campaign is a deployment with its own history per service.
 
     Per campaign the first tests by time stand before the split, both rounds of a test on one side. History is their
-    clean second rounds; their other rounds count in a history that nobody is judged by, for the baselines with labels.
+    clean second rounds. Their other rounds get services of their own: only the baselines with labels learn from them.
     """
     tests: dict[str, list[FaultRound]] = {}
     for one in rounds:
@@ -138,12 +143,15 @@ def openstack_faults_trial(rounds: Iterable[FaultRound], *, every: int = EVERY_N
     columns: list[tuple[int, int, int, int]] = []  # service, group, session, lines of the event
     services, groups = dict[tuple[str, str, bool], int](), 0
     for session, (one, before) in enumerate(chosen):
-        apart = before and (one.failed or one.round == 1)
+        apart = before and (one.failed or one.round == 1)  # not history of any tested service
         for name, events in sorted(one.services.items()):
             service = services.setdefault((one.campaign, name, apart), len(services))
             columns.append((service, groups, session, len(events)))
             lines += events
             groups += 1
+    # One row for each (round, service) becomes one value for each of its lines:
+    #   table      service group session lines    [[0, 0, 0, 2], [1, 1, 0, 1]]
+    #   of_line    [0, 0, 1]    column 0, each value repeated by column 3
     table = np.array(columns, np.int64)
     of_line, group, owner = (np.repeat(table[:, i], table[:, 3]) for i in range(3))
     errors = np.array([event.count("\n") + 1 if _ERROR.match(event) else 0 for event in lines], np.float64)
@@ -163,18 +171,20 @@ def openstack_faults_trial(rounds: Iterable[FaultRound], *, every: int = EVERY_N
 
 
 def in_windows(trial: Trial, size: int) -> Trial:
-    """Each `size` lines of a group as a session of its own with the label of theirs: length can tell nothing then.
+    """Turns each `size` lines of a group into a session with their label, so that length cannot separate the classes.
 
-    Shorter rests at the end of a group are NEITHER. Sessions must not share groups.
+    A shorter rest at the end of a group is NEITHER. Sessions must not share groups.
     """
+    # With size 2 and five lines of two groups:
+    #   group  [0, 1, 0, 0, 1]
+    #   rank   [0, 0, 1, 2, 1]    place of a line within its group
+    #   window [0, 2, 0, 1, 2]    numbered by (group, rank // size); window 1 is a rest, so NEITHER
     _, group = np.unique(trial.group, return_inverse=True)
     order = np.argsort(group, kind="stable")
     starts = np.concatenate([[0], np.cumsum(np.bincount(group))])[:-1]
     rank = np.empty(len(group), np.int64)
     rank[order] = np.arange(len(group)) - starts[group[order]]
-    _, first, window = np.unique(
-        group * (len(group) + 1) + rank // size, return_index=True, return_inverse=True
-    )  # one number per (group, run of lines)
+    _, first, window = np.unique(group * (len(group) + 1) + rank // size, return_index=True, return_inverse=True)
     owner = trial.session[first]
     whole = np.bincount(window) == size
     return Trial(

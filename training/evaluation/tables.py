@@ -1,6 +1,6 @@
 """Lays the figures of an evaluation out: as text for people, as markdown for the log, as JSON for programs.
 
-Decides what is said beside the figures, such as which method won. Computes none of them.
+Adds remarks, such as which method ranks best. Computes no figure.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from logwarden.training.evaluation.fault_results import RecordingResult
-from logwarden.training.evaluation.session_results import Figure, Row
+from logwarden.training.evaluation.session_results import Figure, SessionResult
 from rich.table import Table
 
 NONE = "-"
@@ -26,13 +26,13 @@ class Grid:
     remark: str = ""
 
     def markdown(self) -> str:
-        """GitHub's form."""
+        """Returns the table in GitHub's markdown."""
         lines = [self.header, tuple("---" for _ in self.header), *self.rows]
         table = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
         return "\n\n".join(part for part in (f"**{self.title}**", table, self.remark) if part)
 
     def rich(self) -> Table:
-        """For a terminal."""
+        """Returns the table for a terminal."""
         table = Table(title=self.title, caption=self.remark, title_justify="left", caption_justify="left")
         for name in self.header:
             table.add_column(name, overflow="fold")
@@ -41,8 +41,8 @@ class Grid:
         return table
 
 
-def session_grid(title: str, rows: Sequence[Row]) -> Grid:
-    """The main table of one trial."""
+def session_grid(title: str, rows: Sequence[SessionResult]) -> Grid:
+    """Lays out the main table of one trial."""
     header = (
         *("method", "supervision", "anomalous", "AUROC", "AP", "best F1 (oracle)", "F1, threshold frozen"),
         *("P / R", "false alarms/M lines", "alerting lines/M", "lines to alert"),
@@ -66,8 +66,8 @@ def session_grid(title: str, rows: Sequence[Row]) -> Grid:
     return Grid(title, header, cells, winner(rows))
 
 
-def brief_grid(title: str, rows: Sequence[Row], remark: str = "") -> Grid:
-    """Sweeps: the level of the sweep against a few figures, one column per method."""
+def brief_grid(title: str, rows: Sequence[SessionResult], remark: str = "") -> Grid:
+    """Lays out a sweep: a row for each level of it, a column for each method."""
     methods = list(dict.fromkeys(row.method for row in rows))
     at = {(row.data, row.method): row for row in rows}
     header = (rows[0].unit, "sessions (anomalous)", *(f"{name}: AP · F1 frozen · best F1" for name in methods))
@@ -82,7 +82,7 @@ def brief_grid(title: str, rows: Sequence[Row], remark: str = "") -> Grid:
 
 
 def recording_grids(title: str, results: Sequence[RecordingResult]) -> list[Grid]:
-    """What each method found, and, for the first of them, fault by fault."""
+    """Lays out the result of each method, and of the first method fault by fault."""
     header = (
         *("method", "supervision", "faults found", "median delay s", "alerts in faults", "in the clean part"),
         *("per M clean lines", "elsewhere"),
@@ -113,54 +113,54 @@ def recording_grids(title: str, results: Sequence[RecordingResult]) -> list[Grid
         )
         for fault in first.faults
     ]
-    remark = f"{first.clean_lines:,} lines of the clean part judged, {first.judged_lines:,} of the whole."
+    remark = f"{first.clean_lines:,} lines of the clean part were scored, {first.judged_lines:,} of the whole."
     detail = Grid(f"{title}: {first.method}", ("fault", "found", "delay s", "delay lines", "alerts"), each)
     return [Grid(title, header, rows, remark), detail]
 
 
-def winner(rows: Sequence[Row]) -> str:
-    """Says who ranks best by average precision, whoever it is, and where the model stands."""
+def winner(rows: Sequence[SessionResult]) -> str:
+    """Names the method with the best average precision, and the model's own figure if another method is better."""
     best = max(rows, key=_precision)
     ours = [row for row in rows if row.method.startswith("logwarden")]
     free = [row for row in rows if row.supervision == "none"]
-    said = f"Best average precision: {best.method} ({best.supervision}), {_precision(best):.3f}."
+    remark = f"Best average precision: {best.method} ({best.supervision}), {_precision(best):.3f}."
     if free and best.supervision != "none":
         leader = max(free, key=_precision)
-        said += f" Best without any supervision: {leader.method}, {_precision(leader):.3f}."
+        remark += f" Best without any supervision: {leader.method}, {_precision(leader):.3f}."
     if ours and not best.method.startswith("logwarden"):
-        said += f" The model: {_precision(ours[0]):.3f}."
-    return said
+        remark += f" The model: {_precision(ours[0]):.3f}."
+    return remark
 
 
 def as_json(rows: Iterable[Any]) -> list[dict[str, Any]]:
-    """Rows or results as plain values."""
+    """Converts results to plain values."""
     return [asdict(row) for row in rows]
 
 
 def ranked(figure: Figure) -> str:
-    """A ranking figure with its spread: over seeds if it has any, and its interval."""
+    """Formats a ranking figure with its deviation over seeds, if any, and its interval."""
     text = share(figure)
     return text if figure.low is None else f"{text} [{_short(figure.low)}, {_short(figure.high or 0.0)}]"
 
 
 def share(figure: Figure) -> str:
-    """A figure between 0 and 1."""
+    """Formats a figure between 0 and 1."""
     return _short(figure.value) + (f" ± {_short(figure.sd)}" if figure.sd > 0.0005 else "")
 
 
 def count(figure: Figure | None) -> str:
-    """A number of things; a dash where there is none."""
+    """Formats a count; a dash stands for None."""
     return f"{figure.value:,.0f}" if figure is not None else NONE
 
 
 def _short(value: float) -> str:
-    """Three places, without the zero that every such figure begins with."""
+    """Formats three places without the leading zero."""
     return f"{value:.3f}".removeprefix("0")
 
 
-def _named(row: Row | RecordingResult) -> str:
+def _named(row: SessionResult | RecordingResult) -> str:
     return row.method + (f" ({row.note})" if row.note else "")
 
 
-def _precision(row: Row) -> float:
+def _precision(row: SessionResult) -> float:
     return row.figures["AP"].value

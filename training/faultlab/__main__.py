@@ -15,7 +15,7 @@ from logwarden.training.faultlab.errors import FaultlabError, ProgramMissing
 from logwarden.training.faultlab.isolation import isolate
 from logwarden.training.faultlab.labels import label, load_reviewed, save_labels
 from logwarden.training.faultlab.process import termination_raises
-from logwarden.training.faultlab.recording import Recording, load, save
+from logwarden.training.faultlab.recording import Recording, load_recording, save_recording
 from logwarden.training.faultlab.release import RECORDINGS, load_release, runs_below
 from logwarden.training.faultlab.runner import record
 from logwarden.training.faultlab.scenario import Script
@@ -100,7 +100,7 @@ def _run(options: argparse.Namespace) -> int:
     script = Script(seed=options.seed, clean_s=options.minutes * 60, faults=frozenset(options.fault))
     isolate()
     result = record(build(options.system, script.seed), script, lambda text: print(text, flush=True))
-    save(result, options.out)
+    save_recording(result, options.out)
     _show(result)
     return 0
 
@@ -158,7 +158,7 @@ def _watch(jobs: Sequence[Job], lanes: int) -> list[Job]:
 def _label(options: argparse.Namespace) -> int:
     reviewed = load_reviewed(options.path)
     for system, directories in runs_below(options.path).items():
-        runs = [load(directory) for directory in directories]
+        runs = [load_recording(directory) for directory in directories]
         for run, its, directory in zip(runs, label(runs, reviewed.get(system, ())), directories, strict=True):
             save_labels(run, its, directory)
             print(f"{system}/{directory.name}: {its.anomalous.sum()} anomalous of {len(run.lines)} lines;"
@@ -187,7 +187,7 @@ def _stats(options: argparse.Namespace) -> int:
 
 
 def _show_command(options: argparse.Namespace) -> int:
-    _show(load(options.path))
+    _show(load_recording(options.path))
     return 0
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from logwarden.training.faultlab.confounds import Windows, joined, shortcuts, ten_seconds, thirty_two_lines, windows_of
 from logwarden.training.faultlab.labels import RunLabels, State, load_labels
-from logwarden.training.faultlab.recording import TAIL_S, Recording, load
+from logwarden.training.faultlab.recording import RECOVERY_TAIL_S, Recording, load_recording
 from logwarden.training.faultlab.release import runs_below
 
 _SHORTCUTS = ("line count", "level word", "start-up banner", "time since start")
@@ -18,7 +18,7 @@ def tables(root: Path) -> str:
     parts: dict[str, list[Windows]] = {"10 s": [], "32 lines": []}
     areas: list[str] = []
     for system, directories in runs_below(root).items():
-        runs = [load(directory) for directory in directories]
+        runs = [load_recording(directory) for directory in directories]
         labels = [load_labels(run, directory) for run, directory in zip(runs, directories, strict=True)]
         for cut, kind in ((ten_seconds, "10 s"), (thirty_two_lines, "32 lines")):
             parts[kind].append(windows_of(runs, labels, cut))
@@ -43,7 +43,7 @@ def tables(root: Path) -> str:
 def clean_minutes(runs: Sequence[Recording]) -> float:
     """Minutes in which no fault was there or not long gone."""
     whole = sum(run.lines[-1].t for run in runs)
-    faulty = sum(event.recovered_at + TAIL_S - event.injected_at for run in runs for event in run.faults)
+    faulty = sum(event.recovered_at + RECOVERY_TAIL_S - event.injected_at for run in runs for event in run.faults)
     return (whole - faulty) / 60
 
 

@@ -7,7 +7,7 @@ injection and recovery) and
 2. it is at ERROR level or worse;
 
 unless a reader has listed the form in `reviewed.json` as no symptom of anything. Fault-free is all time but that from
-an injection to `TAIL_S` after the recovery; planned changes are in it, so what a planned restart says is normal.
+an injection to `RECOVERY_TAIL_S` after the recovery; planned changes are in it, so what a planned restart says is normal.
 
 A line that is not anomalous is only called normal in fault-free time. The others are in doubt: a service that is out of
 reach may have noticed after all, and what is said just after a recovery belongs to neither side. Masked forms are the
@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 from logwarden.model.masking import VERSION as MASKING_VERSION
 from logwarden.model.masking import canonical, mask_blob
-from logwarden.training.faultlab.recording import TAIL_S, Line, Recording
+from logwarden.training.faultlab.recording import RECOVERY_TAIL_S, Line, Recording
 
 LABELS = "labels.json"
 REVIEWED = "reviewed.json"
@@ -56,7 +56,7 @@ class State(IntEnum):
     QUIET = 2
     """In reach of a fault and no evidence of it."""
     RECOVERY = 3
-    """Within `TAIL_S` after a recovery."""
+    """Within `RECOVERY_TAIL_S` after a recovery."""
     ELSEWHERE = 4
     """While there was a fault that cannot reach this service."""
 
@@ -119,7 +119,7 @@ def _place(run: Recording) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int16]
     states = np.zeros(len(t), np.uint8)
     fault = np.full(len(t), -1, np.int16)
     for event in run.faults:
-        states[(t > event.recovered_at) & (t <= event.recovered_at + TAIL_S)] = State.RECOVERY
+        states[(t > event.recovered_at) & (t <= event.recovered_at + RECOVERY_TAIL_S)] = State.RECOVERY
     for number, event in enumerate(run.faults):
         during = (t >= event.injected_at) & (t <= event.recovered_at)
         reached = np.isin(services, list(event.services))

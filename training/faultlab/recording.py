@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 LINES = "lines.jsonl.xz"
 MANIFEST = "manifest.json"
-# After a recovery: clients notice late, and what is said then belongs to neither side.
-TAIL_S = 10.0
+RECOVERY_TAIL_S = 10.0
+"""Seconds after a recovery whose lines are labelled neither normal nor anomalous, because clients notice late."""
 
 # Of faults: a process dies or hangs; room, memory or connections run out; something that is depended on fails; stored
 # bytes or requests are wrong; someone may not; someone wrote a wrong setting.
@@ -79,7 +79,7 @@ class RecordingDamaged(ValueError):
     """The lines are not those that the manifest was written for."""
 
 
-def save(recording: Recording, directory: Path) -> None:
+def save_recording(recording: Recording, directory: Path) -> None:
     """Writes both files; the manifest last, so that a directory with a manifest is a whole recording."""
     directory.mkdir(parents=True, exist_ok=True)
     rows = (
@@ -102,7 +102,7 @@ def save(recording: Recording, directory: Path) -> None:
     (directory / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
 
 
-def load(directory: Path | str) -> Recording:
+def load_recording(directory: Path | str) -> Recording:
     """Reads a recording back. Raises RecordingDamaged when the lines do not match the manifest."""
     directory = Path(directory)
     manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_text())

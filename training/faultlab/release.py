@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from logwarden.training.faultlab.labels import RunLabels, load_labels
-from logwarden.training.faultlab.recording import MANIFEST, Recording, load
+from logwarden.training.faultlab.recording import MANIFEST, Recording, load_recording
 
 RECORDINGS = Path(__file__).parent / "recordings"
 SPLIT = "split.json"
@@ -43,7 +43,7 @@ def load_release(root: Path = RECORDINGS) -> list[LabelledRun]:
     runs = []
     for system, directories in runs_below(root).items():
         for directory in directories:
-            recording = load(directory)
+            recording = load_recording(directory)
             repetition = int(directory.name)
             runs.append(
                 LabelledRun(

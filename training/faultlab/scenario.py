@@ -14,7 +14,7 @@ from typing import Protocol
 
 from logwarden.training.faultlab.isolation import PROGRAMS
 from logwarden.training.faultlab.process import Workshop
-from logwarden.training.faultlab.recording import TAIL_S, Cause
+from logwarden.training.faultlab.recording import RECOVERY_TAIL_S, Cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class Script:
     tail_share: float = 0.25
     # The least peace between two changes, and how long after a recovery clients may still fail.
     breath_s: float = 3.0
-    tail_s: float = TAIL_S
+    tail_s: float = RECOVERY_TAIL_S
     spike_s: float = 25.0
     idle_s: float = 25.0
     ramp_s: float = 30.0

@@ -2,7 +2,7 @@
 
 import numpy as np
 from logwarden.training.evaluation.line_results import line_grid, line_results, stream_of
-from logwarden.training.evaluation.replay import Judged
+from logwarden.training.evaluation.replay import ReplayedStream
 from logwarden.training.faultlab.labels import label
 from logwarden.training.faultlab.recording import Recording
 from logwarden.training.faultlab.release import LabelledRun
@@ -25,9 +25,9 @@ LAST = recording(
 )  # fmt: skip
 
 
-def judged(margin: list[float]) -> Judged:
+def replayed(margin: list[float]) -> ReplayedStream:
     """What a model said of all eight lines; the third text is the one that speaks of the fault."""
-    return Judged(
+    return ReplayedStream(
         ids=np.array([0, 1, 0, 0, 2, 0, 0, 0], np.int32),
         texts=["served *", "error seen", "lost it"],
         surprise=np.array([0, 0, 0, 0, 12, 0, 0, 0], np.float64),
@@ -41,21 +41,21 @@ def judged(margin: list[float]) -> Judged:
 def test_only_the_last_run_is_judged() -> None:
     """Earlier runs are heard as the services' past, in the same numbering of services."""
     stream = stream_of(runs(PAST, LAST))
-    assert stream.judged.tolist() == [False] * 2 + [True] * 6
+    assert stream.scored.tolist() == [False] * 2 + [True] * 6
     assert stream.service.tolist() == [0, 1, 0, 1, 0, 0, 0, 0]
 
 
 def test_past_in_peace_has_no_fault_in_it() -> None:
     """Where failures shall be new, only fault-free lines of earlier runs are heard; the last run is whole."""
-    stream = stream_of(runs(LAST, LAST), past_in_peace=True)
+    stream = stream_of(runs(LAST, LAST), fault_free_past=True)
     assert stream.lines == ["served 2", "served 3", "served 6", *(line.text for line in LAST.lines)]
-    assert stream.judged.tolist() == [False] * 3 + [True] * 6
+    assert stream.scored.tolist() == [False] * 3 + [True] * 6
 
 
 def test_results_are_counted_on_labelled_lines_only() -> None:
     """Evidence against fault-free lines; what is in doubt counts nowhere; a fault is found by an alert in its reach."""
     stream = stream_of(runs(PAST, LAST))
-    perfect, surprise, keyword, both = line_results(stream, judged([-1, -1, 2, 9, -1, -1]), "model")
+    perfect, surprise, keyword, both = line_results(stream, replayed([-1, -1, 2, 9, -1, -1]), "model")
     assert (perfect.lines, perfect.anomalous, perfect.auroc, perfect.ap) == (4, 1, 1.0, 1.0)
     assert (perfect.found, perfect.faults, perfect.alarms_per_million) == (1, 2, 0.0)
     assert (surprise.auroc, surprise.found) == (1.0, 1)
@@ -66,7 +66,7 @@ def test_results_are_counted_on_labelled_lines_only() -> None:
 def test_false_alarms_are_alerts_in_peace() -> None:
     """An alert on one of three fault-free lines is a third of a million in a million; the grid says so."""
     stream = stream_of(runs(PAST, LAST))
-    results = line_results(stream, judged([1, -1, -1, -1, -1, -1]), "model")
+    results = line_results(stream, replayed([1, -1, -1, -1, -1, -1]), "model")
     assert round(results[0].alarms_per_million) == 333_333
     grid = line_grid(results, "a quiet past")
     assert "a quiet past" in grid.title

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from logwarden.model import checkpoint
-from logwarden.training.evaluation import session_results as protocol
-from logwarden.training.evaluation import suite as evaluate
-from logwarden.training.evaluation import tables
+from logwarden.training.evaluation import __main__ as command
+from logwarden.training.evaluation import session_results, suite, sweeps, tables
+from logwarden.training.evaluation.baselines import BASELINES, LineSessions
 from logwarden.training.evaluation.fault_results import quiet_threshold, result_of, timeline_of
-from logwarden.training.evaluation.replay import Judged
+from logwarden.training.evaluation.replay import ReplayedStream
 from logwarden.training.evaluation.session_results import Contest, Examined
 from logwarden.training.evaluation.splits import BEFORE, TEST, Trial, hdfs_trial, openstack_vm_trial
-from logwarden.training.faultlab.recording import Event, Line, Recording, save
-from logwarden.training.metrics import auroc, average_precision, bootstrap_interval
+from logwarden.training.faultlab.recording import Event, Line, Recording, save_recording
+from logwarden.training.metrics import auroc, average_precision, bootstrap_interval, ranking_intervals
 
 from tests.recordings import blocks, fault_rounds, machines
 
@@ -29,17 +29,17 @@ def test_fast_intervals_agree_with_the_slow_ones(seed: int) -> None:
     """Resampling counts of distinct scores is resampling sessions; ties between the classes included."""
     labels = np.arange(60) < 20
     scores = np.random.default_rng(seed).integers(0, 8, 60) + 2.0 * labels
-    lows, highs = protocol.ranking_intervals(labels, scores, rounds=2000, seed=seed)
+    lows, highs = ranking_intervals(labels, scores, rounds=2000, seed=seed)
     for low, high, figure in zip(lows, highs, (auroc, average_precision), strict=True):
         slow = bootstrap_interval(figure, labels, scores, rounds=150, seed=seed)
         assert low == pytest.approx(slow.low, abs=0.06)
         assert high == pytest.approx(slow.high, abs=0.06)
 
 
-def judged_of(trial: Trial, margin: np.ndarray, threshold: float = 0.0) -> Judged:
+def replayed_of(trial: Trial, margin: np.ndarray, threshold: float = 0.0) -> ReplayedStream:
     """A judgement with these margins; every line another text."""
     n = len(trial.lines)
-    return Judged(
+    return ReplayedStream(
         ids=np.arange(n, dtype=np.int32),
         texts=trial.lines,
         surprise=np.zeros(n),
@@ -65,11 +65,11 @@ def test_a_session_is_as_bad_as_its_worst_line_and_alarms_are_counted_per_line()
         facts={},
     )
     margin = np.array([9, 9, -1, 2, 1, -1, -1, -1, -1, 3, -1, 4], float)
-    judged = judged_of(trial, margin)
-    ours = protocol.by_model(trial, judged, method="logwarden")
+    replayed = replayed_of(trial, margin)
+    ours = session_results.by_model(trial, replayed, method="logwarden")
     assert ours.scores.tolist() == [2.0, 4.0]
-    about = protocol.tested(trial, protocol.sessions_of(trial, judged))
-    figures = protocol.row_of(trial, about, ours).figures
+    about = session_results.tested(trial, session_results.sessions_of(trial, replayed))
+    figures = session_results.row_of(trial, about, ours).figures
     assert figures["false alarms/M"].value == pytest.approx(1e6 / 5)
     assert figures["line alerts/M"].value == pytest.approx(2e6 / 5)
     assert figures["delay"].value == 3
@@ -80,8 +80,8 @@ def test_a_threshold_from_the_history_lets_its_last_sessions_pass() -> None:
     """It lies just above what the last sessions before the split reach, and the tested ones have no say in it."""
     trial = hdfs_trial(blocks())
     margin = np.where(trial.scored, 1_000.0, trial.session)
-    judged = replace(judged_of(trial, margin), margin=margin)
-    own = protocol.by_model(trial, judged, method="logwarden", own_threshold=True)
+    replayed = replace(replayed_of(trial, margin), margin=margin)
+    own = session_results.by_model(trial, replayed, method="logwarden", own_threshold=True)
     assert own.threshold == pytest.approx(float(np.flatnonzero(trial.part == BEFORE).max()))
     assert own.threshold > np.flatnonzero(trial.part == BEFORE).max()
 
@@ -89,10 +89,10 @@ def test_a_threshold_from_the_history_lets_its_last_sessions_pass() -> None:
 def test_a_service_still_learning_speaks_for_no_session() -> None:
     """A line that may raise no alert does not rank its session either."""
     trial = hdfs_trial(blocks())
-    judged = replace(judged_of(trial, np.ones(len(trial.lines))), learning=np.ones(len(trial.lines), bool))
-    ours = protocol.by_model(trial, judged, method="logwarden")
+    replayed = replace(replayed_of(trial, np.ones(len(trial.lines))), learning=np.ones(len(trial.lines), bool))
+    ours = session_results.by_model(trial, replayed, method="logwarden")
     assert ours.line_alerts == 0
-    assert (ours.scores < judged.threshold).all()
+    assert (ours.scores < replayed.threshold).all()
 
 
 def test_a_reader_who_has_seen_enough_causes_no_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -101,24 +101,24 @@ def test_a_reader_who_has_seen_enough_causes_no_traceback(monkeypatch: pytest.Mo
     def closed(options: object) -> None:
         raise BrokenPipeError
 
-    monkeypatch.setattr(evaluate, "evaluate", closed)
+    monkeypatch.setattr(command, "evaluate", closed)
     with (tmp_path / "stdout").open("w") as stdout:
         monkeypatch.setattr("sys.stdout", stdout)
-        assert evaluate.main(["--data", "hdfs"]) == 0
+        assert command.main(["--data", "hdfs"]) == 0
 
 
 def test_a_sequence_counts_as_unseen_unless_a_session_before_the_split_had_it() -> None:
     """Equal lines in another order are another sequence."""
     trial = openstack_vm_trial(machines(), 0)
     events = np.array([{"started": 0, "running": 1, "crashed": 2}[line.split()[0]] for line in trial.lines], np.int32)
-    sessions = protocol.LineSessions(
+    sessions = LineSessions(
         ids=events,
         session=trial.session.astype(np.int32),
         service=trial.service.astype(np.int32),
         anomalous=trial.anomalous,
         texts=["started", "running", "crashed"],
     )
-    about = protocol.tested(trial, sessions)
+    about = session_results.tested(trial, sessions)
     known = {tuple(events[trial.session == number]) for number in np.flatnonzero(trial.part == BEFORE)}
     tested = [tuple(events[trial.session == number]) for number in np.flatnonzero(trial.part == TEST)]
     assert about.unseen.tolist() == [sequence not in known for sequence in tested]
@@ -129,7 +129,7 @@ def test_a_sweep_reaches_the_shares_it_names() -> None:
     labels = np.arange(2_000) < 100
     about = Examined(labels, np.ones(2_000, np.int64), np.ones(2_000, bool))
     contest = Contest(method="x", supervision="none", scores=labels + 0.0, threshold=0.5)
-    for row, share in zip(protocol.prevalence_sweep(about, [contest], 2), protocol.PREVALENCES, strict=True):
+    for row, share in zip(sweeps.prevalence_sweep(about, [contest], 2), sweeps.PREVALENCES, strict=True):
         assert row.anomalous / row.units == pytest.approx(share, rel=0.3)
         assert row.figures["F1"].value == 1
 
@@ -137,19 +137,19 @@ def test_a_sweep_reaches_the_shares_it_names() -> None:
 def test_rows_over_seeds_are_means_with_deviations() -> None:
     """Deterministic rows have a deviation of 0 and are printed without one."""
     trial = hdfs_trial(blocks())
-    judged = judged_of(trial, np.arange(len(trial.lines), dtype=float))
-    about = protocol.tested(trial, protocol.sessions_of(trial, judged))
-    row = protocol.row_of(trial, about, protocol.by_model(trial, judged, method="logwarden"))
-    assert protocol.over_seeds([row, row]) == row
+    replayed = replayed_of(trial, np.arange(len(trial.lines), dtype=float))
+    about = session_results.tested(trial, session_results.sessions_of(trial, replayed))
+    row = session_results.row_of(trial, about, session_results.by_model(trial, replayed, method="logwarden"))
+    assert session_results.over_seeds([row, row]) == row
     assert "±" not in tables.ranked(row.figures["AP"])
 
 
 def test_whoever_wins_is_named() -> None:
     """A baseline that beats the model is said to."""
 
-    def row(method: str, supervision: str, precision: float) -> protocol.Row:
-        figures = {"AP": protocol.Figure(value=precision)}
-        return protocol.Row(
+    def row(method: str, supervision: str, precision: float) -> session_results.SessionResult:
+        figures = {"AP": session_results.Figure(value=precision)}
+        return session_results.SessionResult(
             data="x", unit="x", method=method, supervision=supervision, units=2, anomalous=1, figures=figures
         )
 
@@ -241,17 +241,17 @@ def test_the_command_measures_a_recording_and_writes_what_it_found(
     tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Tables on standard output with the seeds and the model named; the same figures as JSON."""
-    save(tape(), tmp_path / "toy")
+    save_recording(tape(), tmp_path / "toy")
     out = tmp_path / "found.json"
     arguments = ["--data", "recording", "--recording", str(tmp_path / "toy"), "--model", str(tiny_checkpoint)]
-    assert evaluate.main([*arguments, "--out", str(out), "--markdown"]) == 0
+    assert command.main([*arguments, "--out", str(out), "--markdown"]) == 0
     printed = capsys.readouterr().out
     assert "| broken |" in printed
     assert "seeds 0 to 4" in printed
     found = json.loads(out.read_text())
     assert found["model"] == checkpoint.load(tiny_checkpoint).revision
     assert [fault["fault"] for fault in found["recording"][0]["faults"]] == ["broken", "quiet"]
-    assert evaluate.main([*arguments, "--untrained"]) == 0
+    assert command.main([*arguments, "--untrained"]) == 0
     printed = capsys.readouterr().out
     assert "model untrained" in printed
     assert "untrained head" in printed
@@ -261,11 +261,11 @@ def test_hdfs_is_measured_from_recording_to_tables(
     tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The whole command on a small stand-in: our rows, every baseline, the unseen part, both sweeps."""
-    monkeypatch.setattr(evaluate.corpora, "hdfs_lines", lambda: blocks(1_500, 150))
-    assert evaluate.main(["--data", "hdfs", "--model", str(tiny_checkpoint), "--seeds", "2", "--markdown"]) == 0
+    monkeypatch.setattr(suite.corpora, "hdfs_lines", lambda: blocks(1_500, 150))
+    assert command.main(["--data", "hdfs", "--model", str(tiny_checkpoint), "--seeds", "2", "--markdown"]) == 0
     printed = capsys.readouterr().out
     assert "seeds 0 to 1" in printed
-    for name in ("logwarden (grouped by block)", "interleaved", "level word removed", *protocol.BASELINES):
+    for name in ("logwarden (grouped by block)", "interleaved", "level word removed", *BASELINES):
         assert f"| {name}" in printed or name in printed
     assert "had not come before" in printed
     assert "| 15.0% |" in printed
@@ -276,11 +276,11 @@ def test_openstack_is_measured_from_recordings_to_tables(
     tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Rounds and windows of one size, each beside the counts that separate them alone; machines over several orders."""
-    monkeypatch.setattr(evaluate.corpora, "openstack_fault_rounds", lambda: iter(fault_rounds(40)))
-    monkeypatch.setattr(evaluate.corpora, "openstack_vm_sessions", machines)
+    monkeypatch.setattr(suite.corpora, "openstack_fault_rounds", lambda: iter(fault_rounds(40)))
+    monkeypatch.setattr(suite.corpora, "openstack_vm_sessions", machines)
     arguments = ["--model", str(tiny_checkpoint), "--seeds", "2", "--markdown"]
-    assert evaluate.main(["--data", "openstack-faults", *arguments]) == 0
-    assert evaluate.main(["--data", "openstack-vm", *arguments]) == 0
+    assert command.main(["--data", "openstack-faults", *arguments]) == 0
+    assert command.main(["--data", "openstack-vm", *arguments]) == 0
     printed = capsys.readouterr().out
     assert "32-line windows" in printed
     assert printed.count("| ERROR lines |") == 2
@@ -301,7 +301,7 @@ def test_what_cannot_be_measured_is_said_in_one_sentence(
     arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 2 before any work is done, and no traceback."""
-    assert evaluate.main(arguments) == 2
+    assert command.main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith(f"logwarden evaluate: {sentence}")
     assert captured.err.count("\n") == 1
@@ -313,5 +313,5 @@ def test_absent_recordings_are_said_in_one_sentence(
 ) -> None:
     """Whoever lacks the data folder is told the variable that leads to it."""
     monkeypatch.setenv("LOGWARDEN_DATA", str(tmp_path / "nowhere"))
-    assert evaluate.main(["--data", "hdfs", "--model", str(tiny_checkpoint)]) == 2
+    assert command.main(["--data", "hdfs", "--model", str(tiny_checkpoint)]) == 2
     assert "LOGWARDEN_DATA" in capsys.readouterr().err

@@ -6,14 +6,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from logwarden.training.faultlab.recording import Recording, lines_of, load
+from logwarden.training.faultlab.recording import Recording, lines_of, load_recording
 
 COMMITTED = Path(__file__).parents[4] / "training" / "faultlab" / "recordings" / "demo"
 
 
 @pytest.fixture(scope="module")
 def committed() -> Recording:
-    return load(COMMITTED)
+    return load_recording(COMMITTED)
 
 
 def test_committed_recording_is_small_and_whole(committed: Recording) -> None:

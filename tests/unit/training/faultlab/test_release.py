@@ -12,7 +12,7 @@ from logwarden.training import corpora
 from logwarden.training.faultlab import datasheet, labels_audit
 from logwarden.training.faultlab.confounds import joined, shortcuts, ten_seconds, thirty_two_lines, windows_of
 from logwarden.training.faultlab.labels import State, label, load_reviewed
-from logwarden.training.faultlab.recording import MANIFEST, TAIL_S
+from logwarden.training.faultlab.recording import MANIFEST, RECOVERY_TAIL_S
 from logwarden.training.faultlab.release import RECORDINGS, SPLIT, LabelledRun, runs_below
 from logwarden.training.faultlab.systems import SYSTEMS
 
@@ -72,7 +72,7 @@ def test_events_are_apart_and_peace_is_on_both_sides(release: Release) -> None:
                 if event.kind == "benign" and event.recovered_at < run.recording.clean_until
             }
             assert first == set(benign), system
-            assert run.recording.faults[-1].recovered_at + TAIL_S < run.recording.lines[-1].t, system
+            assert run.recording.faults[-1].recovered_at + RECOVERY_TAIL_S < run.recording.lines[-1].t, system
 
 
 def test_labels_are_what_the_rule_says(release: Release) -> None:

@@ -13,7 +13,14 @@ from logwarden.training.faultlab.errors import CleanBroken, NeverRecovered, Prog
 from logwarden.training.faultlab.labels import label
 from logwarden.training.faultlab.load import Load
 from logwarden.training.faultlab.recorder import Recorder, Tail
-from logwarden.training.faultlab.recording import Line, Recording, RecordingDamaged, lines_of, load, save
+from logwarden.training.faultlab.recording import (
+    Line,
+    Recording,
+    RecordingDamaged,
+    lines_of,
+    load_recording,
+    save_recording,
+)
 from logwarden.training.faultlab.runner import record
 from logwarden.training.faultlab.scenario import Client
 from logwarden.training.faultlab.systems import SYSTEMS
@@ -210,9 +217,9 @@ def test_usual_load_swings_and_gives_way(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_recording_survives_the_disk(tmp_path: Path, echoed: Recording) -> None:
     """What is saved is what is loaded, and a changed byte is noticed."""
-    save(echoed, tmp_path)
-    assert load(tmp_path) == echoed
+    save_recording(echoed, tmp_path)
+    assert load_recording(tmp_path) == echoed
     packed = tmp_path / "lines.jsonl.xz"
     packed.write_bytes(packed.read_bytes() + b"\0")
     with pytest.raises(RecordingDamaged):
-        load(tmp_path)
+        load_recording(tmp_path)
