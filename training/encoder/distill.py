@@ -5,7 +5,8 @@ The student starts as a cut of its teacher and learns the teacher's sentence emb
 the similarities within a batch, because nearness between lines is what the product uses. HDFS takes no part at all,
 nor does any recording of the demo's system; Zookeeper, Linux, Spark and a few packages only measure.
 
-    python -m logwarden.training.encoder.distill --texts texts.jsonl.gz --teacher DIR --run moe_results/encoder --layers 0,2,5
+    python -m logwarden.training.encoder.distill --texts texts.jsonl.gz --teacher DIR --run moe_results/encoder --layers
+    0,2,5
 
 Run it again with the same --run to go on; --finish lets the learning rate fall to nothing, --save names where the
 finished encoder goes.

@@ -1,9 +1,9 @@
 """Trains a head with `transformers.Trainer`: `logwarden train`.
 
-Without `--sessions` it runs the recipe of the shipped model (`logwarden.training.head.synthetic`): needs no labels, reads
-the streams of the data folder. With `--sessions FILE.jsonl` it trains on your own: an object a line, `{"lines": [...],
-"label": 0}` or 1 and, if you like, `"service"`; sessions of one service build its history in the order they stand in
-the file.
+Without `--sessions` it runs the recipe of the shipped model (`logwarden.training.head.synthetic`): needs no labels,
+reads the streams of the data folder. With `--sessions FILE.jsonl` it trains on your own: an object a line, `{"lines":
+[...], "label": 0}` or 1 and, if you like, `"service"`; sessions of one service build its history in the order they
+stand in the file.
 
 Checkpoints go to moe_results/, logs to moe_logs/, the model to final_moe_model/ (each can be named). `--resume` goes on
 from the last checkpoint. Training stops early when the held-out loss stops falling. The line encoder is not trained

@@ -4,8 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from logwarden.training.faultlab.confounds import shortcuts, ten_seconds, thirty_two_lines, windows_of
-from logwarden.training.faultlab.labels import ERROR_LEVEL, State, label, load_labels, load_reviewed, save_labels
+from logwarden.training.faultlab.confounds import facts_of, shortcuts, ten_seconds, thirty_two_lines, windows_of
+from logwarden.training.faultlab.labels import (
+    ERROR_LEVEL,
+    State,
+    at_error_level,
+    label,
+    load_labels,
+    load_reviewed,
+    save_labels,
+)
 from logwarden.training.faultlab.recording import Recording
 
 from tests.tapes import fault, recording, restart
@@ -87,8 +95,9 @@ def test_level_words_of_the_systems_recorded() -> None:
         '{"level":"fatal","msg":"x"}', "general: error: zone lab/IN", "24-Nov SEVERE [main] x", "x [crit] y",
     ):  # fmt: skip
         assert ERROR_LEVEL.search(text), text
+        assert at_error_level(text), text
     for text in ("no error occurred", "errors=0", '{"level":"info","error":null}', "GET /error 200", "ErrorLog level"):
-        assert not ERROR_LEVEL.search(text), text
+        assert not at_error_level(text), text
 
 
 def test_shortcuts_are_seen() -> None:
@@ -97,7 +106,7 @@ def test_shortcuts_are_seen() -> None:
     loud = [(100 + t / 10, "db", "ERROR odd") for t in range(300)]
     run = recording([fault("storm", 100, 130)], *calm, *loud)
     for cut in (ten_seconds, thirty_two_lines):
-        found = shortcuts(windows_of([run], label([run]), cut))
+        found = shortcuts(windows_of(facts_of([run], label([run])), cut))
         assert found["line count"] == found["level word"] == found["time since start"] == 1.0
         assert found["start-up banner"] == 0.5
 
@@ -109,7 +118,7 @@ def test_banner_of_a_planned_restart_is_a_shortcut_of_its_own() -> None:
     lost = [(t, "db", "lost one") for t in (106.0, 206.0)]
     events = [restart(1, 3), fault("kill", 100, 109), fault("kill again", 200, 209)]
     run = recording(events, *sorted([*served, *ready, *lost]))
-    found = shortcuts(windows_of([run], label([run])))
+    found = shortcuts(windows_of(facts_of([run], label([run]))))
     assert found["start-up banner"] > 0.95
     assert found["level word"] == 0.5
 

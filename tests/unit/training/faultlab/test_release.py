@@ -1,4 +1,4 @@
-"""The recordings that ship: whole, in order, labelled by the rule, split for good, and described as they are."""
+"""The recordings of the release are whole, in order, labelled by the rule, split, and described by their datasheet."""
 
 import itertools
 import json
@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 from logwarden.training import corpora
 from logwarden.training.faultlab import datasheet, labels_audit
-from logwarden.training.faultlab.confounds import joined, shortcuts, ten_seconds, thirty_two_lines, windows_of
+from logwarden.training.faultlab.confounds import (
+    RunFacts,
+    facts_of,
+    joined,
+    shortcuts,
+    ten_seconds,
+    thirty_two_lines,
+    windows_of,
+)
 from logwarden.training.faultlab.labels import State, label, load_reviewed
 from logwarden.training.faultlab.recording import MANIFEST, RECOVERY_TAIL_S
 from logwarden.training.faultlab.release import RECORDINGS, SPLIT, LabelledRun, runs_below
@@ -30,8 +38,17 @@ def release() -> Release:
     return found
 
 
+@pytest.fixture(scope="module")
+def facts(release: Release) -> dict[str, list[RunFacts]]:
+    """The text of all runs, read once for all windows."""
+    return {
+        system: facts_of([run.recording for run in runs], [run.labels for run in runs])
+        for system, runs in release.items()
+    }
+
+
 def test_release_is_as_large_as_promised(release: Release) -> None:
-    """At least 12 systems, each in three runs of five faults and more, with half an hour of peace; 15 MB in all."""
+    """At least 12 systems, each in three runs of at least five faults, with half an hour fault-free; 15 MB in all."""
     assert len(release) >= 12
     assert set(release) <= set(SYSTEMS)
     for system, runs in release.items():
@@ -45,7 +62,7 @@ def test_release_is_as_large_as_promised(release: Release) -> None:
 
 
 def test_lines_are_in_order_and_counted(release: Release) -> None:
-    """Times never fall, every line names its file, and a manifest counts the lines that are there."""
+    """Times never fall, every line names its file, and a manifest counts the lines of its run."""
     for system, runs in release.items():
         for run in runs:
             lines = run.recording.lines
@@ -55,8 +72,8 @@ def test_lines_are_in_order_and_counted(release: Release) -> None:
             assert Counter(line.service for line in lines) == manifest["lines"], system
 
 
-def test_events_are_apart_and_peace_is_on_both_sides(release: Release) -> None:
-    """Nothing is done before the last thing has recovered; planned changes come before the faults and between them."""
+def test_events_do_not_overlap_and_fault_free_time_is_on_both_sides(release: Release) -> None:
+    """No event begins before the last one has recovered; planned changes come before the faults and between them."""
     for system, runs in release.items():
         for run in runs:
             events = run.recording.events
@@ -85,22 +102,22 @@ def test_labels_are_what_the_rule_says(release: Release) -> None:
             assert its.silent == run.labels.silent
 
 
-def test_every_fault_is_heard_or_marked_silent(release: Release) -> None:
+def test_every_fault_has_evidence_or_is_marked_silent(release: Release) -> None:
     """A fault has a labelled line or is marked silent, and no line out of the reach of a fault is labelled."""
     for system, runs in release.items():
         for run in runs:
-            heard: set[str] = set()
+            with_evidence: set[str] = set()
             for place in np.flatnonzero(run.labels.states == State.EVIDENCE):
                 line, event = run.recording.lines[place], run.recording.faults[run.labels.fault[place]]
                 assert event.injected_at <= line.t <= event.recovered_at, system
                 assert line.service in event.services, system
-                heard.add(event.name)
-            assert heard | set(run.labels.silent) == {event.name for event in run.recording.faults}, system
-            assert not heard & set(run.labels.silent), system
+                with_evidence.add(event.name)
+            assert with_evidence | set(run.labels.silent) == {event.name for event in run.recording.faults}, system
+            assert not with_evidence & set(run.labels.silent), system
 
 
 def test_splits_are_fixed_and_clean(release: Release) -> None:
-    """By time: the runs of a system follow each other. By system: each is in one part, and what ships is in some."""
+    """By time, the runs of a system follow each other. By system, every system is in exactly one part."""
     split = json.loads((RECORDINGS / SPLIT).read_text())
     assert sorted(itertools.chain(*split["by_time"].values())) == [1, 2, 3]
     assert sorted(itertools.chain(*split["by_system"].values())) == sorted(release)
@@ -112,51 +129,60 @@ def test_splits_are_fixed_and_clean(release: Release) -> None:
             assert ended < datetime.fromisoformat(after.started).timestamp(), system
 
 
-def test_neither_count_nor_clock_tells_the_faults(release: Release) -> None:
-    """Line rate alone, or time since the start alone, tells faults from peace with an AUROC of .70 at most."""
+def test_neither_count_nor_clock_reveals_the_faults(facts: dict[str, list[RunFacts]]) -> None:
+    """Line rate alone, or time since the start alone, separates faults with an AUROC of at most .70."""
     for cut in (ten_seconds, thirty_two_lines):
-        parts = {
-            system: windows_of([run.recording for run in runs], [run.labels for run in runs], cut)
-            for system, runs in release.items()
-        }
+        parts = {system: windows_of(of_system, cut) for system, of_system in facts.items()}
         parts["all together"] = joined(list(parts.values()))
         for system, windows in parts.items():
             areas = shortcuts(windows)
             assert max(areas["line count"], areas["time since start"]) <= MOST, f"{system}, {cut.__name__}"
 
 
-def test_datasheet_is_the_recordings() -> None:
-    """The tables of the datasheet are those that `faultlab stats` prints of what ships."""
+def test_the_datasheet_describes_the_recordings(release: Release, facts: dict[str, list[RunFacts]]) -> None:
+    """The tables of the datasheet are those of the recordings today."""
     text = (RECORDINGS / "DATASHEET.md").read_text()
-    assert datasheet.tables(RECORDINGS) in text, "logwarden faultlab stats"
-    assert all(name in text for name in runs_below(RECORDINGS))
+    labelled = {system: [(run.recording, run.labels) for run in runs] for system, runs in release.items()}
+    assert datasheet.tables_of(labelled, facts) in text, "logwarden faultlab stats"
+    assert list(labelled) == list(runs_below(RECORDINGS))
+
+
+def test_the_tables_of_a_directory_are_those_of_its_runs(tmp_path: Path, release: Release) -> None:
+    """`faultlab stats` reads runs from disk and finds the same; a directory without runs is one sentence."""
+    system, runs = min(release.items(), key=lambda item: sum(len(run.recording.lines) for run in item[1]))
+    (tmp_path / system).symlink_to(RECORDINGS / system)
+    labelled = {system: [(run.recording, run.labels) for run in runs]}
+    assert datasheet.tables(tmp_path) == datasheet.tables_of(labelled)
+    assert datasheet.tables(tmp_path / system) == f"there are no recordings below {tmp_path / system}"
 
 
 def test_readers_agree_with_the_rule(release: Release) -> None:
-    """Some hundred lines were judged by a reader who did not see the labels; nine in ten of them agree."""
+    """The datasheet states how often the rule agrees with a reader who did not see the labels."""
     judged = labels_audit.read_judged(RECORDINGS / labels_audit.AUDIT)
     assert len(judged) >= 300
     assert {row["system"] for row in judged} == set(release)
-    said = labels_audit.agreement([run for runs in release.values() for run in runs], judged)
-    assert said in (RECORDINGS / "DATASHEET.md").read_text()
+    agreement = labels_audit.agreement([run for runs in release.values() for run in runs], judged)
+    assert agreement in (RECORDINGS / "DATASHEET.md").read_text()
 
 
 def test_audit_shows_every_fault_and_hides_the_labels(release: Release) -> None:
-    """A person can read what was labelled in each fault; a sample to be judged does not give the labels away."""
+    """A person can read the labelled lines of each fault; a sample to be judged contains no label."""
     runs = next(iter(release.values()))
     listed = list(labels_audit.listing(runs))
     for event in runs[0].recording.faults:
         assert f"--- {event.name}" in listed
     assert any(line.startswith("+") for line in listed)
-    drawn = labels_audit.sample(runs, seed=3)
-    assert drawn == labels_audit.sample(runs, seed=3)
-    assert {tuple(row) for row in drawn} == {("system", "repetition", "line", "fault", "service", "text", "says_wrong")}
-    assert all(row["says_wrong"] is None for row in drawn)
+    sample = labels_audit.sample(runs, seed=3)
+    assert sample == labels_audit.sample(runs, seed=3)
+    assert {tuple(row) for row in sample} == {
+        ("system", "repetition", "line", "fault", "service", "text", "says_wrong")
+    }
+    assert all(row["says_wrong"] is None for row in sample)
 
 
-def test_damage_is_noticed(tmp_path: Path) -> None:
-    """An audit that was drawn from other recordings than these is refused."""
-    run = next(iter(corpora.faultlab()))
+def test_an_audit_of_other_recordings_is_refused(release: Release) -> None:
+    """A judged line that is not the line of this recording ends the count."""
+    run = next(iter(release.values()))[0]
     with pytest.raises(AssertionError, match="drawn from these recordings"):
         labels_audit.agreement(
             [run], [{"system": run.system, "repetition": run.repetition, "line": 0, "text": "?", "says_wrong": True}]
