@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from logwarden.training.faultlab.release import LabelledRun, load_release
+from logwarden.training.faultlab.release import RECORDINGS, LabelledRun, load_release
 
 ROOT_VARIABLE = "LOGWARDEN_DATA"
 _DEFAULT_ROOT = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -138,13 +138,13 @@ def openstack_fault_rounds(root: Path | None = None) -> Iterator[FaultRound]:
         yield _fault_round(rows[current], services)
 
 
-def faultlab() -> list[LabelledRun]:
-    """The recordings of the fault lab, which ship with the project: three runs of every system, every line labelled.
+def faultlab(root: Path = RECORDINGS) -> list[LabelledRun]:
+    """Reads the recordings of the fault lab: three runs of every system, every line labelled.
 
-    About a second per 100,000 lines. `LabelledRun` says what stands where in the two fixed splits. Raises
-    RecordingDamaged when a file is not the one that its labels were made for.
+    Takes about a second per 100,000 lines. `LabelledRun` has the part of a run in the two fixed splits. Raises
+    RecordingsMissing if `root` has no recordings, and RecordingDamaged if a file is not the one that was labelled.
     """
-    return load_release()
+    return load_release(root)
 
 
 def unlabelled_streams(root: Path | None = None) -> dict[str, list[str]]:

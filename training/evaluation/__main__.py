@@ -31,8 +31,9 @@ from logwarden.model.encoder import LineEncoder
 from logwarden.training.evaluation import tables
 from logwarden.training.evaluation.suite import Findings, Suite
 from logwarden.training.evaluation.tables import Grid
+from logwarden.training.faultlab.errors import FaultlabError
 from logwarden.training.faultlab.recording import MANIFEST
-from logwarden.training.faultlab.release import RECORDINGS
+from logwarden.training.faultlab.release import RECORDINGS, require_recordings
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _check(options)
         evaluate(options)
-    except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError) as error:
+    except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError, FaultlabError) as error:
         named = isinstance(error, OSError) and error.filename
         message = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and named else str(error)
         print(f"logwarden evaluate: {message}", file=sys.stderr)
@@ -78,7 +79,7 @@ def evaluate(options: argparse.Namespace) -> Findings:
         if options.data in ("openstack-vm", "all"):
             suite.openstack_vm()
         if options.data in ("faultlab", "all"):
-            suite.faultlab()
+            suite.faultlab(options.faultlab)
         if options.data in ("recording", "all"):
             suite.recording(options.recording)
     findings = suite.findings
@@ -118,7 +119,7 @@ def _print(grids: Sequence[Grid], summary: str, *, markdown: bool) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Raises ValueError for an option that would fail only after minutes of work."""
+    """Raises an error with one sentence for an option that would fail only after minutes of work."""
     if options.data not in (*DATA, "all"):
         raise ValueError(f"there is no data called {options.data!r}; choose {', '.join(DATA)} or all")
     for option in ("seeds", "threads"):
@@ -126,6 +127,8 @@ def _check(options: argparse.Namespace) -> None:
             raise ValueError(f"--{option} must be at least 1, not {getattr(options, option)}")
     if options.out is not None and (options.out.is_dir() or not options.out.absolute().parent.is_dir()):
         raise ValueError(f"cannot write to {options.out}: name a file in a folder that exists")
+    if options.data in ("faultlab", "all"):
+        require_recordings(options.faultlab)
     if options.data in ("recording", "all") and not (options.recording / MANIFEST).is_file():
         raise ValueError(f"{options.recording} is no recording of the fault lab: {MANIFEST} is missing")
 
@@ -138,6 +141,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--model", type=Path, default=None, metavar="DIR", help="model directory (default: the shipped one)")
     add("--data", default="all", metavar="NAME", help=f"{', '.join(DATA)} or all (the default)")
     add("--recording", type=Path, default=RECORDING, metavar="DIR", help="another recording of the fault lab")
+    add("--faultlab", type=Path, default=RECORDINGS, metavar="DIR", help="folder of the labelled recordings")
     add("--seeds", type=int, default=5, help="number of runs of every random step (default: 5)")
     add("--out", type=Path, default=None, metavar="FILE", help="write all figures to this file as JSON")
     add("--markdown", action="store_true", help="print the tables as markdown")

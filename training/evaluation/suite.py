@@ -143,9 +143,9 @@ class Suite:
         title = f"{trial.name}: machines, {self._seeds} random orders (the file is sorted by label), mean ± sd"
         self._add(title, [session_results.over_seeds(same) for same in rows.values()])
 
-    def faultlab(self) -> None:
+    def faultlab(self, directory: Path) -> None:
         """Measures the fault lab's systems line by line, the model beside one-line rules."""
-        runs = corpora.faultlab()
+        runs = corpora.faultlab(directory)
         for fault_free, past in ((False, "two runs with the same faults"), (True, "the fault-free time of two runs")):
             results = []
             for system in dict.fromkeys(run.system for run in runs):

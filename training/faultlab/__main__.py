@@ -16,7 +16,7 @@ from logwarden.training.faultlab.isolation import isolate
 from logwarden.training.faultlab.labels import label, load_reviewed, save_labels
 from logwarden.training.faultlab.process import termination_raises
 from logwarden.training.faultlab.recording import Recording, load_recording, save_recording
-from logwarden.training.faultlab.release import RECORDINGS, load_release, runs_below
+from logwarden.training.faultlab.release import RECORDINGS, load_release, require_recordings, runs_below
 from logwarden.training.faultlab.runner import record
 from logwarden.training.faultlab.scenario import Script
 from logwarden.training.faultlab.systems import SYSTEMS, build
@@ -156,6 +156,7 @@ def _watch(jobs: Sequence[Job], lanes: int) -> list[Job]:
 
 
 def _label(options: argparse.Namespace) -> int:
+    require_recordings(options.path)
     reviewed = load_reviewed(options.path)
     for system, directories in runs_below(options.path).items():
         runs = [load_recording(directory) for directory in directories]

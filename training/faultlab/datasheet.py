@@ -16,7 +16,7 @@ from logwarden.training.faultlab.confounds import (
 )
 from logwarden.training.faultlab.labels import RunLabels, State, load_labels
 from logwarden.training.faultlab.recording import RECOVERY_TAIL_S, Recording, load_recording
-from logwarden.training.faultlab.release import runs_below
+from logwarden.training.faultlab.release import require_recordings, runs_below
 
 LabelledRecording = tuple[Recording, RunLabels]
 Facts = Mapping[str, Sequence[RunFacts]]
@@ -25,13 +25,14 @@ _SHORTCUTS = ("line count", "level word", "start-up banner", "time since start")
 
 
 def tables(root: Path) -> str:
-    """Returns the tables of every system below `root`, as markdown."""
+    """Returns the tables of every system below `root`, as markdown. Raises RecordingsMissing if there is none."""
+    require_recordings(root)
     systems: dict[str, list[LabelledRecording]] = {}
     for system, directories in runs_below(root).items():
         runs = [load_recording(directory) for directory in directories]
         labels = [load_labels(run, directory) for run, directory in zip(runs, directories, strict=True)]
         systems[system] = list(zip(runs, labels, strict=True))
-    return tables_of(systems) if systems else f"there are no recordings below {root}"
+    return tables_of(systems)
 
 
 def tables_of(systems: Mapping[str, Sequence[LabelledRecording]], facts: Facts | None = None) -> str:

@@ -295,6 +295,7 @@ def test_openstack_is_measured_from_recordings_to_tables(
         (["--data", "hdfs", "--model", "nowhere"], "nowhere is not a model directory"),
         (["--data", "recording", "--recording", "nowhere"], "nowhere is no recording of the fault lab"),
         (["--data", "hdfs", "--out", "nowhere/file.json"], "cannot write to nowhere/file.json"),
+        (["--data", "faultlab", "--faultlab", "nowhere"], "there are no recordings below nowhere"),
     ],
 )
 def test_what_cannot_be_measured_is_said_in_one_sentence(

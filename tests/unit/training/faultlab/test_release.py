@@ -1,7 +1,9 @@
 """The recordings of the release are whole, in order, labelled by the rule, split, and described by their datasheet."""
 
+import glob
 import itertools
 import json
+import tomllib
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
@@ -19,11 +21,13 @@ from logwarden.training.faultlab.confounds import (
     thirty_two_lines,
     windows_of,
 )
+from logwarden.training.faultlab.errors import RecordingsMissing
 from logwarden.training.faultlab.labels import State, label, load_reviewed
-from logwarden.training.faultlab.recording import MANIFEST, RECOVERY_TAIL_S
+from logwarden.training.faultlab.recording import LINES, MANIFEST, RECOVERY_TAIL_S
 from logwarden.training.faultlab.release import RECORDINGS, SPLIT, LabelledRun, runs_below
 from logwarden.training.faultlab.systems import SYSTEMS
 
+ROOT = Path(__file__).parents[4]
 MAX_BYTES = 15_000_000
 MOST = 0.70
 Release = dict[str, list[LabelledRun]]
@@ -148,12 +152,13 @@ def test_the_datasheet_describes_the_recordings(release: Release, facts: dict[st
 
 
 def test_the_tables_of_a_directory_are_those_of_its_runs(tmp_path: Path, release: Release) -> None:
-    """`faultlab stats` reads runs from disk and finds the same; a directory without runs is one sentence."""
+    """`faultlab stats` reads the runs from disk; a directory without runs is an error."""
     system, runs = min(release.items(), key=lambda item: sum(len(run.recording.lines) for run in item[1]))
     (tmp_path / system).symlink_to(RECORDINGS / system)
     labelled = {system: [(run.recording, run.labels) for run in runs]}
     assert datasheet.tables(tmp_path) == datasheet.tables_of(labelled)
-    assert datasheet.tables(tmp_path / system) == f"there are no recordings below {tmp_path / system}"
+    with pytest.raises(RecordingsMissing):
+        datasheet.tables(tmp_path / system)
 
 
 def test_readers_agree_with_the_rule(release: Release) -> None:
@@ -187,3 +192,24 @@ def test_an_audit_of_other_recordings_is_refused(release: Release) -> None:
         labels_audit.agreement(
             [run], [{"system": run.system, "repetition": run.repetition, "line": 0, "text": "?", "says_wrong": True}]
         )
+
+
+def test_the_package_contains_only_the_recording_of_the_demo() -> None:
+    """Eight megabytes of labelled recordings stay in the repository and out of every installation."""
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    package = ROOT / "training"
+    found = {
+        path
+        for pattern in table["logwarden.training"]
+        for path in glob.glob(pattern, root_dir=package, recursive=True)
+        if (package / path).is_file()
+    }
+    recordings = {path for path in found if "recordings" in path}
+    assert recordings == {f"faultlab/recordings/demo/{name}" for name in ("README.md", LINES, MANIFEST)}
+    assert found - recordings == {"faultlab/systems/kafka/pom.xml"}
+
+
+def test_absent_recordings_are_one_sentence_with_the_remedy(tmp_path: Path) -> None:
+    """A caller of an installed copy learns where the recordings are."""
+    with pytest.raises(RecordingsMissing, match="clone the repository and name its folder"):
+        corpora.faultlab(tmp_path)
