@@ -13,17 +13,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from logwarden.training.faultlab.disk import SmallDisk
-from logwarden.training.faultlab.errors import StartFailed
 from logwarden.training.faultlab.network import Network, free_ports
-from logwarden.training.faultlab.process import Child, Workshop
+from logwarden.training.faultlab.process import Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
 from logwarden.training.faultlab.systems.bind import conf
 from logwarden.training.faultlab.systems.bind.clients import Clients, Ports
 from logwarden.training.faultlab.systems.bind.conf import DYNAMIC, LINK, STATIC
+from logwarden.training.faultlab.systems.bind.servers import ALL, PRIMARY, SECONDARY, UPSTREAM, BindServers
 
-PRIMARY, SECONDARY = "named-primary", "named-secondary"
-ALL = (PRIMARY, SECONDARY)
-_UPSTREAM = "upstream"
 _DISK_MB = 4
 
 
@@ -37,12 +34,10 @@ class Bind:
         self._rng = random.Random(f"{seed}/bind")
         self._network = Network()
         self._serial = self._rng.randint(2_024_010_100, 2_024_120_100)
-        self._cache_s = 4
-        self._minimal = "yes"
 
     @property
     def log_files(self) -> Mapping[str, Sequence[Path]]:
-        return {service: (self._log(service),) for service in ALL}
+        return {service: (self._servers.log(service),) for service in ALL}
 
     def missing(self) -> Sequence[str]:
         return missing_packages(
@@ -55,34 +50,18 @@ class Bind:
     def setup(self, workshop: Workshop) -> None:
         self._workshop = workshop
         self._disk = SmallDisk(workshop, "disk", _DISK_MB)
-        self._homes = {
-            PRIMARY: self._disk.path,
-            SECONDARY: workshop.path / "secondary",
-            _UPSTREAM: workshop.path / "up",
-        }
-        (workshop.path / "logs").mkdir()
-        for home in self._homes.values():
-            home.mkdir(exist_ok=True)
         names = ("primary", "primary_control", "secondary", "secondary_control", "upstream")
         self._ports = Ports(**dict(zip(names, free_ports(len(names), self._rng), strict=True)))
         secrets = {
             name: base64.b64encode(self._rng.randbytes(32)).decode()
             for name in (conf.TRANSFER_KEY, conf.UPDATE_KEY, conf.CONTROL_KEY)
         }
-        self._keys = {name: conf.KEY.format(name=name, secret=secret) for name, secret in secrets.items()}
-        (workshop.path / "control.key").write_text(self._keys[conf.CONTROL_KEY])
         self._clients = Clients(workshop, self._ports, secrets)
-        self._write_static_zone()
-        (self._disk.path / f"{conf.REVERSE}.zone").write_text(conf.reverse_zone(self._serial))
-        (self._disk.path / f"{DYNAMIC}.zone").write_text(conf.dynamic_zone(self._serial))
-        (self._homes[_UPSTREAM] / "outside.zone").write_text(conf.outside_zone())
-        for service in (PRIMARY, SECONDARY, _UPSTREAM):
-            self._configure(service)
-        self._children = {service: self._describe(service) for service in (PRIMARY, SECONDARY, _UPSTREAM)}
+        self._servers = BindServers(workshop, self._disk, self._ports, self._clients, secrets, self._serial)
 
     def start(self) -> None:
-        for service in (_UPSTREAM, PRIMARY, SECONDARY):
-            self._launch(service)
+        for service in (UPSTREAM, PRIMARY, SECONDARY):
+            self._servers.launch(service)
 
     def workload(self) -> Sequence[Client]:
         ports, clients = self._ports, self._clients
@@ -116,8 +95,8 @@ class Bind:
                 cause="restart",
                 what=f"the {service.removeprefix('named-')} stopped and started, its clients held back",
                 services=ALL,
-                inject=self._children[service].stop,
-                clear=lambda service=service: self._launch(service),  # type: ignore[misc]
+                inject=self._servers.children[service].stop,
+                clear=lambda service=service: self._servers.launch(service),  # type: ignore[misc]
                 hold_s=0.5,
                 drained=frozenset({service}),
             )
@@ -130,28 +109,28 @@ class Bind:
                 cause="reload",
                 what="another lifetime of cached answers and another length of answers, rndc reconfig",
                 services=ALL,
-                inject=self._retune,
+                inject=self._servers.retune,
             ),
             Disturbance(
                 name="zone_reload",
                 cause="reload",
                 what="a zone file with a new serial, rndc reload",
                 services=ALL,
-                inject=self._publish,
+                inject=self._servers.publish,
             ),
             Disturbance(
                 name="log_rotation",
                 cause="rotation",
                 what="log files moved away, rndc reconfig",
                 services=ALL,
-                inject=self._rotate,
+                inject=self._servers.rotate,
             ),
             Disturbance(
                 name="flush",
                 cause="maintenance",
                 what="the journal written into its zone and removed, the cache emptied, all zones transferred again",
                 services=ALL,
-                inject=self._maintain,
+                inject=self._servers.maintain,
             ),
         )
 
@@ -194,8 +173,8 @@ class Bind:
                 cause="process",
                 what="SIGKILL to the primary, started again",
                 services=ALL,
-                inject=self._children[PRIMARY].kill,
-                clear=lambda: self._launch(PRIMARY),
+                inject=self._servers.children[PRIMARY].kill,
+                clear=lambda: self._servers.launch(PRIMARY),
                 hold_s=15,
             ),
             Disturbance(
@@ -213,8 +192,8 @@ class Bind:
                 cause="dependency",
                 what="SIGKILL to the name server that the secondary forwards to, started again",
                 services=(SECONDARY,),
-                inject=self._children[_UPSTREAM].kill,
-                clear=lambda: self._launch(_UPSTREAM),
+                inject=self._servers.children[UPSTREAM].kill,
+                clear=lambda: self._servers.launch(UPSTREAM),
                 hold_s=15,
             ),
             Disturbance(
@@ -229,8 +208,8 @@ class Bind:
         )
 
     def stop(self) -> None:
-        for service in (SECONDARY, PRIMARY, _UPSTREAM):
-            self._children[service].stop()
+        for service in (SECONDARY, PRIMARY, UPSTREAM):
+            self._servers.children[service].stop()
 
     def _forge(self) -> None:
         for _ in range(self._rng.randint(12, 16)):
@@ -246,19 +225,19 @@ class Bind:
         rows = ("host61 IN A 10.20.1.610", "host61 IN AA 10.20.1.61", "@ IN MX mail")
         words = ("alow-query { any; };", "max-cache-size 8x;", "allow-query { offices; };")
         if self._rng.random() < 0.5:
-            self._write_static_zone(self._rng.choice(rows) + "\n")
+            self._servers.write_static_zone(self._rng.choice(rows) + "\n")
             self._clients.control(self._ports.primary_control, "reload", STATIC)
         else:
-            self._configure(SECONDARY, self._rng.choice(words))
+            self._servers.configure(SECONDARY, self._rng.choice(words))
             self._clients.control(self._ports.secondary_control, "reconfig")
 
     def _undo_mistake(self) -> None:
-        self._configure(SECONDARY)
+        self._servers.configure(SECONDARY)
         self._clients.control(self._ports.secondary_control, "reconfig")
-        self._publish()
+        self._servers.publish()
 
     def _corrupt_journal(self) -> None:
-        self._children[PRIMARY].stop()
+        self._servers.children[PRIMARY].stop()
         journal = self._disk.path / f"{DYNAMIC}.zone.jnl"
         size = journal.stat().st_size if journal.exists() else 0
         with journal.open("r+b" if size else "w+b") as file:
@@ -266,89 +245,16 @@ class Bind:
             # that the zone's own file does not have yet, and the only ones that are read.
             start = file.seek(self._rng.randint(600, 700))
             file.write(self._rng.randbytes(max(400, size - start)))
-        self._launch(PRIMARY)
+        self._servers.launch(PRIMARY)
 
     def _remove_journal(self) -> None:
-        self._children[PRIMARY].stop()
+        self._servers.children[PRIMARY].stop()
         (self._disk.path / f"{DYNAMIC}.zone.jnl").unlink(missing_ok=True)
         zone = self._disk.path / f"{DYNAMIC}.zone"
         # Higher than any serial that the secondary may have seen, or it would take its own copy for the newer one.
         zone.write_text(re.sub(r"\d{10}", lambda found: str(int(found[0]) + 1000), zone.read_text(), count=1))
-        self._launch(PRIMARY)
+        self._servers.launch(PRIMARY)
 
     def _cut_link(self) -> None:
         for address in LINK:
             self._network.drop_address(address)
-
-    def _retune(self) -> None:
-        self._cache_s = 6 if self._cache_s == 4 else 4
-        self._minimal = "no" if self._minimal == "yes" else "yes"
-        for service in ALL:
-            self._configure(service)
-            self._operate(service, "reconfig")
-
-    def _publish(self) -> None:
-        self._write_static_zone()
-        self._operate(PRIMARY, "reload", STATIC)
-
-    def _rotate(self) -> None:
-        for service in ALL:
-            log = self._log(service)
-            log.rename(log.with_suffix(".log.0"))
-            self._operate(service, "reconfig")
-
-    def _maintain(self) -> None:
-        self._operate(PRIMARY, "sync", "-clean", DYNAMIC)
-        self._operate(SECONDARY, "flush")
-        for zone in conf.ZONES:
-            self._operate(SECONDARY, "retransfer", zone)
-
-    def _operate(self, service: str, *command: str) -> None:
-        port = self._ports.primary_control if service == PRIMARY else self._ports.secondary_control
-        if not self._clients.control(port, *command):
-            raise StartFailed(f"{service} refuses rndc {command[0]}", "")
-
-    def _launch(self, service: str) -> None:
-        ports = {PRIMARY: self._ports.primary, SECONDARY: self._ports.secondary, _UPSTREAM: self._ports.upstream}
-        self._workshop.launch(self._children[service], ports[service])
-
-    def _describe(self, service: str) -> Child:
-        # One worker: the default is one for every processor. What comes before the configuration goes to the log too.
-        argv = ["named", "-f", "-n", "1", "-L", str(self._log(service)), "-c", str(self._conf(service))]
-        return self._workshop.child(argv, self._workshop.path / "logs" / f"{service}.out")
-
-    def _log(self, service: str) -> Path:
-        return self._workshop.path / "logs" / f"{service}.log"
-
-    def _conf(self, service: str) -> Path:
-        return self._workshop.path / f"{service}.conf"
-
-    def _write_static_zone(self, rows: str = "") -> None:
-        self._serial += 1
-        (self._disk.path / f"{STATIC}.zone").write_text(conf.static_zone(self._serial) + rows)
-
-    def _configure(self, service: str, mistake: str = "") -> None:
-        ports = self._ports
-        template, port, options = {
-            PRIMARY: (
-                conf.PRIMARY,
-                ports.primary,
-                conf.PRIMARY_OPTIONS.format(minimal=self._minimal, secondary=ports.secondary),
-            ),
-            SECONDARY: (
-                conf.SECONDARY,
-                ports.secondary,
-                conf.SECONDARY_OPTIONS.format(upstream=ports.upstream, cache_s=self._cache_s),
-            ),
-            _UPSTREAM: (conf.UPSTREAM, ports.upstream, conf.UPSTREAM_OPTIONS),
-        }[service]
-        text = template.format(
-            log=self._log(service),
-            keys="".join(self._keys.values()),
-            directory=self._homes[service],
-            port=port,
-            options=options + mistake,
-            control=ports.primary_control if service == PRIMARY else ports.secondary_control,
-            primary=ports.primary,
-        )
-        self._conf(service).write_text(text)

@@ -5,23 +5,17 @@ each node runs under a user number of its own, so that it can be cut off alone, 
 so that its disk can be filled without filling anyone else's.
 """
 
-import base64
-import os
 import random
-import shutil
 import signal
 import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from logwarden.training.faultlab.disk import SmallDisk
 from logwarden.training.faultlab.errors import StartFailed
 from logwarden.training.faultlab.network import Network, free_ports
-from logwarden.training.faultlab.process import Child, Workshop
+from logwarden.training.faultlab.process import Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
-from logwarden.training.faultlab.systems.kafka import conf
 from logwarden.training.faultlab.systems.kafka.admin import Operator
 from logwarden.training.faultlab.systems.kafka.clients import (
     ORDERS,
@@ -30,32 +24,16 @@ from logwarden.training.faultlab.systems.kafka.clients import (
     PAYMENTS,
     PRICES,
     RETURNS,
-    USER,
     Clients,
     Ports,
 )
-from logwarden.training.faultlab.systems.kafka.jars import CACHE, VERSION, copy_jars
+from logwarden.training.faultlab.systems.kafka.jars import CACHE, VERSION
+from logwarden.training.faultlab.systems.kafka.nodes import ALL, KafkaNode, KafkaNodes
 
-ALL = ("kafka-1", "kafka-2", "kafka-3")
-# Users that no account has; what they may do is what everybody may.
-_FIRST_UID = 5101
-_DISK_MB = 64
 _START_S = 90.0
 # What needs every node, or one certain node; a planned restart holds that back, and nothing else.
 _WHOLE = "kafka-whole"
 _AGE_LIMIT, _NO_LIMIT = "message.timestamp.before.max.ms", str(2**63 - 1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Node:
-    uid: int
-    ports: Ports
-    disk: SmallDisk
-    child: Child
-
-    @property
-    def data(self) -> Path:
-        return self.disk.path / "data"
 
 
 class Kafka:
@@ -70,14 +48,13 @@ class Kafka:
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(f"{seed}/kafka")
         self._network = Network()
-        self._nodes: dict[str, _Node] = {}
         self._retention_ms = 30_000
         self._struck = ALL[0]
         self._misset = ORDERS
 
     @property
     def log_files(self) -> Mapping[str, Sequence[Path]]:
-        return {name: (node.child.log,) for name, node in self._nodes.items()}
+        return {name: (node.child.log,) for name, node in self._nodes.by_name.items()}
 
     def missing(self) -> Sequence[str]:
         programs = {"java": "openjdk-17-jre-headless", "kcat": "kcat", "setpriv": "util-linux", "timeout": "coreutils"}
@@ -96,20 +73,13 @@ class Kafka:
 
     def setup(self, workshop: Workshop) -> None:
         self._workshop = workshop
-        copy_jars(workshop, workshop.path / "libs")
-        (workshop.path / "logs").mkdir()
-        (workshop.path / "log4j2.xml").write_text(conf.LOG4J)
-        drawn = iter(free_ports(3 * len(ALL), self._rng))
-        ports = {name: Ports(client=next(drawn), peer=next(drawn), controller=next(drawn)) for name in ALL}
-        voters = ",".join(f"{number}@127.0.0.1:{each.controller}" for number, each in enumerate(ports.values(), 1))
-        for number, name in enumerate(ALL, 1):
-            self._nodes[name] = self._describe(number, name, ports[name], voters)
-        self._format()
+        numbers = iter(free_ports(3 * len(ALL), self._rng))
+        ports = {name: Ports(client=next(numbers), peer=next(numbers), controller=next(numbers)) for name in ALL}
+        self._nodes = KafkaNodes(workshop, self._rng, ports)
         self._clients = Clients(workshop, ports)
 
     def start(self) -> None:
-        for node in self._nodes.values():
-            node.child.start()
+        self._nodes.start()
         self._wait_settled()
         for topic in (ORDERS, PAYMENTS):
             self._operator().create_topic(topic, PARTITIONS, {})
@@ -187,7 +157,7 @@ class Kafka:
                 what="SIGSTOP to a node",
                 services=ALL,
                 inject=lambda: self._strike(lambda node: node.child.send_tree(signal.SIGSTOP)),
-                clear=lambda: self._nodes[self._struck].child.send_tree(signal.SIGCONT),
+                clear=lambda: self._nodes.by_name[self._struck].child.send_tree(signal.SIGCONT),
                 hold_s=14,
             ),
             Disturbance(
@@ -207,7 +177,7 @@ class Kafka:
                 services=ALL,
                 inject=lambda: self._strike(lambda node: node.disk.fill(self._rng.uniform(10, 13))),
                 clear=self._empty_disk,
-                impossible=self._nodes[ALL[0]].disk.impossible,
+                impossible=self._nodes.by_name[ALL[0]].disk.impossible,
             ),
             Disturbance(
                 name="segment_damaged",
@@ -239,77 +209,25 @@ class Kafka:
     def stop(self) -> None:
         if self._network.impossible is None:
             self._network.heal()
-        # All at once: the last one alone would wait for a majority that does not come back.
-        for node in self._nodes.values():
-            node.child.send(signal.SIGTERM)
-        for node in self._nodes.values():
-            node.child.stop(timeout_s=4)
-
-    def _describe(self, number: int, name: str, ports: Ports, voters: str) -> _Node:
-        path = self._workshop.path
-        uid = _FIRST_UID + number - 1
-        disk = SmallDisk(self._workshop, f"disk-{number}", _DISK_MB)
-        scratch, properties = path / f"scratch-{number}", path / f"{name}.properties"
-        scratch.mkdir()
-        properties.write_text(
-            conf.NODE.format(
-                **{"node": number, "voters": voters, "data": disk.path / "data", "user": USER, "password": PASSWORD},
-                **{"client": ports.client, "peer": ports.peer, "controller": ports.controller},
-            )
-        )
-        child = self._workshop.child(
-            [
-                *conf.JAVA,
-                *(f"-Djava.io.tmpdir={scratch}", f"-XX:ErrorFile={scratch}/crash.log"),
-                *(f"-Dlog4j2.configurationFile={path}/log4j2.xml", "-cp", f"{path}/libs/*"),
-                *("kafka.Kafka", str(properties)),
-            ],
-            path / "logs" / f"{name}.log",
-            user=str(uid),
-        )
-        if os.geteuid() == 0:
-            os.chown(scratch, uid, uid)
-        return _Node(uid=uid, ports=ports, disk=disk, child=child)
-
-    def _format(self) -> None:
-        """Formats one storage and copies it: a JVM for each would be a third of the start."""
-        first, *others = self._nodes.values()
-        path = self._workshop.path
-        self._workshop.must(
-            [
-                *(*conf.JAVA, "-cp", f"{path}/libs/*", "kafka.tools.StorageTool", "format"),
-                *("-t", self._identifier(), "-c", str(path / f"{ALL[0]}.properties")),
-            ]
-        )
-        for number, node in enumerate(others, 2):
-            shutil.copytree(first.data, node.data)
-            about = node.data / "meta.properties"
-            kept = [line for line in about.read_text().splitlines() if not line.startswith(("node.id", "directory.id"))]
-            about.write_text("\n".join([*kept, f"node.id={number}", f"directory.id={self._identifier()}", ""]))
-        if os.geteuid() == 0:
-            for node in self._nodes.values():
-                for place in (node.data, *node.data.rglob("*")):
-                    os.chown(place, node.uid, node.uid)
-
-    def _identifier(self) -> str:
-        """In Kafka's form: 16 bytes in URL-safe base 64, never with a dash in front, which would read as an option."""
-        return "k" + base64.urlsafe_b64encode(self._rng.randbytes(16)).decode().rstrip("=")[1:]
+        self._nodes.stop()
 
     def _wait_settled(self) -> None:
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
-            for name, node in self._nodes.items():
+            for name, node in self._nodes.by_name.items():
                 if not node.child.alive:
                     raise StartFailed(name, node.child.log.read_text(errors="replace"))
             if self._clients.settled():
                 return
             time.sleep(0.5)
-        raise StartFailed("the nodes did not find together", self._nodes[ALL[0]].child.log.read_text(errors="replace"))
+        raise StartFailed(
+            "the nodes did not find together", self._nodes.by_name[ALL[0]].child.log.read_text(errors="replace")
+        )
 
     def _job(self, rng: random.Random) -> bool:
         """A job with topics of its own for what it has to remember between two steps, as stream processors have."""
         name = f"job-{rng.randint(1, 99_999)}-repartition"
-        operator = Operator(rng.choice(list(self._nodes.values())).ports.peer)
+        operator = Operator(rng.choice(list(self._nodes.by_name.values())).ports.peer)
         try:
             operator.create_topic(name, rng.randint(3, 8), {})
             time.sleep(rng.uniform(1, 3))
@@ -320,19 +238,18 @@ class Kafka:
         return True
 
     def _operator(self) -> Operator:
-        return Operator(self._rng.choice(list(self._nodes.values())).ports.peer)
+        return Operator(self._rng.choice(list(self._nodes.by_name.values())).ports.peer)
 
-    def _strike(self, blow: Callable[[_Node], None]) -> None:
+    def _strike(self, blow: Callable[[KafkaNode], None]) -> None:
         """At a node of chance: its part in the cluster, and so what the others miss, is another each time."""
         self._struck = self._rng.choice(ALL)
-        blow(self._nodes[self._struck])
+        blow(self._nodes.by_name[self._struck])
 
     def _start_again(self) -> None:
-        node = self._nodes[self._struck]
-        self._workshop.launch(node.child, node.ports.client)
+        self._nodes.launch(self._struck)
 
-    def _isolate(self, node: _Node) -> None:
-        others = [other.ports for other in self._nodes.values() if other is not node]
+    def _isolate(self, node: KafkaNode) -> None:
+        others = [other.ports for other in self._nodes.by_name.values() if other is not node]
         self._network.isolate(
             node.uid,
             (node.ports.peer, node.ports.controller),
@@ -340,14 +257,14 @@ class Kafka:
         )
 
     def _empty_disk(self) -> None:
-        node = self._nodes[self._struck]
+        node = self._nodes.by_name[self._struck]
         node.disk.empty()
         time.sleep(1.0)
         # It gives up for good when it cannot write where it must; an operator starts it then.
         if not node.child.alive:
             self._start_again()
 
-    def _damage(self, node: _Node) -> None:
+    def _damage(self, node: KafkaNode) -> None:
         """What a disk does that says "written" too early and then loses its power."""
         node.child.kill()
         topics = (ORDERS, PAYMENTS)

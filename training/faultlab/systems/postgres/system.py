@@ -6,7 +6,6 @@ root, so that its disk can be filled without filling anyone else's.
 
 import os
 import random
-import shutil
 import signal
 import threading
 import time
@@ -19,7 +18,6 @@ from logwarden.training.faultlab.guard import command_line, family
 from logwarden.training.faultlab.network import free_ports
 from logwarden.training.faultlab.process import Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
-from logwarden.training.faultlab.systems.postgres import conf
 from logwarden.training.faultlab.systems.postgres.clients import (
     DATABASE,
     HOT_ACCOUNTS,
@@ -29,6 +27,7 @@ from logwarden.training.faultlab.systems.postgres.clients import (
     Ports,
     Session,
 )
+from logwarden.training.faultlab.systems.postgres.servers import PostgresServers
 
 PRIMARY, REPLICA, POOLER = "postgres-primary", "postgres-replica", "pgbouncer"
 ALL = (PRIMARY, REPLICA, POOLER)
@@ -47,11 +46,14 @@ class Postgres:
         self._rng = random.Random(f"{seed}/postgres")
         self._programs = _newest_programs()
         self._open: list[Session] = []
-        self._work_mem = "320kB"
 
     @property
     def log_files(self) -> Mapping[str, Sequence[Path]]:
-        return {PRIMARY: (self._primary.log,), REPLICA: (self._replica.log,), POOLER: (self._pooler.log,)}
+        return {
+            PRIMARY: (self._servers.primary.log,),
+            REPLICA: (self._servers.replica.log,),
+            POOLER: (self._servers.pooler.log,),
+        }
 
     def missing(self) -> Sequence[str]:
         programs = {
@@ -73,46 +75,12 @@ class Postgres:
     def setup(self, workshop: Workshop) -> None:
         self._workshop = workshop
         self._disk = SmallDisk(workshop, "disk", _DISK_MB)
-        self._primary_dir, self._replica_dir = self._disk.path / "primary", workshop.path / "replica"
-        logs = workshop.path / "logs"
-        for directory in (self._primary_dir, self._replica_dir, logs):
-            directory.mkdir()
-            directory.chmod(0o700)
-            if self._disk.impossible is None:
-                shutil.chown(directory, "postgres", "postgres")
         ports = Ports(**dict(zip(("primary", "replica", "pooler"), free_ports(3, self._rng), strict=True)))
         self._clients = Clients(workshop, self._programs, ports)
-        self._command(
-            "initdb", "-D", str(self._primary_dir), "-U", "postgres", "-A", "trust", "--data-checksums",
-            "--locale=C.UTF-8",
-        )  # fmt: skip
-        (self._primary_dir / "pg_hba.conf").write_text(conf.ACCESS)
-        self._configure(self._work_mem)
-        server = str(self._programs / "postgres")
-        pooler_ini = self._write_pooler_ini()
-        child = workshop.child
-        self._primary = child([server, "-D", str(self._primary_dir)], logs / "primary.log", user="postgres")
-        self._replica = child(
-            [server, "-D", str(self._replica_dir), "-c", f"port={ports.replica}"], logs / "replica.log", user="postgres"
-        )
-        self._pooler = child(["pgbouncer", str(pooler_ini)], logs / "pgbouncer.log", user="postgres")
+        self._servers = PostgresServers(workshop, self._programs, self._disk, ports, self._clients, _ACCOUNTS)
 
     def start(self) -> None:
-        ports = self._clients.ports
-        self._start_primary()
-        superuser = ["-h", "127.0.0.1", "-p", str(ports.primary), "-U", "postgres"]
-        for sql in (
-            f"CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'",
-            f"GRANT pg_read_all_stats TO {ROLE}",
-            f"CREATE DATABASE {DATABASE} OWNER {ROLE}",
-        ):
-            self._command("psql", "-X", *superuser, "-c", sql)
-        self._command("pgbench", "-i", "-q", "-s", str(_ACCOUNTS // 100_000), *superuser, DATABASE)
-        tables = "pgbench_accounts, pgbench_branches, pgbench_history, pgbench_tellers"
-        self._command("psql", "-X", *superuser, "-c", f"GRANT ALL ON {tables} TO {ROLE}", DATABASE)
-        self._command("pg_basebackup", *superuser, "-D", str(self._replica_dir), "-R", "-X", "stream", "-c", "fast")
-        self._workshop.launch(self._replica, ports.replica)
-        self._workshop.launch(self._pooler, ports.pooler)
+        self._servers.start()
 
     def workload(self) -> Sequence[Client]:
         ports, clients = self._clients.ports, self._clients
@@ -150,22 +118,22 @@ class Postgres:
                 cause="reload",
                 what="another work_mem, SIGHUP",
                 services=(PRIMARY,),
-                inject=self._retune,
+                inject=self._servers.retune,
             ),
             Disturbance(
                 name="pooler_reload",
                 cause="reload",
                 what="RELOAD on the pooler's console",
                 services=(POOLER,),
-                inject=self._reload_pooler,
+                inject=self._servers.reload_pooler,
             ),
             Disturbance(
                 name="replica_restart",
                 cause="restart",
                 what="the replica stopped and started, its clients held back",
                 services=(PRIMARY, REPLICA),
-                inject=lambda: self._replica.stop(signal.SIGINT),
-                clear=lambda: self._workshop.launch(self._replica, self._clients.ports.replica),
+                inject=lambda: self._servers.replica.stop(signal.SIGINT),
+                clear=self._servers.start_replica,
                 hold_s=1.0,
                 drained=frozenset({REPLICA}),
             ),
@@ -174,8 +142,8 @@ class Postgres:
                 cause="restart",
                 what="the primary stopped and started, all clients held back",
                 services=ALL,
-                inject=lambda: self._primary.stop(signal.SIGINT),
-                clear=self._start_primary,
+                inject=lambda: self._servers.primary.stop(signal.SIGINT),
+                clear=self._servers.start_primary,
                 hold_s=1.0,
                 drained=frozenset(ALL),
             ),
@@ -226,8 +194,8 @@ class Postgres:
                 cause="process",
                 what="SIGKILL to the primary, started again",
                 services=ALL,
-                inject=self._primary.kill,
-                clear=self._start_primary,
+                inject=self._servers.primary.kill,
+                clear=self._servers.start_primary,
                 hold_s=10,
             ),
             Disturbance(
@@ -244,8 +212,8 @@ class Postgres:
                 cause="process",
                 what="SIGSTOP to all processes of the replica",
                 services=(PRIMARY, REPLICA),
-                inject=lambda: self._replica.send_tree(signal.SIGSTOP),
-                clear=lambda: self._replica.send_tree(signal.SIGCONT),
+                inject=lambda: self._servers.replica.send_tree(signal.SIGSTOP),
+                clear=lambda: self._servers.replica.send_tree(signal.SIGCONT),
                 hold_s=20,
             ),
             Disturbance(
@@ -254,25 +222,22 @@ class Postgres:
                 what="work_mem with a unit that does not exist, SIGHUP",
                 services=(PRIMARY,),
                 # The capital K is the mistake: PostgreSQL knows kB only.
-                inject=lambda: self._reconfigure("256KB"),
-                clear=lambda: self._reconfigure(self._work_mem),
+                inject=lambda: self._servers.reconfigure("256KB"),
+                clear=lambda: self._servers.reconfigure(self._servers.work_mem),
                 hold_s=7,
             ),
         )
 
     def stop(self) -> None:
         self._leave_sessions()
-        for child in (self._pooler, self._replica, self._primary):
+        for child in (self._servers.pooler, self._servers.replica, self._servers.primary):
             child.stop(signal.SIGINT)
-
-    def _start_primary(self) -> None:
-        self._workshop.launch(self._primary, self._clients.ports.primary)
 
     def _kill_backend(self) -> None:
         """A backend that serves a client, as the out-of-memory killer would pick one."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
-            pids = [pid for pid, _ in family(self._primary.pid) if f" {ROLE} {DATABASE} " in command_line(pid)]
+            pids = [pid for pid, _ in family(self._servers.primary.pid) if f" {ROLE} {DATABASE} " in command_line(pid)]
             if pids:
                 os.kill(self._rng.choice(pids), signal.SIGKILL)
                 return
@@ -320,36 +285,8 @@ class Postgres:
         self._disk.empty()
         time.sleep(1.0)
         # It gives up for good when it cannot even write the log it would recover from; an operator starts it then.
-        if not self._primary.alive:
-            self._start_primary()
-
-    def _retune(self) -> None:
-        self._work_mem = "256kB" if self._work_mem == "320kB" else "320kB"
-        self._reconfigure(self._work_mem)
-
-    def _reconfigure(self, work_mem: str) -> None:
-        self._configure(work_mem)
-        self._primary.send(signal.SIGHUP)
-
-    def _reload_pooler(self) -> None:
-        if self._clients.query(self._clients.ports.pooler, "RELOAD", database="pgbouncer") is None:
-            raise StartFailed("pgbouncer does not take RELOAD", "")
-
-    def _configure(self, work_mem: str) -> None:
-        text = conf.SERVER.format(port=self._clients.ports.primary, work_mem=work_mem)
-        (self._primary_dir / "postgresql.conf").write_text(text)
-
-    def _write_pooler_ini(self) -> Path:
-        ports = self._clients.ports
-        users, ini = self._workshop.path / "users.txt", self._workshop.path / "pgbouncer.ini"
-        users.write_text(f'"{ROLE}" "{PASSWORD}"\n')
-        ini.write_text(
-            conf.POOLER.format(database=DATABASE, primary=ports.primary, pooler=ports.pooler, users=users, role=ROLE)
-        )
-        return ini
-
-    def _command(self, program: str, *arguments: str) -> None:
-        self._workshop.must([str(self._programs / program), *arguments], user="postgres")
+        if not self._servers.primary.alive:
+            self._servers.start_primary()
 
 
 def _newest_programs() -> Path:
