@@ -29,7 +29,7 @@ _LEASES = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
+class BindPorts:
     primary: int
     primary_control: int
     secondary: int
@@ -37,10 +37,10 @@ class Ports:
     upstream: int
 
 
-class Clients:
+class BindClients:
     """All requests that are ever made of the system while it is recorded."""
 
-    def __init__(self, workshop: Workshop, ports: Ports, secrets: dict[str, str]) -> None:
+    def __init__(self, workshop: Workshop, ports: BindPorts, secrets: dict[str, str]) -> None:
         self._workshop = workshop
         self.ports = ports
         self._secrets = secrets

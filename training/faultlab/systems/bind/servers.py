@@ -7,7 +7,7 @@ from logwarden.training.faultlab.disk import SmallDisk
 from logwarden.training.faultlab.errors import StartFailed
 from logwarden.training.faultlab.process import Child, Workshop
 from logwarden.training.faultlab.systems.bind import conf
-from logwarden.training.faultlab.systems.bind.clients import Clients, Ports
+from logwarden.training.faultlab.systems.bind.clients import BindClients, BindPorts
 from logwarden.training.faultlab.systems.bind.conf import DYNAMIC, STATIC
 
 PRIMARY, SECONDARY = "named-primary", "named-secondary"
@@ -22,8 +22,8 @@ class BindServers:
         self,
         workshop: Workshop,
         disk: SmallDisk,
-        ports: Ports,
-        clients: Clients,
+        ports: BindPorts,
+        clients: BindClients,
         secrets: Mapping[str, str],
         serial: int,
     ) -> None:

@@ -17,7 +17,7 @@ from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
 from logwarden.training.faultlab.systems.bind import conf
-from logwarden.training.faultlab.systems.bind.clients import Clients, Ports
+from logwarden.training.faultlab.systems.bind.clients import BindClients, BindPorts
 from logwarden.training.faultlab.systems.bind.conf import DYNAMIC, LINK, STATIC
 from logwarden.training.faultlab.systems.bind.servers import ALL, PRIMARY, SECONDARY, UPSTREAM, BindServers
 
@@ -51,12 +51,12 @@ class Bind:
         self._workshop = workshop
         self._disk = SmallDisk(workshop, "disk", _DISK_MB)
         names = ("primary", "primary_control", "secondary", "secondary_control", "upstream")
-        self._ports = Ports(**dict(zip(names, free_ports(len(names), self._rng), strict=True)))
+        self._ports = BindPorts(**dict(zip(names, free_ports(len(names), self._rng), strict=True)))
         secrets = {
             name: base64.b64encode(self._rng.randbytes(32)).decode()
             for name in (conf.TRANSFER_KEY, conf.UPDATE_KEY, conf.CONTROL_KEY)
         }
-        self._clients = Clients(workshop, self._ports, secrets)
+        self._clients = BindClients(workshop, self._ports, secrets)
         self._servers = BindServers(workshop, self._disk, self._ports, self._clients, secrets, self._serial)
 
     def start(self) -> None:

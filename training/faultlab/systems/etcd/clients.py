@@ -13,7 +13,7 @@ KEYS = 300
 _CLIENT_DEADLINE_S = 25.0
 
 
-class Clients:
+class EtcdClients:
     """All requests that are ever made of the system while it is recorded."""
 
     def __init__(self, workshop: Workshop, ports: Mapping[str, int]) -> None:

@@ -33,7 +33,7 @@ _SETTINGS = {
 }
 
 
-class Nodes:
+class EtcdNodes:
     """Three nodes with empty stores, each with a port for clients and one for its peers."""
 
     def __init__(self, workshop: Workshop, disk: SmallDisk, ports: list[int]) -> None:

@@ -16,8 +16,8 @@ from logwarden.training.faultlab.errors import StartFailed
 from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
-from logwarden.training.faultlab.systems.etcd.clients import Clients
-from logwarden.training.faultlab.systems.etcd.nodes import NODES, SMALL, Nodes
+from logwarden.training.faultlab.systems.etcd.clients import EtcdClients
+from logwarden.training.faultlab.systems.etcd.nodes import NODES, SMALL, EtcdNodes
 
 # Two parts of the write-ahead log are set aside at once, of 64 MB each.
 _DISK_MB = 180
@@ -49,8 +49,8 @@ class Etcd:
     def setup(self, workshop: Workshop) -> None:
         self._workshop = workshop
         self._disk = SmallDisk(workshop, "disk", _DISK_MB)
-        self._nodes = Nodes(workshop, self._disk, free_ports(6, self._rng))
-        self._clients = Clients(workshop, self._nodes.client_port)
+        self._nodes = EtcdNodes(workshop, self._disk, free_ports(6, self._rng))
+        self._clients = EtcdClients(workshop, self._nodes.client_port)
 
     def start(self) -> None:
         for node in NODES:

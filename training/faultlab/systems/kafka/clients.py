@@ -34,16 +34,16 @@ _GROUP = {"session.timeout.ms": "6000", "heartbeat.interval.ms": "1500", "auto.o
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
+class KafkaPorts:
     client: int
     peer: int
     controller: int
 
 
-class Clients:
+class KafkaClients:
     """All requests that are ever made of the system while it is recorded."""
 
-    def __init__(self, workshop: Workshop, ports: Mapping[str, Ports]) -> None:
+    def __init__(self, workshop: Workshop, ports: Mapping[str, KafkaPorts]) -> None:
         self._workshop = workshop
         self._ports = ports
 

@@ -15,7 +15,7 @@ from logwarden.training.faultlab.systems.kafka import conf
 from logwarden.training.faultlab.systems.kafka.clients import (
     PASSWORD,
     USER,
-    Ports,
+    KafkaPorts,
 )
 from logwarden.training.faultlab.systems.kafka.jars import copy_jars
 
@@ -28,7 +28,7 @@ _DISK_MB = 64
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaNode:
     uid: int
-    ports: Ports
+    ports: KafkaPorts
     disk: SmallDisk
     child: Child
 
@@ -40,7 +40,7 @@ class KafkaNode:
 class KafkaNodes:
     """Three nodes, each broker and controller, with a small disk of its own."""
 
-    def __init__(self, workshop: Workshop, rng: random.Random, ports: Mapping[str, Ports]) -> None:
+    def __init__(self, workshop: Workshop, rng: random.Random, ports: Mapping[str, KafkaPorts]) -> None:
         self._workshop = workshop
         self._rng = rng
         copy_jars(workshop, workshop.path / "libs")
@@ -67,7 +67,7 @@ class KafkaNodes:
         node = self.by_name[name]
         self._workshop.launch(node.child, node.ports.client)
 
-    def _describe(self, number: int, name: str, ports: Ports, voters: str) -> KafkaNode:
+    def _describe(self, number: int, name: str, ports: KafkaPorts, voters: str) -> KafkaNode:
         path = self._workshop.path
         uid = _FIRST_UID + number - 1
         disk = SmallDisk(self._workshop, f"disk-{number}", _DISK_MB)

@@ -24,8 +24,8 @@ from logwarden.training.faultlab.systems.kafka.clients import (
     PAYMENTS,
     PRICES,
     RETURNS,
-    Clients,
-    Ports,
+    KafkaClients,
+    KafkaPorts,
 )
 from logwarden.training.faultlab.systems.kafka.jars import CACHE, VERSION
 from logwarden.training.faultlab.systems.kafka.nodes import ALL, KafkaNode, KafkaNodes
@@ -74,9 +74,9 @@ class Kafka:
     def setup(self, workshop: Workshop) -> None:
         self._workshop = workshop
         numbers = iter(free_ports(3 * len(ALL), self._rng))
-        ports = {name: Ports(client=next(numbers), peer=next(numbers), controller=next(numbers)) for name in ALL}
+        ports = {name: KafkaPorts(client=next(numbers), peer=next(numbers), controller=next(numbers)) for name in ALL}
         self._nodes = KafkaNodes(workshop, self._rng, ports)
-        self._clients = Clients(workshop, ports)
+        self._clients = KafkaClients(workshop, ports)
 
     def start(self) -> None:
         self._nodes.start()

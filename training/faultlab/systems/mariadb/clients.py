@@ -33,12 +33,12 @@ _ORDER = "INSERT INTO orders (account, note) VALUES ({account}, REPEAT('please r
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
+class MariaDBPorts:
     primary: int
     replica: int
 
 
-class Session:
+class MariaDBSession:
     """One mariadb that is spoken to through its standard input, and so can be left waiting."""
 
     def __init__(self, program: subprocess.Popen[str]) -> None:
@@ -72,10 +72,10 @@ class Session:
         self._program.wait()
 
 
-class Clients:
+class MariaDBClients:
     """All requests that are ever made of the system while it is recorded."""
 
-    def __init__(self, workshop: Workshop, ports: Ports) -> None:
+    def __init__(self, workshop: Workshop, ports: MariaDBPorts) -> None:
         self._workshop = workshop
         self.ports = ports
 
@@ -87,9 +87,9 @@ class Clients:
         """The same for the operator's account."""
         return self._ask(port, statements, OPS, OPS_PASSWORD)
 
-    def session(self, port: int) -> Session:
+    def session(self, port: int) -> MariaDBSession:
         argv = ["mariadb", *self._where(port, APP), _PATIENCE, "--batch", DATABASE]
-        return Session(self._workshop.open(argv, env={"MYSQL_PWD": APP_PASSWORD}))
+        return MariaDBSession(self._workshop.open(argv, env={"MYSQL_PWD": APP_PASSWORD}))
 
     def served(self) -> bool:
         """Both servers answer, the catalogue can be read to its end, and the replica follows."""

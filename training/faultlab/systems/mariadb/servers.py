@@ -18,7 +18,7 @@ _LOGS = ("error.log", "slow.log", "audit.log", "sql_errors.log")
 _SETTINGS = {"buffer_pool": "16M", "slave_net_timeout": "6"}
 
 
-class Servers:
+class MariaDBServers:
     """A primary on `disk` and a replica beside it, each with an empty store."""
 
     def __init__(self, workshop: Workshop, disk: SmallDisk, ports: tuple[int, int]) -> None:

@@ -25,12 +25,20 @@ from logwarden.training.faultlab.systems.mariadb.clients import (
     HOT_ACCOUNTS,
     OPS,
     OPS_PASSWORD,
-    Clients,
-    Ports,
-    Session,
+    MariaDBClients,
+    MariaDBPorts,
+    MariaDBSession,
     order,
 )
-from logwarden.training.faultlab.systems.mariadb.servers import ALL, PAGE, PRIMARY, PROGRAM, REPLICA, USER, Servers
+from logwarden.training.faultlab.systems.mariadb.servers import (
+    ALL,
+    PAGE,
+    PRIMARY,
+    PROGRAM,
+    REPLICA,
+    USER,
+    MariaDBServers,
+)
 
 # The empty server takes 50 MB, its tables and temporary files a few more.
 _DISK_MB = 110
@@ -47,7 +55,7 @@ class MariaDB:
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(f"{seed}/mariadb")
         self._network = Network()
-        self._open: list[Session] = []
+        self._open: list[MariaDBSession] = []
 
     @property
     def log_files(self) -> Mapping[str, Sequence[Path]]:
@@ -72,8 +80,8 @@ class MariaDB:
         self._workshop = workshop
         self._disk = SmallDisk(workshop, "disk", _DISK_MB)
         one, other = free_ports(2, self._rng)
-        self._servers = Servers(workshop, self._disk, (one, other))
-        self._clients = Clients(workshop, Ports(primary=one, replica=other))
+        self._servers = MariaDBServers(workshop, self._disk, (one, other))
+        self._clients = MariaDBClients(workshop, MariaDBPorts(primary=one, replica=other))
 
     def start(self) -> None:
         words = {

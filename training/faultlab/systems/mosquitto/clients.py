@@ -19,16 +19,16 @@ _NOTHING_CAME = 27
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
+class MosquittoPorts:
     broker: int
     tls: int
     edge: int
 
 
-class Clients:
+class MosquittoClients:
     """All requests that are ever made of the system while it is recorded."""
 
-    def __init__(self, workshop: Workshop, ports: Ports, authority: Path) -> None:
+    def __init__(self, workshop: Workshop, ports: MosquittoPorts, authority: Path) -> None:
         self._workshop = workshop
         self._authority = authority
         self.ports = ports

@@ -16,7 +16,7 @@ from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Child, Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
 from logwarden.training.faultlab.systems.mosquitto import conf
-from logwarden.training.faultlab.systems.mosquitto.clients import LINK, PASSWORD, ROLE, Clients, Ports
+from logwarden.training.faultlab.systems.mosquitto.clients import LINK, PASSWORD, ROLE, MosquittoClients, MosquittoPorts
 
 BROKER, EDGE = "mosquitto", "mosquitto-edge"
 BOTH = (BROKER, EDGE)
@@ -72,8 +72,8 @@ class Mosquitto:
             directory.mkdir()
             if os.geteuid() == 0:
                 shutil.chown(directory, _USER, _USER)
-        ports = Ports(**dict(zip(("broker", "tls", "edge"), free_ports(3, self._rng), strict=True)))
-        self._clients = Clients(workshop, ports, self._settings / "ca.crt")
+        ports = MosquittoPorts(**dict(zip(("broker", "tls", "edge"), free_ports(3, self._rng), strict=True)))
+        self._clients = MosquittoClients(workshop, ports, self._settings / "ca.crt")
         (self._settings / "access").write_text(conf.ACCESS.format(role=ROLE, link=LINK))
         passwords = str(self._settings / "passwords")
         self._command("mosquitto_passwd", "-b", "-c", passwords, ROLE, PASSWORD)

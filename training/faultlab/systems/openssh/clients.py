@@ -31,7 +31,7 @@ _SIZES_KB = (40, 90, 160, 250)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
+class OpenSSHPorts:
     front: int
     vault: int
 
@@ -49,7 +49,7 @@ class Prompt:
         self._sshpass.communicate()
 
 
-class Clients:
+class OpenSSHClients:
     """All requests that are ever made of the system while it is recorded."""
 
     def __init__(self, workshop: Workshop, config: Path, keys: Path) -> None:

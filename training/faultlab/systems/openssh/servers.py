@@ -12,8 +12,8 @@ from logwarden.training.faultlab.systems.openssh import conf
 from logwarden.training.faultlab.systems.openssh.clients import (
     UIDS,
     WITH_KEYS,
-    Clients,
-    Ports,
+    OpenSSHClients,
+    OpenSSHPorts,
 )
 
 FRONT, VAULT = "sshd", "sshd-backup"
@@ -24,7 +24,7 @@ SSHD = "/usr/sbin/sshd"
 class OpenSSHServers:
     """The front host and the backup host; the homes of both are on `disk`."""
 
-    def __init__(self, workshop: Workshop, rng: random.Random, disk: SmallDisk, ports: Ports) -> None:
+    def __init__(self, workshop: Workshop, rng: random.Random, disk: SmallDisk, ports: OpenSSHPorts) -> None:
         self._workshop = workshop
         self._rng = rng
         self._ports = ports
@@ -34,7 +34,7 @@ class OpenSSHServers:
         for directory in (self.logs, self._etc, self._homes, workshop.path / "run/sshd", workshop.path / "keys"):
             directory.mkdir(parents=True)
         self._write_client_config()
-        self.clients = Clients(workshop, self._etc / "ssh_config", workshop.path / "keys")
+        self.clients = OpenSSHClients(workshop, self._etc / "ssh_config", workshop.path / "keys")
         self._settle_people()
         self.front, self.vault = self._server(FRONT), self._server(VAULT)
         for name in BOTH:

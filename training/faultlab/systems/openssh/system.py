@@ -21,7 +21,7 @@ from logwarden.training.faultlab.systems.openssh.clients import (
     PASSWORD,
     WITH_KEYS,
     WITH_PASSWORDS,
-    Ports,
+    OpenSSHPorts,
     Prompt,
 )
 from logwarden.training.faultlab.systems.openssh.servers import BOTH, FRONT, SSHD, VAULT, OpenSSHServers
@@ -69,7 +69,7 @@ class OpenSSH:
             raise StartFailed("sshd", "only root can run a server that logs other users in")
         self._workshop = workshop
         self._disk = SmallDisk(workshop, "disk", _DISK_MB)
-        self._ports = Ports(**dict(zip(("front", "vault"), free_ports(2, self._rng), strict=True)))
+        self._ports = OpenSSHPorts(**dict(zip(("front", "vault"), free_ports(2, self._rng), strict=True)))
         self._servers = OpenSSHServers(workshop, self._rng, self._disk, self._ports)
         self._clients = self._servers.clients
 

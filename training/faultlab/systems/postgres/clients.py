@@ -28,13 +28,13 @@ REPLICAS = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
+class PostgresPorts:
     primary: int
     replica: int
     pooler: int
 
 
-class Session:
+class PostgresSession:
     """One psql that is spoken to through its standard input, and so can be left waiting."""
 
     def __init__(self, psql: subprocess.Popen[str]) -> None:
@@ -64,10 +64,10 @@ class Session:
             return False
 
 
-class Clients:
+class PostgresClients:
     """All requests that are ever made of the system while it is recorded."""
 
-    def __init__(self, workshop: Workshop, programs: Path, ports: Ports) -> None:
+    def __init__(self, workshop: Workshop, programs: Path, ports: PostgresPorts) -> None:
         self._workshop = workshop
         self._programs = programs
         self.ports = ports
@@ -82,8 +82,8 @@ class Clients:
         )
         return finished.output if finished.ok else None
 
-    def session(self, port: int) -> Session:
-        return Session(self._workshop.open(self._psql(port, DATABASE), env=_credentials(PASSWORD)))
+    def session(self, port: int) -> PostgresSession:
+        return PostgresSession(self._workshop.open(self._psql(port, DATABASE), env=_credentials(PASSWORD)))
 
     def served(self) -> bool:
         """Every service answers, and the replica follows the primary."""

@@ -12,8 +12,8 @@ from logwarden.training.faultlab.systems.postgres.clients import (
     DATABASE,
     PASSWORD,
     ROLE,
-    Clients,
-    Ports,
+    PostgresClients,
+    PostgresPorts,
 )
 
 
@@ -21,7 +21,13 @@ class PostgresServers:
     """A primary with its store on `disk`, a replica, and pgbouncer before the primary."""
 
     def __init__(
-        self, workshop: Workshop, programs: Path, disk: SmallDisk, ports: Ports, clients: Clients, accounts: int
+        self,
+        workshop: Workshop,
+        programs: Path,
+        disk: SmallDisk,
+        ports: PostgresPorts,
+        clients: PostgresClients,
+        accounts: int,
     ) -> None:
         self._workshop = workshop
         self._programs = programs

@@ -23,9 +23,9 @@ from logwarden.training.faultlab.systems.postgres.clients import (
     HOT_ACCOUNTS,
     PASSWORD,
     ROLE,
-    Clients,
-    Ports,
-    Session,
+    PostgresClients,
+    PostgresPorts,
+    PostgresSession,
 )
 from logwarden.training.faultlab.systems.postgres.servers import PostgresServers
 
@@ -45,7 +45,7 @@ class Postgres:
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(f"{seed}/postgres")
         self._programs = _newest_programs()
-        self._open: list[Session] = []
+        self._open: list[PostgresSession] = []
 
     @property
     def log_files(self) -> Mapping[str, Sequence[Path]]:
@@ -75,8 +75,8 @@ class Postgres:
     def setup(self, workshop: Workshop) -> None:
         self._workshop = workshop
         self._disk = SmallDisk(workshop, "disk", _DISK_MB)
-        ports = Ports(**dict(zip(("primary", "replica", "pooler"), free_ports(3, self._rng), strict=True)))
-        self._clients = Clients(workshop, self._programs, ports)
+        ports = PostgresPorts(**dict(zip(("primary", "replica", "pooler"), free_ports(3, self._rng), strict=True)))
+        self._clients = PostgresClients(workshop, self._programs, ports)
         self._servers = PostgresServers(workshop, self._programs, self._disk, ports, self._clients, _ACCOUNTS)
 
     def start(self) -> None:

@@ -21,7 +21,7 @@ _PROBE_DEADLINE_S = 8.0
 _EMPTY, _TIMED_OUT = 2, 124
 
 
-class Clients:
+class RabbitMQClients:
     """All requests that are ever made of the system while it is recorded. `ports` are those of the nodes, in order."""
 
     def __init__(self, workshop: Workshop, ports: Sequence[int]) -> None:

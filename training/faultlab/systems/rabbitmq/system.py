@@ -17,7 +17,7 @@ from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Child, Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
 from logwarden.training.faultlab.systems.rabbitmq import conf
-from logwarden.training.faultlab.systems.rabbitmq.clients import ORDERS, PASSWORD, PROBE, QUEUES, USER, Clients
+from logwarden.training.faultlab.systems.rabbitmq.clients import ORDERS, PASSWORD, PROBE, QUEUES, USER, RabbitMQClients
 
 SERVICES = ("rabbitmq-1", "rabbitmq-2")
 _NODES = ("rabbit-1@localhost", "rabbit-2@localhost")
@@ -69,7 +69,7 @@ class RabbitMQ:
         self._disk = SmallDisk(workshop, "disk", conf.DISK_MB)
         epmd, *rest = free_ports(5, self._rng)
         self._ports, self._peer_ports = rest[:2], rest[2:]
-        self._clients = Clients(workshop, self._ports)
+        self._clients = RabbitMQClients(workshop, self._ports)
         self._environment = conf.environment(epmd)
         self._write_definitions()
         (workshop.path / "enabled_plugins").write_text("[].\n")

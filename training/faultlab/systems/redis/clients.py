@@ -21,15 +21,15 @@ _REFUSED = re.compile(r"^(ERR|NOAUTH|NOPERM|MISCONF|READONLY|LOADING|MASTERDOWN|
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
+class RedisPorts:
     primary: int
     replica: int
 
 
-class Clients:
+class RedisClients:
     """All requests that are ever made of the system while it is recorded."""
 
-    def __init__(self, workshop: Workshop, ports: Ports) -> None:
+    def __init__(self, workshop: Workshop, ports: RedisPorts) -> None:
         self._workshop = workshop
         self.ports = ports
 

@@ -16,7 +16,14 @@ from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Child, Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
 from logwarden.training.faultlab.systems.redis import conf
-from logwarden.training.faultlab.systems.redis.clients import ADMIN, ADMIN_PASSWORD, PASSWORD, ROLE, Clients, Ports
+from logwarden.training.faultlab.systems.redis.clients import (
+    ADMIN,
+    ADMIN_PASSWORD,
+    PASSWORD,
+    ROLE,
+    RedisClients,
+    RedisPorts,
+)
 
 PRIMARY, REPLICA = "redis-primary", "redis-replica"
 BOTH = (PRIMARY, REPLICA)
@@ -66,8 +73,8 @@ class Redis:
         self._directories = {PRIMARY: self._disk.path / "primary", REPLICA: workshop.path / "replica"}
         for directory in (workshop.path / "logs", *self._directories.values()):
             directory.mkdir()
-        ports = Ports(**dict(zip(("primary", "replica"), free_ports(2, self._rng), strict=True)))
-        self._clients = Clients(workshop, ports)
+        ports = RedisPorts(**dict(zip(("primary", "replica"), free_ports(2, self._rng), strict=True)))
+        self._clients = RedisClients(workshop, ports)
         self._configure(PRIMARY, ports.primary, conf.PRIMARY)
         self._configure(REPLICA, ports.replica, conf.REPLICA)
         self._primary, self._replica = self._server(PRIMARY), self._server(REPLICA)

@@ -29,7 +29,7 @@ _OK, _NO_SUCH_OBJECT, _EXISTS = 0, 32, 68
 _CONTEXT = re.compile(r"^contextCSN: (\S+)", re.MULTILINE)
 
 
-class Clients:
+class SlapdClients:
     """All requests that are ever made of the system while it is recorded."""
 
     def __init__(self, workshop: Workshop, provider: int, replica: int) -> None:

@@ -16,7 +16,7 @@ from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Child, Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
 from logwarden.training.faultlab.systems.slapd import conf
-from logwarden.training.faultlab.systems.slapd.clients import Clients
+from logwarden.training.faultlab.systems.slapd.clients import SlapdClients
 
 PROVIDER, REPLICA = "slapd", "slapd-replica"
 ALL = (PROVIDER, REPLICA)
@@ -57,7 +57,7 @@ class Slapd:
             store.mkdir()
         provider, self._link, replica = free_ports(3, self._rng)
         self._ports = {PROVIDER: provider, REPLICA: replica}
-        self._clients = Clients(workshop, provider, replica)
+        self._clients = SlapdClients(workshop, provider, replica)
         self._children = {service: self._describe(service) for service in ALL}
         for service in ALL:
             self._configure(service)

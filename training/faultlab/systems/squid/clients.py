@@ -20,7 +20,7 @@ _ARTICLES, _FILES, _REPORTS = 40, 6, 5
 _FILE_KB = (300, 700)
 
 
-class Clients:
+class SquidClients:
     """All requests that are ever made of the system while it is recorded."""
 
     def __init__(self, workshop: Workshop, port: int) -> None:

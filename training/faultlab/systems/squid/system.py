@@ -19,7 +19,7 @@ from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
 from logwarden.training.faultlab.systems.squid import conf
-from logwarden.training.faultlab.systems.squid.clients import STAFF, Clients, write_passwords
+from logwarden.training.faultlab.systems.squid.clients import STAFF, SquidClients, write_passwords
 
 SQUID, APACHE = "squid", "apache"
 BOTH = (SQUID, APACHE)
@@ -93,7 +93,7 @@ class Squid:
         self._apache = workshop.child(
             ["apache2", "-DFOREGROUND", "-f", str(self._apache_conf)], logs / "apache-start.log", user=_APACHE_USER
         )
-        self._clients = Clients(workshop, self._squid_port)
+        self._clients = SquidClients(workshop, self._squid_port)
         self._clients.prepare(self._rng)
 
     def start(self) -> None:

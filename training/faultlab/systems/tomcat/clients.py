@@ -14,7 +14,7 @@ _CLIENT_DEADLINE_S = 24
 _REFUSED_ORDER = "409"
 
 
-class Clients:
+class TomcatClients:
     """All requests that are ever made of the system while it is recorded."""
 
     def __init__(self, workshop: Workshop, port: int) -> None:

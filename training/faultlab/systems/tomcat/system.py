@@ -18,7 +18,7 @@ from logwarden.training.faultlab.network import free_ports
 from logwarden.training.faultlab.process import Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
 from logwarden.training.faultlab.systems.tomcat import conf
-from logwarden.training.faultlab.systems.tomcat.clients import ITEMS, PASSWORDS, Clients
+from logwarden.training.faultlab.systems.tomcat.clients import ITEMS, PASSWORDS, TomcatClients
 
 TOMCAT, STOCK = "tomcat", "memcached"
 BOTH = (TOMCAT, STOCK)
@@ -74,7 +74,7 @@ class Tomcat:
         self._workshop = workshop
         self._disk = SmallDisk(workshop, "receipts", _DISK_MB)
         self._port, self._stock_port = free_ports(2, self._rng)
-        self._clients = Clients(workshop, self._port)
+        self._clients = TomcatClients(workshop, self._port)
         self._base = workshop.path / "base"
         self._shop = self._base / "webapps" / "ROOT"
         for part in ("conf", "logs", "temp", "work", "webapps/ROOT/WEB-INF"):

@@ -20,7 +20,7 @@ _UPLOAD_KB = (40, 160)
 Body = Callable[[random.Random], bytes]
 
 
-class Clients:
+class WebClients:
     """All requests that are ever made of the system while it is recorded."""
 
     def __init__(self, workshop: Workshop, port: int, authority: Path) -> None:

@@ -16,7 +16,7 @@ from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
 from logwarden.training.faultlab.systems.web import conf
-from logwarden.training.faultlab.systems.web.clients import Clients, broken_order
+from logwarden.training.faultlab.systems.web.clients import WebClients, broken_order
 from logwarden.training.faultlab.systems.web.servers import ALL, HAPROXY, NGINX, PYTHON, SHOPS, WebServers
 
 # Some room for orders, and little enough to be filled at once.
@@ -63,7 +63,7 @@ class Web:
         self._disk = SmallDisk(workshop, "disk", _DISK_MB)
         ports = free_ports(2 + len(SHOPS), self._rng)
         self._servers = WebServers(workshop, self._rng, self._disk, ports)
-        self._clients = Clients(workshop, ports[0], workshop.path / "tls" / "ca.crt")
+        self._clients = WebClients(workshop, ports[0], workshop.path / "tls" / "ca.crt")
         self._clients.prepare(self._rng)
 
     def start(self) -> None:

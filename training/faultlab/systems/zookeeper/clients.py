@@ -31,7 +31,7 @@ _OPEN = ("world", "anyone")
 OWNED = ("auth", "")
 
 
-class Refused(Exception):
+class ZooKeeperRefused(Exception):
     """The server has answered, and the answer is no. `code` is ZooKeeper's."""
 
     def __init__(self, code: int) -> None:
@@ -39,7 +39,7 @@ class Refused(Exception):
         self.code = code
 
 
-class Session:
+class ZooKeeperSession:
     """One connection with its session; every method is a request and waits for its answer.
 
     Raises Refused for an answer that is an error, and OSError where none comes.
@@ -56,11 +56,11 @@ class Session:
             self._socket.close()
             raise
 
-    def __enter__(self) -> "Session":
+    def __enter__(self) -> "ZooKeeperSession":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if kind is None or issubclass(kind, Refused):
+        if kind is None or issubclass(kind, ZooKeeperRefused):
             self.close()
         else:
             self.vanish()
@@ -98,7 +98,7 @@ class Session:
     def exists(self, path: str) -> bool:
         try:
             self._ask(_EXISTS, _text(path) + b"\0")
-        except Refused as error:
+        except ZooKeeperRefused as error:
             if error.code == NO_NODE:
                 return False
             raise
@@ -130,7 +130,7 @@ class Session:
             if number in (_WATCH_XID, _PING_XID):
                 continue
             if error:
-                raise Refused(error)
+                raise ZooKeeperRefused(error)
             return answer[16:]
 
     def _send(self, body: bytes) -> None:
@@ -149,19 +149,19 @@ class Session:
         return bytes(parts)
 
 
-class Clients:
+class ZooKeeperClients:
     """All requests that are ever made of the system while it is recorded. Nodes are told apart by their client port."""
 
     def __init__(self, ports: Sequence[int]) -> None:
         self.ports = tuple(ports)
 
-    def session(self, port: int, timeout_s: float = 8.0) -> Session:
-        return Session(port, timeout_s)
+    def session(self, port: int, timeout_s: float = 8.0) -> ZooKeeperSession:
+        return ZooKeeperSession(port, timeout_s)
 
     def prepare(self) -> bool:
         """What an application finds when it is installed; True once it is there."""
 
-        def install(session: Session) -> None:
+        def install(session: ZooKeeperSession) -> None:
             session.log_in()
             for path in ("/settings", "/workers", "/locks", "/queue", "/vault"):
                 _make(session, path)
@@ -203,14 +203,14 @@ class Clients:
             with self.session(port) as session:
                 if session.exists(f"/settings/{number}"):
                     session.get(f"/settings/{number}")
-        except (OSError, Refused):
+        except (OSError, ZooKeeperRefused):
             return False
         return True
 
     def work(self, rng: random.Random) -> bool:
         """A worker enters itself in the list of workers and reports for a while. Some are killed and never sign off."""
 
-        def act(session: Session) -> None:
+        def act(session: ZooKeeperSession) -> None:
             own = session.create("/workers/worker-", b"idle", ephemeral=True, sequence=True)
             for _ in range(rng.randint(1, 3)):
                 time.sleep(rng.uniform(0.3, 1.0))
@@ -224,7 +224,7 @@ class Clients:
     def configure(self, rng: random.Random) -> bool:
         """Changes a setting, unless somebody else was faster."""
 
-        def act(session: Session) -> None:
+        def act(session: ZooKeeperSession) -> None:
             path = f"/settings/{rng.randrange(SETTINGS)}"
             _, version = session.get(path)
             time.sleep(rng.uniform(0.1, 0.5))
@@ -237,7 +237,7 @@ class Clients:
     def queue(self, rng: random.Random) -> bool:
         """Puts something into the queue and takes out what is oldest."""
 
-        def act(session: Session) -> None:
+        def act(session: ZooKeeperSession) -> None:
             session.create("/queue/item-", rng.randbytes(rng.randint(100, 900)), sequence=True)
             oldest = min(session.children("/queue"))
             with _unless(NO_NODE):
@@ -249,7 +249,7 @@ class Clients:
     def lock(self, rng: random.Random) -> bool:
         """Takes a lock for a moment; goes away again if somebody has it."""
 
-        def act(session: Session) -> None:
+        def act(session: ZooKeeperSession) -> None:
             path = f"/locks/{rng.randrange(_LOCKS)}"
             with _unless(NODE_EXISTS):
                 session.create(path, ephemeral=True)
@@ -261,7 +261,7 @@ class Clients:
     def vault(self, rng: random.Random, password: str = PASSWORD) -> bool:
         """Changes a node that belongs to one user alone."""
 
-        def act(session: Session) -> None:
+        def act(session: ZooKeeperSession) -> None:
             session.log_in(password)
             path = f"/vault/{rng.randrange(SECRETS)}"
             if rng.random() < 0.5:
@@ -270,7 +270,7 @@ class Clients:
 
         return self._anywhere(rng, act)
 
-    def _anywhere(self, rng: random.Random, act: Callable[[Session], None]) -> bool:
+    def _anywhere(self, rng: random.Random, act: Callable[[ZooKeeperSession], None]) -> bool:
         """Does `act` with the first node that serves, and begins again with the next one where that breaks off."""
         deadline = time.monotonic() + _DEADLINE_S
         for port in itertools.cycle(rng.sample(self.ports, len(self.ports))):
@@ -278,7 +278,7 @@ class Clients:
                 with self.session(port) as session:
                     act(session)
                 return True
-            except Refused:
+            except ZooKeeperRefused:
                 return False
             except OSError:
                 if time.monotonic() > deadline:
@@ -292,12 +292,12 @@ def _unless(code: int) -> Iterator[None]:
     """Takes one refusal for an answer that a sound program knows what to do with."""
     try:
         yield
-    except Refused as error:
+    except ZooKeeperRefused as error:
         if error.code != code:
             raise
 
 
-def _make(session: Session, path: str, data: bytes = b"", owner: tuple[str, str] = _OPEN) -> None:
+def _make(session: ZooKeeperSession, path: str, data: bytes = b"", owner: tuple[str, str] = _OPEN) -> None:
     with _unless(NODE_EXISTS):
         session.create(path, data, owner=owner)
 

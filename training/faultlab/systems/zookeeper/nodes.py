@@ -10,7 +10,7 @@ from logwarden.training.faultlab.disk import SmallDisk
 from logwarden.training.faultlab.errors import StartFailed
 from logwarden.training.faultlab.process import Child, Workshop
 from logwarden.training.faultlab.systems.zookeeper import conf
-from logwarden.training.faultlab.systems.zookeeper.clients import Clients
+from logwarden.training.faultlab.systems.zookeeper.clients import ZooKeeperClients
 
 _NODES = 3
 ALL = tuple(f"zookeeper-{number}" for number in range(1, _NODES + 1))
@@ -44,7 +44,7 @@ class ZooKeeperNode:
 class ZooKeeperNodes:
     """Three nodes, each run as a user of its own; the third writes its transactions to `disk`."""
 
-    def __init__(self, workshop: Workshop, disk: SmallDisk, ports: Sequence[int], clients: Clients) -> None:
+    def __init__(self, workshop: Workshop, disk: SmallDisk, ports: Sequence[int], clients: ZooKeeperClients) -> None:
         self._workshop = workshop
         self._disk = disk
         self._clients = clients

@@ -16,7 +16,7 @@ from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
 from logwarden.training.faultlab.systems.zookeeper import conf
-from logwarden.training.faultlab.systems.zookeeper.clients import PASSWORD, Clients, Session
+from logwarden.training.faultlab.systems.zookeeper.clients import PASSWORD, ZooKeeperClients, ZooKeeperSession
 from logwarden.training.faultlab.systems.zookeeper.nodes import ALL, CLASSPATH, ZooKeeperNode, ZooKeeperNodes
 
 # What no restart of a single node takes away: clients that go to whichever node serves need only this.
@@ -34,7 +34,7 @@ class ZooKeeper:
     def __init__(self, seed: int) -> None:
         self._rng = random.Random(f"{seed}/zookeeper")
         self._network = Network()
-        self._open: list[Session] = []
+        self._open: list[ZooKeeperSession] = []
 
     @property
     def log_files(self) -> Mapping[str, Sequence[Path]]:
@@ -59,7 +59,7 @@ class ZooKeeper:
         self._workshop = workshop
         self._disk = SmallDisk(workshop, "disk", _DISK_MB)
         ports = free_ports(3 * len(ALL), self._rng)
-        self._clients = Clients(ports[0::3])
+        self._clients = ZooKeeperClients(ports[0::3])
         self._nodes = ZooKeeperNodes(workshop, self._disk, ports, self._clients)
 
     def start(self) -> None:
