@@ -177,8 +177,8 @@ def config(
 
 @app.command(context_settings=PASS_ON)
 def train(context: typer.Context) -> None:
-    """Train a model (all options go to `python -m logwarden.training.head.training`; try --help)."""
-    _become("logwarden.training.head.training", context.args)
+    """Train a model (all options go to `python -m logwarden.training.head`; try --help)."""
+    _become("logwarden.training.head", context.args)
 
 
 @app.command(context_settings=PASS_ON)

@@ -27,7 +27,7 @@ README = ROOT / "README.md"
 DOCUMENTS = [path for name in ("README.md", "CONTRIBUTING.md", "deploy/RUNBOOK.md") if (path := ROOT / name).is_file()]
 WEIGHTS = ROOT / "model" / "weights" / "model.safetensors"
 PASSED_ON = {
-    "train": "logwarden.training.head.training",
+    "train": "logwarden.training.head",
     "evaluate": "logwarden.training.evaluation",
     "faultlab": "logwarden.training.faultlab",
 }

@@ -179,7 +179,8 @@ EXCEPTIONS: dict[Rule, dict[str, str]] = {
         "training/evaluation/__main__.py": "a program: tables, and the sentence before its exit code",
         "training/faultlab/__main__.py": "a program: the lab's command line",
         "training/encoder/text_harvest.py": "a program: what was found",
-        "training/head/training.py": "a program: what was trained, and the sentence before its exit code",
+        "training/head/__main__.py": "a program: the sentence before its exit code",
+        "training/head/training.py": "a program: what was trained",
     },
     clocks: {"daemon/clock.py": "the clock itself"},
     tasks: {

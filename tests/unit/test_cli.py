@@ -297,7 +297,7 @@ def test_pretty_alerts_are_rendered() -> None:
 @pytest.mark.parametrize(
     ("command", "module"),
     [
-        ("train", "logwarden.training.head.training"),
+        ("train", "logwarden.training.head"),
         ("evaluate", "logwarden.training.evaluation"),
         ("faultlab", "logwarden.training.faultlab"),
     ],

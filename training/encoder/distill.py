@@ -1,15 +1,14 @@
-"""Distils the shipped line encoder: MiniLM with fewer layers and a vocabulary cut down to log text.
+"""Distils the shipped line encoder: MiniLM with fewer layers and a vocabulary reduced to log text.
 
-Owns the recipe (which texts, which pieces, which layers, which loss) and a loop that may be stopped and resumed.
-The student starts as a cut of its teacher and learns the teacher's sentence embedding of the same text: cosine, plus
-the similarities within a batch, because nearness between lines is what the product uses. HDFS takes no part at all,
-nor does any recording of the demo's system; Zookeeper, Linux, Spark and a few packages only measure.
+Owns the recipe (texts, pieces, layers, loss) and a training loop that can be interrupted and resumed. The student
+starts with some layers of its teacher and learns the teacher's sentence embedding of the same text. The loss is the
+cosine plus the similarities within a batch, because the product uses distances between lines. HDFS and all recordings
+of the demo's system are left out; Zookeeper, Linux, Spark and a few packages are only measured.
 
-    python -m logwarden.training.encoder.distill --texts texts.jsonl.gz --teacher DIR --run moe_results/encoder --layers
-    0,2,5
+    python -m logwarden.training.encoder.distill --texts texts.jsonl.gz --teacher DIR --run moe_results/encoder
 
-Run it again with the same --run to go on; --finish lets the learning rate fall to nothing, --save names where the
-finished encoder goes.
+The same command continues a run. --finish lets the learning rate fall to zero; --save names the directory of the
+finished encoder.
 """
 
 from __future__ import annotations
@@ -41,9 +40,9 @@ EXCLUDED_STREAMS = ("HDFS_2k",)
 HELD_OUT_PACKAGES = ("flask", "docker", "trio", "paramiko", "compress", "os", "networkx", "aiokafka", "structlog")
 POSITIONS = 128
 LOG_TEXT_WEIGHT = 4
-"""Visits of a real log line for each visit of a harvested text."""
+"""Repetitions of a real log line for each harvested text."""
 MAX_HARVESTED = 160_000
-"""More than an hour of one core can visit twice."""
+"""More texts than one core can read twice in an hour."""
 BATCH = 128
 PEAK_RATE = 4e-4
 Held = dict[str, tuple[list[str], torch.Tensor]]
@@ -56,7 +55,7 @@ _HEADERS = (
 
 
 def system_texts(*, fault_rounds: int = 160) -> dict[str, list[str]]:
-    """System → its distinct canonical lines. HDFS is left out; OpenStack comes from the first `fault_rounds` rounds."""
+    """Returns system → its distinct canonical lines, without HDFS; of OpenStack every eighth of some rounds."""
     found: dict[str, dict[str, None]] = defaultdict(dict)
     for name, lines in unlabelled_streams().items():
         if name not in EXCLUDED_STREAMS:
@@ -73,7 +72,7 @@ def system_texts(*, fault_rounds: int = 160) -> dict[str, list[str]]:
 
 
 def read_texts(path: Path) -> dict[str, list[str]]:
-    """Package → texts, from the file that `logwarden.training.encoder.text_harvest` wrote."""
+    """Returns package → texts, from the file that `logwarden.training.encoder.text_harvest` wrote."""
     found = defaultdict(list)
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         for line in lines:
@@ -83,7 +82,10 @@ def read_texts(path: Path) -> dict[str, list[str]]:
 
 
 def build_corpus(harvested: Path, *, seed: int = 0) -> tuple[list[str], dict[str, list[str]]]:
-    """(training texts, log lines first repeated by weight; name → held-out texts). A third gets a log header."""
+    """Returns training texts (log lines repeated by weight, then harvested texts) and name → held-out texts.
+
+    A third of the harvested texts gets a log header.
+    """
     chance = random.Random(seed)
     systems, packages = system_texts(), read_texts(harvested)
     held = {name: systems.pop(name) for name in HELD_OUT_SYSTEMS}
@@ -107,7 +109,7 @@ _WORDS = ("server", "client", "manager", "api", "worker", "core", "db", "cache",
 
 
 def choose_pieces(teacher: Tokenizer, texts: Sequence[str], size: int) -> list[str]:
-    """`size` pieces of the teacher's vocabulary: the special ones, every single character, then the most frequent."""
+    """Returns `size` pieces of the teacher's vocabulary: special ones, single characters, then the most frequent."""
     vocabulary = teacher.get_vocab()
     characters = [p for p in vocabulary if len(p.removeprefix("##")) == 1 and not ("##" in p and ord(p[-1]) > 0x2FFF)]
     characters.sort(key=vocabulary.__getitem__)
@@ -120,7 +122,10 @@ def choose_pieces(teacher: Tokenizer, texts: Sequence[str], size: int) -> list[s
 
 
 def cut_student(teacher: LineEncoder, pieces: Sequence[str], layers: Sequence[int]) -> LineEncoder:
-    """The teacher with only these layers, pieces and the first `POSITIONS` positions."""
+    """Returns the teacher reduced to these layers, these pieces and the first `POSITIONS` positions."""
+    # layers (0, 2, 5) of the teacher become layers 0, 1, 2 of the student:
+    #   encoder.layer.2.output.dense.weight -> encoder.layer.1.output.dense.weight
+    # and row i of the new word embeddings is the teacher's row of pieces[i].
     config = BertConfig(**teacher.model.config.to_dict())
     config.vocab_size, config.num_hidden_layers = len(pieces), len(layers)
     config.max_position_embeddings = POSITIONS
@@ -142,20 +147,21 @@ def cut_student(teacher: LineEncoder, pieces: Sequence[str], layers: Sequence[in
 
 
 def distillation_loss(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-    """Both (N, D), rows of length one: 1 − cosine, plus how far the similarities within the batch are off."""
+    """Returns 1 − cosine plus the error of the similarities within the batch. Both are (N, D), rows of length one."""
     cosine = (student * teacher).sum(-1)  # (N,)
-    off = student @ student.T - teacher @ teacher.T  # (N, N)
-    return (1 - cosine).mean() + 4 * off.square().mean()
+    error = student @ student.T - teacher @ teacher.T  # (N, N)
+    return (1 - cosine).mean() + 4 * error.square().mean()
 
 
 def measure(encoder: LineEncoder, answers: Held) -> dict[str, dict[str, float]]:
-    """Per held-out set (texts, the teacher's rows): mean cosine, its lowest tenth, correlation of pair similarities."""
+    """Returns for each held-out set the mean cosine, its lowest tenth and the correlation of pair similarities."""
     figures = {}
-    for name, (texts, theirs) in answers.items():  # theirs: (N, D)
-        ours = encoder.encode(texts)  # (N, D)
-        cosine = (ours * theirs).sum(-1)  # (N,)
+    for name, (texts, teacher_rows) in answers.items():  # teacher_rows: (N, D)
+        student_rows = encoder.encode(texts)  # (N, D)
+        cosine = (student_rows * teacher_rows).sum(-1)  # (N,)
+        # Every pair once, N = 3: rows [0, 0, 1] and columns [1, 2, 2] of the (N, N) similarities.
         upper = torch.triu_indices(len(texts), len(texts), 1)
-        pairs = torch.stack([(x @ x.T)[upper[0], upper[1]] for x in (ours, theirs)])
+        pairs = torch.stack([(x @ x.T)[upper[0], upper[1]] for x in (student_rows, teacher_rows)])
         figures[name] = {
             "cosine": round(cosine.mean().item(), 4),
             "cosine_p10": round(cosine.quantile(0.1).item(), 4),
@@ -165,7 +171,7 @@ def measure(encoder: LineEncoder, answers: Held) -> dict[str, dict[str, float]]:
 
 
 class Distillation:
-    """One resumable run: student, optimiser, place in the stream of texts, the teacher's answers so far."""
+    """One resumable run: student, optimiser, place in the stream of texts, and the teacher's rows so far."""
 
     def __init__(self, run: Path, teacher: LineEncoder, texts: Sequence[str], student: LineEncoder, seed: int) -> None:
         self.run, self.teacher, self.texts, self.student = run, teacher, texts, student
@@ -178,7 +184,7 @@ class Distillation:
         self.tokens = {text: ids for text, ids in zip(self.numbers, student.tokenize(list(self.numbers)), strict=True)}
 
     def batches(self) -> Iterator[list[str]]:
-        """Endless batches of like length in a seeded order; resuming skips those already seen."""
+        """Yields batches of texts of similar length in a seeded order, endlessly; a resumed run skips earlier ones."""
         epoch = 0
         skipped = 0
         while True:
@@ -197,7 +203,10 @@ class Distillation:
             epoch += 1
 
     def teacher_rows(self, batch: Sequence[str]) -> torch.Tensor:
-        """(N, D) float32; asked of the teacher once, then read back from the file of answers."""
+        """Returns (N, D) float32 rows of the teacher: computed once, then read from the file of answers."""
+        # A row of zeros in the file is not computed yet. numbers [8, 3, 5] and zeros in rows 3 and 5:
+        #   new           [1, 2]    places in the batch
+        #   numbers[new]  [3, 5]    rows to write
         numbers = np.array([self.numbers[text] for text in batch])
         new = np.flatnonzero(~self.answers[numbers].any(axis=1))
         if len(new):
@@ -205,11 +214,11 @@ class Distillation:
         return torch.from_numpy(np.asarray(self.answers[numbers], np.float32))
 
     def learn(self, batch: Sequence[str], rate: float) -> float:
-        """One step; returns the loss."""
+        """Takes one step and returns its loss."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate * min(1.0, (self.step + 1) / 100)
         answers = self.teacher_rows(batch)
-        self.student.model.requires_grad_(True)  # still in eval mode: a cut network needs no dropout
+        self.student.model.requires_grad_(True)  # still in eval mode: so small a network needs no dropout
         with torch.autocast("cpu", torch.bfloat16):
             found = embed_tokens(self.student.model, [self.tokens[text] for text in batch])
         loss = distillation_loss(found, answers)
@@ -221,7 +230,7 @@ class Distillation:
         return loss.item()
 
     def checkpoint(self) -> None:
-        """Everything needed to go on, written beside its place and then moved there."""
+        """Writes all that a later run needs to continue: to a temporary file first, then moved into place."""
         self.run.mkdir(parents=True, exist_ok=True)
         state = {"model": self.student.model.state_dict(), "optimiser": self.optimiser.state_dict()}
         torch.save({**state, "step": self.step, "cpu_s": self.cpu_s}, self.run / "state.tmp")
@@ -229,7 +238,7 @@ class Distillation:
         self.student.save(self.run / "encoder")
 
     def resume(self) -> None:
-        """Goes on from the last checkpoint, if there is one."""
+        """Continues from the last checkpoint, if there is one."""
         if (self.run / "state.pt").exists():
             state = torch.load(self.run / "state.pt", weights_only=True)
             self.student.model.load_state_dict(state["model"])
@@ -240,7 +249,7 @@ class Distillation:
 def train(
     run: Distillation, held: Held, *, seconds: float, wall_s: float = math.inf, finish: bool, every_s: float = 240
 ) -> None:
-    """Learns for `seconds` of processor time or `wall_s` of the clock; with `finish` the rate falls to nothing."""
+    """Trains for `seconds` of processor time or `wall_s` of the clock; with `finish` the rate falls to zero."""
     begun, marked, started = time.process_time(), time.process_time(), time.monotonic()
     smooth = math.nan
     with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()) as bar:
@@ -270,19 +279,25 @@ def _note(run: Distillation, held: Held, loss: float) -> None:
 
 
 def main() -> None:
-    """Command line: see the module's docstring."""
+    """Runs the command line; the module's docstring has an example."""
     parser = argparse.ArgumentParser(description="Distil the compact line encoder.")
-    parser.add_argument("--texts", type=Path, required=True, help="what logwarden.training.encoder.text_harvest wrote")
+    parser.add_argument(
+        "--texts", type=Path, required=True, help="file that logwarden.training.encoder.text_harvest wrote"
+    )
     parser.add_argument("--teacher", type=Path, required=True, help="directory of all-MiniLM-L6-v2")
-    parser.add_argument("--run", type=Path, required=True, help="checkpoints and figures.jsonl; resumed when it exists")
-    parser.add_argument("--layers", default="0,2,5", help="layers of the teacher to keep")
-    parser.add_argument("--pieces", type=int, default=8000, help="size of the vocabulary")
-    parser.add_argument("--seconds", type=float, default=2400, help="processor seconds to learn for")
-    parser.add_argument("--wall", type=float, default=math.inf, help="seconds of the clock to learn for")
-    parser.add_argument("--every", type=float, default=240, help="processor seconds between checkpoints")
-    parser.add_argument("--finish", action="store_true", help="let the learning rate fall to nothing")
-    parser.add_argument("--save", type=Path, help="directory for the finished encoder")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--run", type=Path, required=True, help="directory of checkpoints and figures.jsonl; an existing one is resumed"
+    )
+    parser.add_argument("--layers", default="0,2,5", help="layers of the teacher to keep (default: 0,2,5)")
+    parser.add_argument("--pieces", type=int, default=8000, help="size of the vocabulary (default: 8000)")
+    parser.add_argument("--seconds", type=float, default=2400, help="processor seconds of training (default: 2400)")
+    parser.add_argument(
+        "--wall", type=float, default=math.inf, help="seconds of training by the clock (default: no limit)"
+    )
+    parser.add_argument("--every", type=float, default=240, help="processor seconds between checkpoints (default: 240)")
+    parser.add_argument("--finish", action="store_true", help="let the learning rate fall to zero")
+    parser.add_argument("--save", type=Path, help="directory of the finished encoder")
+    parser.add_argument("--seed", type=int, default=0, help="seed of every random step (default: 0)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(arguments.seed)

@@ -1,6 +1,6 @@
-"""Messages of Python packages, severe or not as their authors meant them: log statements by level, and raised errors.
+"""Collects messages of Python packages: log statements, severe or not by their level, and raised errors.
 
-The texts are for training only and never shipped. Reads source files as text; runs none of them.
+The texts are for training only and never shipped. Source files are read as text and not run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from logwarden.model.masking import mask_line
 _SEVERE = frozenset({"error", "exception", "critical", "fatal"})
 _BENIGN = frozenset({"info", "debug"})  # warnings teach neither side: half of them are routine
 _LOGGER = re.compile(r"log", re.IGNORECASE)
-_MAX_PER_PACKAGE = 150  # of each kind: one large package must not set the tone
+_MAX_PER_PACKAGE = 150  # of each kind: a large package must not dominate
 _NAMES_FAILURE = re.compile(
     r"(?i)\b(errors?|fatal|panic|exception|fail(ed|ure|s)?|denied|refused|time(d)? ?out|abort(ed|ing)?|corrupt(ed|ion)?"
     r"|unable|cannot|could not|lost|broken|unreachable|killed|terminat(ed|ing)|exhausted|exceeded|no space)\b"
@@ -30,15 +30,15 @@ _WORTH_PARSING = re.compile(r"\blog\w*\.|\braise \w+\(")
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
-    """One message, masked. `severe`: logged at error or above, or raised; otherwise logged at info or debug."""
+class SourceMessage:
+    """One masked message. `severe`: logged at error or above, or raised; otherwise logged at info or debug."""
 
     text: str
     severe: bool
 
 
-def log_statements(roots: Iterable[Path]) -> list[Statement]:
-    """The distinct statements below the roots; a text used both ways is left out."""
+def log_statements(roots: Iterable[Path]) -> list[SourceMessage]:
+    """Returns the distinct messages below the roots; a text that is used as severe and as routine is left out."""
     votes: dict[str, set[bool]] = {}
     for root in roots:
         taken: Counter[tuple[str, bool]] = Counter()
@@ -53,16 +53,19 @@ def log_statements(roots: Iterable[Path]) -> list[Statement]:
                 taken[package, severe] += 1
                 if taken[package, severe] <= _MAX_PER_PACKAGE:
                     votes.setdefault(text, set()).add(severe)
-    return [Statement(text, next(iter(levels))) for text, levels in sorted(votes.items()) if len(levels) == 1]
+    return [SourceMessage(text, next(iter(levels))) for text, levels in sorted(votes.items()) if len(levels) == 1]
 
 
-def harvested_failures(path: Path, *, most: int = 8_000, seed: int = 0) -> list[Statement]:
-    """Short texts of other languages' packages that name a failure, from a file of `logwarden.training.encoder.text_harvest`; all severe."""
+def harvested_failures(path: Path, *, most: int = 8_000, seed: int = 0) -> list[SourceMessage]:
+    """Returns short harvested texts that name a failure, all severe.
+
+    `path`: a file of `logwarden.training.encoder.text_harvest`, with texts of packages in other languages.
+    """
     with gzip.open(path, "rt", encoding="utf-8") as rows:
         texts = dict.fromkeys(json.loads(row)["text"] for row in rows)
     short = [text for text in texts if 16 <= len(text) <= 110 and text.count(" ") >= 2 and _NAMES_FAILURE.search(text)]
     chosen = random.Random(seed).sample(short, min(most, len(short)))
-    return [Statement(text, True) for text in sorted(chosen)]
+    return [SourceMessage(text, True) for text in sorted(chosen)]
 
 
 def _statements(path: Path) -> Iterator[tuple[str, bool]]:
@@ -71,7 +74,7 @@ def _statements(path: Path) -> Iterator[tuple[str, bool]]:
         return
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # other people's invalid escapes
+            warnings.simplefilter("ignore")  # invalid escapes in other projects
             tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
         return  # a template or a test of the parser: no log statement is lost that matters
@@ -89,7 +92,7 @@ def _statements(path: Path) -> Iterator[tuple[str, bool]]:
 
 
 def _level(call: ast.Call) -> bool | None:
-    """Whether a call logs something severe; None if it logs nothing, or at a level that may mean either."""
+    """Returns True for a call that logs at a severe level, False for a routine level, None for any other call."""
     if not isinstance(call.func, ast.Attribute):
         return None
     owner = call.func.value
@@ -101,7 +104,7 @@ def _level(call: ast.Call) -> bool | None:
 
 
 def _literal(node: ast.expr) -> str:
-    """The text of a string expression, with 0 (masking turns it into a star) for what is not known before it runs."""
+    """Returns the text of a string expression; a part that is known only at run time becomes 0, which is masked."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else "0"
     if isinstance(node, ast.JoinedStr):

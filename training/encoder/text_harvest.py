@@ -1,8 +1,8 @@
-"""Harvests short technical texts from source trees, to teach the line encoder how software speaks.
+"""Harvests short technical texts from source trees, to train the line encoder on the language of software.
 
-Owns: finding string literals, docstrings, comments and message constants in Python, Go, C and Java class files,
-turning their placeholders into ``*`` and masking them as the product masks log lines. The texts train the encoder
-and are never shipped. Knows nothing of models. Anything that names a held-out system is dropped.
+Finds string literals, docstrings, comments and message constants in Python, Go, C and Java class files. Placeholders
+become ``*``, and texts are masked as the product masks log lines. The texts train the encoder and are never shipped. A
+text that names a held-out system is dropped. Knows no model.
 
     python -m logwarden.training.encoder.text_harvest --root DIR [--root DIR …] --out texts.jsonl.gz
 """
@@ -26,10 +26,10 @@ from pathlib import Path
 from logwarden.model.masking import mask_line
 
 MAX_FILE_BYTES = 2_000_000
-"""A longer source file is generated, and says the same thing thousands of times."""
+"""A longer source file is generated and repeats the same texts thousands of times."""
 
 MAX_TEXTS_PER_PACKAGE = 9_000
-"""So that one large package does not set the tone."""
+"""Limit of one package, so that a large one does not dominate."""
 
 _HELD_OUT = re.compile(r"(?i)postgres|psycopg|pgbouncer|hdfs|hadoop|datanode|namenode|zookeeper|quorum")
 _SKIPPED_FOLDERS = {"tests", "test", "testdata", "locale", "vendor", "node_modules", "__pycache__", "site-packages"}
@@ -45,7 +45,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?:])\s+(?=[A-Z])|\n\s*\n")
 
 
 def clean(text: str) -> str:
-    """A literal as the line encoder would see it in a log; empty when it is not technical prose of use."""
+    """Returns a literal as the line encoder would read it in a log; empty if it is no technical prose."""
     text = _PLACEHOLDER.sub(lambda found: "%" if found[0] == "%%" else "*", _MARKUP.sub("", text))
     masked = mask_line(text[:600])
     letters = sum(c.isalpha() or c == " " for c in masked)
@@ -54,15 +54,15 @@ def clean(text: str) -> str:
 
 
 def sentences(text: str) -> Iterator[str]:
-    """The first eight sentences of a docstring or description."""
+    """Yields the first eight sentences of a docstring or description."""
     for sentence in _SENTENCE_END.split(text.strip())[:8]:
         yield " ".join(sentence.split())
 
 
 def python_texts(source: str) -> Iterator[str]:
-    """Message literals, f-strings with ``*`` for their expressions, and docstring sentences."""
+    """Yields message literals, f-strings with ``*`` for their expressions, and sentences of docstrings."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # old sources hold invalid escapes, which is their affair
+        warnings.simplefilter("ignore")  # old sources contain invalid escapes
         tree = ast.parse(source)
     inside: set[int] = set()
     for node in ast.walk(tree):
@@ -77,7 +77,7 @@ def python_texts(source: str) -> Iterator[str]:
 
 
 def curly_texts(source: str) -> Iterator[str]:
-    """String literals and sentences of comments of a language with braces (Go, C, Java)."""
+    """Yields string literals and sentences of comments of a language with braces (Go, C, Java)."""
     for found in _LITERAL.finditer(source):
         if " " in found[1]:
             yield _ESCAPE.sub(lambda escape: escape[1] or " ", found[1])
@@ -86,7 +86,7 @@ def curly_texts(source: str) -> Iterator[str]:
 
 
 def class_texts(content: bytes) -> Iterator[str]:
-    """The string constants of a Java class file, by walking its constant pool."""
+    """Yields the string constants of a Java class file by walking its constant pool."""
     if content[:4] != b"\xca\xfe\xba\xbe":
         return
     sizes = {3: 4, 4: 4, 5: 8, 6: 8, 7: 2, 8: 2, 9: 4, 10: 4, 11: 4, 12: 4, 15: 3, 16: 2, 17: 4, 18: 4, 19: 2, 20: 2}
@@ -107,7 +107,7 @@ def class_texts(content: bytes) -> Iterator[str]:
 
 
 def described_texts(content: bytes) -> Iterator[str]:
-    """The ``documentation`` and ``message`` strings of a (gzipped) JSON service description."""
+    """Yields the ``documentation`` and ``message`` strings of a (gzipped) JSON service description."""
     waiting = [json.loads(gzip.decompress(content))]
     while waiting:
         node = waiting.pop()
@@ -122,12 +122,12 @@ def described_texts(content: bytes) -> Iterator[str]:
 
 
 def harvest(roots: Iterable[Path], *, seed: int = 0) -> dict[str, list[str]]:
-    """Package (first folder below a root) → its distinct cleaned texts, `MAX_TEXTS_PER_PACKAGE` of them at most."""
+    """Returns package (first folder below a root) → its distinct cleaned texts, at most `MAX_TEXTS_PER_PACKAGE`."""
     chance = random.Random(seed)
     found: dict[str, dict[str, None]] = defaultdict(dict)
     for root in roots:
         paths = [path for path in sorted(root.rglob("*")) if path.suffix in _SUFFIXES]
-        chance.shuffle(paths)  # so that a package too large to read whole is not cut by the alphabet
+        chance.shuffle(paths)  # so that the limit does not keep the first files of the alphabet
         for path in paths:
             parts = path.relative_to(root).parts
             if _SKIPPED_FOLDERS & set(parts) or _HELD_OUT.search("/".join(parts)):
@@ -169,10 +169,10 @@ _SUFFIXES = {".gz", ".jar", *_READERS}
 
 
 def main() -> None:
-    """Command line: harvest the roots into a gzipped file of ``{"package": …, "text": …}`` lines."""
+    """Runs the command line: harvests the roots into a gzipped file of ``{"package": …, "text": …}`` lines."""
     parser = argparse.ArgumentParser(description="Harvest technical texts from source trees.")
-    parser.add_argument("--root", type=Path, action="append", required=True, help="a source tree; may be repeated")
-    parser.add_argument("--out", type=Path, required=True, help="where the .jsonl.gz goes")
+    parser.add_argument("--root", type=Path, action="append", required=True, help="a source tree; repeatable")
+    parser.add_argument("--out", type=Path, required=True, help="file to write, ending in .jsonl.gz")
     arguments = parser.parse_args()
     packages = harvest(arguments.root)
     with gzip.open(arguments.out, "wt", encoding="utf-8") as out:

@@ -1,8 +1,7 @@
-"""The trivial detectors every result is printed beside: keywords, surprise, new events, neighbours, trees, TF-IDF.
+"""Trivial detectors for every table: keywords, surprise, new events, neighbours, trees, TF-IDF.
 
-They see sequences of masked line ids and, at most, the texts behind the ids. A model that does not beat them on the
-same split has earned nothing. Knows neither recordings nor the model under test; nothing here is tuned on a test set.
-"""
+Their input is sequences of masked line ids and, at most, the texts of the ids. A model is only worth its cost if it
+beats them on the same split. Knows neither recordings nor the model under test; no detector is tuned on a test set. """
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 Ids = npt.NDArray[np.int32]
 
-# The list that operators write; it knows nothing of any recording. Not anchored: "TimeoutException" counts.
+# The list that operators write, chosen without looking at a recording. Not anchored: "TimeoutException" counts.
 KEYWORDS = re.compile(
     r"(?i)error|exception|fail|fatal|critical|panic|abort|traceback|denied|refused|timed? ?out|unable|cannot|invalid"
     r"|corrupt|unreachable|warn"
@@ -35,11 +34,11 @@ class LineSessions:
     ids: Ids
     """(lines,) masked line of each line."""
     session: Ids
-    """(lines,) which session a line belongs to, from 0 on; sessions may be interleaved."""
+    """(lines,) session of each line, from 0 on; sessions may be interleaved."""
     service: Ids
-    """(lines,) whose history a line counts in."""
+    """(lines,) service in whose history a line counts."""
     anomalous: npt.NDArray[np.bool_]
-    """(sessions,)"""
+    """(sessions,) labels."""
     texts: Sequence[str]
     """Canonical text by id, shared by the training and the test part."""
 
@@ -48,16 +47,17 @@ class LineSessions:
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """(sessions,) lines of each session."""
+        """Returns (sessions,) the number of lines of each session."""
         return np.bincount(self.session, minlength=len(self.anomalous))
 
     def counts(self) -> csr_matrix:
-        """(sessions, texts) how often each masked line occurs in each session."""
+        """Returns (sessions, texts) the occurrences of each masked line in each session."""
         shape = (len(self.anomalous), len(self.texts))
         return csr_matrix((np.ones(len(self.ids), np.float32), (self.session, self.ids)), shape=shape)
 
     def select(self, chosen: npt.NDArray[np.bool_]) -> LineSessions:
-        """Only these sessions (boolean, one per session), renumbered in order; lines keep their order."""
+        """Returns only these sessions (boolean, one per session), renumbered in order; lines keep their order."""
+        # chosen [T, F, T] -> number [0, 0, 1]: session 2 becomes session 1.
         kept = chosen[self.session]
         number = (np.cumsum(chosen) - 1).astype(np.int32)
         return LineSessions(
@@ -70,7 +70,12 @@ class LineSessions:
 
 
 def occurrences_before(keys: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    """(n,) how often each key occurred earlier in the array."""
+    """Returns (n,) the number of earlier occurrences of each key."""
+    # A stable sort brings equal keys together; the place within the group is the number of earlier ones:
+    #   keys     [7, 3, 7, 7]
+    #   ordered  [3, 7, 7, 7]    order [1, 0, 2, 3]
+    #   starts   [0, 1, 1, 1]    where the group of each begins
+    #   before   [0, 0, 1, 2]    place - start, written back by order
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
     first = np.concatenate([[True], ordered[1:] != ordered[:-1]]) if len(keys) else np.zeros(0, bool)
@@ -81,21 +86,25 @@ def occurrences_before(keys: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
 
 
 def surprises(ids: Ids, service: Ids) -> npt.NDArray[np.float32]:
-    """(lines,) bits: log2((lines of the service so far + 1) / (times this line was among them + 1))."""
+    """Returns (lines,) bits: log2((earlier lines of the service + 1) / (earlier occurrences of this line + 1))."""
     age = occurrences_before(service)
+    # One number for each (service, line): with five ids, line 3 of service 2 is 2 · 5 + 3 = 13.
     both = service.astype(np.int64) * (int(ids.max(initial=0)) + 1) + ids
     return np.log2((age + 1) / (occurrences_before(both) + 1)).astype(np.float32)
 
 
 def pool_max(values: npt.NDArray[np.floating], session: Ids, sessions: int) -> Scores:
-    """(sessions,) the largest value of each; 0 for a session without lines."""
+    """Returns (sessions,) the largest value of each; 0 for a session without lines."""
     pooled = np.zeros(sessions, np.float64)
     np.maximum.at(pooled, session, values)
     return pooled
 
 
 def pool_top(values: npt.NDArray[np.floating], session: Ids, sessions: int, *, k: int = 4) -> Scores:
-    """(sessions,) mean of the `k` largest values of each; a shorter session counts as padded with zeros."""
+    """Returns (sessions,) the mean of the `k` largest values of each; a shorter session is padded with zeros."""
+    # Sorted by session and falling value, the rank within a session selects the largest; k = 2:
+    #   session [0, 1, 0, 0], values [1, 4, 3, 2] -> order [2, 3, 0, 1], rank [0, 1, 2, 0], top [2, 3, 1]
+    #   pooled  [(3 + 2) / 2, 4 / 2]
     order = np.lexsort((-values, session))
     rank = occurrences_before(session[order])
     top = order[rank < k]
@@ -103,33 +112,33 @@ def pool_top(values: npt.NDArray[np.floating], session: Ids, sessions: int, *, k
 
 
 def keyword_any(train: LineSessions, test: LineSessions, seed: int = 0) -> Scores:
-    """1 when any line holds a keyword."""
+    """Returns 1 for a session with a keyword in any line, else 0."""
     return (keyword_lines(train, test, seed) > 0).astype(np.float64)
 
 
 def keyword_lines(train: LineSessions, test: LineSessions, seed: int = 0) -> Scores:
-    """How many lines hold a keyword."""
+    """Counts the lines with a keyword."""
     marked = np.array([KEYWORDS.search(text) is not None for text in test.texts], bool)
     return np.bincount(test.session, weights=marked[test.ids], minlength=len(test.anomalous)).astype(np.float64)
 
 
 def session_length(train: LineSessions, test: LineSessions, seed: int = 0) -> Scores:
-    """Distance of the length from the training median: the least a detector must beat where failures stop early."""
+    """Returns the distance of the length from the training median: a low bar where failures end sessions early."""
     return np.abs(test.lengths - np.median(train.lengths)).astype(np.float64)
 
 
 def max_surprise(train: LineSessions, test: LineSessions, seed: int = 0) -> Scores:
-    """The most surprising line, its history being the training lines and the test lines before it."""
+    """Returns the surprise of the most surprising line; its history is the training and the earlier test lines."""
     return pool_max(_test_surprises(train, test), test.session, len(test.anomalous))
 
 
 def top_surprise(train: LineSessions, test: LineSessions, seed: int = 0) -> Scores:
-    """Mean of the four most surprising lines, with the same history."""
+    """Returns the mean surprise of the four most surprising lines, with the history of `max_surprise`."""
     return pool_top(_test_surprises(train, test), test.session, len(test.anomalous))
 
 
 def new_event_or_length(train: LineSessions, test: LineSessions, seed: int = 0) -> Scores:
-    """1 for a line never seen in normal training sessions, plus up to 1 for an unusual length (Landauer et al.)."""
+    """Returns 1 for a line unknown to normal training sessions, plus up to 1 for the length (Landauer et al.)."""
     normal = train.select(~train.anomalous)
     known = np.zeros(len(test.texts), bool)
     known[normal.ids] = True
@@ -140,20 +149,20 @@ def new_event_or_length(train: LineSessions, test: LineSessions, seed: int = 0) 
 
 
 def nearest_normal(train: LineSessions, test: LineSessions, seed: int = 0) -> Scores:
-    """1-NN: Euclidean distance of the count vector to the nearest normal training session."""
+    """Returns the Euclidean distance of the count vector to the nearest normal training session (1-NN)."""
     normal = _distinct_rows(train.counts()[~train.anomalous])
     neighbours = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(normal)
     return np.asarray(neighbours.kneighbors(test.counts())[0][:, 0], np.float64)
 
 
 def decision_tree(train: LineSessions, test: LineSessions, seed: int = 0) -> Scores:
-    """A decision tree on count vectors, with labels: .999 F1 on a random split of HDFS."""
+    """Scores with a decision tree on count vectors, with labels: .999 F1 on a random split of HDFS."""
     tree = DecisionTreeClassifier(random_state=seed).fit(train.counts(), train.anomalous)
     return np.asarray(tree.predict_proba(test.counts())[:, 1], np.float64)
 
 
 def tfidf_logistic(train: LineSessions, test: LineSessions, seed: int = 0) -> Scores:
-    """Logistic regression on TF-IDF of the words, with labels. Words carry over to lines never seen in training."""
+    """Scores by logistic regression on TF-IDF of words, with labels: unknown lines share words with known ones."""
     words = CountVectorizer(token_pattern=r"(?u)\b[a-zA-Z]{2,}\b", dtype=np.float32).fit_transform(test.texts)
     weigh = TfidfTransformer(sublinear_tf=True)
     fitted = weigh.fit_transform(train.counts() @ words)
@@ -164,10 +173,10 @@ def tfidf_logistic(train: LineSessions, test: LineSessions, seed: int = 0) -> Sc
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A scorer of test sessions and the supervision it was given."""
+    """A scorer of test sessions and its supervision."""
 
     supervision: str
-    """none / normal only / labels"""
+    """none, normal only or labels"""
     score: Callable[[LineSessions, LineSessions, int], Scores]
 
 
@@ -191,7 +200,7 @@ def _test_surprises(train: LineSessions, test: LineSessions) -> npt.NDArray[np.f
 
 
 def _distinct_rows(rows: csr_matrix) -> csr_matrix:
-    """Most sessions repeat another one; the nearest neighbour is the same without the copies."""
+    """Removes repeated rows: most sessions repeat another one, and the nearest distance is the same without them."""
     rows = rows.tocsr()
     rows.sum_duplicates()
     rows.sort_indices()

@@ -78,6 +78,10 @@ def timeline_of(recording: Recording) -> Timeline:
     """Computes the timeline of a recording."""
     t = np.array([line.t for line in recording.lines], np.float64)
     service = np.array([line.service for line in recording.lines], object)
+    # A fault on services {a} from 2 to 5 s, with a tail of 3 s:
+    #   t        [1, 2, 4, 7, 9]
+    #   service  [a, a, b, a, a]
+    #   reached  [F, T, F, T, F]
     reached = [
         np.isin(service, list(fault.services)) & (t >= fault.injected_at) & (t <= fault.recovered_at + ALERT_TAIL_S)
         for fault in recording.faults
@@ -99,6 +103,8 @@ def result_of(
     alerts = alerts & ~learning
     found = []
     for fault, reach in zip(recording.faults, timeline.reached, strict=True):
+        # The delay in lines counts the reachable lines up to the first alert, that line included:
+        #   reach [F, T, T, T], alerts [F, F, F, T] -> first = 3, delay_lines = 3
         places = np.flatnonzero(alerts & reach)
         first = int(places[0]) if len(places) else None
         found.append(
@@ -133,7 +139,7 @@ def trivial_alerts(replayed: ReplayedStream) -> Mapping[str, Bools]:
     keyword = np.array([KEYWORDS.search(text) is not None for text in replayed.texts], bool)[replayed.ids]
     return {
         "keyword in the line": keyword,
-        "line never said before": replayed.new,
-        "keyword, never said before": keyword & replayed.new,
+        "line never logged before": replayed.new,
+        "keyword, never logged before": keyword & replayed.new,
         "surprise of 10 bits": replayed.surprise >= 10,
     }

@@ -87,7 +87,7 @@ def line_results(stream: SystemStream, replayed: ReplayedStream, name: str, past
         (name, replayed.margin[stream.scored], replayed.alerts[stream.scored]),
         ("surprise", surprise, surprise >= 10),
         ("keyword in the line", keyword.astype(np.float64), keyword),
-        ("keyword, never said before", (keyword & new).astype(np.float64), keyword & new),
+        ("keyword, never logged before", (keyword & new).astype(np.float64), keyword & new),
     ]
     return [_result(stream, past, method, scores, alerts) for method, scores, alerts in methods]
 

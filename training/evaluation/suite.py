@@ -1,7 +1,7 @@
 """Measures one model on one set of data after another, and keeps tables and figures.
 
-Every table obeys one protocol: a split by time before windowing, trivial baselines on the same split, intervals, a
-threshold frozen before the test, and in every row the supervision of the method. The model is given no label of any
+Every table obeys one protocol: a split by time before windowing, trivial baselines on the same split, intervals, and a
+threshold frozen before the test. Every row names the supervision of its method. The model is given no label of any
 target. It streams the lines before the split first, as it would in service.
 """
 

@@ -79,6 +79,9 @@ def label_noise(trial: Trial, sessions: LineSessions, about: Examined, seeds: in
 
 
 def _at_prevalence(labels: Labels, share: float, seed: int) -> npt.NDArray[np.int64]:
+    """Returns the places of a random part of the sessions in which anomalies have this share."""
+    # 100 anomalies among 900 normal sessions; a share of 5 % keeps all 900 and wants .05 · 900 / .95 = 47 anomalies.
+    # A share of 20 % wants 225, more than there are: all 100 stay, beside 100 · .8 / .2 = 400 normal sessions.
     chance = np.random.default_rng(seed)
     positives, negatives = np.flatnonzero(labels), np.flatnonzero(~labels)
     wanted = round(share * len(negatives) / (1 - share))
@@ -90,4 +93,5 @@ def _at_prevalence(labels: Labels, share: float, seed: int) -> npt.NDArray[np.in
 
 
 def _spread(values: Sequence[float]) -> Figure:
+    """Returns the mean and the standard deviation over seeds."""
     return Figure(value=float(np.mean(values)), sd=float(np.std(values)))

@@ -1,15 +1,20 @@
-"""Training windows without labels: real streams of many systems, with real messages of others injected.
+"""Makes training windows without labels: real streams of many systems, with real messages of others injected.
 
-Why: text learned from one or two labelled systems does not transfer, and familiarity does; so the head learns from
-many streams what an unfamiliar line that reads like a failure looks like inside them. The lines are real, their
-histories are real; only the place where a foreign message appears is ours. For training alone: no figure is ever
-measured on these.
+Text learned from one or two labelled systems does not transfer, and familiarity does. So the head learns from many
+streams how an unfamiliar line that names a failure differs from its neighbours. Lines and histories are real; only the
+place of a foreign message is synthetic. The windows are for training alone: no figure is measured on them.
 
-A window's label is about its newest line: is it part of something wrong?
+A window's label is about its newest line: is it part of a failure?
+
     anomaly  the newest line is unfamiliar and severe, alone or after others of its kind
-    rather   several lines at once that nobody has seen before, whatever they say
-    normal   lines as they came · a new but harmless line · a severe line that this service says all day · a harmless
-             line after a severe one (that one had its own window) · lines of a restart, seen in earlier ones
+    likely   several lines at once that the service never logged before, of any content
+    normal   lines as they came
+             a new but harmless line
+             a severe line that this service logs all the time
+             a harmless line after a severe one, which had its own window
+             lines of a restart that earlier restarts logged too
+
+Legend: n lines of a stream · K distinct lines of it · P messages of a pool · E encoder width
 """
 
 from __future__ import annotations
@@ -20,15 +25,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from logwarden.training.encoder.source_messages import Statement
+from logwarden.model.defaults import WINDOW_SIZE as SIZE
+from logwarden.training.encoder.source_messages import SourceMessage
 from logwarden.training.head.windows import Floats, Ids, LineTexts, MeasuredStream, WindowSet, measure
 
-SIZE = 32
-MIN_AGE = 200  # before that a service is learning, and raises no alert
+MIN_AGE = 200
+"""Lines of a stream before its first window ends. Fewer than the daemon's LEARNING_LINES: several streams have only
+2,000 lines. The head's own `learning_lines` is the same number."""
 _POOL = 300  # foreign messages per stream and kind
-_AGE_CAP = float(2**14)
 
-# Words of failure in any system; used to label training windows, never at inference.
+# Words of failure in any system; they label training windows and are not used at inference.
 SEVERE_WORDS = re.compile(
     r"(?i)\b(error|fatal|crit(ical)?|emerg|alert|severe|panic|exception|fail(ed|ure|s)?|denied|refused"
     r"|timed? ?out|abort(ed)?|corrupt(ed|ion)?|unable|cannot|could not|lost|broken|unreachable"
@@ -39,26 +45,31 @@ FAILURE = re.compile(
     + r"|not (found|supported|allowed|exist\w*|available|enough)|no such|missing|unknown|unexpected"
     r"|unsupported|illegal|bad|wrong|mismatch|exceeded|too (many|large|long|small)|must)\b"
 )
-"""As `SEVERE_WORDS`, with the words in which programs refuse."""
-_PER_STREAM = 80  # messages that one stream lends to the others, of each kind
+"""`SEVERE_WORDS` and the words in which programs refuse a request."""
+_PER_STREAM = 80  # messages of each kind that one stream contributes to the others
 _LEVELS = {"INFO": "ERROR", "info": "error", "I": "E", "notice": "error", "DEBUG": "ERROR", "Info": "Error"}
 _HEADER = re.compile(r"^(.{2,70}?(?:[:\]|]|(?:INFO|WARN|ERROR|DEBUG|notice|Info))\s)\s*\S")
 
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """Foreign messages in the dress of one stream: rows of the table, and their distance to what it knew by when."""
+    """P foreign messages with headers of one stream."""
 
     rows: Ids
-    distance: Floats  # pool, distinct lines known: the nearest of the first k
+    """(P,) rows of the table."""
+    distance: Floats
+    """(P, K) distance to the nearest of the first k + 1 distinct lines of the stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Stream:
     rows: Ids
+    """(n,) rows of the table."""
     measured: MeasuredStream
-    known: Ids  # distinct lines known before each line
+    known: Ids
+    """(n,) distinct lines of the stream up to and including each line."""
     severe_newest: np.ndarray
+    """(n,) lines with a severe word."""
     severe: _Pool
     benign: _Pool
 
@@ -67,15 +78,15 @@ class SyntheticWindows:
     """Draws windows from measured streams. Deterministic in the seed."""
 
     def __init__(
-        self, texts: LineTexts, streams: Mapping[str, Sequence[str]], statements: Sequence[Statement], *, seed: int
+        self, texts: LineTexts, streams: Mapping[str, Sequence[str]], statements: Sequence[SourceMessage], *, seed: int
     ) -> None:
         self._texts = texts
         self._rng = np.random.default_rng(seed)
         long = [measure(texts, lines) for lines in streams.values() if len(lines) > 2 * MIN_AGE]
-        # A message that is raised but names no failure ("expected str") reads like any other: it would only be noise.
+        # A raised message that names no failure ("expected str") does not differ from others: it would be noise.
         self._severe = [s.text for s in statements if s.severe and FAILURE.search(s.text)]
         self._benign = [s.text for s in statements if not s.severe and not SEVERE_WORDS.search(s.text)]
-        for stream in long:  # what real systems wrote, beside what programmers meant to write
+        for stream in long:  # messages that real systems logged, beside messages in source code
             severe, benign = _messages(stream)
             self._severe += severe
             self._benign += benign
@@ -86,7 +97,7 @@ class SyntheticWindows:
         self.table = torch.from_numpy(table)
 
     def draw(self, count: int) -> WindowSet:
-        """`count` windows; kinds and streams in fixed proportions."""
+        """Returns `count` windows; kinds and streams are in fixed proportions."""
         makers = (
             (0.20, self._as_it_came, 0.0),
             (0.08, self._new_but_harmless, 0.0),
@@ -106,13 +117,13 @@ class SyntheticWindows:
         for place, kind in enumerate(kinds):
             _, make, label = makers[kind]
             stream = self._streams[self._rng.integers(len(self._streams))]
-            said = make(stream, ids[place], familiarity[place])
-            labels[place] = label if said is None else said
+            own_label = make(stream, ids[place], familiarity[place])
+            labels[place] = label if own_label is None else own_label
             self._shorten(ids[place], familiarity[place])
         return WindowSet(self.table, ids, familiarity, labels)
 
     def as_they_came(self, most: int = 20_000) -> WindowSet:
-        """Windows nobody touched whose newest line names no failure, in stream order, after the learning phase."""
+        """Returns unchanged windows whose newest line names no failure, in stream order, from line MIN_AGE on."""
         per_stream = most // len(self._streams)
         ends = [
             (s, end)
@@ -131,7 +142,7 @@ class SyntheticWindows:
     def _as_it_came(self, stream: _Stream, ids: Ids, familiarity: Floats) -> float | None:
         end = self._place(stream)
         self._real(stream, end, ids, familiarity)
-        # A line of the stream that is new and reads like a failure may be one: nobody labelled it, so say "perhaps".
+        # A new line that names a failure may be one. It has no label, so the label is half.
         rare = familiarity[-1, 1] - familiarity[-1, 0] > 6
         return 0.5 if rare and stream.severe_newest[end] else None
 
@@ -151,7 +162,7 @@ class SyntheticWindows:
 
     def _after_something_severe(self, stream: _Stream, ids: Ids, familiarity: Floats) -> float | None:
         end = self._place(stream)
-        for _ in range(8):  # a newest line that the service knows well
+        for _ in range(8):  # look for a newest line that the service logs often
             if stream.measured.log_count[end] > 4:
                 break
             end = self._place(stream)
@@ -173,7 +184,7 @@ class SyntheticWindows:
         self._real(stream, end, ids, familiarity)
         count = int(self._rng.integers(1, 6))
         self._inject(stream, stream.benign, end, ids, familiarity, places=self._last(4, 16), count=count)
-        if self._rng.random() < 0.6:  # a stop and a start read badly too, and never quite the same
+        if self._rng.random() < 0.6:  # a stop and a start log severe lines too, and never exactly the same
             count = int(self._rng.integers(0, 9))
             self._inject(stream, stream.severe, end, ids, familiarity, places=self._last(1, 4), count=count)
         return None
@@ -181,7 +192,7 @@ class SyntheticWindows:
     def _unfamiliar_and_severe(self, stream: _Stream, ids: Ids, familiarity: Floats) -> float | None:
         end = self._place(stream)
         self._real(stream, end, ids, familiarity)
-        if self._rng.random() < 0.25:  # the same message again and again, as a failing loop writes it
+        if self._rng.random() < 0.25:  # one message repeatedly, as a failing loop logs it
             places, same = np.sort(self._rng.choice(SIZE, self._rng.integers(2, 10), replace=False)), True
             places[-1] = SIZE - 1
         else:
@@ -197,7 +208,7 @@ class SyntheticWindows:
         return None
 
     def _text_alone(self, stream: _Stream, ids: Ids, familiarity: Floats) -> float | None:
-        """No history at all: only what the newest line says."""
+        """Fills a window without history: only the text of the newest line decides."""
         severe = bool(self._rng.random() < 0.5)
         lines = int(self._rng.integers(1, SIZE + 1))
         if self._rng.random() < 0.5:
@@ -217,7 +228,10 @@ class SyntheticWindows:
         return int(self._rng.integers(MIN_AGE, len(stream.rows)))
 
     def _last(self, low: int, high: int) -> np.ndarray:
-        """Places of a run at the end of the window, with a gap here and there."""
+        """Returns places of a run at the end of the window, with some gaps."""
+        # count 3, reach 5 in a window of 32: three of the last five places, the newest line among them.
+        #   choice of (0…4)   [0, 3, 4]
+        #   SIZE - reach + …  [27, 30, 31]
         count = int(self._rng.integers(low, high))
         reach = min(SIZE, count + int(self._rng.integers(0, 4)))
         places = SIZE - reach + np.sort(self._rng.choice(reach, count, replace=False))
@@ -225,6 +239,9 @@ class SyntheticWindows:
         return places
 
     def _real(self, stream: _Stream, end: int, ids: Ids, familiarity: Floats) -> None:
+        # A window is right-aligned; with size 4:
+        #   end 1: part 0…1, at 2…3   two places of padding on the left
+        #   end 9: part 6…9, at 0…3
         part = slice(max(0, end - SIZE + 1), end + 1)
         at = slice(SIZE - (part.stop - part.start), SIZE)
         ids[at] = stream.rows[part]
@@ -246,6 +263,9 @@ class SyntheticWindows:
     ) -> None:
         chosen = np.full(len(places), self._rng.integers(len(pool.rows))) if same else None
         chosen = self._rng.integers(len(pool.rows), size=len(places)) if chosen is None else chosen
+        # A message injected twice counts its own earlier line. With count = 1 and messages [5, 5, 8]:
+        #   times      [1, 2, 1]
+        #   log_count  [log2(2), log2(3), log2(2)]
         seen: dict[int, int] = {}
         known = max(0, int(stream.known[end]) - 1)
         for place, message in zip(places.tolist(), chosen.tolist(), strict=True):
@@ -256,7 +276,7 @@ class SyntheticWindows:
             familiarity[place, 2] = pool.distance[message, known]
 
     def _shorten(self, ids: Ids, familiarity: Floats) -> None:
-        """Every eighth window is not full, as after a service's first lines in a partition."""
+        """Removes the oldest lines of every eighth window, as after a service's first lines in a partition."""
         if self._rng.random() < 0.125:
             cut = int(self._rng.integers(1, SIZE - 1))
             ids[:cut] = 0
@@ -265,37 +285,46 @@ class SyntheticWindows:
     # ---------------------------------------------------------------- preparation
 
     def _prepare(self, measured: MeasuredStream) -> _Stream:
+        # known counts the first sights of rows:
+        #   rows   [4, 4, 7, 4, 9]
+        #   first  [0, 2, 4]    places of the first sights
+        #   known  [1, 1, 2, 2, 3]
         rows = self._texts.rows(measured.texts)
         _, first = np.unique(rows, return_index=True)
         new = np.zeros(len(rows), np.int32)
         new[first] = 1
         severe = np.array([SEVERE_WORDS.search(text) is not None for text in measured.texts])
         pools = [
-            self._dressed(measured.texts, bank, level) for bank, level in ((self._severe, True), (self._benign, False))
+            self._with_headers(measured.texts, bank, level)
+            for bank, level in ((self._severe, True), (self._benign, False))
         ]
         empty = np.zeros((0, 0), np.float32)
         return _Stream(rows, measured, np.cumsum(new), severe, _Pool(pools[0], empty), _Pool(pools[1], empty))
 
-    def _dressed(self, stream: Sequence[str], bank: Sequence[str], severe: bool) -> Ids:
-        """Messages of others, most of them behind the header of a line of this stream, as its own would be."""
+    def _with_headers(self, stream: Sequence[str], bank: Sequence[str], severe: bool) -> Ids:
+        """Returns messages of others, most of them behind the header of a line of this stream."""
         out = []
         for message in self._rng.choice(np.array(bank, object), _POOL):
             header = _HEADER.match(stream[int(self._rng.integers(len(stream)))])
             if header is None or self._rng.random() < 0.25:
                 out.append(str(message))
                 continue
-            dress = header[1]
+            prefix = header[1]
             if severe and self._rng.random() < 0.5:
-                dress = re.sub(r"\b(INFO|info|I|notice|DEBUG|Info)\b", lambda m: _LEVELS[m[0]], dress)
-            out.append((dress + str(message))[:240])
+                prefix = re.sub(r"\b(INFO|info|I|notice|DEBUG|Info)\b", lambda m: _LEVELS[m[0]], prefix)
+            out.append((prefix + str(message))[:240])
         return self._texts.rows(out)
 
     def _with_distances(self, stream: _Stream, table: Floats) -> _Stream:
         _, first = np.unique(stream.rows, return_index=True)
-        distinct = table[stream.rows[np.sort(first)]]  # K, E in the order of first sight
+        distinct = table[stream.rows[np.sort(first)]]  # K, E; in the order of first sight
         pools = []
         for pool in (stream.severe, stream.benign):
-            similar = np.maximum.accumulate(table[pool.rows] @ distinct.T, axis=1)  # pool, K
+            # The best similarity so far, line by line:
+            #   products of one message  [.2, .9, .5]    to the three distinct lines
+            #   accumulated maximum      [.2, .9, .9]
+            #   distance                 [.8, .1, .1]    column k: nearest of the first k + 1 lines
+            similar = np.maximum.accumulate(table[pool.rows] @ distinct.T, axis=1)  # P, K
             pools.append(_Pool(pool.rows, (1 - similar).clip(0, 1).astype(np.float32)))
         return _Stream(stream.rows, stream.measured, stream.known, stream.severe_newest, pools[0], pools[1])
 

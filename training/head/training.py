@@ -1,13 +1,7 @@
-"""Trains a head with `transformers.Trainer`: `logwarden train`.
+"""Trains a head with `transformers.Trainer` on windows of the recipe or of labelled sessions; writes a model directory.
 
-Without `--sessions` it runs the recipe of the shipped model (`logwarden.training.head.synthetic`): needs no labels,
-reads the streams of the data folder. With `--sessions FILE.jsonl` it trains on your own: an object a line, `{"lines":
-[...], "label": 0}` or 1 and, if you like, `"service"`; sessions of one service build its history in the order they
-stand in the file.
-
-Checkpoints go to moe_results/, logs to moe_logs/, the model to final_moe_model/ (each can be named). `--resume` goes on
-from the last checkpoint. Training stops early when the held-out loss stops falling. The line encoder is not trained
-here (`logwarden.training.encoder.distill`); its embeddings are computed once.
+The recipe (`logwarden.training.head.synthetic`) needs no labels and reads the streams of the data folder. The line
+encoder is not trained here (`logwarden.training.encoder.distill`); its embeddings are computed once.
 """
 
 from __future__ import annotations
@@ -16,7 +10,7 @@ import argparse
 import json
 import sys
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,30 +32,17 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 from transformers.trainer_utils import get_last_checkpoint
 
 HELD_OUT = ("Zookeeper_2k", "Linux_2k", "Spark_2k", "HPC_2k")
-"""Streams that validation draws on: early stopping and calibration must not see the systems trained on."""
+"""Streams of the validation: early stopping and calibration must not see the systems that are trained on."""
 NEVER = ("HDFS",)
-"""Systems kept out altogether, so that their figures are figures of transfer."""
+"""Systems that are in neither part, so that their figures are figures of transfer."""
 THRESHOLD = 0.5
-"""More likely than not, by the calibration on systems held out. Fixed beforehand: a threshold picked on some system's
-quiet would be tuned to that system."""
+"""An anomaly is more likely than not, by the calibration on held-out systems. Fixed beforehand: a threshold chosen on
+the fault-free time of some system would be tuned to that system."""
 _MAX_STREAM_LINES = 12_000
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line. Returns the exit code: 0, or 2 with one sentence for something that must be mended first."""
-    options = _options(arguments)
-    try:
-        for path in (options.results, options.logs, options.out):
-            _writable(path)
-        train(options)
-    except (FileNotFoundError, ValueError, PermissionError, NotADirectoryError) as error:
-        print(f"logwarden train: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
 def train(options: argparse.Namespace) -> Calibration:
-    """Builds the windows, trains, calibrates, writes the model directory."""
+    """Builds the windows, trains, calibrates and writes the model directory."""
     torch.set_num_threads(options.threads)
     set_seed(options.seed)
     encoder = LineEncoder.from_directory(options.bert_path or checkpoint.SHIPPED / "encoder")
@@ -93,13 +74,13 @@ def train(options: argparse.Namespace) -> Calibration:
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
-    """What to learn from and what to hold it against; they share no system (recipe) or no session (own data)."""
+class TrainingSplit:
+    """Windows to train on and windows to validate with; they share no system (recipe) or no session (own data)."""
 
     train: WindowSet
     held_out: WindowSet
     as_they_came: WindowSet
-    """Held-out windows nobody touched, whose newest line names no failure: how many would raise an alarm?"""
+    """Unchanged held-out windows whose newest line names no failure; their alerts are reported as false alarms."""
 
 
 class _HeadTrainer(Trainer):  # type: ignore[misc]
@@ -124,7 +105,7 @@ class _HeadTrainer(Trainer):  # type: ignore[misc]
 
 
 class _LogFile(TrainerCallback):  # type: ignore[misc]
-    """One JSON object per log event, for people and plots."""
+    """Writes one JSON object per log event."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -134,9 +115,9 @@ class _LogFile(TrainerCallback):  # type: ignore[misc]
             out.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
 
 
-def _from_recipe(texts: LineTexts, windows: int, seed: int, failures: Path | None = None) -> Split:
+def _from_recipe(texts: LineTexts, windows: int, seed: int, failures: Path | None = None) -> TrainingSplit:
     streams = _streams()
-    # Messages of the packages installed here and of the standard library: thousands of authors, nothing downloaded.
+    # Messages of the installed packages and of the standard library: thousands of authors, and no download.
     library = Path(sysconfig.get_paths()["stdlib"])
     statements = log_statements([Path(sysconfig.get_paths()["purelib"]), library, library / "site-packages"])
     if failures is not None:
@@ -149,11 +130,11 @@ def _from_recipe(texts: LineTexts, windows: int, seed: int, failures: Path | Non
     train = SyntheticWindows(texts, seen, statements[:cut], seed=seed).draw(windows)
     source = SyntheticWindows(texts, unseen, statements[cut:], seed=seed + 1)
     held_out = source.draw(max(200, windows // 10))
-    return Split(train, held_out, source.as_they_came())
+    return TrainingSplit(train, held_out, source.as_they_came())
 
 
 def _streams() -> dict[str, list[str]]:
-    """Raw lines by system and service; of the fault-injection rounds only those that ended well."""
+    """Returns raw lines by system and service; of the fault injection only rounds without a failure."""
     streams = {n: s for n, s in corpora.unlabelled_streams().items() if not n.startswith(NEVER)}
     services: dict[str, list[str]] = {}
     for one in corpora.openstack_fault_rounds():
@@ -164,7 +145,7 @@ def _streams() -> dict[str, list[str]]:
     return {name: lines[:_MAX_STREAM_LINES] for name, lines in {**streams, **services}.items()}
 
 
-def _from_sessions(texts: LineTexts, path: Path, seed: int) -> Split:
+def _from_sessions(texts: LineTexts, path: Path, seed: int) -> TrainingSplit:
     sessions = read_sessions(path)
     order = np.random.default_rng(seed).permutation(len(sessions))
     held = np.zeros(len(sessions), bool)
@@ -173,13 +154,13 @@ def _from_sessions(texts: LineTexts, path: Path, seed: int) -> Split:
     held_windows = held[session]
     held_out = windows.select(np.flatnonzero(held_windows))
     normal = held_out.select(np.flatnonzero(held_out.labels == 0))
-    return Split(windows.select(np.flatnonzero(~held_windows)), held_out, normal)
+    return TrainingSplit(windows.select(np.flatnonzero(~held_windows)), held_out, normal)
 
 
 def read_sessions(path: Path) -> list[dict[str, Any]]:
-    """Labelled sessions from JSON lines. ValueError names the line that is wrong, and what it should hold."""
+    """Reads labelled sessions from JSON lines. Raises ValueError with the number and the form of a wrong line."""
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file of sessions at {path}")
+        raise FileNotFoundError(f"there is no file of sessions at {path}; name an existing file with --sessions")
     sessions = []
     for number, row in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if not row.strip():
@@ -191,30 +172,30 @@ def read_sessions(path: Path) -> list[dict[str, Any]]:
         except (ValueError, KeyError, TypeError):
             fits = False
         if not fits:
-            raise ValueError(f'{path}:{number} must be {{"lines": [text, …], "label": 0 or 1, "service": text}}')
+            raise ValueError(f'{path}:{number} must be {{"lines": [string, …], "label": 0 or 1, "service": string}}')
         sessions.append({"service": str(session.get("service", "default")), "lines": lines, "label": int(label)})
     if len({session["label"] for session in sessions}) < 2:
-        raise ValueError(f"{path} must hold sessions of both labels, 0 and 1")
+        raise ValueError(f"{path} must contain sessions of both labels, 0 and 1")
     return sessions
 
 
-def _calibrate(trainer: Trainer, split: Split) -> Calibration:
-    """Platt scaling on the held-out windows; held-out lines that nobody touched say what the threshold costs."""
+def _calibrate(trainer: Trainer, split: TrainingSplit) -> Calibration:
+    """Fits Platt scaling on the held-out windows and counts the false alarms on unchanged ones."""
     margin = _margins(trainer, split.held_out)
     hard = (split.held_out.labels < 0.3) | (split.held_out.labels > 0.7)
     fit = LogisticRegression(C=1e6).fit(margin[hard, None], split.held_out.labels[hard] > 0.5)
     scale, shift = float(fit.coef_[0, 0]), float(fit.intercept_[0])
     if scale <= 0:
         raise ValueError(
-            "the model learned nothing: its scores do not rise with the labels; check the sessions' labels"
+            "the model learned nothing: its scores do not rise with the labels; check the labels of the sessions"
         )
-    calm = scale * _margins(trainer, split.as_they_came) + shift
-    alarms = int((calm >= np.log(THRESHOLD / (1 - THRESHOLD))).sum())
+    unchanged = scale * _margins(trainer, split.as_they_came) + shift
+    alarms = int((unchanged >= np.log(THRESHOLD / (1 - THRESHOLD))).sum())
     return Calibration(
         scale=scale,
         shift=shift,
         threshold=THRESHOLD,
-        fitted_on=f"{int(hard.sum())} held-out windows; {alarms} of {len(calm)} harmless lines as they came pass",
+        fitted_on=f"{int(hard.sum())} held-out windows; {alarms} of {len(unchanged)} harmless lines as they came pass",
     )
 
 
@@ -229,7 +210,7 @@ def _metrics(predictions: Any) -> dict[str, float]:
     labels = np.asarray(predictions.label_ids)
     hard = (labels < 0.3) | (labels > 0.7)
     if len(set((labels[hard] > 0.5).tolist())) < 2:
-        return {}  # lines as they came: there is nothing to rank
+        return {}  # windows of one label: there is nothing to rank
     truth, scores = labels[hard] > 0.5, (logits[:, 1] - logits[:, 0])[hard].astype(np.float64)
     return {"auroc": auroc(truth, scores), "ap": average_precision(truth, scores)}
 
@@ -261,45 +242,3 @@ def _training_arguments(options: argparse.Namespace) -> TrainingArguments:
         disable_tqdm=not sys.stderr.isatty(),
         use_cpu=options.device == "cpu",
     )
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="logwarden train", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    add = parser.add_argument
-    add("--sessions", type=Path, default=None, help="your labelled sessions, JSON lines (default: the shipped recipe)")
-    add("--bert-path", type=Path, default=None, help="BERT directory for the line encoder (default: the shipped one)")
-    add("--out", type=Path, default=Path("final_moe_model"), help="where the model goes")
-    add("--results", type=Path, default=Path("moe_results"), help="where checkpoints go")
-    add("--logs", type=Path, default=Path("moe_logs"), help="where the training log goes")
-    add("--resume", action="store_true", help="go on from the last checkpoint")
-    add("--epochs", type=float, default=8, help="at most so many")
-    add("--patience", type=int, default=2, help="stop after so many epochs without a better held-out loss")
-    add(
-        "--failures",
-        type=Path,
-        default=None,
-        help="texts of logwarden.training.encoder.text_harvest, for more ways to say that it failed",
-    )
-    add("--windows", type=int, default=60_000, help="training windows that the recipe draws")
-    add("--batch-size", type=int, default=256)
-    add("--learning-rate", type=float, default=1e-3)
-    add("--seed", type=int, default=0)
-    add("--threads", type=int, default=2, help="CPU threads")
-    add("--device", choices=("auto", "cpu"), default="auto")
-    return parser.parse_args(arguments)
-
-
-def _writable(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise PermissionError(f"cannot write to {path}: {error.strerror}") from None
-
-
-if __name__ == "__main__":
-    sys.exit(main())

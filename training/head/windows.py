@@ -1,7 +1,7 @@
-"""Labelled windows as arrays, for training and evaluation: made by the same masking, history and rings as in service.
+"""Labelled windows as arrays, made by the masking, history and rings of the product.
 
 A `WindowSet` refers to its lines by row of one embedding table, as the daemon does, so a hundred thousand windows fit
-in memory. Knows nothing of where lines or labels come from.
+in memory. Knows neither the source of the lines nor that of the labels.
 
 Legend: U distinct lines · N windows · L window size · E encoder width
 """
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from logwarden.model.defaults import WINDOW_SIZE
 from logwarden.model.encoder import LineEncoder
 from logwarden.model.masking import canonical, mask_blob
 from logwarden.model.stream import LineColumns, LogStream
@@ -27,7 +28,7 @@ _CHUNK = 8192
 
 
 class LineTexts:
-    """Distinct canonical texts, each with a row; row 0 is padding. Embeds what is new when asked for the table."""
+    """Distinct canonical texts, each with a row; row 0 is padding. `table` embeds the texts that are new."""
 
     def __init__(self, encoder: LineEncoder) -> None:
         self._encoder = encoder
@@ -35,11 +36,11 @@ class LineTexts:
         self._vectors = np.zeros((1, encoder.width), np.float32)
 
     def rows(self, texts: Sequence[str]) -> Ids:
-        """(n,) the rows of canonical texts."""
+        """Returns (n,) the rows of canonical texts; a new text gets the next row."""
         return np.array([self._rows.setdefault(text, len(self._rows)) for text in texts], np.int32)
 
     def table(self) -> Floats:
-        """(U, E) embeddings of all texts so far."""
+        """Returns (U, E) the embeddings of all texts so far."""
         new = list(self._rows)[len(self._vectors) :]
         if new:
             vectors = self._encoder.encode(new).float().cpu().numpy()
@@ -47,22 +48,22 @@ class LineTexts:
         return self._vectors
 
     def texts(self) -> list[str]:
-        """Texts by row."""
+        """Returns the texts by row."""
         return list(self._rows)
 
 
 @dataclass(slots=True)
 class WindowSet(Dataset[dict[str, Any]]):
-    """N windows with labels; an item holds what `collate` turns into the head's inputs."""
+    """N windows with labels; `collate` turns items into the inputs of the head."""
 
     table: torch.Tensor
-    """(U, E) float32"""
+    """(U, E) float32 embeddings."""
     ids: Ids
     """(N, L) rows of the table, 0 = padding, on the left."""
     familiarity: Floats
     """(N, L, 3) log2(1 + count), log2(1 + age), distance."""
     labels: Floats
-    """(N,) share of an anomaly, 0…1."""
+    """(N,) probability of an anomaly, 0 to 1."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -71,7 +72,8 @@ class WindowSet(Dataset[dict[str, Any]]):
         return {"ids": self.ids[place], "familiarity": self.familiarity[place], "label": self.labels[place]}
 
     def collate(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Items → `embeddings` (B, L, E), `familiarity` (B, L, 3), `attention_mask` (B, L), `labels` (B,)."""
+        """Returns `embeddings` (B, L, E), `familiarity` (B, L, 3), `attention_mask` (B, L), `labels` (B,)."""
+        # ids [0, 0, 7, 3] (padding on the left) -> attention_mask [0, 0, 1, 1]
         ids = torch.from_numpy(np.stack([item["ids"] for item in items])).long()
         return {
             "embeddings": self.table[ids],
@@ -81,12 +83,12 @@ class WindowSet(Dataset[dict[str, Any]]):
         }
 
     def select(self, places: npt.NDArray[Any]) -> WindowSet:
-        """A part that shares the table."""
+        """Returns some of the windows; they share the table."""
         return WindowSet(self.table, self.ids[places], self.familiarity[places], self.labels[places])
 
 
 def join(sets: Sequence[WindowSet]) -> WindowSet:
-    """One set of several that share a table; the last one's is the largest."""
+    """Joins sets that share a growing table; the table of the last set contains the others."""
     return WindowSet(
         sets[-1].table,
         np.concatenate([s.ids for s in sets]),
@@ -96,7 +98,7 @@ def join(sets: Sequence[WindowSet]) -> WindowSet:
 
 
 def canonical_lines(lines: Sequence[str]) -> list[str]:
-    """Raw events → canonical texts, one each; line breaks inside an event become spaces."""
+    """Returns the canonical text of each raw event; line breaks inside an event become spaces."""
     cache: dict[bytes, str] = {}
     out = []
     for start in range(0, len(lines), _CHUNK):
@@ -113,22 +115,27 @@ class MeasuredStream:
     """A service's lines in order, each measured against the lines before it."""
 
     texts: list[str]
-    """Canonical."""
+    """(n,) canonical texts."""
     log_count: Floats
+    """(n,) log2(1 + earlier occurrences)."""
     log_age: Floats
+    """(n,) log2(1 + earlier lines)."""
     distance: Floats
+    """(n,) distance to the nearest line that was known when the text first occurred."""
 
 
 def measure(texts: LineTexts, lines: Sequence[str]) -> MeasuredStream:
-    """Runs raw lines of one service through the product's own stream and keeps what it says of each."""
+    """Measures raw lines of one service with the product's own stream."""
     batch = run_stream(texts, lines, np.zeros(len(lines), np.int64))
     return MeasuredStream(
         canonical_lines(lines), batch.newest("log_count"), batch.newest("log_age"), batch.newest("distance")
     )
 
 
-def run_stream(texts: LineTexts, lines: Sequence[str], slots: npt.NDArray[np.int64], *, size: int = 32) -> WindowBatch:
-    """All windows of raw lines, one per line, through `logwarden.model.stream`; grouped by slot, in order within a slot."""
+def run_stream(
+    texts: LineTexts, lines: Sequence[str], slots: npt.NDArray[np.int64], *, size: int = WINDOW_SIZE
+) -> WindowBatch:
+    """Returns a window for every raw line from `logwarden.model.stream`, grouped by slot, in order within a slot."""
 
     def encode(new: Sequence[str]) -> Floats:
         rows = texts.rows(new)
@@ -150,21 +157,28 @@ def run_stream(texts: LineTexts, lines: Sequence[str], slots: npt.NDArray[np.int
 def sessions_to_windows(
     texts: LineTexts, sessions: Sequence[tuple[str, Sequence[str], int]]
 ) -> tuple[WindowSet, npt.NDArray[np.int64]]:
-    """Labelled sessions (service, raw lines, label) → a window per line, and the session (N,) that each belongs to.
+    """Returns a window for each line of labelled sessions (service, raw lines, label), and its session (N,).
 
     A session's lines are measured against its service's history, in the order given. Every window of an anomalous
-    session is labelled anomalous, though not every line of it is: the weak label that sessions give.
+    session is labelled anomalous, though not every line of it is: a weak label.
     """
+    # Two sessions of one service; history runs over both, windows do not:
+    #   lines    [a, b | a, c]
+    #   session  [0, 0, 1, 1]
+    #   slots    [0, 0, 0, 0]    the second a is known
+    #   windows  [a], [a b], [a], [a c]
     services = {name: number for number, name in enumerate(dict.fromkeys(service for service, _, _ in sessions))}
     lines = [line for _, part, _ in sessions for line in part]
     session = np.repeat(np.arange(len(sessions)), [len(part) for _, part, _ in sessions])
     slots = np.array([services[sessions[number][0]] for number in session.tolist()])
     measured = run_stream(texts, lines, slots)
+    # `measured` is grouped by slot; column[order] = … writes each value to the place of its line in `lines`.
+    #   newest("offset") [0, 2, 1, 3], values [w, x, y, z] -> column [w, y, x, z]
     order = measured.newest("offset")
     columns = {name: np.empty(len(lines), np.float32) for name in ("log_count", "log_age", "distance")}
     for name, column in columns.items():
         column[order] = measured.newest(name)
-    rings = WindowRings(32, len(sessions))
+    rings = WindowRings(WINDOW_SIZE, len(sessions))
     numbers = np.arange(len(lines))
     batch = rings.push(
         session,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from logwarden.training.encoder.source_messages import log_statements
-from logwarden.training.head import training as train
+from logwarden.training.head import __main__ as command
 from logwarden.training.head.windows import LineTexts, sessions_to_windows
 
 from logwarden import LogAnomalyDetector
@@ -36,12 +36,12 @@ def test_own_sessions_become_a_model_that_loads_and_predicts(
 ) -> None:
     """Labelled sessions in a file become a model directory that the Python API reads; a second run resumes."""
     options = _options(sessions, tiny_checkpoint, tmp_path)
-    assert train.main(options) == 0
+    assert command.main(options) == 0
     answer = LogAnomalyDetector(tmp_path / "final", device="cpu").predict("disk failed")
     assert set(answer["probabilities"]) == {"normal", "anomaly"}
     assert list((tmp_path / "results").glob("checkpoint-*")), "a checkpoint to resume from"
     assert (tmp_path / "logs" / "train.jsonl").read_text().count("\n") >= 1
-    assert train.main([*options, "--resume"]) == 0
+    assert command.main([*options, "--resume"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_wrong_sessions_are_one_sentence(
     """A file that does not hold labelled sessions ends training with a sentence that says where and what."""
     path = tmp_path / "sessions.jsonl"
     path.write_text(row + "\n")
-    assert train.main(_options(path, tiny_checkpoint, tmp_path)) == 2
+    assert command.main(_options(path, tiny_checkpoint, tmp_path)) == 2
     assert said in capsys.readouterr().err
 
 
@@ -70,7 +70,7 @@ def test_an_output_directory_that_cannot_be_written_is_refused_before_the_work(
     """Training says at once that it cannot write its result, not after hours."""
     (tmp_path / "file").write_text("in the way")
     options = [*_options(sessions, tiny_checkpoint, tmp_path), "--out", str(tmp_path / "file" / "model")]
-    assert train.main(options) == 2
+    assert command.main(options) == 2
     assert "cannot write to" in capsys.readouterr().err
 
 
