@@ -1,7 +1,7 @@
 """Trivial detectors for every table: keywords, surprise, new events, neighbours, trees, TF-IDF.
 
 Their input is sequences of masked line ids and, at most, the texts of the ids. A model is only worth its cost if it
-beats them on the same split. Knows neither recordings nor the model under test; no detector is tuned on a test set. """
+beats them on the same split. Knows neither recordings nor the model under test; no detector is tuned on a test set."""
 
 from __future__ import annotations
 

@@ -65,6 +65,7 @@ def label_noise(trial: Trial, sessions: LineSessions, about: Examined, seeds: in
         for rate in NOISE_RATES:
             noisy = []
             for seed in range(seeds):
+                # An anomaly becomes normal and the other way round, each with the chance `rate`.
                 flipped = before[np.random.default_rng(seed).random(len(before)) < rate]
                 anomalous = trial.anomalous.copy()
                 anomalous[flipped] ^= True

@@ -128,6 +128,7 @@ def windows_of(facts: Sequence[RunFacts], cut: Cut = ten_seconds) -> Windows:
             seconds = WINDOW_S if cut is ten_seconds else max(last - first, 0.05)
             rate = len(window) / seconds
             rows.append((bool(evidence[number]), rate, int(errors[number]), int(banners[number]), first))
+    # One row per window becomes one array per figure; reshape makes an array of shape (5, 0) of no rows.
     columns = np.array(rows, np.float64).reshape(-1, 5).T
     return Windows(
         evidence=columns[0] > 0, rate=columns[1], error_words=columns[2], banners=columns[3], since_start=columns[4]
@@ -156,6 +157,8 @@ def _banner_forms(
     for run, its, forms in zip(runs, labels, formed, strict=True):
         t = np.array([line.t for line in run.lines], np.float64)
         normal = its.states == State.NORMAL
+        # A form is a banner if fault-free time has it in planned restarts only:
+        #   within {ready, served}, without {served, report}  ->  {ready}
         during = np.zeros(len(t), bool)
         for event in run.events:
             if event.cause == "restart":

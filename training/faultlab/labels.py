@@ -1,6 +1,6 @@
 """Labels the lines of a recording by a written rule. Reads recordings; knows neither models nor systems.
 
-A line is **anomalous** if it is in reach of a fault (its service is one that the fault can reach, and it was read
+A line is **anomalous** if it is in reach of a fault (the fault can reach its service, and it was read
 between injection and recovery) and
 
 1. its masked form was never written in fault-free time, in any run of that system, by any of its services; or
@@ -125,6 +125,11 @@ def _place(run: Recording) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int16]
     """Returns the state and the fault of each line by time and service, before any text is read."""
     t = np.array([line.t for line in run.lines], np.float64)
     services = np.array([line.service for line in run.lines], object)
+    # A fault on {a} from 10 to 20 s, with a tail of 10 s:
+    #   t        [5, 12, 12, 25, 35]
+    #   service  [a, a, b, a, a]
+    #   states   [NORMAL, QUIET, ELSEWHERE, RECOVERY, NORMAL]
+    # A second fault overwrites the tail of the first: hence two loops.
     states = np.zeros(len(t), np.uint8)
     fault = np.full(len(t), -1, np.int16)
     for event in run.faults:

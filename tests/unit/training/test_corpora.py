@@ -22,11 +22,11 @@ def recordings() -> Path:
     except FileNotFoundError as reason:
         if os.environ.get("LOGWARDEN_REQUIRE_DATA") == "1":
             raise
-        pytest.skip(str(reason))  # the recordings are not ours to ship; CI requires them and fails above
+        pytest.skip(str(reason))  # the recordings belong to their authors; CI requires them and fails above
 
 
 def test_an_absent_folder_says_how_to_name_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Whoever lacks the recordings is told the variable that leads to them."""
+    """A caller without the recordings reads the variable that names them."""
     monkeypatch.setenv("LOGWARDEN_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(FileNotFoundError, match="LOGWARDEN_DATA"):
         corpora.hdfs_lines()

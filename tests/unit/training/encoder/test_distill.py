@@ -1,4 +1,4 @@
-"""What the line encoder is taught from, and what it must never see."""
+"""The line encoder learns from allowed texts only, and an interrupted distillation continues."""
 
 from __future__ import annotations
 

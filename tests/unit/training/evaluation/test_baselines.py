@@ -77,7 +77,7 @@ def test_every_baseline_ranks_an_obvious_anomaly_first(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, row in BASELINES.items() if row.supervision != "labels"])
 def test_unsupervised_baselines_do_not_see_labels_of_anomalies(name: str) -> None:
-    """What a method is given is what its row claims: without labels, relabelling the test changes nothing."""
+    """A method is given the supervision that its row states: without labels, relabelling the test changes nothing."""
     flipped = LineSessions(
         ids=TEST.ids, session=TEST.session, service=TEST.service, anomalous=~TEST.anomalous, texts=TEST.texts
     )

@@ -26,7 +26,7 @@ LAST = recording(
 
 
 def replayed(margin: list[float]) -> ReplayedStream:
-    """What a model said of all eight lines; the third text is the one that speaks of the fault."""
+    """Returns the results of a model for all eight lines; the third text is the evidence of the fault."""
     return ReplayedStream(
         ids=np.array([0, 1, 0, 0, 2, 0, 0, 0], np.int32),
         texts=["served *", "error seen", "lost it"],
@@ -39,21 +39,21 @@ def replayed(margin: list[float]) -> ReplayedStream:
 
 
 def test_only_the_last_run_is_judged() -> None:
-    """Earlier runs are heard as the services' past, in the same numbering of services."""
+    """Earlier runs are the services' history, under the same numbers of services."""
     stream = stream_of(runs(PAST, LAST))
     assert stream.scored.tolist() == [False] * 2 + [True] * 6
     assert stream.service.tolist() == [0, 1, 0, 1, 0, 0, 0, 0]
 
 
-def test_past_in_peace_has_no_fault_in_it() -> None:
-    """Where failures shall be new, only fault-free lines of earlier runs are heard; the last run is whole."""
+def test_a_fault_free_past_contains_no_fault() -> None:
+    """A fault-free past has the fault-free lines of earlier runs only; the last run is whole."""
     stream = stream_of(runs(LAST, LAST), fault_free_past=True)
     assert stream.lines == ["served 2", "served 3", "served 6", *(line.text for line in LAST.lines)]
     assert stream.scored.tolist() == [False] * 3 + [True] * 6
 
 
 def test_results_are_counted_on_labelled_lines_only() -> None:
-    """Evidence against fault-free lines; what is in doubt counts nowhere; a fault is found by an alert in its reach."""
+    """Evidence counts against fault-free lines, lines in doubt not at all; an alert in its reach finds a fault."""
     stream = stream_of(runs(PAST, LAST))
     perfect, surprise, keyword, both = line_results(stream, replayed([-1, -1, 2, 9, -1, -1]), "model")
     assert (perfect.lines, perfect.anomalous, perfect.auroc, perfect.ap) == (4, 1, 1.0, 1.0)
@@ -63,8 +63,8 @@ def test_results_are_counted_on_labelled_lines_only() -> None:
     assert both.found == 0
 
 
-def test_false_alarms_are_alerts_in_peace() -> None:
-    """An alert on one of three fault-free lines is a third of a million in a million; the grid says so."""
+def test_false_alarms_are_alerts_in_fault_free_time() -> None:
+    """An alert on one of three fault-free lines is 333,333 per million, and the table shows it."""
     stream = stream_of(runs(PAST, LAST))
     results = line_results(stream, replayed([1, -1, -1, -1, -1, -1]), "model")
     assert round(results[0].alarms_per_million) == 333_333

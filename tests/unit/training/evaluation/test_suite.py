@@ -1,4 +1,4 @@
-"""The figures against slow definitions, faults held against alerts, and the command's manners."""
+"""Figures match slow definitions, alerts are compared with faults, and the command reports errors in one sentence."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_fast_intervals_agree_with_the_slow_ones(seed: int) -> None:
 
 
 def replayed_of(trial: Trial, margin: np.ndarray, threshold: float = 0.0) -> ReplayedStream:
-    """A judgement with these margins; every line another text."""
+    """Returns a replayed stream with these margins; every line has another text."""
     n = len(trial.lines)
     return ReplayedStream(
         ids=np.arange(n, dtype=np.int32),
@@ -77,7 +77,7 @@ def test_a_session_is_as_bad_as_its_worst_line_and_alarms_are_counted_per_line()
 
 
 def test_a_threshold_from_the_history_lets_its_last_sessions_pass() -> None:
-    """It lies just above what the last sessions before the split reach, and the tested ones have no say in it."""
+    """The threshold is just above the last sessions before the split and does not depend on the tested ones."""
     trial = hdfs_trial(blocks())
     margin = np.where(trial.scored, 1_000.0, trial.session)
     replayed = replace(replayed_of(trial, margin), margin=margin)
@@ -86,8 +86,8 @@ def test_a_threshold_from_the_history_lets_its_last_sessions_pass() -> None:
     assert own.threshold > np.flatnonzero(trial.part == BEFORE).max()
 
 
-def test_a_service_still_learning_speaks_for_no_session() -> None:
-    """A line that may raise no alert does not rank its session either."""
+def test_a_service_that_is_learning_ranks_no_session() -> None:
+    """A line that may not raise an alert does not rank its session either."""
     trial = hdfs_trial(blocks())
     replayed = replace(replayed_of(trial, np.ones(len(trial.lines))), learning=np.ones(len(trial.lines), bool))
     ours = session_results.by_model(trial, replayed, method="logwarden")
@@ -95,7 +95,7 @@ def test_a_service_still_learning_speaks_for_no_session() -> None:
     assert (ours.scores < replayed.threshold).all()
 
 
-def test_a_reader_who_has_seen_enough_causes_no_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_closed_pipe_causes_no_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The figures may be piped into `head`."""
 
     def closed(options: object) -> None:
@@ -144,8 +144,8 @@ def test_rows_over_seeds_are_means_with_deviations() -> None:
     assert "±" not in tables.ranked(row.figures["AP"])
 
 
-def test_whoever_wins_is_named() -> None:
-    """A baseline that beats the model is said to."""
+def test_the_best_method_is_named() -> None:
+    """The remark of a table names a baseline that beats the model."""
 
     def row(method: str, supervision: str, precision: float) -> session_results.SessionResult:
         figures = {"AP": session_results.Figure(value=precision)}
@@ -153,8 +153,8 @@ def test_whoever_wins_is_named() -> None:
             data="x", unit="x", method=method, supervision=supervision, units=2, anomalous=1, figures=figures
         )
 
-    said = tables.winner([row("logwarden", "none", 0.5), row("1-NN", "normal only", 0.9), row("length", "none", 0.6)])
-    assert said == (
+    remark = tables.winner([row("logwarden", "none", 0.5), row("1-NN", "normal only", 0.9), row("length", "none", 0.6)])
+    assert remark == (
         "Best average precision: 1-NN (normal only), 0.900. Best without any supervision: length, 0.600. "
         "The model: 0.500."
     )
@@ -164,7 +164,7 @@ def test_whoever_wins_is_named() -> None:
 
 
 def tape() -> Recording:
-    """A second a line; one fault from 300 to 310 on service a, one from 400 to 410 on b that nobody notices."""
+    """Returns a line per second; a fault from 300 to 310 on service a, and one from 400 to 410 on b without alerts."""
     lines = tuple(Line(t=float(t), service="ab"[t % 2], text=f"LOG:  line {t}") for t in range(500))
     events = (
         Event(
@@ -226,7 +226,7 @@ def test_a_fault_is_found_by_an_alert_of_a_service_that_it_reaches() -> None:
 
 
 def test_the_quiet_threshold_is_just_above_the_clean_part() -> None:
-    """It lets no clean line through, and learning lines do not raise it."""
+    """The threshold is above every clean line, and learning lines do not raise it."""
     timeline = timeline_of(tape())
     scores, learning = np.arange(500.0), np.arange(500) < 100
     scores[20] = 9_999
@@ -298,7 +298,7 @@ def test_openstack_is_measured_from_recordings_to_tables(
         (["--data", "faultlab", "--faultlab", "nowhere"], "there are no recordings below nowhere"),
     ],
 )
-def test_what_cannot_be_measured_is_said_in_one_sentence(
+def test_an_impossible_measurement_is_one_sentence(
     arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 2 before any work is done, and no traceback."""
@@ -309,10 +309,10 @@ def test_what_cannot_be_measured_is_said_in_one_sentence(
     assert not captured.out
 
 
-def test_absent_recordings_are_said_in_one_sentence(
+def test_absent_data_is_one_sentence(
     tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whoever lacks the data folder is told the variable that leads to it."""
+    """A caller without the data folder reads the variable that names it."""
     monkeypatch.setenv("LOGWARDEN_DATA", str(tmp_path / "nowhere"))
     assert command.main(["--data", "hdfs", "--model", str(tiny_checkpoint)]) == 2
     assert "LOGWARDEN_DATA" in capsys.readouterr().err

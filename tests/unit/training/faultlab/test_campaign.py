@@ -9,7 +9,7 @@ import pytest
 from logwarden.training.faultlab import campaign
 from logwarden.training.faultlab.campaign import TRIES, Campaign, Job
 
-# Stands where the recorder of one run would: it notes when it began and ended, then does as its name says.
+# Replaces the recorder of one run: it notes its start and its end, then behaves as its name describes.
 PROGRAM = """
 import pathlib, sys, time
 out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
@@ -65,7 +65,7 @@ def test_what_is_there_is_not_recorded_again(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("program")
 def test_broken_run_is_tried_again_and_then_reported(tmp_path: Path) -> None:
-    """A run that comes to nothing gets more tries, holds nobody up, and is named at the end."""
+    """A failed run gets more tries, delays no other run, and is named at the end."""
     said: list[tuple[str, str]] = []
     broken, fine = job(tmp_path, "broken", 1), job(tmp_path, "fine", 1)
     assert Campaign([broken, fine], 2, lambda job, text: said.append((job.name, text))).record() == [broken]
@@ -76,7 +76,7 @@ def test_broken_run_is_tried_again_and_then_reported(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("program")
 def test_interrupted_campaign_ends_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever ends the campaign ends the runs that it has started, at once."""
+    """An exception in the campaign ends the runs that it has started, at once."""
     work = Campaign([job(tmp_path, "slow", 1)], 1, lambda job, said: started.set())
     started = threading.Event()
 

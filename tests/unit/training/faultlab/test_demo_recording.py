@@ -17,7 +17,7 @@ def committed() -> Recording:
 
 
 def test_committed_recording_is_small_and_whole(committed: Recording) -> None:
-    """The shipped recording matches its hash, holds three services, lost no line and fits beside the code."""
+    """The shipped recording matches its hash, has three services, dropped no line and is small."""
     assert sum(path.stat().st_size for path in COMMITTED.iterdir()) <= 1_000_000
     assert {line.service for line in committed.lines} == {"postgres-primary", "postgres-replica", "pgbouncer"}
     assert 4_000 <= len(committed.lines) <= 12_000

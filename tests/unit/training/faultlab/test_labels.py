@@ -23,8 +23,8 @@ def states(*runs: Recording, reviewed: Sequence[str] = ()) -> list[list[State]]:
     return [[State(value) for value in its.states.tolist()] for its in label(runs, reviewed)]
 
 
-def test_line_that_no_fault_free_time_knows_is_evidence() -> None:
-    """In reach of a fault, a form that is never written in fault-free time speaks of it; a known one does not."""
+def test_a_line_unknown_to_fault_free_time_is_evidence() -> None:
+    """A form in reach of a fault is evidence unless fault-free time contains it."""
     run = recording(
         [fault("kill", 10, 20)],
         (1, "db", "served 17 clients"), (12, "db", "served 3 clients"), (13, "db", "lost the disk"),
@@ -33,7 +33,7 @@ def test_line_that_no_fault_free_time_knows_is_evidence() -> None:
 
 
 def test_fault_free_time_of_any_run_and_service_counts() -> None:
-    """What a sister service writes in another run's peace is nothing new here."""
+    """A form that another service logs in the fault-free time of another run is known."""
     here = recording([fault("kill", 10, 20)], (13, "db", "lost peer 4"))
     assert states(here) == [[State.EVIDENCE]]
     there = recording([], (13, "cache", "lost peer 9"))
@@ -41,13 +41,13 @@ def test_fault_free_time_of_any_run_and_service_counts() -> None:
 
 
 def test_planned_restart_makes_its_banner_normal() -> None:
-    """What a planned restart says is normal, so the banner after a kill is no evidence of it."""
+    """Lines of a planned restart are normal, so the banner after a kill is no evidence of it."""
     run = recording([restart(1, 3), fault("kill", 10, 20)], (2, "db", "ready to serve"), (15, "db", "ready to serve"))
     assert states(run) == [[State.NORMAL, State.QUIET]]
 
 
 def test_error_level_is_evidence_even_if_familiar() -> None:
-    """A line at ERROR level in reach of a fault speaks of it, however well known."""
+    """A line at ERROR level in reach of a fault is evidence, even if its form is known."""
     run = recording([fault("kill", 10, 20)], (1, "db", "ERROR: no row 7"), (12, "db", "ERROR: no row 9"))
     assert states(run) == [[State.NORMAL, State.EVIDENCE]]
 
@@ -59,7 +59,7 @@ def test_reviewed_form_is_no_evidence() -> None:
 
 
 def test_no_line_outside_a_fault_is_evidence() -> None:
-    """Before a fault, after its recovery and in services out of reach nothing is labelled, nor taken for normal."""
+    """Lines before a fault, after its recovery and of services out of reach are not evidence."""
     run = recording(
         [fault("kill", 10, 20)],
         (9.9, "db", "FATAL one"), (12, "web", "FATAL two"), (20.1, "db", "FATAL three"), (30.1, "db", "FATAL four"),
@@ -76,7 +76,7 @@ def test_next_fault_begins_in_the_tail_of_the_last() -> None:
 
 
 def test_labels_survive_the_disk(tmp_path: Path) -> None:
-    """What is saved is what is loaded, silent faults included."""
+    """Loaded labels equal the saved ones, silent faults included."""
     bad = ((11 + n / 10, "db", "bad" + "!" * (n // 4)) for n in range(8))
     calm = ((t, "db", "ok") for t in (12.0, 45.0))
     run = recording([fault("loud", 10, 20), fault("quiet", 40, 50)], (1, "db", "ok"), *bad, *calm)
@@ -100,8 +100,8 @@ def test_level_words_of_the_systems_recorded() -> None:
         assert not at_error_level(text), text
 
 
-def test_shortcuts_are_seen() -> None:
-    """A recording whose faults can be told by counting, by the clock or by the level word says so."""
+def test_shortcuts_are_found() -> None:
+    """A recording whose faults follow from the count, the time or the level word has an area of 1 for each."""
     calm = [(float(t), "db", "fine") for t in range(100)]
     loud = [(100 + t / 10, "db", "ERROR odd") for t in range(300)]
     run = recording([fault("storm", 100, 130)], *calm, *loud)
@@ -112,7 +112,7 @@ def test_shortcuts_are_seen() -> None:
 
 
 def test_banner_of_a_planned_restart_is_a_shortcut_of_its_own() -> None:
-    """Where every fault ends in a restart, the banner alone gives it away, though no banner is labelled."""
+    """If every fault ends in a restart, the banner alone reveals it, although no banner is labelled."""
     served = [(t + 0.5, "db", "served") for t in range(0, 300, 10)]
     ready = [(t, "db", "ready") for t in (2.0, 105.0, 205.0)]
     lost = [(t, "db", "lost one") for t in (106.0, 206.0)]
@@ -124,7 +124,7 @@ def test_banner_of_a_planned_restart_is_a_shortcut_of_its_own() -> None:
 
 
 def test_reviewed_forms_are_read_with_their_reasons(tmp_path: Path) -> None:
-    """The list of reviewed forms is for people too, so each has its reason beside it; no list is an empty one."""
+    """Every reviewed form has a reason beside it; without a file there are none."""
     assert load_reviewed(tmp_path) == {}
     (tmp_path / "reviewed.json").write_text('{"db": [{"form": "ready", "reason": "a banner"}]}')
     assert load_reviewed(tmp_path) == {"db": ["ready"]}

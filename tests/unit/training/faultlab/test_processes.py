@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[4]
 
 
 def test_exception_leaves_no_process() -> None:
-    """Servers, their children in other sessions and the directory are gone when the block raises, even if frozen."""
+    """An exception ends servers, their children in other sessions and the directory, even if they are frozen."""
     system = Echo()
 
     def break_down() -> None:
@@ -39,7 +39,7 @@ def test_exception_leaves_no_process() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_death_of_the_recorder_leaves_no_process(number: signal.Signals) -> None:
-    """However the recorder dies, SIGKILL included, its servers and its directory are swept away."""
+    """The end of the recorder, by SIGKILL too, ends its servers and removes its directory."""
     program = (
         "import sys, time; from logwarden.training.faultlab.process import Workshop, termination_raises\n"
         "with termination_raises(), Workshop() as shop:\n"
@@ -78,7 +78,7 @@ def test_sweep_takes_children_that_work_elsewhere() -> None:
 
 
 def test_signals_are_given_back() -> None:
-    """After a run SIGTERM means again what it meant before."""
+    """A run restores the handler of SIGTERM."""
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit), termination_raises():
         os.kill(os.getpid(), signal.SIGTERM)
@@ -86,7 +86,7 @@ def test_signals_are_given_back() -> None:
 
 
 def test_second_signal_does_not_break_into_the_tidying_up() -> None:
-    """Ctrl-C reaches a campaign and its runs at once, and the campaign ends its runs again: that changes nothing."""
+    """A second signal is ignored: Ctrl-C reaches a campaign and its runs, and the campaign ends its runs again."""
     program = (
         "import sys, time; from logwarden.training.faultlab.process import termination_raises\n"
         "with termination_raises():\n"
@@ -109,7 +109,7 @@ def test_second_signal_does_not_break_into_the_tidying_up() -> None:
 
 
 def test_command_past_its_deadline_takes_its_children_along() -> None:
-    """A client that hangs is killed with everything it has started, and says that it did not end by itself."""
+    """A client that hangs is killed with all its children, and its result has no exit code."""
     with Workshop() as workshop:
         hung = workshop.run(["sh", "-c", "sleep 60 & echo $!; wait"], timeout_s=0.3)
     assert hung.code is None

@@ -121,7 +121,7 @@ def test_every_fault_has_evidence_or_is_marked_silent(release: Release) -> None:
 
 
 def test_splits_are_fixed_and_clean(release: Release) -> None:
-    """By time, the runs of a system follow each other. By system, every system is in exactly one part."""
+    """The runs of a system follow each other in time, and every system is in exactly one part."""
     split = json.loads((RECORDINGS / SPLIT).read_text())
     assert sorted(itertools.chain(*split["by_time"].values())) == [1, 2, 3]
     assert sorted(itertools.chain(*split["by_system"].values())) == sorted(release)

@@ -46,7 +46,7 @@ def test_run_has_every_planned_change_twice_and_every_fault_once(echoed: Recordi
 
 
 def test_short_run_of_one_fault() -> None:
-    """A short run makes each planned change once, and only the faults that were asked for."""
+    """A short run has each planned change once, and only the chosen faults."""
     script = replace(SCRIPT, clean_s=0.5, long_s=1.0, faults=frozenset({"frozen"}))
     short = record(Echo(), script, lambda text: None)
     assert Counter(event.name for event in short.events) == dict.fromkeys(
@@ -55,13 +55,13 @@ def test_short_run_of_one_fault() -> None:
 
 
 def test_unknown_fault_is_told_the_known_ones() -> None:
-    """Who asks for a fault that the system does not have is told which it has."""
+    """An unknown fault is an error that lists the faults of the system."""
     with pytest.raises(UnknownFault, match="flood, frozen, sigkill"):
         record(Echo(), replace(SCRIPT, clean_s=0.3, faults=frozenset({"fire"})), lambda text: None)
 
 
 def test_what_happens_is_told_with_its_share() -> None:
-    """Whoever watches a run hears how much of it is over, never more than 99 of 100 before its end."""
+    """The progress of a run never exceeds 99 percent before its end."""
     said: list[str] = []
     record(Echo(), replace(SCRIPT, clean_s=0.3), said.append)
     shares = [int(text.partition("%")[0]) for text in said]
@@ -70,14 +70,14 @@ def test_what_happens_is_told_with_its_share() -> None:
 
 
 def test_events_do_not_overlap(echoed: Recording) -> None:
-    """Nothing is done to a system that has not recovered from the thing before."""
+    """A system recovers from one event before the next one begins."""
     for before, after in itertools.pairwise(echoed.events):
         assert before.injected_at <= before.cleared_at <= before.recovered_at + SCRIPT.probe_every_s
         assert before.recovered_at < after.injected_at
 
 
 def test_lines_are_those_the_server_wrote(echoed: Recording) -> None:
-    """A recording holds the server's words and none of ours, in order of arrival."""
+    """A recording contains the lines of the server only, in order of arrival."""
     assert {line.text for line in echoed.lines} == {"ready to serve", "served one client"}
     assert [line.t for line in echoed.lines] == sorted(line.t for line in echoed.lines)
     killed = next(event for event in echoed.faults if event.name == "sigkill")
@@ -98,7 +98,7 @@ def test_clean_part_with_failing_client_is_no_recording() -> None:
 
 
 def test_client_that_fails_long_after_a_fault_makes_the_run_invalid() -> None:
-    """What breaks between the faults is no clean time either."""
+    """A failure between two faults makes the run invalid too."""
     with pytest.raises(CleanBroken) as caught:
         record(Echo(broken_later=True), replace(SCRIPT, tail_s=0.1), lambda text: None)
     assert "caller" in caught.value.evidence[0]
@@ -113,7 +113,7 @@ def test_fault_that_lasts_is_no_recording() -> None:
 
 
 def test_missing_program_names_its_package() -> None:
-    """Who lacks a program is told what to install, before anything is started."""
+    """A missing program is an error with the package to install, before any process is started."""
     system = Echo()
     system.packages = ("echo-server",)
     with pytest.raises(ProgramMissing, match=r"apt-get install .* echo-server"):
@@ -121,7 +121,7 @@ def test_missing_program_names_its_package() -> None:
 
 
 def test_command_line_lists_the_systems(capsys: pytest.CaptureFixture[str]) -> None:
-    """Whoever asks what can be recorded is told, without any server being there."""
+    """The list of systems needs no installed server."""
     assert main(["list"]) == 0
     assert capsys.readouterr().out.split() == sorted(SYSTEMS)
 
@@ -144,7 +144,7 @@ def test_tail_waits_for_the_end_of_a_line_and_follows_rotation(tmp_path: Path) -
 
 
 def test_storm_is_cut_and_counted(tmp_path: Path) -> None:
-    """A service that writes more than the cap is cut until the storm is over, and the recording says by how much."""
+    """Lines of a service beyond the cap are dropped, and the recording counts them."""
     log = tmp_path / "log"
     log.write_text("".join(f"line {n}\n" for n in range(10)))
     recorder = Recorder({"loud": (log,)}, lambda: 0.0, cap=4)
@@ -189,7 +189,7 @@ def test_load_opens_and_closes_its_lanes() -> None:
 
 
 def test_usual_load_swings_and_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without being asked the lanes become more and fewer; idle time and drained services are obeyed all the same."""
+    """The number of lanes swings by itself; idle time and drained services have priority."""
     monkeypatch.setattr("logwarden.training.faultlab.load._SWING_S", (0.01, 0.05))
     inside: Counter[str] = Counter()
     seen: set[int] = set()
@@ -216,7 +216,7 @@ def test_usual_load_swings_and_gives_way(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_recording_survives_the_disk(tmp_path: Path, echoed: Recording) -> None:
-    """What is saved is what is loaded, and a changed byte is noticed."""
+    """A loaded recording equals the saved one, and a changed byte is an error."""
     save_recording(echoed, tmp_path)
     assert load_recording(tmp_path) == echoed
     packed = tmp_path / "lines.jsonl.xz"

@@ -45,7 +45,7 @@ def test_own_sessions_become_a_model_that_loads_and_predicts(
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "message"),
     [
         ("not json", "sessions.jsonl:1 must be"),
         ('{"lines": [], "label": 1}', "sessions.jsonl:1 must be"),
@@ -55,19 +55,19 @@ def test_own_sessions_become_a_model_that_loads_and_predicts(
     ],
 )
 def test_wrong_sessions_are_one_sentence(
-    row: str, said: str, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    row: str, message: str, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A file that does not hold labelled sessions ends training with a sentence that says where and what."""
+    """A file with a wrong session ends training with one sentence that names the line and the form."""
     path = tmp_path / "sessions.jsonl"
     path.write_text(row + "\n")
     assert command.main(_options(path, tiny_checkpoint, tmp_path)) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_an_output_directory_that_cannot_be_written_is_refused_before_the_work(
     sessions: Path, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Training says at once that it cannot write its result, not after hours."""
+    """Training reports an output directory that cannot be written before the work begins."""
     (tmp_path / "file").write_text("in the way")
     options = [*_options(sessions, tiny_checkpoint, tmp_path), "--out", str(tmp_path / "file" / "model")]
     assert command.main(options) == 2
@@ -75,7 +75,7 @@ def test_an_output_directory_that_cannot_be_written_is_refused_before_the_work(
 
 
 def test_sessions_share_the_history_of_their_service(tiny_checkpoint: Path) -> None:
-    """The second session's line is familiar because the first session of the same service said it."""
+    """The second session's line is familiar because the first session of the service contains it."""
     from logwarden.model.encoder import LineEncoder
 
     texts = LineTexts(LineEncoder.from_directory(tiny_checkpoint / "encoder"))

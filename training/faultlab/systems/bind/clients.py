@@ -1,6 +1,6 @@
-"""The client programs that BIND is loaded, probed, operated and attacked with. Knows no server process and no fault.
+"""The client programs of load, probes, operators and attacks on BIND. Knows no server process and no fault.
 
-Clean load and faults both go through this module: the same dig, nsupdate and rndc, the same names and keys.
+Clean load and faults both use this module: the same dig, nsupdate and rndc, the same names and keys.
 """
 
 import random
@@ -38,7 +38,7 @@ class BindPorts:
 
 
 class BindClients:
-    """All requests that are ever made of the system while it is recorded."""
+    """The requests of load, probes and attacks: all that reach the system during a recording."""
 
     def __init__(self, workshop: Workshop, ports: BindPorts, secrets: dict[str, str]) -> None:
         self._workshop = workshop
@@ -46,7 +46,7 @@ class BindClients:
         self._secrets = secrets
 
     def look_up(self, port: int, rng: random.Random) -> bool:
-        """Some names of the office; people mistype some of them."""
+        """Looks up some names of the office, a few of them mistyped."""
         names = [
             (f"host{rng.randint(1, HOSTS + 4)}.{STATIC}", "A"),
             (STATIC, "MX"),
@@ -57,12 +57,12 @@ class BindClients:
         return self._all_answered(port, rng.sample(names, rng.randint(2, 3)))
 
     def stray(self, rng: random.Random) -> bool:
-        """A laptop that takes the primary for a resolver, and is refused, now and then."""
+        """Sends the primary a query for a foreign name, as a misconfigured laptop does; the primary refuses."""
         outside = f"www{rng.randint(1, 30)}.{rng.choice(OUTSIDE)}"
         return self._ask(self.ports.primary, [(outside, "A")]) == ["REFUSED"]
 
     def resolve(self, rng: random.Random) -> bool:
-        """Names of others through the forwarder; one in eight belongs to a domain that nobody serves any more."""
+        """Resolves foreign names through the forwarder; one in eight belongs to a domain without a server."""
         if rng.random() < 1 / 8:
             return self._ask(self.ports.secondary, [(f"www{rng.randint(1, 5)}.partner.example", "A")]) == ["SERVFAIL"]
         kinds = rng.choices(("A", "AAAA"), k=rng.randint(1, 2))
@@ -71,7 +71,7 @@ class BindClients:
         )
 
     def lease(self, rng: random.Random, secret: str | None = None) -> bool:
-        """What a DHCP server does for a new lease; one in six is for a name that is taken, which is refused."""
+        """Registers a name as a DHCP server does for a new lease; one in six names is taken and refused."""
         name = f"pc{rng.randint(1, _LEASES)}.{DYNAMIC}"
         note = "".join(rng.choices("0123456789abcdef", k=230))
         steps = [f"update delete {name} TXT", f"update delete {name} A"]
@@ -85,7 +85,7 @@ class BindClients:
         return "NXRRSET" in answered if taken else answered == ""
 
     def copy_zone(self, zone: str, secret: str | None = None) -> bool:
-        """A full transfer, as a monitoring of the zone does it."""
+        """Transfers a whole zone, as a monitor of the zone does."""
         key = f"{ALGORITHM}:{TRANSFER_KEY}:{secret or self._secrets[TRANSFER_KEY]}"
         finished = self._workshop.run(
             [*self._dig(self.ports.primary), "-y", key, zone, "AXFR"], timeout_s=_CLIENT_DEADLINE_S
@@ -93,25 +93,25 @@ class BindClients:
         return finished.ok and "XFR size" in finished.output
 
     def control(self, port: int, *command: str) -> bool:
-        """What the operator tells a server through rndc."""
+        """Sends a command of the operator to a server through rndc."""
         where = ["-s", "127.0.0.1", "-p", str(port), "-k", str(self._workshop.path / "control.key")]
         return self._workshop.run(["rndc", *where, *command], timeout_s=_CLIENT_DEADLINE_S).ok
 
     def check(self) -> bool:
-        """What a monitoring asks of both servers every now and then."""
+        """Sends the queries of a monitor to both servers."""
         return self.control(self.ports.primary_control, "status") and self.control(
             self.ports.secondary_control, "zonestatus", DYNAMIC
         )
 
     def served(self) -> bool:
-        """Both servers answer for every zone, the copies are up to date, and the forwarder answers."""
+        """Returns True if both servers answer for every zone, the copies are current and the forwarder answers."""
         ours, theirs = self._serials(self.ports.primary), self._serials(self.ports.secondary)
         if len(ours) != 2 or len(theirs) != 2 or ours[0] != theirs[0] or not 0 <= ours[1] - theirs[1] <= _MOST_BEHIND:
             return False
         return self._all_answered(self.ports.secondary, [(f"mail.{OUTSIDE[0]}", "A")])
 
     def _serials(self, port: int) -> list[int]:
-        """Of the static and the dynamic zone, as far as they are served."""
+        """Returns the serials of the static and the dynamic zone, of those that are served."""
         finished = self._workshop.run(
             [*self._dig(port, tries=1), STATIC, "SOA", DYNAMIC, "SOA"], timeout_s=_CLIENT_DEADLINE_S
         )
@@ -127,7 +127,7 @@ class BindClients:
         return _STATUS.findall(self._workshop.run([*self._dig(port), *words], timeout_s=_CLIENT_DEADLINE_S).output)
 
     def _update(self, steps: Sequence[str], secret: str | None) -> str:
-        """What nsupdate had to complain about."""
+        """Sends an update and returns the complaints of nsupdate."""
         key = f"{ALGORITHM}:{UPDATE_KEY}:{secret or self._secrets[UPDATE_KEY]}"
         feed = "\n".join((f"server 127.0.0.1 {self.ports.primary}", f"zone {DYNAMIC}", *steps, "send")) + "\n"
         finished = self._workshop.run(

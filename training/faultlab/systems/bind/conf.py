@@ -1,7 +1,7 @@
 """The configuration and zone files of BIND, as templates. Knows neither processes nor clients.
 
-Every server has a port of its own on 127.0.0.1. What primary and secondary say to one another comes from two further
-addresses of the loopback, so that the link between them can be cut while both keep their clients.
+Every server has a port of its own on 127.0.0.1. Traffic between primary and secondary uses two further addresses of the
+loopback, so that the link between them can be cut while both keep their clients.
 """
 
 # Where the primary's announcements and the secondary's requests come from.

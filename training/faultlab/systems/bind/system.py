@@ -1,8 +1,8 @@
-"""BIND as primary and as secondary that also forwards: configuration, servers, faults and planned changes.
+"""BIND as primary and as secondary that also forwards: load, faults and planned changes.
 
-Knows nothing of recording. Requests are made by `clients` alone. A third server plays the provider's name server, to
-which the secondary forwards; it is nobody's of this system, so its log is not recorded. The primary's zones and
-journals stand on a small tmpfs when we are root, so that its disk can be filled without filling anyone else's.
+Requests are made by `clients` alone, servers belong to `servers`. A third server plays the provider's name server, to
+which the secondary forwards; it is no part of the system, so its log is not recorded. The primary's zones and journals
+are on a small tmpfs if the process is root, so that its disk can be filled and no other.
 """
 
 import base64

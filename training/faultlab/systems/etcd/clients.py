@@ -1,7 +1,7 @@
-"""The etcdctl that etcd is loaded, probed and attacked with. Knows no server process and no fault.
+"""The etcdctl of load, probes and attacks on etcd. Knows no server process and no fault.
 
-Clean load and faults both go through this module, so that nothing in a request tells them apart: the same program, the
-same keys. Nobody logs in: every login would leave its token in the log, and a random word in a line makes it look new.
+Clean load and faults both use this module, so that no request betrays a fault: the same
+program, the same keys. There is no login: every login would log its token, and a random word makes a line look new.
 """
 
 import random
@@ -14,14 +14,17 @@ _CLIENT_DEADLINE_S = 25.0
 
 
 class EtcdClients:
-    """All requests that are ever made of the system while it is recorded."""
+    """The requests of load, probes and attacks: all that reach the system during a recording."""
 
     def __init__(self, workshop: Workshop, ports: Mapping[str, int]) -> None:
         self._workshop = workshop
         self.ports = ports
 
     def ask(self, nodes: Sequence[str], *arguments: str, feed: str = "") -> Finished:
-        """Talks to all of `nodes`, and every conversation leaves lines: one is enough for most."""
+        """Runs etcdctl against all of `nodes`.
+
+        Every connection leaves lines, so one node is enough for most requests.
+        """
         endpoints = ",".join(f"127.0.0.1:{self.ports[node]}" for node in nodes)
         common = [f"--endpoints={endpoints}", "--command-timeout=8s", "--dial-timeout=4s"]
         return self._workshop.run(
@@ -32,11 +35,11 @@ class EtcdClients:
         return self.ask(tuple(self.ports), *arguments)
 
     def served(self) -> bool:
-        """Every node answers with what a majority agrees on, and the cluster takes a value."""
+        """Returns True if the cluster takes a value and every node is healthy."""
         return self.ask(tuple(self.ports)[:1], "put", "shop/probe", "x").ok and self.ask_all("endpoint", "health").ok
 
     def leader(self) -> str | None:
-        """The node that says it leads, if one does."""
+        """Returns the node that reports itself as leader, or None."""
         for line in self.ask_all("endpoint", "status").output.splitlines():
             columns = [column.strip() for column in line.split(",")]
             if len(columns) > 5 and columns[4] == "true":
@@ -44,7 +47,7 @@ class EtcdClients:
         return None
 
     def write(self, rng: random.Random) -> bool:
-        """A value or two, seldom a long one."""
+        """Writes one or two values, rarely a long one."""
         length = rng.randint(20_000, 60_000) if rng.random() < 0.1 else rng.randint(10, 400)
         return all(self.store(rng, length) for _ in range(rng.randint(1, 2)))
 
@@ -52,7 +55,7 @@ class EtcdClients:
         return self.ask(self._one(rng), "put", _basket(rng), feed="x" * length).ok
 
     def read(self, rng: random.Random) -> bool:
-        """One key, that often does not exist."""
+        """Reads one key, which often does not exist."""
         return self.ask(self._one(rng), "get", _basket(rng)).ok
 
     def list(self, rng: random.Random) -> bool:
@@ -61,7 +64,7 @@ class EtcdClients:
         ).ok
 
     def lease(self, rng: random.Random) -> bool:
-        """A key that goes away by itself."""
+        """Writes a key that expires."""
         node = self._one(rng)
         granted = self.ask(node, "lease", "grant", str(rng.randint(5, 20)))
         words = granted.output.split()
@@ -70,7 +73,7 @@ class EtcdClients:
         )
 
     def renew(self, rng: random.Random) -> bool:
-        """Ends a lease that has long run out, or changes a key only if it is there; that both are refused is usual."""
+        """Ends a lease that has expired, or changes a key only if it exists; both are usually refused."""
         node = self._one(rng)
         if rng.random() < 0.5:
             self.ask(node, "lease", "revoke", f"{rng.randint(1 << 40, 1 << 50):x}")

@@ -59,13 +59,13 @@ class EtcdNodes:
         self._workshop.launch(self.child[node], self.client_port[node])
 
     def revive(self, node: str) -> None:
-        """Starts a node that has given up; leaves one that has not alone."""
+        """Starts a node that has ended; leaves a running one alone."""
         if not self.child[node].alive or not listening(self.client_port[node]):
             self.child[node].stop()
             self.launch(node)
 
     def configure(self, node: str, **settings: str) -> None:
-        """`settings` replace the right ones, with underscores for hyphens."""
+        """Writes the configuration; `settings` replace the correct ones, with underscores for hyphens."""
         client, peer = (f"http://127.0.0.1:{port[node]}" for port in (self.client_port, self.peer_port))
         own = {
             "name": node,
@@ -87,7 +87,7 @@ class EtcdNodes:
         return self._stores[node]
 
     def newest_log(self, node: str) -> Path:
-        """The part of the write-ahead log that is read first after a restart."""
+        """Returns the part of the write-ahead log that is read first after a restart."""
         return max((self._stores[node] / "data" / "member" / "wal").glob("*.wal"))
 
     def _ini(self, node: str) -> Path:

@@ -1,7 +1,7 @@
 """An etcd cluster of three nodes: load, faults and planned changes.
 
-Knows nothing of recording. Requests are made by `clients` alone, servers belong to `nodes`. One node stands on a
-small tmpfs when we are root, so that its disk can be filled without filling anyone else's.
+Requests are made by `clients` alone, servers belong to `nodes`. One node is on a small tmpfs if the process is root, so
+that its disk can be filled and no other.
 """
 
 import random
@@ -87,7 +87,7 @@ class Etcd:
                 services=NODES,
                 inject=self._hand_over,
                 hold_s=1.0,
-                # What is asked in the moment between two leaders is refused.
+                # A request between two leaders is refused.
                 drained=frozenset(NODES),
             ),
             Disturbance(
@@ -257,7 +257,7 @@ class Etcd:
             time.sleep(self._rng.uniform(0.05, 0.3))
 
     def _make_room(self) -> None:
-        # The long values are what is wrong: history alone gives too little room back, and minutes later it is gone.
+        # The long values are the cause: compaction alone frees too little room, which lasts for minutes only.
         self._clients.ask_all("del", "--prefix", "shop/basket/")
         self._compact()
         self._clients.ask_all("alarm", "disarm")

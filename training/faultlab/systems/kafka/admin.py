@@ -1,7 +1,7 @@
-"""What a Kafka operator asks of the cluster: topics made, dropped and set. Knows no server process and no fault.
+"""The requests of a Kafka operator: create, delete and configure topics. Knows no server process and no fault.
 
-Written by hand, as four requests of the public protocol: Kafka's own tools start a JVM for each, kcat has none of
-them, and only logwarden.daemon.kafka may use a client library.
+Written by hand, as four requests of the public protocol: Kafka's own tools start a JVM for each, kcat has none of them,
+and only logwarden.daemon.kafka may use a client library.
 """
 
 import socket
@@ -16,7 +16,7 @@ _TIMEOUT_S = 20.0
 
 
 class Operator:
-    """Speaks to one node, which passes on to the controller what is not its own business."""
+    """Sends requests to one node, which forwards those that are the controller's."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -50,7 +50,7 @@ class Operator:
             raise StartFailed(f"Kafka refused to {what}", f"error {error}")
 
     def _ask(self, api: tuple[int, int], body: bytes) -> bytes:
-        """The answer without its length and correlation number."""
+        """Returns the answer without its length and correlation number."""
         request = struct.pack(">hhi", *api, 1) + _text("admin") + body
         with socket.create_connection(("127.0.0.1", self._port), _TIMEOUT_S) as connection:
             connection.sendall(struct.pack(">i", len(request)) + request)

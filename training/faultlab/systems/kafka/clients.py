@@ -1,6 +1,6 @@
-"""The client program that Kafka is loaded, probed and attacked with: kcat. Knows no server process and no fault.
+"""The client program of load, probes and attacks on Kafka: kcat. Knows no server process and no fault.
 
-Clean load and faults both go through this module: the same program, one user, the same topics.
+Clean load and faults both use this module: the same program, one user, the same topics.
 """
 
 import json
@@ -41,43 +41,43 @@ class KafkaPorts:
 
 
 class KafkaClients:
-    """All requests that are ever made of the system while it is recorded."""
+    """The requests of load, probes and attacks: all that reach the system during a recording."""
 
     def __init__(self, workshop: Workshop, ports: Mapping[str, KafkaPorts]) -> None:
         self._workshop = workshop
         self._ports = ports
 
     def settled(self) -> bool:
-        """Every node says that all nodes are there, and that every partition has a leader and all its copies."""
+        """Returns True if every node reports all nodes, and a leader and all copies of every partition."""
         return all(self._whole(self._metadata(ports.client)) for ports in self._ports.values())
 
     def served(self) -> bool:
-        """All of `settled`, and orders are taken by every partition."""
+        """Returns True if the cluster is settled and every partition takes orders."""
         return self.settled() and self._send(ORDERS, [f"{customer}:00" for customer in range(1, 9)]).ok
 
     def order(self, rng: random.Random, password: str = PASSWORD) -> bool:
-        """Some orders, in one batch or few; the program numbers them so that none is stored twice."""
+        """Sends some orders in one or a few batches; the program numbers them so that none is stored twice."""
         records = [
             f"{rng.randint(1, 500)}:{rng.randbytes(rng.randint(20, 200)).hex()}" for _ in range(rng.randint(3, 40))
         ]
         return self._send(ORDERS, records, "-X", "enable.idempotence=true", password=password).ok
 
     def pay(self, rng: random.Random) -> bool:
-        """Some payments, all or none of them."""
+        """Sends some payments in one transaction."""
         # Every use has a number of its own: of two at once under one number, the older would fail.
         till = rng.randrange(10**6)
         records = [f"{rng.randint(1, 500)}:{rng.randint(100, 99_999)}" for _ in range(rng.randint(2, 12))]
         return self._send(PAYMENTS, records, "-X", f"transactional.id=till-{till}").ok
 
     def price(self, rng: random.Random) -> bool:
-        """New prices; now and then without naming the article, which a compacted topic refuses."""
+        """Sends new prices; one in some has no article, which a compacted topic refuses."""
         amount = rng.randint(100, 9_999)
         if rng.random() < 0.12:
             return "Delivery failed" in self._send(PRICES, [str(amount)], key="").output
         return self._send(PRICES, [f"{rng.randint(1, 60)}:{amount + step}" for step in range(rng.randint(1, 8))]).ok
 
     def follow(self, rng: random.Random, group: str, topic: str) -> bool:
-        """A member of a group for some seconds; now and then one that dies without a word."""
+        """Runs a member of a group for some seconds; sometimes it is killed."""
         seconds = f"{rng.uniform(3, 7):.1f}"
         dies = rng.random() < 0.15
         limit = ["timeout", "--preserve-status", f"--signal={'KILL' if dies else 'TERM'}", seconds]
@@ -85,13 +85,13 @@ class KafkaClients:
         return finished.code == (_KILLED if dies else 0)
 
     def tail(self, rng: random.Random) -> bool:
-        """The last records of a partition."""
+        """Reads the last records of a partition."""
         topic, back = rng.choice((ORDERS, ORDERS, PRICES)), rng.randint(5, 60)
         place = rng.randrange(PARTITIONS)
         return self._kcat("-C", "-t", topic, "-p", str(place), "-o", f"-{back}", "-e", "-q").ok
 
     def look(self, rng: random.Random) -> bool:
-        """What is where, or since when; at times about a topic that is not there."""
+        """Lists topics or offsets, sometimes of a topic that does not exist."""
         if rng.random() < 0.2:
             return self._kcat("-L", "-t", RETURNS).ok
         ports = rng.choice(list(self._ports.values()))

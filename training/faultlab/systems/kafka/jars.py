@@ -15,7 +15,7 @@ _FETCH_S = 600.0
 
 
 def copy_jars(workshop: Workshop, target: Path) -> None:
-    """Puts the jars into `target`: brokers run as users who cannot look into our home."""
+    """Puts the jars into `target`: brokers run as users without access to root's home."""
     if not CACHE.is_dir():
         _fetch(workshop)
     shutil.copytree(CACHE, target)
@@ -38,6 +38,6 @@ def _fetch(workshop: Workshop) -> None:
         try:
             whole.rename(CACHE)
         except OSError:
-            # A run beside ours was faster; a folder with content is never replaced by rename(2).
+            # Another run was faster; rename(2) does not replace a folder with content.
             if not CACHE.is_dir():
                 raise

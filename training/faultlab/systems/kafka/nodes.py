@@ -20,7 +20,7 @@ from logwarden.training.faultlab.systems.kafka.clients import (
 from logwarden.training.faultlab.systems.kafka.jars import copy_jars
 
 ALL = ("kafka-1", "kafka-2", "kafka-3")
-# Users that no account has; what they may do is what everybody may.
+# User numbers without an account, so without any special rights.
 _FIRST_UID = 5101
 _DISK_MB = 64
 
@@ -94,7 +94,7 @@ class KafkaNodes:
         return KafkaNode(uid=uid, ports=ports, disk=disk, child=child)
 
     def _format(self) -> None:
-        """Formats one storage and copies it: a JVM for each would be a third of the start."""
+        """Formats one storage and copies it: a JVM for each would take a third of the start."""
         first, *others = self.by_name.values()
         path = self._workshop.path
         self._workshop.must(
@@ -114,5 +114,5 @@ class KafkaNodes:
                     os.chown(place, node.uid, node.uid)
 
     def _identifier(self) -> str:
-        """In Kafka's form: 16 bytes in URL-safe base 64, never with a dash in front, which would read as an option."""
+        """Returns 16 bytes in Kafka's form, URL-safe base 64, never with a leading dash, which would be an option."""
         return "k" + base64.urlsafe_b64encode(self._rng.randbytes(16)).decode().rstrip("=")[1:]

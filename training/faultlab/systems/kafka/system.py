@@ -1,8 +1,8 @@
-"""Three nodes of Apache Kafka, each broker and controller (KRaft): storage, servers, faults and planned changes.
+"""Three nodes of Apache Kafka, each broker and controller (KRaft): load, faults and planned changes.
 
-Knows nothing of recording. Clients' requests are made by `clients`, an operator's by `admin`. When we are root,
-each node runs under a user number of its own, so that it can be cut off alone, and stands on a small tmpfs of its own,
-so that its disk can be filled without filling anyone else's.
+Requests of clients are made by `clients`, those of an operator by `admin`; servers belong to `nodes`. If the process is
+root, each node runs under a user number of its own, so that it can be cut off alone. Its small tmpfs can be filled
+without filling another disk.
 """
 
 import random
@@ -31,7 +31,7 @@ from logwarden.training.faultlab.systems.kafka.jars import CACHE, VERSION
 from logwarden.training.faultlab.systems.kafka.nodes import ALL, KafkaNode, KafkaNodes
 
 _START_S = 90.0
-# What needs every node, or one certain node; a planned restart holds that back, and nothing else.
+# Clients that need every node, or one certain node; a planned restart pauses these and no others.
 _WHOLE = "kafka-whole"
 _AGE_LIMIT, _NO_LIMIT = "message.timestamp.before.max.ms", str(2**63 - 1)
 
@@ -88,8 +88,8 @@ class Kafka:
 
     def workload(self) -> Sequence[Client]:
         clients, every = self._clients, frozenset(ALL)
-        # They need one certain node, and a planned restart may take that: a group has its coordinator, `look` asks who
-        # it is told to ask, and a job needs all of them.
+        # These need one certain node, which a planned restart may stop: a group has its coordinator, `look` has a
+        # random node, and a job needs all of them.
         certain = frozenset({_WHOLE})
 
         def follow(name: str, every_s: float, topic: str) -> Client:
@@ -103,7 +103,7 @@ class Kafka:
             follow("ledger", 9, PAYMENTS),
             Client(name="tail", every_s=4, touches=every, run=clients.tail),
             Client(name="look", every_s=5, touches=certain, run=clients.look),
-            # Keeps the brokers as busy in peace, with leaders and logs that come and go, as the loss of a node does.
+            # Creates and deletes leaders and logs in fault-free time too, as often as the loss of a node does.
             Client(name="job", every_s=14, touches=certain, run=self._job),
         )
 
@@ -225,7 +225,7 @@ class Kafka:
         )
 
     def _job(self, rng: random.Random) -> bool:
-        """A job with topics of its own for what it has to remember between two steps, as stream processors have."""
+        """Creates a topic for intermediate results and deletes it, as a stream processor does."""
         name = f"job-{rng.randint(1, 99_999)}-repartition"
         operator = Operator(rng.choice(list(self._nodes.by_name.values())).ports.peer)
         try:
@@ -233,7 +233,7 @@ class Kafka:
             time.sleep(rng.uniform(1, 3))
             operator.delete_topic(name)
         except (OSError, struct.error, StartFailed):
-            # Nobody there, cut off half-way, or refused.
+            # No answer, half an answer, or a refusal.
             return False
         return True
 
@@ -241,7 +241,7 @@ class Kafka:
         return Operator(self._rng.choice(list(self._nodes.by_name.values())).ports.peer)
 
     def _strike(self, blow: Callable[[KafkaNode], None]) -> None:
-        """At a node of chance: its part in the cluster, and so what the others miss, is another each time."""
+        """Injects a fault into a random node, because a node's part in the cluster decides the effect."""
         self._struck = self._rng.choice(ALL)
         blow(self._nodes.by_name[self._struck])
 
@@ -260,12 +260,12 @@ class Kafka:
         node = self._nodes.by_name[self._struck]
         node.disk.empty()
         time.sleep(1.0)
-        # It gives up for good when it cannot write where it must; an operator starts it then.
+        # A node that cannot write its metadata ends; an operator starts it again.
         if not node.child.alive:
             self._start_again()
 
     def _damage(self, node: KafkaNode) -> None:
-        """What a disk does that says "written" too early and then loses its power."""
+        """Kills a node and damages its newest segments, as a disk does that acknowledges writes and loses its power."""
         node.child.kill()
         topics = (ORDERS, PAYMENTS)
         newest = [max(node.data.glob(f"{topic}-{place}/*.log")) for topic in topics for place in range(PARTITIONS)]

@@ -1,7 +1,7 @@
-"""The client programs that MariaDB is loaded, probed and attacked with. Knows no server process and no fault.
+"""The client programs of load, probes and attacks on MariaDB. Knows no server process and no fault.
 
-Clean load and faults both go through this module, so that nothing in a connection tells them apart: the same mariadb
-and mariadb-slap, the same two roles, one database.
+Clean load and faults both use this module, so that no request betrays a fault: the same
+mariadb and mariadb-slap, the same two roles, one database.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ class MariaDBPorts:
 
 
 class MariaDBSession:
-    """One mariadb that is spoken to through its standard input, and so can be left waiting."""
+    """One mariadb with an open standard input, so that it can be left waiting."""
 
     def __init__(self, program: subprocess.Popen[str]) -> None:
         self._program = program
@@ -50,13 +50,13 @@ class MariaDBSession:
 
     def say(self, sql: str) -> None:
         assert self._program.stdin is not None
-        # A server that is gone takes the program with it; `leave` reports that.
+        # The end of a server ends the program too; `leave` reports that.
         with contextlib.suppress(BrokenPipeError):
             self._program.stdin.write(f"{sql};\n")
             self._program.stdin.flush()
 
     def leave(self) -> bool:
-        """Lets the program finish what it was told; True if all of it succeeded."""
+        """Ends the input, waits for the program and returns True if all statements succeeded."""
         assert self._program.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._program.stdin.close()
@@ -67,24 +67,24 @@ class MariaDBSession:
             return False
 
     def vanish(self) -> None:
-        """Ends without a goodbye, as a terminal does whose window is closed."""
+        """Kills the program, as a closed terminal does."""
         self._program.kill()
         self._program.wait()
 
 
 class MariaDBClients:
-    """All requests that are ever made of the system while it is recorded."""
+    """The requests of load, probes and attacks: all that reach the system during a recording."""
 
     def __init__(self, workshop: Workshop, ports: MariaDBPorts) -> None:
         self._workshop = workshop
         self.ports = ports
 
     def query(self, port: int, *statements: str, password: str = APP_PASSWORD) -> str | None:
-        """What mariadb printed for the shop's account, or None if anything failed."""
+        """Returns the output of mariadb for the shop's account, or None if a statement failed."""
         return self._ask(port, statements, APP, password)
 
     def operate(self, port: int, *statements: str) -> str | None:
-        """The same for the operator's account."""
+        """Returns the output of mariadb for the operator's account, or None if a statement failed."""
         return self._ask(port, statements, OPS, OPS_PASSWORD)
 
     def session(self, port: int) -> MariaDBSession:
@@ -92,7 +92,7 @@ class MariaDBClients:
         return MariaDBSession(self._workshop.open(argv, env={"MYSQL_PWD": APP_PASSWORD}))
 
     def served(self) -> bool:
-        """Both servers answer, the catalogue can be read to its end, and the replica follows."""
+        """Returns True if both servers answer, the catalogue can be read to its end and the replica follows."""
         status = self.operate(self.ports.replica, "SHOW SLAVE STATUS")
         # The columns before these two hold no bare word Yes.
         following = status is not None and status.split("\t").count("Yes") >= 2
@@ -109,7 +109,7 @@ class MariaDBClients:
         return self.query(port, REPORT) is not None
 
     def order(self, rng: random.Random) -> bool:
-        """Some orders; now and then one is sent twice and ignored, or has a price that is no number."""
+        """Sends an order, sometimes with a duplicate that is ignored or a price that is no number."""
         account = rng.randint(1, ACCOUNTS)
         statements = [order(rng)]
         if rng.random() < 0.4:
@@ -119,7 +119,7 @@ class MariaDBClients:
         return self.query(self.ports.primary, *statements) is not None
 
     def trade(self, rng: random.Random) -> bool:
-        """mariadb-slap's clients side by side; it ends with an error if one was cut off."""
+        """Runs clients of mariadb-slap in parallel; returns False if one was cut off."""
         statements = (LOOK_UP.format(account=rng.randint(1, ACCOUNTS)), order(rng))
         finished = self._workshop.run(
             [
@@ -133,7 +133,7 @@ class MariaDBClients:
         return finished.ok
 
     def transfer(self, accounts: Sequence[int], think_s: float) -> bool:
-        """Moves money along `accounts` in one transaction and takes its time in between, as people do."""
+        """Moves money along `accounts` in one transaction with pauses, as people do."""
         session = self.session(self.ports.primary)
         session.say("START TRANSACTION")
         for account in accounts:
@@ -143,7 +143,7 @@ class MariaDBClients:
         return session.leave()
 
     def glance(self, rng: random.Random) -> bool:
-        """Looks something up and is sometimes gone without a goodbye."""
+        """Reads some rows; sometimes disconnects without closing the session."""
         session = self.session(self.ports.primary)
         session.say(LOOK_UP.format(account=rng.randint(1, ACCOUNTS)))
         if rng.random() < 0.8:
@@ -154,7 +154,7 @@ class MariaDBClients:
         return alive
 
     def dump(self) -> str:
-        """The catalogue as mariadb-dump writes it."""
+        """Dumps the catalogue with mariadb-dump."""
         # In short statements: the slow log quotes a long one in full, a line for every row.
         short = "--net-buffer-length=16384"
         argv = ["mariadb-dump", *self._where(self.ports.primary, OPS), short, DATABASE, "catalog"]
@@ -186,4 +186,5 @@ class MariaDBClients:
 
 
 def order(rng: random.Random) -> str:
+    """Returns the statement of one order."""
     return _ORDER.format(account=rng.randint(1, ACCOUNTS), length=rng.randint(1, 18))

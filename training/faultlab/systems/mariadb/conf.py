@@ -1,7 +1,8 @@
-"""The configuration of the MariaDB servers and the shop they hold, as templates. Knows neither processes nor clients.
+"""The configuration of the MariaDB servers and the tables of the shop, as templates. Knows neither processes nor
+clients.
 
-Every login is in the audit log, every statement that failed or was warned about in the log of SQL errors, every slow
-one in the slow log: the error log alone says next to nothing while all is well.
+The audit log has every login, the log of SQL errors every failed statement, the slow log every slow one. The error log
+alone is almost empty without a fault.
 """
 
 # Binary logs do not lie on the small disk: a server that cannot write one waits a whole minute before it looks again,

@@ -39,14 +39,14 @@ class MariaDBServers:
         return tuple(self._logs[service] / log for log in _LOGS)
 
     def table(self, database: str, table: str) -> Path:
-        """The file of a table of the primary."""
+        """Returns the file of a table of the primary."""
         return self._stores[PRIMARY] / "data" / database / f"{table}.ibd"
 
     def launch(self, service: str) -> None:
         self._workshop.launch(self.child[service], self.port[service])
 
     def revive(self, service: str) -> None:
-        """Starts a server that has given up; leaves one that has not alone."""
+        """Starts a server that has ended; leaves a running one alone."""
         if not self.child[service].alive or not listening(self.port[service]):
             self.child[service].stop()
             self.launch(service)
@@ -64,12 +64,12 @@ class MariaDBServers:
         self._ini(service).write_text(text)
 
     def set_slow_log_aside(self, service: str) -> None:
-        """What a log rotation does before it tells the server."""
+        """Renames the slow log, as a log rotation does first."""
         current = self._logs[service] / "slow.log"
         current.rename(current.with_suffix(".log.1"))
 
     def as_root(self, service: str, *statements: str) -> None:
-        """For the set-up alone: this account is never seen while the system is recorded."""
+        """Runs statements of the set-up; the recording never contains this account."""
         where = ["--no-defaults", "-h", "127.0.0.1", "-P", str(self.port[service]), "-u", "root"]
         self._workshop.must(["mariadb", *where, "-e", ";".join(statements)])
 

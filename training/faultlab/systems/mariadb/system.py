@@ -1,7 +1,7 @@
 """MariaDB with a replica that follows its binary log: load, faults and planned changes.
 
-Knows nothing of recording. Requests are made by `clients` alone, servers belong to `servers`. The primary
-stands on a small tmpfs when we are root, so that its disk can be filled without filling anyone else's.
+Requests are made by `clients` alone, servers belong to `servers`. The primary is on a small tmpfs if the process is
+root, so that its disk can be filled and no other.
 """
 
 import pwd
@@ -262,7 +262,7 @@ class MariaDB:
             time.sleep(self._rng.uniform(0.1, 0.7))
 
     def _deadlock(self) -> None:
-        """The transfers of the workload, without its care for the order."""
+        """Runs pairs of the transfers of the workload in opposite order."""
         for _ in range(self._rng.randint(3, 4)):
             one, other = self._rng.sample(range(1, HOT_ACCOUNTS + 1), 2)
             pair = [
@@ -276,7 +276,7 @@ class MariaDB:
             time.sleep(self._rng.uniform(0.5, 1.5))
 
     def _exhaust_connections(self) -> None:
-        """A program that leaks its connections, and asks for more when it gets none."""
+        """Opens connections and leaves them open, as a program with a leak does, until none is left and longer."""
         deadline = time.monotonic() + self._rng.uniform(12, 16)
         while time.monotonic() < deadline:
             for refused in [session for session in self._open if not session.alive]:
@@ -293,15 +293,15 @@ class MariaDB:
     def _empty_disk(self) -> None:
         self._disk.empty()
         time.sleep(1.0)
-        # A server that could not write what it must gives up, and an operator starts it then.
+        # A server that cannot write its redo log ends; an operator starts it again.
         self._servers.revive(PRIMARY)
 
     def _cut_replica_off(self) -> None:
-        # Both servers run as one user, and only the replica's asks for the primary's port.
+        # Both servers run as one user, and only the replica connects to the primary's port.
         self._network.isolate(pwd.getpwnam(USER).pw_uid, (), (self._servers.port[PRIMARY],))
 
     def _write_to_replica(self) -> None:
-        """Somebody takes the replica for the primary: the orders of the load, in the wrong place."""
+        """Sends the orders of the load to the replica, as a wrongly configured program does."""
         replica = self._servers.port[REPLICA]
         highest = (self._clients.query(replica, "SELECT COALESCE(MAX(id), 0) FROM orders") or "0").strip()
         for _ in range(self._rng.randint(5, 9)):

@@ -1,6 +1,6 @@
-"""The client programs that mosquitto is loaded, probed and attacked with. Knows no server process and no fault.
+"""The client programs of load, probes and attacks on mosquitto. Knows no server process and no fault.
 
-Clean load and faults both go through this module, so that nothing in a connection tells them apart: the same
+Clean load and faults both use this module, so that no request betrays a fault: the same
 mosquitto_pub and mosquitto_sub, one role, the same devices and topics.
 """
 
@@ -26,7 +26,7 @@ class MosquittoPorts:
 
 
 class MosquittoClients:
-    """All requests that are ever made of the system while it is recorded."""
+    """The requests of load, probes and attacks: all that reach the system during a recording."""
 
     def __init__(self, workshop: Workshop, ports: MosquittoPorts, authority: Path) -> None:
         self._workshop = workshop
@@ -34,7 +34,7 @@ class MosquittoClients:
         self.ports = ports
 
     def served(self) -> bool:
-        """All three listeners take a reading, and the bridge between the brokers stands."""
+        """Returns True if all three listeners take a reading and the bridge between the brokers is up."""
         rng = random.Random(0)
         ports = (self.ports.edge, self.ports.tls, self.ports.broker)
         if not all(self.measure(port, rng) for port in ports):
@@ -43,36 +43,36 @@ class MosquittoClients:
         return state.ok and state.output.strip() == "1"
 
     def measure(self, port: int, rng: random.Random, password: str = PASSWORD) -> bool:
-        """A meter reports its reading and waits until it is acknowledged."""
+        """Sends the reading of a meter and waits for its acknowledgement."""
         topic, reading = f"plant/meter/{rng.randint(1, 40)}", f"{rng.uniform(15, 30):.2f}"
         return self._publish(port, rng, topic, reading, "-q", "1", password=password).ok
 
     def burst(self, port: int, rng: random.Random) -> bool:
-        """A meter that was offline reports several readings on one connection."""
+        """Sends several readings of a meter that was offline on one connection."""
         readings = "".join(f"{rng.uniform(15, 30):.2f}\n" for _ in range(rng.randint(2, 5)))
         topic = f"plant/meter/{rng.randint(1, 40)}"
         argv = self._argv("mosquitto_pub", port, rng, PASSWORD)
         return self._run([*argv, "-t", topic, "-q", "1", "-l"], feed=readings).ok
 
     def steer(self, rng: random.Random) -> bool:
-        """Sets a valve; the setting is retained, so that a device that comes later learns of it."""
+        """Sets a valve; the setting is retained, so that a later subscriber receives it."""
         topic = f"control/valve/{rng.randint(1, 12)}"
         return self._publish(self.ports.broker, rng, topic, str(rng.randint(0, 100)), "-r", "-q", "2").ok
 
     def read_settings(self, port: int, rng: random.Random) -> bool:
-        """Reads some settings of valves, or none if nobody has set any."""
+        """Reads the retained settings of valves; there may be none."""
         finished = self._subscribe(port, rng, "control/valve/#", "-q", "1", "-C", str(rng.randint(1, 6)), "-W", "3")
         return finished.code in (0, _NOTHING_CAME)
 
     def watch(self, port: int, rng: random.Random) -> bool:
-        """A panel that looks on for some seconds."""
+        """Subscribes for some seconds."""
         finished = self._subscribe(
             port, rng, "plant/meter/+", "-q", str(rng.randint(0, 1)), "-W", str(rng.randint(2, 4))
         )
         return finished.code in (0, _NOTHING_CAME)
 
     def vanish(self, rng: random.Random) -> bool:
-        """A panel with a last will whose power is cut, as happens every day."""
+        """Kills a subscriber with a last will, as a loss of power does."""
         argv = self._argv("mosquitto_sub", self.ports.broker, rng, PASSWORD)
         will = ("--will-topic", f"plant/panel/{rng.randint(1, 9)}", "--will-payload", "gone")
         panel = self._workshop.open([*argv, "-t", "plant/meter/+", *will])
@@ -98,7 +98,7 @@ class MosquittoClients:
         return self._workshop.run(argv, timeout_s=_CLIENT_DEADLINE_S, feed=feed)
 
     def _argv(self, program: str, port: int, rng: random.Random, password: str) -> list[str]:
-        # So many names that two at the same time are rare: the broker would throw the first one out.
+        # Enough names that two equal ones are rare: the broker would disconnect the first client.
         name = f"{program.removeprefix('mosquitto_')}-{rng.getrandbits(40):012d}"
         secure = ["--cafile", str(self._authority)] if port == self.ports.tls else []
         return [program, "-h", "127.0.0.1", "-p", str(port), "-u", ROLE, "-P", password, "-i", name, *secure]

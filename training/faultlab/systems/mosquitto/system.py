@@ -1,6 +1,6 @@
-"""Mosquitto with a second broker at the edge that is bridged to it: configuration, servers, faults, planned changes.
+"""Mosquitto with a second broker at the edge that is bridged to it: load, servers, faults and planned changes.
 
-Knows nothing of recording. Requests are made by `clients` alone.
+Requests are made by `clients` alone.
 """
 
 import os
@@ -227,7 +227,7 @@ class Mosquitto:
         self._workshop.launch(self._edge, self._clients.ports.edge)
 
     def _limit_descriptors(self) -> None:
-        """Found by looking for two seconds: clients come and go."""
+        """Limits the descriptors to the lowest number in use within two seconds."""
         descriptors = Path(f"/proc/{self._broker.pid}/fd")
         counts = []
         for _ in range(40):
@@ -246,7 +246,7 @@ class Mosquitto:
         self._command("prlimit", "--pid", str(self._broker.pid), f"--nofile={number}:")
 
     def _damage(self) -> None:
-        """What a file system shows whose blocks were promised and never written."""
+        """Kills the broker and writes zeros into the head of its store, like blocks that were never written."""
         self._broker.kill()
         with (self._store(BROKER) / "mosquitto.db").open("r+b") as file:
             file.seek(self._rng.randint(0, 20))
@@ -284,7 +284,7 @@ class Mosquitto:
             child.send(signal.SIGHUP)
 
     def _present(self, days: int) -> None:
-        """Gives the broker a certificate that is valid for so many days from now."""
+        """Gives the broker a certificate that is valid for `days` from now."""
         self._certify(days)
         self._broker.send(signal.SIGHUP)
 

@@ -1,8 +1,7 @@
-"""The client programs that OpenSSH is loaded, probed and attacked with. Knows no server process and no fault.
+"""The client programs of load, probes and attacks on OpenSSH. Knows no server process and no fault.
 
-Clean load and faults both go through this module: the same ssh, sftp, scp and sshpass with one configuration, from the
-same few addresses.
-"""
+Clean load and faults both use this module: the same ssh, sftp, scp and sshpass with one configuration, from the same
+few addresses."""
 
 import random
 import signal
@@ -37,20 +36,20 @@ class OpenSSHPorts:
 
 
 class Prompt:
-    """An ssh that waits for a password which nobody types."""
+    """An ssh that waits for a password that is never typed."""
 
     def __init__(self, sshpass: subprocess.Popen[str]) -> None:
         self._sshpass = sshpass
 
     def leave(self) -> None:
-        """Closes the window: ssh hangs up, as it does when its terminal goes away."""
+        """Closes the terminal, so that ssh disconnects."""
         if self._sshpass.poll() is None:
             kill_all(family(self._sshpass.pid), signal.SIGTERM)
         self._sshpass.communicate()
 
 
 class OpenSSHClients:
-    """All requests that are ever made of the system while it is recorded."""
+    """The requests of load, probes and attacks: all that reach the system during a recording."""
 
     def __init__(self, workshop: Workshop, config: Path, keys: Path) -> None:
         self._workshop = workshop
@@ -64,19 +63,19 @@ class OpenSSHClients:
         self.retired_key = keys / "retired"
 
     def served(self, rng: random.Random) -> bool:
-        """Every service answers: a file goes to the one, and through it a command to the other."""
+        """Returns True if both hosts answer: an upload to one, a command through it to the other."""
         return self.upload(rng, "front") and self.jump(rng)
 
     def command(self, rng: random.Random, user: str, host: str, command: str = "cat /proc/loadavg") -> bool:
         return self._run(["ssh", *self._login(user), *_desk(rng), f"{user}@{host}", command])
 
     def command_with_old_key(self, rng: random.Random, host: str) -> bool:
-        """As from a laptop that still offers a key which was withdrawn, and then the right one."""
+        """Runs a command with a withdrawn key first and the valid one after it."""
         keys = ["-i", str(self.retired_key), *self._login("ops")]
         return self._run(["ssh", *keys, *_desk(rng), f"ops@{host}", "cat /proc/loadavg"])
 
     def watch(self, rng: random.Random, host: str) -> bool:
-        """A session that stays for a while and prints something now and then."""
+        """Runs a session for some seconds that prints some lines."""
         looks = rng.randint(3, 5)
         return self.command(rng, "ops", host, f"for i in $(seq {looks}); do cat /proc/loadavg; sleep 2; done")
 
@@ -86,23 +85,23 @@ class OpenSSHClients:
         )
 
     def typed_command(self, rng: random.Random, user: str) -> bool:
-        """Now and then the first password has a letter too many."""
+        """Runs a command with a password; sometimes the first password has a letter too many."""
         if rng.random() < 0.12:
             self.password_command(rng, user, "front", PASSWORD + rng.choice("asdf2"))
         return self.password_command(rng, user, "front")
 
     def prompt(self, rng: random.Random, user: str, host: str) -> Prompt:
-        """The password is to be read from a pipe that stays empty."""
+        """Starts a login that reads its password from a pipe that stays empty."""
         return Prompt(self._workshop.open(["sshpass", "-d", "0", *self._password_ssh(rng, user, host), "true"]))
 
     def jump(self, rng: random.Random) -> bool:
-        """A command on the one host by way of the other."""
+        """Runs a command on one host by way of the other."""
         way = f"ssh -F {self._config[1]} -i {self.keys['deploy']} {' '.join(_desk(rng))} -W %h:%p deploy@front"
         login = [*self._login("backup"), "-o", f"ProxyCommand={way}"]
         return self._run(["ssh", *login, "backup@vault", "cat /proc/loadavg"])
 
     def upload(self, rng: random.Random, host: str) -> bool:
-        """Puts a file under a temporary name and renames it; now and then looks first for one that is not there."""
+        """Uploads a file under a temporary name and renames it; sometimes looks for a missing file first."""
         user = "backup" if host == "vault" else "deploy"
         number, part = rng.randrange(_FILES), rng.randrange(10**6)
         remote = f"report-{number}.csv"
@@ -111,7 +110,7 @@ class OpenSSHClients:
         return self._run(["sftp", *self._login(user), *_desk(rng), f"{user}@{host}"], feed="\n".join(batch) + "\n")
 
     def copy(self, rng: random.Random, host: str) -> bool:
-        """Fetches the file that is always there, or sends one."""
+        """Fetches a file that always exists, or sends one."""
         remote = f"ops@{host}:"
         sent = [str(self._file(rng)), f"{remote}archive-{rng.randrange(_FILES)}.tar"]
         ends = [f"{remote}notes.txt", "/dev/null"] if rng.random() < 0.5 else sent
@@ -132,7 +131,7 @@ class OpenSSHClients:
         return ["ssh", *self._config, *only, *_desk(rng), f"{user}@{host}"]
 
     def _file(self, rng: random.Random) -> Path:
-        """One of a few files of different lengths to send."""
+        """Returns one of a few files of different lengths."""
         return self._outbox / f"report-{rng.choice(_SIZES_KB)}"
 
 

@@ -1,10 +1,10 @@
 """The configuration files of OpenSSH's server and client and of the accounts, as templates. Knows no process.
 
-The accounts exist in the mount namespace of the servers alone: nothing of this machine's is changed for them.
+The accounts exist in the mount namespace of the servers alone; those of the machine do not change.
 """
 
-# Talkative on purpose: the default level says little more than who came in. A client that says nothing for six
-# to nine seconds is given up, so that a cut of a quarter of a minute is noticed; a login prompt may wait for twenty.
+# Verbose on purpose: the default level logs little more than logins. A client that is silent for six to nine seconds is
+# disconnected, so that a cut of fifteen seconds is noticed; a login prompt may wait for twenty.
 SERVER = """
 Port {port}
 ListenAddress 127.0.0.1
@@ -63,7 +63,7 @@ PRIVATELY = 'while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit; shift 2; d
 
 
 def passwd(homes: str, uids: dict[str, int]) -> str:
-    """The accounts: root and sshd as everywhere, and people with a home below `homes`."""
+    """Returns the accounts: root and sshd as everywhere, and users with a home below `homes`."""
     system = ["root:x:0:0:root:/root:/bin/sh", "sshd:x:65533:65534::/run/sshd:/usr/sbin/nologin"]
     people = [f"{name}:x:{uid}:{uid}:{name}:{homes}/{name}:/bin/sh" for name, uid in uids.items()]
     return "\n".join(system + people) + "\n"

@@ -47,7 +47,7 @@ class OpenSSHServers:
         self._workshop.launch(self.child(name), self._ports.front if name == FRONT else self._ports.vault)
 
     def _reload(self) -> None:
-        """Starts itself anew under its old number; until then it listens still or not at all."""
+        """Sends SIGHUP: sshd executes itself again under its old pid and does not listen for a moment."""
         self.front.send(signal.SIGHUP)
         time.sleep(1.0)
 
@@ -68,7 +68,7 @@ class OpenSSHServers:
         self._reload()
 
     def renew_key(self) -> None:
-        """Logins that have begun may still come with the key before, so that one stays valid until the next time."""
+        """Installs a new key. The key before it stays valid until the next renewal, for logins that have begun."""
         self._key_number += 1
         before = self.clients.keys["deploy"]
         fresh = self._new_key(f"deploy-{self._key_number}")
@@ -92,7 +92,7 @@ class OpenSSHServers:
         self.config(name).write_text(text)
 
     def _server(self, name: str) -> Child:
-        """It writes its log by itself (-E), so that a SIGHUP makes it open the file anew."""
+        """Describes a server that writes its own log (-E), so that a SIGHUP makes it open the file again."""
         root = self._workshop.path
         private = {
             root / "run": "/run",
@@ -106,7 +106,7 @@ class OpenSSHServers:
         return self._workshop.child([*argv, *pairs, "--", *server], self.logs / f"{name}.out")
 
     def _settle_people(self) -> None:
-        """Accounts, homes, and the keys of those who come with keys."""
+        """Writes accounts and homes, and the keys of the users who log in by key."""
         (self._etc / "passwd").write_text(conf.passwd(str(self._homes), UIDS))
         (self._etc / "shadow").write_text(conf.shadow(list(UIDS)))
         (self._etc / "shadow").chmod(0o600)

@@ -1,8 +1,8 @@
-"""OpenSSH: a front server for logins and uploads, and a vault that is reached directly and through it.
+"""OpenSSH: a front server for logins and uploads, and a backup host that is reached directly and through it.
 
-Owns configuration, accounts, servers, faults and planned changes; knows nothing of recording. Requests are made by
-`clients` alone. The servers run in a mount namespace of their own with accounts of their own, so that no account
-and no file of this machine is touched. The homes stand on a small tmpfs, so that it can be filled.
+Requests are made by `clients` alone, servers and accounts belong to `servers`. The servers run in a mount namespace of
+their own with accounts of their own, so that no account and no file of the machine changes. The homes are on a small
+tmpfs, so that it can be filled.
 """
 
 import os
@@ -217,7 +217,7 @@ class OpenSSH:
             child.stop()
 
     def _guess_passwords(self) -> None:
-        """From the desks of the load: names that are tried on any machine, as well as names that live here."""
+        """Tries passwords from the addresses of the load, for common names and for names of real accounts."""
         for _ in range(self._rng.randint(18, 24)):
             user = self._rng.choice((*_STRANGERS, "root", *WITH_PASSWORDS, *WITH_KEYS))
             host = "vault" if self._rng.random() < 0.25 else "front"
@@ -226,7 +226,7 @@ class OpenSSH:
             time.sleep(self._rng.uniform(0.2, 0.6))
 
     def _flood_prompts(self) -> None:
-        """More than the 34 that may wait, a few in a second; the probability to be turned away grows from 24 on."""
+        """Opens more logins than the 34 that may wait, a few per second; sshd rejects some from 24 on."""
         for _ in range(self._rng.randint(44, 50)):
             self._prompts.append(self._clients.prompt(self._rng, self._rng.choice(WITH_PASSWORDS), "front"))
             time.sleep(self._rng.uniform(0.1, 0.35))

@@ -1,7 +1,7 @@
-"""The client programs that PostgreSQL is loaded, probed and attacked with. Knows no server process and no fault.
+"""The client programs of load, probes and attacks on PostgreSQL. Knows no server process and no fault.
 
-Clean load and faults both go through this module, so that nothing in a connection tells them apart: the same psql and
-pgbench, one role, one database, one application name each.
+Clean load and faults both use this module, so that no request betrays a fault: the same
+psql and pgbench, one role, one database, one application name each.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ class PostgresPorts:
 
 
 class PostgresSession:
-    """One psql that is spoken to through its standard input, and so can be left waiting."""
+    """One psql with an open standard input, so that it can be left waiting."""
 
     def __init__(self, psql: subprocess.Popen[str]) -> None:
         self._psql = psql
@@ -46,13 +46,13 @@ class PostgresSession:
 
     def say(self, sql: str) -> None:
         assert self._psql.stdin is not None
-        # A server that is gone takes psql with it; `leave` reports that.
+        # The end of a server ends psql too; `leave` reports that.
         with contextlib.suppress(BrokenPipeError):
             self._psql.stdin.write(f"{sql};\n")
             self._psql.stdin.flush()
 
     def leave(self) -> bool:
-        """Lets psql finish what it was told; True if all of it succeeded."""
+        """Ends the input, waits for psql and returns True if all statements succeeded."""
         assert self._psql.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._psql.stdin.close()
@@ -65,7 +65,7 @@ class PostgresSession:
 
 
 class PostgresClients:
-    """All requests that are ever made of the system while it is recorded."""
+    """The requests of load, probes and attacks: all that reach the system during a recording."""
 
     def __init__(self, workshop: Workshop, programs: Path, ports: PostgresPorts) -> None:
         self._workshop = workshop
@@ -73,7 +73,7 @@ class PostgresClients:
         self.ports = ports
 
     def query(self, port: int, *statements: str, password: str = PASSWORD, database: str = DATABASE) -> str | None:
-        """What psql printed, or None if anything failed."""
+        """Returns the output of psql, or None if a statement failed."""
         commands = [part for sql in statements for part in ("-c", sql)]
         finished = self._workshop.run(
             [*self._psql(port, database), "-At", *commands],
@@ -86,7 +86,7 @@ class PostgresClients:
         return PostgresSession(self._workshop.open(self._psql(port, DATABASE), env=_credentials(PASSWORD)))
 
     def served(self) -> bool:
-        """Every service answers, and the replica follows the primary."""
+        """Returns True if every service answers and the replica follows the primary."""
         streaming = self.query(self.ports.pooler, REPLICAS)
         return streaming is not None and streaming.strip() == "1" and self.look_up(self.ports.replica, 1)
 
@@ -97,7 +97,7 @@ class PostgresClients:
         return self.query(port, REPORT) is not None
 
     def trade(self, rng: random.Random) -> bool:
-        """pgbench's bank through the pooler for some seconds; it ends with an error if any client was cut off."""
+        """Runs pgbench's bank through the pooler for some seconds; returns False if a client was cut off."""
         seconds, rate = rng.randint(3, 6), rng.randint(6, 14)
         finished = self._workshop.run(
             [
@@ -110,7 +110,7 @@ class PostgresClients:
         return finished.ok
 
     def transfer(self, aids: Sequence[int], think_s: float) -> bool:
-        """Moves money along `aids` in one transaction and takes its time in between, as people do."""
+        """Moves money along `aids` in one transaction with pauses, as people do."""
         session = self.session(self.ports.primary)
         session.say("BEGIN")
         for aid in aids:

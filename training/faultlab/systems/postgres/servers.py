@@ -80,6 +80,7 @@ class PostgresServers:
         self._workshop.launch(self.replica, self._ports.replica)
 
     def start_primary(self) -> None:
+        """Starts the primary and waits until it listens."""
         self._workshop.launch(self.primary, self._ports.primary)
 
     def retune(self) -> None:

@@ -1,7 +1,7 @@
-"""PostgreSQL with a streaming replica behind pgbouncer: configuration, servers, faults and planned changes.
+"""PostgreSQL with a streaming replica behind pgbouncer: load, faults and planned changes.
 
-Knows nothing of recording. Requests are made by `clients` alone. The primary stands on a small tmpfs when we are
-root, so that its disk can be filled without filling anyone else's.
+Requests are made by `clients` alone, servers belong to `servers`. The primary is on a small tmpfs if the process is
+root, so that its disk can be filled and no other.
 """
 
 import os
@@ -234,7 +234,7 @@ class Postgres:
             child.stop(signal.SIGINT)
 
     def _kill_backend(self) -> None:
-        """A backend that serves a client, as the out-of-memory killer would pick one."""
+        """Kills a backend that serves a client, as the out-of-memory killer does."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
             pids = [pid for pid, _ in family(self._servers.primary.pid) if f" {ROLE} {DATABASE} " in command_line(pid)]
@@ -245,7 +245,7 @@ class Postgres:
         raise StartFailed("no client was connected that could be killed", "")
 
     def _exhaust_connections(self) -> None:
-        """A program that leaks its connections, and asks for more when it gets none."""
+        """Opens connections and leaves them open, as a program with a leak does, until none is left and longer."""
         deadline = time.monotonic() + self._rng.uniform(15, 20)
         while time.monotonic() < deadline:
             for refused in [session for session in self._open if not session.alive]:
@@ -268,7 +268,7 @@ class Postgres:
             time.sleep(self._rng.uniform(0.1, 0.6))
 
     def _deadlock(self) -> None:
-        """The transfers of the workload, without its care for the order."""
+        """Runs pairs of the transfers of the workload in opposite order."""
         for _ in range(4):
             one, other = self._rng.sample(range(1, HOT_ACCOUNTS + 1), 2)
             pair = [
@@ -284,12 +284,12 @@ class Postgres:
     def _empty_disk(self) -> None:
         self._disk.empty()
         time.sleep(1.0)
-        # It gives up for good when it cannot even write the log it would recover from; an operator starts it then.
+        # A primary that cannot write its recovery log ends; an operator starts it again.
         if not self._servers.primary.alive:
             self._servers.start_primary()
 
 
 def _newest_programs() -> Path:
-    """Debian keeps every major version apart and puts only wrappers on the path; those are slow Perl."""
+    """Returns the folder of the newest version; the wrappers on the path are slow Perl programs."""
     versions = [path for path in Path("/usr/lib/postgresql").glob("*/bin") if path.parent.name.isdigit()]
     return max(versions, key=lambda path: int(path.parent.name), default=Path("/usr/lib/postgresql/15/bin"))

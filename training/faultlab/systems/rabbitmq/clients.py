@@ -1,6 +1,6 @@
-"""The client programs that RabbitMQ is loaded, probed and attacked with: amqp-tools. Knows no server and no fault.
+"""The client programs of load, probes and attacks on RabbitMQ: amqp-tools. Knows no server and no fault.
 
-Clean load and faults both go through this module: the same programs, one user, the same queues.
+Clean load and faults both use this module: the same programs, one user, the same queues.
 """
 
 import random
@@ -13,23 +13,23 @@ USER = "shop"
 PASSWORD = "pear-lantern-42"
 ORDERS, EXPORTS, REFUNDS, PROBE = "orders", "exports", "refunds", "probe"
 QUEUES = (ORDERS, EXPORTS, REFUNDS, PROBE)
-# Asked for now and then, and never there.
+# A queue that some clients name and that never exists.
 _RETURNS = "returns"
 _DEADLINE_S = 25.0
 _PROBE_DEADLINE_S = 8.0
-# What amqp-get says of an empty queue, and GNU timeout of a program that it had to end.
+# Exit codes: of amqp-get for an empty queue, of GNU timeout for a program that it ended.
 _EMPTY, _TIMED_OUT = 2, 124
 
 
 class RabbitMQClients:
-    """All requests that are ever made of the system while it is recorded. `ports` are those of the nodes, in order."""
+    """The requests of load, probes and attacks; `ports` are those of the nodes, in order."""
 
     def __init__(self, workshop: Workshop, ports: Sequence[int]) -> None:
         self._workshop = workshop
         self._ports = tuple(ports)
 
     def served(self) -> bool:
-        """What is published on a node arrives on the other, which it does only if they are one cluster."""
+        """Returns True if a message published on one node arrives on the other, so that both are one cluster."""
         first, second = self._ports
         return all(
             self._publish(source, PROBE, feed="probe", deadline_s=_PROBE_DEADLINE_S).ok
@@ -38,7 +38,7 @@ class RabbitMQClients:
         )
 
     def order(self, node: int, rng: random.Random, password: str = PASSWORD, scheme: str = "amqp") -> bool:
-        """Some orders, or at times one large export."""
+        """Publishes some orders, sometimes one large export."""
         port = self._ports[node]
         if rng.random() < 0.25:
             body = rng.randbytes(rng.randint(10_000, 70_000)).hex()
@@ -47,7 +47,7 @@ class RabbitMQClients:
         return self._publish(port, ORDERS, "-l", "-p", feed=orders, password=password, scheme=scheme).ok
 
     def work(self, node: int, rng: random.Random) -> bool:
-        """Takes what there is for some seconds, and leaves without a word when too little comes."""
+        """Consumes for some seconds; `timeout` ends the consumer if too few messages arrive."""
         queue = rng.choice((ORDERS, ORDERS, ORDERS, EXPORTS, REFUNDS))
         count = rng.randint(8, 40) if queue == ORDERS else rng.randint(1, 5)
         limits = ["-c", str(count), "-p", "10", "md5sum"]
@@ -56,14 +56,14 @@ class RabbitMQClients:
         return finished.code in (0, _TIMED_OUT)
 
     def peek(self, node: int, rng: random.Random) -> bool:
-        """One message of a queue that may be empty; at times of one that is not there."""
+        """Reads one message of a queue that may be empty, sometimes of a queue that does not exist."""
         if rng.random() < 0.2:
             return "NOT_FOUND" in self._ask("amqp-get", self._ports[node], "-q", _RETURNS).output
         queue = rng.choice((ORDERS, EXPORTS, REFUNDS))
         return self._ask("amqp-get", self._ports[node], "-q", queue).code in (0, _EMPTY)
 
     def report(self, node: int, rng: random.Random) -> bool:
-        """A queue of its own, made, used and taken away again."""
+        """Declares a queue of its own, uses it and deletes it."""
         port, queue = self._ports[node], f"report-{rng.randrange(10**6)}"
         return (
             self.declare(node, queue, "-d")
@@ -76,7 +76,7 @@ class RabbitMQClients:
         return self._ask("amqp-declare-queue", self._ports[node], "-q", queue, *options).ok
 
     def wait_for_refund(self, node: int) -> subprocess.Popen[str]:
-        """The consumer of `work`, with nobody who ends it."""
+        """Consumes like `work`, without an end."""
         where = ["-u", _url(self._ports[node]), "-q", REFUNDS]
         return self._workshop.open(["amqp-consume", *where, "-p", "10", "md5sum"])
 

@@ -12,7 +12,7 @@ DISK_LIMIT_MB = 80
 CONNECTION_LIMIT = 50
 
 # The first node alone is named as a peer: it starts by itself, and the second joins it. The pauses before a silent peer
-# counts as gone are cut to fit a cut link into some seconds.
+# counts as down are short, so that a cut link is noticed within seconds.
 SERVER = """
 listeners.tcp.1 = 127.0.0.1:{client}
 log.dir = {logs}
@@ -32,13 +32,13 @@ DISK_FREE_LIMIT = "disk_free_limit"
 # The mistake that the fault makes.
 MISSPELT = "disk_free_limt"
 
-# One scheduler that does not spin while it waits: the machine is shared. The server that Debian's script starts is
-# told by `ALLOW_INPUT` to become the script's own process, so that a signal reaches it.
+# One scheduler that does not spin while it waits: the machine is shared. `ALLOW_INPUT` makes
+# Debian's script execute the server in its own process, so that a signal reaches it.
 _EMULATOR = f"-noinput +S 1:1 +SDcpu 1:1 +SDio 2 +sbwt none +sbwtdcpu none +sbwtdio none -setcookie {COOKIE}"
 
 
 def environment(epmd: int) -> Mapping[str, str]:
-    """Of nodes and of the operator's programs: nothing is read from /etc, and the port mapper is our own."""
+    """Returns the environment of nodes and operator programs, with a port mapper of its own and no file of /etc."""
     return {
         "ERL_EPMD_ADDRESS": "127.0.0.1",
         "ERL_EPMD_PORT": str(epmd),
@@ -61,7 +61,7 @@ def node_environment(node: str, peer_port: int, config: Path, store: Path, logs:
 
 
 def definitions(user: str, password: str, queues: tuple[str, ...], max_length: int, probe: str) -> str:
-    """Everything has a mirror on the other node; a probe's message is worth nothing after some seconds."""
+    """Returns the definitions: every queue has a mirror on the other node, and probes expire after some seconds."""
     mirrored = {"ha-mode": "all", "ha-sync-mode": "automatic", "ha-promote-on-shutdown": "always"}
     limited = mirrored | {"max-length": max_length}
     brief = mirrored | {"message-ttl": 4000}

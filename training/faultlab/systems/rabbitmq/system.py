@@ -1,7 +1,7 @@
-"""Two clustered RabbitMQ nodes with mirrored queues: configuration, nodes, faults and planned changes.
+"""Two clustered RabbitMQ nodes with mirrored queues: load, nodes, faults and planned changes.
 
-Knows nothing of recording. Requests are made by `clients` alone. The first node stands on a small tmpfs when we
-are root, so that its disk can be filled without filling anyone else's.
+Requests are made by `clients` alone. The first node is on a small tmpfs if the process is root, so that its disk can be
+filled and no other.
 """
 
 import os
@@ -246,7 +246,7 @@ class RabbitMQ:
             time.sleep(self._rng.uniform(0.2, 0.8))
 
     def _leak_connections(self) -> None:
-        """A pool that grows for ever, and asks for more when it gets none."""
+        """Opens connections and leaves them open, as a growing pool does, until none is left and longer."""
         deadline = time.monotonic() + self._rng.uniform(14, 17)
         while time.monotonic() < deadline:
             self._leaked.append(self._clients.wait_for_refund(self._rng.randrange(2)))
@@ -261,7 +261,7 @@ class RabbitMQ:
         self._leaked.clear()
 
     def _crowd_disk(self) -> None:
-        """Leaves some room: publishers are blocked before the last block is taken, and the store stays whole."""
+        """Fills the disk up to some rest: publishers are blocked before the last block, and the store stays whole."""
         room = os.statvfs(self._disk.path)
         left = int(conf.DISK_LIMIT_MB * self._rng.uniform(0.5, 0.9)) << 20
         with (self._disk.path / "archive").open("wb") as archive:
@@ -291,7 +291,7 @@ class RabbitMQ:
         self._launch(self._target)
 
     def _rotate(self, number: int) -> None:
-        """The node looks for its file before it writes and opens a new one by itself; rotate_logs is no more."""
+        """Renames the log: the node opens a new one before its next write, and rotate_logs no longer exists."""
         log = self._logs[number]
         log.rename(log.with_suffix(".log.1"))
 

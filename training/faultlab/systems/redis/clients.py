@@ -1,7 +1,7 @@
-"""The client programs that Redis is loaded, probed and attacked with. Knows no server process and no fault.
+"""The client programs of load, probes and attacks on Redis. Knows no server process and no fault.
 
-Clean load and faults both go through this module, so that nothing in a connection tells them apart: the same redis-cli
-and redis-benchmark, one role, the same keys.
+Clean load and faults both use this module, so that no request betrays a fault: the same
+redis-cli and redis-benchmark, one role, the same keys.
 """
 
 import contextlib
@@ -27,28 +27,28 @@ class RedisPorts:
 
 
 class RedisClients:
-    """All requests that are ever made of the system while it is recorded."""
+    """The requests of load, probes and attacks: all that reach the system during a recording."""
 
     def __init__(self, workshop: Workshop, ports: RedisPorts) -> None:
         self._workshop = workshop
         self.ports = ports
 
     def ask(self, port: int, *words: str, feed: str = "", password: str = PASSWORD) -> str | None:
-        """What redis-cli printed for one command, or for those in `feed`; None if anything failed."""
+        """Returns the output of redis-cli for one command, or for those in `feed`; None if a command failed."""
         finished = self._workshop.run(
             [*_cli(port, ROLE), *words], timeout_s=_CLIENT_DEADLINE_S, env={"REDISCLI_AUTH": password}, feed=feed
         )
         return finished.output if finished.ok and not _REFUSED.search(finished.output) else None
 
     def administer(self, port: int, *words: str) -> str | None:
-        """The same as the operator, for planned changes only."""
+        """Returns the output of redis-cli for the operator's account, for planned changes only."""
         finished = self._workshop.run(
             [*_cli(port, ADMIN), *words], timeout_s=_CLIENT_DEADLINE_S, env={"REDISCLI_AUTH": ADMIN_PASSWORD}
         )
         return finished.output if finished.ok and not _REFUSED.search(finished.output) else None
 
     def served(self) -> bool:
-        """Both servers answer, the primary takes writes, and the replica follows it."""
+        """Returns True if both servers answer, the primary takes writes and the replica follows."""
         primary, replica = self.ports.primary, self.ports.replica
         state = self.ask(primary, feed="SET article:0 here\nINFO replication\n")
         if state is None or "state=online" not in state:
@@ -57,11 +57,11 @@ class RedisClients:
         return state is not None and "master_link_status:up" in state
 
     def look_up(self, port: int, rng: random.Random, password: str = PASSWORD) -> bool:
-        """Reads an article; one in some is not there, which is no failure."""
+        """Reads an article; some do not exist, which is no failure."""
         return self.ask(port, "GET", f"article:{rng.randint(1, KEYS)}", password=password) is not None
 
     def basket(self, rng: random.Random) -> bool:
-        """Fills a shopping basket, several commands on one connection."""
+        """Fills a shopping basket with several commands on one connection."""
         key = f"basket:{rng.randint(1, 40)}"
         lines = [f"HINCRBY {key} article:{rng.randint(1, KEYS)} {rng.randint(1, 3)}" for _ in range(rng.randint(2, 6))]
         return (
@@ -69,25 +69,25 @@ class RedisClients:
         )
 
     def edit(self, rng: random.Random) -> bool:
-        """Writes articles anew. One key in some holds something else, and the command is refused: people err."""
+        """Writes articles; sometimes increments a list, which Redis refuses."""
         words = [f"SET article:{rng.randint(1, KEYS)} {'x' * rng.randint(40, 400)}" for _ in range(rng.randint(3, 12))]
         if rng.random() < 0.2:
             words += ["LPUSH pending a", "INCR pending"]
         return self.ask(self.ports.primary, feed="\n".join([*words, ""])) is not None
 
     def wait_for_work(self, rng: random.Random) -> bool:
-        """Takes an order from a queue, or goes without after some seconds."""
+        """Takes an order from a queue, or times out after some seconds."""
         if rng.random() < 0.5:
             return self.ask(self.ports.primary, "LPUSH", "orders", str(rng.randint(1, 999))) is not None
         return self.ask(self.ports.primary, "BRPOP", "orders", str(rng.randint(1, 4))) is not None
 
     def survey(self, rng: random.Random) -> bool:
-        """Looks at everything there is, as dashboards do."""
+        """Reads all statistics, as dashboards do."""
         section = rng.choice(("memory", "stats", "clients", "persistence"))
         return self.ask(self.ports.replica, feed=f"INFO {section}\nDBSIZE\nKEYS basket:*\n") is not None
 
     def batch(self, rng: random.Random) -> bool:
-        """redis-benchmark with a few hundred requests; it ends with an error if one is refused."""
+        """Runs redis-benchmark with a few hundred requests; returns False if one is refused."""
         finished = self._workshop.run(
             [
                 *("redis-benchmark", "-h", "127.0.0.1", "-p", str(self.ports.primary), "--user", ROLE, "-a", PASSWORD),
@@ -99,7 +99,7 @@ class RedisClients:
         return finished.ok
 
     def forget(self, rng: random.Random) -> bool:
-        """A session that is left open; after some seconds the server closes it, or the user does."""
+        """Leaves a session open; after some seconds the server closes it, or the user does."""
         session = self._workshop.open(_cli(self.ports.primary, ROLE), env={"REDISCLI_AUTH": PASSWORD})
         assert session.stdin is not None
         with contextlib.suppress(BrokenPipeError):

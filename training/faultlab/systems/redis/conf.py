@@ -1,8 +1,8 @@
 """The configuration files of both Redis servers, as templates. Knows neither processes nor clients."""
 
-# Talkative on purpose: a log with nothing but faults in it teaches nothing. The pauses between snapshots and rewrites
-# and the time-outs of replication are cut to fit many of each into some minutes. The log is a file that Redis opens
-# anew for every line, so that it can be rotated; what is wrong with the configuration itself goes to standard error.
+# Verbose on purpose: a log of faults alone teaches nothing. The pauses between snapshots and rewrites and the time-outs
+# of replication are short, so that minutes contain many of each. Redis opens its log file for every line, so that it
+# can be rotated; errors of the configuration itself go to standard error.
 _SERVER = """
 bind 127.0.0.1
 port {port}
@@ -30,7 +30,7 @@ user {link} on >{link_password} +ping +psync +replconf
 
 PRIMARY = _SERVER
 
-# The replica asks from an address of its own, so that the link can be cut and nothing else.
+# The replica connects from an address of its own, so that the link can be cut and nothing else.
 REPLICA = (
     _SERVER
     + """

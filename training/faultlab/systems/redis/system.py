@@ -1,7 +1,7 @@
-"""Redis with a replica: configuration, servers, faults and planned changes.
+"""Redis with a replica: load, servers, faults and planned changes.
 
-Knows nothing of recording. Requests are made by `clients` alone. The primary stands on a small tmpfs when we are
-root, so that its disk can be filled without filling anyone else's.
+Requests are made by `clients` alone. The primary is on a small tmpfs if the process is root, so that its disk can be
+filled and no other.
 """
 
 import random
@@ -226,7 +226,7 @@ class Redis:
 
     def _empty_disk(self) -> None:
         self._disk.empty()
-        # It gives up when it cannot even begin a new append-only file; an operator starts it then.
+        # A server that cannot create an append-only file ends; an operator starts it again.
         if not self._primary.alive:
             self._start_primary()
         # The file has a hole where the disk was full, and the next start would refuse it.
@@ -235,7 +235,7 @@ class Redis:
         time.sleep(1.0)
 
     def _damage(self) -> None:
-        """What a file system shows whose last blocks were promised and never written."""
+        """Kills the primary and appends zeros to its file of changes, like blocks that were never written."""
         self._primary.kill()
         with self._append_only_file().open("ab") as file:
             file.write(bytes(self._rng.randint(1, 16) * 256))
@@ -254,7 +254,7 @@ class Redis:
         self._start_primary()
 
     def _append_only_file(self) -> Path:
-        """The newest of the files that changes are appended to."""
+        """Returns the newest of the files that changes are appended to."""
         files = (self._directories[PRIMARY] / "appendonlydir").glob("*.incr.aof")
         return max(files, key=lambda path: int(path.name.split(".")[-3]))
 

@@ -1,6 +1,6 @@
-"""The client programs that OpenLDAP is loaded, probed, operated and attacked with. Knows no server process, no fault.
+"""The client programs of load, probes, operators and attacks on OpenLDAP. Knows no server process, no fault.
 
-Clean load and faults both go through this module: the same ldap* programs, the same people, services and entries.
+Clean load and faults both use this module: the same ldap* programs, the same people, services and entries.
 """
 
 import itertools
@@ -30,7 +30,7 @@ _CONTEXT = re.compile(r"^contextCSN: (\S+)", re.MULTILINE)
 
 
 class SlapdClients:
-    """All requests that are ever made of the system while it is recorded."""
+    """The requests of load, probes and attacks: all that reach the system during a recording."""
 
     def __init__(self, workshop: Workshop, provider: int, replica: int) -> None:
         self._workshop = workshop
@@ -41,12 +41,12 @@ class SlapdClients:
         self._lock = threading.Lock()
 
     def log_in(self, port: int, rng: random.Random, password: str | None = None) -> bool:
-        """What a program does that lets people log in: binds with their name."""
+        """Binds with the name of a person, as a login form does."""
         number = rng.randint(1, USERS)
         return self._run("ldapwhoami", port, self._user(number, password)) == _OK
 
     def look_up(self, port: int, rng: random.Random) -> bool:
-        """Somebody's entry or mail, without a name of one's own; some ask for a branch that was moved away long ago."""
+        """Reads an entry or a mail address anonymously; some requests name a branch that was moved away."""
         if rng.random() < 1 / 8:
             base = f"ou=printers,{SUFFIX}"
             return self._run("ldapsearch", port, (), "-b", base, f"(cn=printer{rng.randint(1, 9)})") == _NO_SUCH_OBJECT
@@ -55,14 +55,14 @@ class SlapdClients:
         return self._run("ldapsearch", port, (), "-b", PEOPLE, question, "cn", "mail", "telephoneNumber") == _OK
 
     def teams(self, port: int, rng: random.Random) -> bool:
-        """The groups of a person, by the person."""
+        """Reads the groups of a person with the name of the person."""
         number = rng.randint(1, USERS)
         base = f"ou=groups,{SUFFIX}"
         question = f"(|(member=uid=user{number},{PEOPLE})(cn=team{rng.randint(1, GROUPS)}))"
         return self._run("ldapsearch", port, self._user(number), "-b", base, question, "cn") == _OK
 
     def add_asset(self, rng: random.Random) -> bool:
-        """A new device in the inventory; one in eight is one that is there already."""
+        """Adds a device to the inventory; one in eight exists already."""
         if rng.random() < 1 / 8:
             return self._write("ldapadd", self._inventory(), asset(0, "")) == _EXISTS
         with self._lock:
@@ -71,7 +71,7 @@ class SlapdClients:
         return self._write("ldapadd", self._inventory(), _noted_asset(number, rng)) == _OK
 
     def drop_asset(self, rng: random.Random) -> bool:
-        """A device that is thrown away; some have been before."""
+        """Deletes a device; some are deleted already."""
         dn = f"cn=asset{rng.randint(1, max(1, self._last - 2))},{ASSETS}"
         return self._run("ldapdelete", self.provider, self._inventory(), dn) in (_OK, _NO_SUCH_OBJECT)
 
@@ -80,7 +80,7 @@ class SlapdClients:
         return self._write("ldapmodify", self._user(number), _telephone(number, rng)) == _OK
 
     def trespass(self, rng: random.Random) -> bool:
-        """The writes of the load by people who may not write there."""
+        """Sends the writes of the load with the name of a person who may not write."""
         me, other = rng.sample(range(1, USERS + 1), 2)
         kind = rng.choice(("add", "drop", "change"))
         if kind == "add":
@@ -90,7 +90,7 @@ class SlapdClients:
         return self._write("ldapmodify", self._user(me), _telephone(other, rng)) == _OK
 
     def import_assets(self, rng: random.Random, count: int) -> bool:
-        """Many devices over one connection."""
+        """Adds many devices over one connection."""
         with self._lock:
             numbers = [next(self._numbers) for _ in range(count)]
             self._last = numbers[-1]
@@ -98,18 +98,18 @@ class SlapdClients:
         return self._write("ldapadd", self._inventory(), rows) == _OK
 
     def set_idle_time(self, port: int, seconds: int) -> bool:
-        """What the operator changes while the server runs."""
+        """Changes the idle time-out, as an operator does on a running server."""
         who = ("-D", CONFIG_ROOT, "-w", SERVICE_PASSWORD)
         rows = ["dn: cn=config", "changetype: modify", "replace: olcIdleTimeout", f"olcIdleTimeout: {seconds}"]
         return self._write("ldapmodify", who, rows, port) == _OK
 
     def served(self) -> bool:
-        """Both servers let somebody in and answer, and the replica has all that the provider had just before."""
+        """Returns True if both servers answer and the replica has all that the provider had just before."""
         ours = self._state(self.provider)
         return ours != "" and self._state(self.replica) >= ours
 
     def _state(self, port: int) -> str:
-        """The moment of the last change that a server has; empty if it does not say."""
+        """Returns the moment of the last change of a server; empty if it does not answer."""
         words = ("-b", SUFFIX, "-s", "base", "(objectClass=*)", "contextCSN")
         finished = self._workshop.run(_words("ldapsearch", port, self._user(1), *words), timeout_s=_CLIENT_DEADLINE_S)
         return max(_CONTEXT.findall(finished.output), default="") if finished.ok else ""
@@ -133,8 +133,8 @@ def _words(program: str, port: int, who: Sequence[str], *words: str) -> list[str
 
 
 def _noted_asset(number: int, rng: random.Random) -> list[str]:
-    # So long that an entry needs several pages in a row: single ones are always free again, and on a full disk nothing
-    # would be wanted from it.
+    # Long enough that an entry needs several pages in a row: single pages are always free, and a full disk would have
+    # no effect.
     return asset(number, "".join(rng.choices("0123456789abcdef", k=rng.randint(9000, 14000))))
 
 

@@ -37,7 +37,7 @@ index entryCSN,entryUUID eq
 checkpoint 64 1
 """
 
-# Everybody may read what is no secret; only the inventory may write, and only assets; people change their own number.
+# Every client may read all but secrets; only the inventory may write, and only assets; people change their own number.
 _ACCESS = """
 access to attrs=userPassword
     by dn.exact="cn=replicator,ou=services,dc=lab,dc=example" read

@@ -1,7 +1,7 @@
-"""OpenLDAP as provider and as replica that follows it: configuration, servers, faults and planned changes.
+"""OpenLDAP as provider and as replica that follows it: load, servers, faults and planned changes.
 
-Knows nothing of recording. Requests are made by `clients` alone. The provider's database stands on a small tmpfs
-when we are root, so that its disk can be filled without filling anyone else's.
+Requests are made by `clients` alone. The provider's database is on a small tmpfs if the process is root, so that its
+disk can be filled and no other.
 """
 
 import random
@@ -44,7 +44,7 @@ class Slapd:
         return missing_packages({"slapd": "slapd", "slapadd": "slapd", "ldapsearch": "ldap-utils"})
 
     def versions(self) -> Mapping[str, str]:
-        # It says so and ends with 1.
+        # It logs the error and ends with code 1.
         words = self._workshop.run(["slapd", "-VV"], timeout_s=10).output.split()
         return {"openldap": next(word for word in words if word[:1].isdigit())}
 
@@ -270,10 +270,10 @@ class Slapd:
         self._workshop.launch(self._children[service], self._ports[service])
 
     def _describe(self, service: str) -> Child:
-        # The replica asks at a port of its own, so that its link can be cut and no client's with it.
+        # The replica connects to a port of its own, so that its link can be cut and no client's.
         ports = (self._ports[service], self._link) if service == PROVIDER else (self._ports[service],)
         urls = " ".join(f"ldap://127.0.0.1:{port}" for port in ports)
-        # What the provider says of each change it passes on would drown all else.
+        # Lines about every replicated change would outnumber all others.
         level = "stats" if service == PROVIDER else "stats,sync"
         argv = ["slapd", "-d", level, "-h", urls, "-f", str(self._conf(service))]
         return self._workshop.child(argv, self._workshop.path / "logs" / f"{service}.log")

@@ -1,7 +1,7 @@
-"""The requests that the proxy is loaded, probed and attacked with. Knows no server process and no fault.
+"""The requests of load, probes and attacks on the proxy. Knows no server process and no fault.
 
-Everything is asked by curl through squid, by members of a staff who each have a password for the proxy and, on the
-origin, the same one for the reports.
+Every request is made by curl through squid, for members of a staff. Each has a password for the proxy and the same one
+for the reports of the origin.
 """
 
 import os
@@ -21,7 +21,7 @@ _FILE_KB = (300, 700)
 
 
 class SquidClients:
-    """All requests that are ever made of the system while it is recorded."""
+    """The requests of load, probes and attacks: all that reach the system during a recording."""
 
     def __init__(self, workshop: Workshop, port: int) -> None:
         self._workshop = workshop
@@ -29,7 +29,7 @@ class SquidClients:
         self._site = workshop.path / "site"
 
     def prepare(self, rng: random.Random) -> None:
-        """The origin's pages. Old ones may be kept by a cache for long, the news not."""
+        """Writes the pages of the origin. A cache may keep old ones for long, the news not."""
         for name, count, kilobytes in (
             *(("docs", _ARTICLES, (1, 30)), ("news", 6, (1, 12))),
             *(("files", _FILES, _FILE_KB), ("reports", _REPORTS, (2, 20))),
@@ -43,7 +43,7 @@ class SquidClients:
                 os.utime(page, (modified, modified))
 
     def read(self, rng: random.Random) -> bool:
-        """An article; now and then one that was never written, or afresh, or before the proxy has asked who it is."""
+        """Reads an article; some do not exist, some bypass the cache, some go without a password first."""
         if rng.random() < 0.07:
             return self._ask(rng, f"/docs/{page_name('docs', _ARTICLES + rng.randint(1, 50))}", "404")
         options = ("-H", "Cache-Control: no-cache") if rng.random() < 0.3 else ()
@@ -54,11 +54,11 @@ class SquidClients:
         return self._ask(rng, f"/news/{page_name('news', rng.randint(1, 6))}", "200")
 
     def advertisement(self, rng: random.Random) -> bool:
-        """What pages embed and the proxy forbids."""
+        """Requests an embedded page that the proxy forbids."""
         return self._status(rng.choice(list(STAFF)), f"http://ads.example/banner/{rng.randint(1, 99)}") == "403"
 
     def download(self, rng: random.Random) -> bool:
-        """A large file; some people lose their patience."""
+        """Downloads a large file; some clients abort."""
         path = f"/files/{page_name('files', rng.randint(1, _FILES))}"
         if rng.random() < 0.15:
             self._status(rng.choice(list(STAFF)), _ORIGIN + path, "--limit-rate", "100k", "--max-time", "1.5")
@@ -66,30 +66,30 @@ class SquidClients:
         return self._ask(rng, path, "200", "--limit-rate", "400k")
 
     def report(self, rng: random.Random, password: str | None = None) -> bool:
-        """A page for which the origin wants a password too."""
+        """Reads a page that needs a password of the origin too."""
         user = rng.choice(list(STAFF))
         path = f"/reports/{page_name('reports', rng.randint(1, _REPORTS))}"
         sent = f"{user}:{password or STAFF[user]}"
         return self._status(user, _ORIGIN + path, "--user", sent) == "200"
 
     def log_in(self, rng: random.Random, password: str) -> bool:
-        """An article with a password for the proxy that is not the right one."""
+        """Reads an article with a wrong password for the proxy."""
         path = f"/docs/{page_name('docs', rng.randint(1, _ARTICLES))}"
         return self._status(rng.choice(list(STAFF)), _ORIGIN + path, password=password) == "200"
 
     def crawl(self, rng: random.Random) -> "subprocess.Popen[str]":
-        """A download over a line so slow that it does not end by itself."""
+        """Downloads at a rate so low that it does not end by itself."""
         path = f"/files/{page_name('files', rng.randint(1, _FILES))}"
         user = rng.choice(list(STAFF))
         return self._workshop.open([*self._curl(user, STAFF[user]), "--limit-rate", "2k", _ORIGIN + path])
 
     def purge(self, rng: random.Random) -> bool:
-        """An article taken out of the cache; 404 says that it was not there."""
+        """Removes an article from the cache; status 404 if it was not cached."""
         url = f"{_ORIGIN}/docs/{page_name('docs', rng.randint(1, _ARTICLES))}"
         return self._status(rng.choice(list(STAFF)), url, "--request", "PURGE") in ("200", "404")
 
     def served(self) -> bool:
-        """squid, the origin behind it and the passwords of both."""
+        """Returns True if squid, the origin behind it and the passwords of both work."""
         rng = random.Random(1)
         fresh = ("-H", "Cache-Control: no-cache")
         return self._ask(rng, f"/docs/{page_name('docs', 1)}", "200", *fresh) and self.report(rng)
@@ -98,7 +98,7 @@ class SquidClients:
         return self._status(rng.choice(list(STAFF)), _ORIGIN + path, *options) == expected
 
     def _status(self, user: str, url: str, *options: str, password: str | None = None) -> str:
-        """The status of the answer; 000 when there was none."""
+        """Returns the status of the answer; 000 if there was none."""
         limit = () if "--max-time" in options else ("--max-time", str(_DEADLINE_S))
         finished = self._workshop.run(
             [*self._curl(user, password or STAFF[user]), "--write-out", "%{http_code}", *limit, *options, url],

@@ -1,6 +1,6 @@
 """The configuration files of squid and apache, as templates. Knows neither processes nor clients."""
 
-# Credentials are asked for again soon and objects go to the disk soon, so that both are seen within minutes. A quarter
+# Credentials expire soon and objects go to the disk soon, so that minutes contain both. A quarter
 # of the descriptors is squid's own reserve. Small buffers, as on a real line: those of the loopback would take a whole
 # download at once.
 SQUID = """

@@ -1,7 +1,7 @@
-"""An office's way out: squid, which asks who somebody is, before an origin that apache serves.
+"""The web proxy of an office: squid with passwords, before an origin that apache serves.
 
-Owns configuration, servers, faults and planned changes. Knows nothing of recording. Requests are made by `clients`
-alone. The cache stands on a small disk, so that it can be filled.
+Owns configuration, servers, faults and planned changes. Requests are made by `clients` alone. The cache is on a small
+disk, so that it can be filled.
 """
 
 import os
@@ -70,7 +70,7 @@ class Squid:
         self._workshop = workshop
         root, logs = workshop.path, workshop.path / "logs"
         self._disk = SmallDisk(workshop, "disk", _DISK_MB)
-        # Made writable for two users at once: each moves, and opens anew, its own files only.
+        # Writable for two users: each renames, and opens again, its own files only.
         for directory in (logs, root / "squid", root / "apache", self._disk.path):
             directory.mkdir(exist_ok=True)
             directory.chmod(0o777)
@@ -79,13 +79,13 @@ class Squid:
         self._squid_logs = (logs / "squid-access.log", logs / "squid-cache.log")
         self._apache_logs = (logs / "apache-access.log", logs / "apache-error.log")
         (root / "apache" / "mime.types").write_text("text/html html\napplication/octet-stream bin\n")
-        # Nobody answers for names here, and squid asks for one now and then although it has a peer for all.
+        # No name server is here, and squid resolves a name sometimes although it has a peer for all requests.
         (root / "squid" / "hosts").write_text("127.0.0.1 intranet.example\n")
         self._passwords = root / "apache" / "users"
         write_passwords(workshop, self._passwords)
         shutil.copy(self._passwords, root / "squid" / "users")
         self._configure()
-        # Named for the run: the name is that of its shared memory, of which the machine has one list for everybody.
+        # Named for the run: its shared memory has this name, and the machine has one list of such names.
         squid = ["squid", "-N", "-n", f"squid{root.name.rpartition('-')[2]}", "-f", str(self._squid_conf)]
         workshop.must([*squid, "-z"], user=_SQUID_USER)
         # What both say on standard error stands in their logs as well.
@@ -298,7 +298,7 @@ class Squid:
 
     def _empty_disk(self) -> None:
         self._disk.empty()
-        # It takes a smaller cache for given once it could not write, until it is told the size again.
+        # After a failed write squid keeps a smaller cache until its size is configured again.
         if self._squid.alive:
             self._squid.send(signal.SIGHUP)
         else:

@@ -1,6 +1,6 @@
-"""The requests that the shop is loaded, probed and attacked with. Knows no server process and no fault.
+"""The requests of load, probes and attacks on the shop. Knows no server process and no fault.
 
-Clean load and faults both go through this module: one curl, the same pages and parameters, the same staff.
+Clean load and faults both use this module: one curl, the same pages and parameters, the same staff.
 """
 
 import random
@@ -15,19 +15,19 @@ _REFUSED_ORDER = "409"
 
 
 class TomcatClients:
-    """All requests that are ever made of the system while it is recorded."""
+    """The requests of load, probes and attacks: all that reach the system during a recording."""
 
     def __init__(self, workshop: Workshop, port: int) -> None:
         self._workshop = workshop
         self._root = f"http://127.0.0.1:{port}"
 
     def served(self) -> bool:
-        """The shop, its stock, its receipts and the login of everybody."""
+        """Returns True if the shop, its stock, its receipts and the logins work."""
         desk = all(self.desk(1, user, password) for user, password in PASSWORDS.items())
         return desk and self.order("1", "1")
 
     def browse(self, rng: random.Random) -> bool:
-        """A page, and sometimes a picture that nobody has put there."""
+        """Reads a page, sometimes a picture that does not exist."""
         if rng.random() < 0.08:
             return self._get(f"/images/item-{rng.randint(1, ITEMS)}.png") == "404"
         return self.show(rng.randint(1, ITEMS))
@@ -45,13 +45,13 @@ class TomcatClients:
         return self._get(f"/desk.jsp?item={item}", "-u", f"{user}:{password}") == "200"
 
     def count(self, rng: random.Random) -> bool:
-        """One of the staff at the desk; now and then a password is mistyped first."""
+        """Reads the stock as a member of the staff; sometimes the first password is mistyped."""
         user, item = rng.choice(list(PASSWORDS)), rng.randint(1, ITEMS)
         if rng.random() < 0.1:
             self.desk(item, user, PASSWORDS[user] + rng.choice("asdf2"))
         return self.desk(item, user, PASSWORDS[user])
 
     def _get(self, path: str, *options: str) -> str:
-        """The status; 000 if there was no answer."""
+        """Returns the status; 000 if there was no answer."""
         argv = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", str(_CLIENT_DEADLINE_S), *options]
         return self._workshop.run([*argv, self._root + path], timeout_s=_CLIENT_DEADLINE_S + 1).output.strip()

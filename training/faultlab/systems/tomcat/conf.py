@@ -1,7 +1,7 @@
 """Tomcat's configuration and the small shop that it serves, as templates. Knows neither processes nor clients.
 
-The shop keeps its stock in memcached, which it asks over a plain socket, and writes a receipt for every order. Like
-many an application it logs an expected refusal with its stack, so that a stack trace alone is no sign of trouble.
+The shop reads its stock from memcached over a plain socket and writes a receipt for every order. Like many applications
+it logs an expected refusal with its stack, so that a stack trace alone is no sign of a fault.
 """
 
 # Few threads, so that a dependency that hangs can use them up; and the background thread looks for changed files and
@@ -32,8 +32,8 @@ SERVER = """<?xml version="1.0" encoding="UTF-8"?>
 </Server>
 """
 
-# Beside each page's exception Tomcat prints the ten lines of source around it, unless it is told not to; with them a
-# fault would be a matter of counting lines.
+# By default Tomcat prints ten lines of source around the exception of a page; with them the line count would reveal a
+# fault.
 JSP_SERVLET = "<servlet-class>org.apache.jasper.servlet.JspServlet</servlet-class>"
 JSP_SETTINGS = """
         <init-param><param-name>displaySourceFragment</param-name><param-value>false</param-value></init-param>"""
@@ -74,7 +74,7 @@ MISTAKES = (
     ("<realm-name>desk</realm-name>", "<realm-name>desk"),
 )
 
-# A memcached that does not answer within eight seconds is given up.
+# The shop waits eight seconds for memcached.
 _INVENTORY = """<%@page session="false" import="java.io.*,java.net.*,java.nio.file.*"%><%!
 String ask(String command, int lines) throws IOException {
     int port = Integer.parseInt(getServletContext().getInitParameter("inventory.port"));

@@ -1,8 +1,7 @@
-"""Tomcat with a small shop that keeps its stock in memcached: configuration, servers, faults and planned changes.
+"""Tomcat with a small shop that keeps its stock in memcached: load, servers, faults and planned changes.
 
-Knows nothing of recording. Requests are made by `clients` alone. The receipts stand on a small tmpfs when we are
-root, so that their disk can be filled without filling anyone else's.
-"""
+Requests are made by `clients` alone. The receipts are on a small tmpfs if the process is root, so that their disk can
+be filled and no other."""
 
 import random
 import shutil
@@ -25,7 +24,7 @@ BOTH = (TOMCAT, STOCK)
 _HOME = Path("/usr/share/tomcat10")
 _DISK_MB = 4
 _START_S = 40.0
-# What Tomcat's own start script asks of Java; without them it warns at every stop.
+# The options of Tomcat's own start script; without them Java warns at every stop.
 _OPENED = [
     f"--add-opens=java.{package}=ALL-UNNAMED"
     for package in (
@@ -93,7 +92,7 @@ class Tomcat:
             *("org.apache.catalina.startup.Bootstrap", "start"),
         ]
         self._tomcat = workshop.child(command, workshop.path / "catalina.log")
-        # It refuses to run as root, hence the number of nobody; two -v make it tell of every request.
+        # It refuses to run as root, hence this user number; two -v make it log every request.
         memcached = ["memcached", "-l", "127.0.0.1", "-p", str(self._stock_port), "-U", "0", "-m", "16", "-t", "2"]
         self._stock = workshop.child([*memcached, "-vv"], workshop.path / "memcached.log", user="65534")
 
@@ -245,7 +244,7 @@ class Tomcat:
             time.sleep(self._rng.uniform(0.5, 1.5))
 
     def _revive(self) -> None:
-        """A thread that Tomcat cannot do without may have been the one that found no memory: an operator restarts."""
+        """Restarts Tomcat unless it serves: a thread that it needs may have ended for lack of memory."""
         if not self._tomcat.alive or not self._clients.served():
             self._tomcat.kill()
             self._launch_tomcat()
@@ -273,7 +272,7 @@ class Tomcat:
         self._web_xml.write_text(self._shop_xml().replace(right, wrong))
 
     def _mend_web_xml(self) -> None:
-        """Without a restart: the background thread takes the correction up by itself."""
+        """Corrects the file; a background thread of Tomcat loads it without a restart."""
         self._web_xml.write_text(self._shop_xml())
 
     def _rotate(self) -> None:
@@ -290,7 +289,7 @@ class Tomcat:
         self._workshop.launch(self._stock, self._stock_port)
 
     def _launch_tomcat(self) -> None:
-        """Listens first and deploys before that; what pages cost the first time is paid before clients come."""
+        """Starts Tomcat and reads pages until all are served, so that their first compilation is not recorded."""
         self._workshop.launch(self._tomcat, self._port)
         deadline = time.monotonic() + _START_S
         while not (self._clients.served() and self._clients.show(1) and self._clients.report(100)):

@@ -1,9 +1,9 @@
-"""A small web shop on SQLite. Imports nothing of ours: it is copied into a run and started there as a program.
+"""A small web shop on SQLite. It is copied into a run and started there as a program, so it imports only the library.
 
     python shop.py NAME PORT DATABASE
 
-It logs as applications with the standard `logging` do: every request, what it meant, and a traceback for whatever it
-did not foresee. It foresees an unknown product and an empty shelf, and trusts its clients to send well-formed orders.
+It logs as applications with the standard `logging` do: every request, its meaning, and a traceback for an unexpected
+error. An unknown product and an empty shelf are expected; a malformed order is not.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 PRODUCTS = 400
-# Every so many-th product is out of stock: refusing an order is daily business.
+# Some products are out of stock: a refused order is normal.
 SOLD_OUT_EVERY = 12
 WORDS = ("kettle", "lamp", "chair", "blanket", "mirror", "clock")
 _ORDERS = 30_000
@@ -42,7 +42,7 @@ store = logging.getLogger("shop.store")
 
 
 def create(database: Path, seed: int) -> None:
-    """An assortment and the orders of some past weeks."""
+    """Creates an assortment and the orders of some past weeks."""
     rng = random.Random(seed)
     with contextlib.closing(sqlite3.connect(database)) as connection, connection:
         connection.executescript(_SCHEMA)
@@ -65,10 +65,10 @@ class Refused(Exception):
 
 
 class Request(BaseHTTPRequestHandler):
-    """One request. The names of the methods are the standard library's."""
+    """One request. The names of the methods are those of the standard library."""
 
     server_version = "shop"
-    # A proxy that went away in the middle must not hold a thread for ever.
+    # A proxy that disconnects half-way must not occupy a thread.
     timeout = 15
     database = Path()
 
@@ -82,11 +82,11 @@ class Request(BaseHTTPRequestHandler):
         self._answer(self._picture)
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """What the standard library has to say of requests that it cannot read."""
+        """Logs the complaints of the standard library about requests that it cannot parse."""
         requests.warning(format, *arguments)
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Said by `_answer`, which knows the size and the time."""
+        """Logs nothing: `_answer` logs the request with its size and time."""
 
     def _answer(self, serve: Callable[[], tuple[int, Any]]) -> None:
         began = time.monotonic()

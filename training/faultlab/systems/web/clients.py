@@ -1,6 +1,6 @@
-"""The requests that the web shop is loaded, probed and attacked with. Knows no server process and no fault.
+"""The requests of load, probes and attacks on the web shop. Knows no server process and no fault.
 
-Everything is asked by curl, which checks nginx's certificate as a browser does.
+Every request is made by curl, which checks nginx's certificate as a browser does.
 """
 
 import json
@@ -21,7 +21,7 @@ Body = Callable[[random.Random], bytes]
 
 
 class WebClients:
-    """All requests that are ever made of the system while it is recorded."""
+    """The requests of load, probes and attacks: all that reach the system during a recording."""
 
     def __init__(self, workshop: Workshop, port: int, authority: Path) -> None:
         self._workshop = workshop
@@ -31,7 +31,7 @@ class WebClients:
         self._uploads = workshop.path / "uploads"
 
     def prepare(self, rng: random.Random) -> None:
-        """The pages that nginx serves itself, and the pictures that will be uploaded."""
+        """Writes the pages that nginx serves itself and the pictures to upload."""
         for directory in (self._pages, self._uploads):
             directory.mkdir()
         for page in _PAGES:
@@ -40,13 +40,13 @@ class WebClients:
             (self._uploads / f"{number}.jpg").write_bytes(rng.randbytes(1024 * rng.randint(*_UPLOAD_KB)))
 
     def page(self, rng: random.Random) -> bool:
-        """A file of nginx's own; now and then one that was never there."""
+        """Reads a file of nginx; some do not exist."""
         if rng.random() < 0.08:
             return self._ask("/static/favicon.ico", "404")
         return self._ask(f"/static/{rng.choice(_PAGES)}", "200")
 
     def browse(self, rng: random.Random) -> bool:
-        """A product; now and then one that is no longer sold."""
+        """Reads a product; some are no longer sold."""
         if rng.random() < 0.06:
             return self._ask(f"/products/{PRODUCTS + rng.randint(1, 99)}", "404")
         return self._ask(f"/products/{rng.randint(1, PRODUCTS)}", "200")
@@ -58,7 +58,7 @@ class WebClients:
         return self._ask("/report", "200")
 
     def order(self, rng: random.Random, body: Body | None = None) -> bool:
-        """An order, sometimes for something that is sold out; with `body`, whatever that makes of it."""
+        """Sends an order, sometimes for a sold-out product; `body` replaces its content."""
         product = rng.randint(1, PRODUCTS)
         sent = order_of(product, rng.randint(1, 4)) if body is None else body(rng)
         expected = "409" if product % SOLD_OUT_EVERY == 0 else "201"
@@ -70,7 +70,7 @@ class WebClients:
             letter.unlink()
 
     def upload(self, rng: random.Random) -> bool:
-        """A new picture of a product. Some give up half-way, as people on a slow line do."""
+        """Uploads a picture of a product. Some uploads are aborted half-way, as on a slow line."""
         picture = ["-T", str(self._uploads / f"{rng.randrange(4)}.jpg")]
         url = f"/products/{rng.randint(1, PRODUCTS)}/picture"
         if rng.random() < 0.2:
@@ -79,7 +79,7 @@ class WebClients:
         return self._ask(url, "200", *picture)
 
     def served(self) -> bool:
-        """nginx, HAProxy and a shop that can read, and write, and take an upload."""
+        """Returns True if nginx, HAProxy and a shop answer: a read, a write and an upload."""
         rng = random.Random(1)
         picture = ["-T", str(self._uploads / "0.jpg")]
         return (
@@ -93,7 +93,7 @@ class WebClients:
         return self._status(path, "--max-time", str(_DEADLINE_S), *options) == expected
 
     def _status(self, path: str, *options: str) -> str:
-        """The status of the answer; 000 when there was none."""
+        """Returns the status of the answer; 000 if there was none."""
         finished = self._workshop.run(
             [
                 *("curl", "--silent", "--cacert", str(self._authority), "--output", "/dev/null"),
@@ -114,7 +114,7 @@ class Console:
         self._ask(f"set server shop/{name} state {state}")
 
     def server(self, name: str) -> Mapping[str, str]:
-        """HAProxy's own account of one shop; all empty when HAProxy is not there."""
+        """Returns HAProxy's report on one shop; all values are empty if HAProxy does not answer."""
         try:
             heads, *rows = self._ask("show stat").removeprefix("# ").splitlines()
         except (OSError, ValueError):  # the latter when it goes away in the middle
@@ -136,7 +136,7 @@ def order_of(product: int, quantity: int) -> bytes:
 
 
 def broken_order(rng: random.Random) -> bytes:
-    """What the next version of a client might send, untested: the kinds of mistake that programmers make."""
+    """Returns an order with a mistake, as the next version of a client might send it."""
     product, quantity = rng.randint(1, PRODUCTS), rng.randint(1, 4)
     broken: Mapping[str, bytes] = {
         "renamed": json.dumps({"product_id": product, "quantity": quantity}).encode(),

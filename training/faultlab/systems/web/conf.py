@@ -80,7 +80,7 @@ backend shop
 
 
 def certify(workshop: Workshop, tls: Path) -> None:
-    """In `tls`: an authority that the clients trust, and two certificates of it, one valid, one past its end."""
+    """Writes into `tls` an authority that the clients trust and two certificates of it, one valid, one expired."""
     elliptic = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     authority, key, request, names = tls / "ca.crt", tls / "ca.key", tls / "server.csr", tls / "names"
     names.write_text("subjectAltName=IP:127.0.0.1\n")

@@ -21,7 +21,7 @@ ALL = (NGINX, HAPROXY, *SHOPS)
 _START_S = 30.0
 # Of its workers; far more descriptors than their 128 connections take.
 _NGINX_USER = "www-data"
-# The system's own, not ours: tracebacks name the files of its library, and where ours lies is nobody's business.
+# The Python of the system, because tracebacks name the files of its library.
 PYTHON = "/usr/bin/python3"
 
 
@@ -127,7 +127,7 @@ class WebServers:
         )
 
     def take_out(self, name: str) -> None:
-        """What it is serving is served to the end before it is stopped."""
+        """Takes a shop out of HAProxy, waits until its requests are served, and stops it."""
         self.console.set_state(name, "maint")
         deadline = time.monotonic() + _START_S
         while self.console.server(name)["scur"] != "0":

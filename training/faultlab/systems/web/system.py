@@ -1,7 +1,7 @@
 """A web shop: nginx with TLS before HAProxy before two application processes that share an SQLite file.
 
-Owns configuration, servers, faults and planned changes. Knows nothing of recording. Requests are made by `clients`
-alone. The database and nginx's file of uploads stand on a small disk, so that it can be filled.
+Requests are made by `clients` alone, servers belong to `servers`. The database and nginx's file of uploads are on a
+small disk, so that it can be filled.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""A small ZooKeeper client, and the requests that the system is loaded, probed and attacked with. Knows no server.
+"""A small ZooKeeper client, and the requests of load, probes and attacks. Knows no server process.
 
-Clean load and faults both go through this module: the same requests, paths and user. A client that finds its node gone
-goes to the next one, as every client library of ZooKeeper does.
+Clean load and faults both use this module: the same requests, paths and user. A client whose node does not answer
+connects to the next one, as every client library of ZooKeeper does.
 """
 
 import contextlib
@@ -18,12 +18,12 @@ SETTINGS = 12
 SECRETS = 6
 _LOCKS = 3
 _DEADLINE_S = 22.0
-# Longer than an election; a node that says nothing for so long is given up.
+# Longer than an election; a client leaves a node that is silent for longer.
 _ANSWER_S = 6.0
 
 NO_NODE, NO_AUTH, BAD_VERSION, NODE_EXISTS = -101, -102, -103, -110
 _CREATE, _DELETE, _EXISTS, _GET, _SET, _CHILDREN, _AUTH, _CLOSE = 1, 2, 3, 4, 5, 8, 100, -11
-# Answers that nobody asked for: a watch that fired, a ping.
+# Answers without a request: a watch that fired, a ping.
 _WATCH_XID, _PING_XID, _AUTH_XID = -1, -2, -4
 _EPHEMERAL, _SEQUENCE = 1, 2
 _ALL_RIGHTS = 31
@@ -32,7 +32,7 @@ OWNED = ("auth", "")
 
 
 class ZooKeeperRefused(Exception):
-    """The server has answered, and the answer is no. `code` is ZooKeeper's."""
+    """The server has refused the request. `code` is ZooKeeper's."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"ZooKeeper error {code}")
@@ -42,7 +42,7 @@ class ZooKeeperRefused(Exception):
 class ZooKeeperSession:
     """One connection with its session; every method is a request and waits for its answer.
 
-    Raises Refused for an answer that is an error, and OSError where none comes.
+    Raises ZooKeeperRefused for an answer that is an error, and OSError if there is none.
     """
 
     def __init__(self, port: int, timeout_s: float) -> None:
@@ -72,7 +72,7 @@ class ZooKeeperSession:
             self._socket.close()
 
     def vanish(self) -> None:
-        """Hangs up without a word, as a program does that is killed; its session ends when its time is over."""
+        """Closes the connection without ending the session, as a killed program does; the session times out."""
         self._socket.close()
 
     def log_in(self, password: str = PASSWORD) -> None:
@@ -87,7 +87,7 @@ class ZooKeeperSession:
         sequence: bool = False,
         owner: tuple[str, str] = _OPEN,
     ) -> str:
-        """The path that was made, which is longer than asked for with `sequence`."""
+        """Returns the path of the new node; with `sequence` it has a suffix."""
         rights = struct.pack(">ii", 1, _ALL_RIGHTS) + _text(owner[0]) + _text(owner[1])
         flags = struct.pack(">i", ephemeral * _EPHEMERAL + sequence * _SEQUENCE)
         return _opaque(self._ask(_CREATE, _text(path) + _buffer(data) + rights + flags), 0)[0].decode()
@@ -105,7 +105,7 @@ class ZooKeeperSession:
         return True
 
     def get(self, path: str) -> tuple[bytes, int]:
-        """The data and its version."""
+        """Returns the data and its version."""
         answer = self._ask(_GET, _text(path) + b"\0")
         data, end = _opaque(answer, 0)
         # The version comes after four numbers of eight bytes.
@@ -150,7 +150,7 @@ class ZooKeeperSession:
 
 
 class ZooKeeperClients:
-    """All requests that are ever made of the system while it is recorded. Nodes are told apart by their client port."""
+    """The requests of load, probes and attacks. Nodes are named by their client port."""
 
     def __init__(self, ports: Sequence[int]) -> None:
         self.ports = tuple(ports)
@@ -159,7 +159,7 @@ class ZooKeeperClients:
         return ZooKeeperSession(port, timeout_s)
 
     def prepare(self) -> bool:
-        """What an application finds when it is installed; True once it is there."""
+        """Creates the paths of the application; returns True once they exist."""
 
         def install(session: ZooKeeperSession) -> None:
             session.log_in()
@@ -173,7 +173,7 @@ class ZooKeeperClients:
         return self._anywhere(random.Random(0), install)
 
     def state(self, port: int) -> Mapping[str, str]:
-        """What `mntr` says of a node; nothing if it does not serve."""
+        """Returns the answer of a node to `mntr`; empty if it does not serve."""
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), _ANSWER_S) as link:
             link.sendall(b"mntr")
             answer = b"".join(iter(lambda: link.recv(65536), b""))
@@ -182,11 +182,11 @@ class ZooKeeperClients:
         return {}
 
     def leader(self) -> int | None:
-        """The client port of the leader."""
+        """Returns the client port of the leader."""
         return next((port for port in self.ports if self.state(port).get("zk_server_state") == "leader"), None)
 
     def joined(self) -> bool:
-        """Every node serves, and the leader has the others in step."""
+        """Returns True if every node serves and the leader counts the others in step."""
         states = [self.state(port) for port in self.ports]
         roles = sorted(state.get("zk_server_state", "") for state in states)
         in_step = [state.get("zk_synced_followers") for state in states if "zk_synced_followers" in state]
@@ -194,11 +194,11 @@ class ZooKeeperClients:
         return whole and all(self.look_up(port, 0) for port in self.ports)
 
     def watch(self, rng: random.Random, port: int) -> bool:
-        """A monitor of one node: its numbers, and one look at a key."""
+        """Reads the numbers of one node and one key, as a monitor does."""
         return bool(self.state(port)) and self.look_up(port, rng.randrange(SETTINGS + 2))
 
     def look_up(self, port: int, number: int) -> bool:
-        """Asks one node for a setting; that there may be none of this number is an answer too."""
+        """Reads a setting from one node; the answer that it does not exist counts as served."""
         try:
             with self.session(port) as session:
                 if session.exists(f"/settings/{number}"):
@@ -208,7 +208,7 @@ class ZooKeeperClients:
         return True
 
     def work(self, rng: random.Random) -> bool:
-        """A worker enters itself in the list of workers and reports for a while. Some are killed and never sign off."""
+        """Registers a worker and reports for a while. Some workers are killed and never sign off."""
 
         def act(session: ZooKeeperSession) -> None:
             own = session.create("/workers/worker-", b"idle", ephemeral=True, sequence=True)
@@ -222,7 +222,7 @@ class ZooKeeperClients:
         return self._anywhere(rng, act)
 
     def configure(self, rng: random.Random) -> bool:
-        """Changes a setting, unless somebody else was faster."""
+        """Changes a setting, unless another client was faster."""
 
         def act(session: ZooKeeperSession) -> None:
             path = f"/settings/{rng.randrange(SETTINGS)}"
@@ -235,7 +235,7 @@ class ZooKeeperClients:
         return self._anywhere(rng, act)
 
     def queue(self, rng: random.Random) -> bool:
-        """Puts something into the queue and takes out what is oldest."""
+        """Puts an element into the queue and takes the oldest one out."""
 
         def act(session: ZooKeeperSession) -> None:
             session.create("/queue/item-", rng.randbytes(rng.randint(100, 900)), sequence=True)
@@ -247,7 +247,7 @@ class ZooKeeperClients:
         return self._anywhere(rng, act)
 
     def lock(self, rng: random.Random) -> bool:
-        """Takes a lock for a moment; goes away again if somebody has it."""
+        """Takes a lock for a moment; leaves if another client has it."""
 
         def act(session: ZooKeeperSession) -> None:
             path = f"/locks/{rng.randrange(_LOCKS)}"
@@ -271,7 +271,7 @@ class ZooKeeperClients:
         return self._anywhere(rng, act)
 
     def _anywhere(self, rng: random.Random, act: Callable[[ZooKeeperSession], None]) -> bool:
-        """Does `act` with the first node that serves, and begins again with the next one where that breaks off."""
+        """Runs `act` on the first node that serves, and again on the next one if the connection breaks."""
         deadline = time.monotonic() + _DEADLINE_S
         for port in itertools.cycle(rng.sample(self.ports, len(self.ports))):
             try:
@@ -289,7 +289,7 @@ class ZooKeeperClients:
 
 @contextlib.contextmanager
 def _unless(code: int) -> Iterator[None]:
-    """Takes one refusal for an answer that a sound program knows what to do with."""
+    """Ignores one error code within the block."""
     try:
         yield
     except ZooKeeperRefused as error:
@@ -311,6 +311,6 @@ def _buffer(data: bytes) -> bytes:
 
 
 def _opaque(answer: bytes, at: int) -> tuple[bytes, int]:
-    """The bytes that begin at `at` with their length, and where they end. No bytes at all have the length -1."""
+    """Returns the bytes at `at`, which begin with their length, and the place behind them. The length -1 means none."""
     end = at + 4 + max(0, struct.unpack_from(">i", answer, at)[0])
     return answer[at + 4 : end], end

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-# Time-outs are cut so that an election fits into seconds, and snapshots come every half minute and not every day. The
-# audit log is on because without it a healthy server says next to nothing. One address may hold 30 connections: three
+# Time-outs are short, so that an election takes seconds, and snapshots come every half minute and not every day. The
+# audit log is on because without it a healthy server logs almost nothing. One address may hold 30 connections: three
 # times what the load spike opens. The log is allocated in steps of 64 kB, so that a full disk is noticed at once.
 # Transactions have a directory of their own, as the manual wants it: with everything on a full disk a node cannot even
 # note the epoch, and tries to join forty times a second.

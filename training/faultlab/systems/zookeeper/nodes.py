@@ -28,7 +28,7 @@ _JAVA = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZooKeeperNode:
-    """One server, with what it stands on."""
+    """One server with its ports and directories."""
 
     name: str
     number: int
@@ -68,18 +68,21 @@ class ZooKeeperNodes:
             node.child.stop()
 
     def start(self, node: ZooKeeperNode) -> None:
+        """Starts a node and waits until it listens."""
         self._workshop.launch(node.child, node.client)
 
     def stop(self, node: ZooKeeperNode) -> None:
+        """Stops a node and remembers it for `start_again`."""
         self.down.append(node)
         node.child.stop()
 
     def start_again(self) -> None:
+        """Starts the nodes that were stopped."""
         while self.down:
             self.start(self.down.pop())
 
     def restore(self) -> None:
-        """An operator throws the store away: the node fetches all from the leader."""
+        """Deletes the store of every stopped node, as an operator does: the node fetches all data from the leader."""
         for node in self.down:
             node.child.stop()
             for store in (node.data, node.journal):
@@ -118,6 +121,6 @@ class ZooKeeperNodes:
         return conf.server(node.data, node.journal, node.client, _CONNECTIONS, self._peers)
 
     def write(self, path: Path, text: str) -> None:
-        """Readable for the node, which runs as somebody else."""
+        """Writes a file that the user of a node can read."""
         path.write_text(text)
         path.chmod(0o644)

@@ -1,8 +1,8 @@
-"""A ZooKeeper ensemble of three nodes: configuration, servers, faults and planned changes. Knows nothing of recording.
+"""A ZooKeeper ensemble of three nodes: load, faults and planned changes.
 
-Requests are made by `clients` alone. Every node runs as a user of its own, so that one can be cut off from the
-others; the third writes its transactions to a small tmpfs when we are root, so that this can be filled.
-"""
+Requests are made by `clients` alone, servers belong to `nodes`. Every node runs as a user of its own, so that one can
+be cut off from the others. The third writes its transactions to a small tmpfs if the process is root, so that it can be
+filled."""
 
 import os
 import random
@@ -236,7 +236,7 @@ class ZooKeeper:
         self._nodes.start_again()
 
     def _empty_disk(self) -> None:
-        """Restarts the node without its store: a log that had no room for its first bytes keeps it from starting."""
+        """Restarts the node without its store: a log without room for its first bytes prevents a start."""
         self._disk.empty()
         self._nodes.stop(self._nodes.all[-1])
         self._nodes.restore()
@@ -249,7 +249,7 @@ class ZooKeeper:
         node.child.start()
 
     def _flip(self, file: Path) -> None:
-        """Eight bytes within the first record, behind the sixteen of the file's head and its own sum and length."""
+        """Flips eight bytes of the first record, behind the file's header and the record's sum and length."""
         with file.open("r+b") as store:
             store.seek(self._rng.randint(28, 36))
             old = store.read(8)
@@ -257,7 +257,7 @@ class ZooKeeper:
             store.write(bytes(byte ^ 0xFF for byte in old))
 
     def _exhaust_connections(self, node: ZooKeeperNode) -> None:
-        """A program that leaks its sessions, and asks for more when it gets none."""
+        """Opens sessions and leaves them open, as a program with a leak does, until none is left and longer."""
         deadline = time.monotonic() + self._rng.uniform(14, 17)
         while time.monotonic() < deadline:
             try:
