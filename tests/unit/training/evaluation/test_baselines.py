@@ -116,12 +116,12 @@ def test_a_bootstrap_interval_holds_its_figure_and_narrows_with_more_units() -> 
     """The interval is around the figure, and forty times the units give a narrower one."""
     chance = np.random.default_rng(5)
 
-    def drawn(size: int) -> metrics.Interval:
+    def interval_of(size: int) -> metrics.Interval:
         labels = np.arange(size) % 4 == 0
         scores = chance.normal(size=size) + labels
         return metrics.bootstrap_interval(metrics.auroc, labels, scores, rounds=100)
 
-    small, large = drawn(40), drawn(1600)
+    small, large = interval_of(40), interval_of(1600)
     assert small.low <= small.value <= small.high
     assert large.high - large.low < (small.high - small.low) / 2
 

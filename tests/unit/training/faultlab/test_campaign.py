@@ -46,7 +46,7 @@ def span(job: Job) -> tuple[float, float]:
 def test_runs_of_a_system_follow_each_other(tmp_path: Path) -> None:
     """Systems are recorded side by side, the runs of one system one after the other."""
     jobs = [job(tmp_path, system, repetition) for repetition in (1, 2) for system in ("a", "b")]
-    assert Campaign(jobs, 4, lambda job, said: None).record() == []
+    assert Campaign(jobs, 4, lambda job, message: None).record() == []
     spans = {each.name: span(each) for each in jobs}
     assert spans["a/1"][1] <= spans["a/2"][0]
     assert spans["b/1"][0] < spans["a/1"][1]
@@ -58,7 +58,7 @@ def test_what_is_there_is_not_recorded_again(tmp_path: Path) -> None:
     jobs = [job(tmp_path, "a", 1), job(tmp_path, "b", 1)]
     jobs[0].directory.mkdir(parents=True)
     (jobs[0].directory / "manifest.json").write_text("kept")
-    Campaign(jobs, 1, lambda job, said: None).record()
+    Campaign(jobs, 1, lambda job, message: None).record()
     assert (jobs[0].directory / "manifest.json").read_text() == "kept"
     assert jobs[1].there
 
@@ -66,18 +66,18 @@ def test_what_is_there_is_not_recorded_again(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("program")
 def test_broken_run_is_tried_again_and_then_reported(tmp_path: Path) -> None:
     """A failed run gets more tries, delays no other run, and is named at the end."""
-    said: list[tuple[str, str]] = []
+    messages: list[tuple[str, str]] = []
     broken, fine = job(tmp_path, "broken", 1), job(tmp_path, "fine", 1)
-    assert Campaign([broken, fine], 2, lambda job, text: said.append((job.name, text))).record() == [broken]
+    assert Campaign([broken, fine], 2, lambda job, text: messages.append((job.name, text))).record() == [broken]
     assert (broken.directory / "tries").read_text() == "x" * TRIES
     assert fine.there
-    assert ("fine/1", "50% on its way") in said
+    assert ("fine/1", "50% on its way") in messages
 
 
 @pytest.mark.usefixtures("program")
 def test_interrupted_campaign_ends_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception in the campaign ends the runs that it has started, at once."""
-    work = Campaign([job(tmp_path, "slow", 1)], 1, lambda job, said: started.set())
+    work = Campaign([job(tmp_path, "slow", 1)], 1, lambda job, message: started.set())
     started = threading.Event()
 
     def interrupted(*_: object, **__: object) -> None:

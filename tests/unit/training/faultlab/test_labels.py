@@ -112,7 +112,7 @@ def test_shortcuts_are_found() -> None:
 
 
 def test_banner_of_a_planned_restart_is_a_shortcut_of_its_own() -> None:
-    """If every fault ends in a restart, the banner alone reveals it, although no banner is labelled."""
+    """The banner alone reveals faults that all end in a restart, although no banner is labelled."""
     served = [(t + 0.5, "db", "served") for t in range(0, 300, 10)]
     ready = [(t, "db", "ready") for t in (2.0, 105.0, 205.0)]
     lost = [(t, "db", "lost one") for t in (106.0, 206.0)]

@@ -62,9 +62,9 @@ def test_unknown_fault_is_told_the_known_ones() -> None:
 
 def test_what_happens_is_told_with_its_share() -> None:
     """The progress of a run never exceeds 99 percent before its end."""
-    said: list[str] = []
-    record(Echo(), replace(SCRIPT, clean_s=0.3), said.append)
-    shares = [int(text.partition("%")[0]) for text in said]
+    messages: list[str] = []
+    record(Echo(), replace(SCRIPT, clean_s=0.3), messages.append)
+    shares = [int(text.partition("%")[0]) for text in messages]
     assert shares == sorted(shares)
     assert 0 <= shares[0] < shares[-1] <= 99
 

@@ -55,7 +55,7 @@ class BindServers:
     def _operate(self, service: str, *command: str) -> None:
         port = self._ports.primary_control if service == PRIMARY else self._ports.secondary_control
         if not self._clients.control(port, *command):
-            raise StartFailed(f"{service} refuses rndc {command[0]}", "")
+            raise StartFailed(service, f"the server refuses rndc {command[0]}")
 
     def configure(self, service: str, mistake: str = "") -> None:
         ports = self._ports

@@ -213,7 +213,7 @@ class Etcd:
             if leader is not None:
                 return leader
             time.sleep(0.5)
-        raise StartFailed("no node says that it leads", "")
+        raise StartFailed("etcd", "no node reports itself as leader")
 
     def _pick_follower(self) -> str:
         leader = self._pick_leader()
@@ -242,7 +242,7 @@ class Etcd:
         leader, heir = self._pick_leader(), self._pick_follower()
         status = self._clients.ask((heir,), "endpoint", "status").output.split(",")
         if len(status) < 2 or not self._clients.ask((leader,), "move-leader", status[1].strip()).ok:
-            raise StartFailed("the lead cannot be handed over", ",".join(status))
+            raise StartFailed("etcd", f"the leadership cannot be moved: {','.join(status)}")
 
     def _compact(self) -> None:
         status = self._clients.ask_all("get", "shop/probe", "--write-out=fields").output

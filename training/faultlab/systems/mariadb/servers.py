@@ -1,7 +1,9 @@
 """The two MariaDB servers: their directories, their configuration, their start. Knows no clients and no fault."""
 
 import os
+import random
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from logwarden.training.faultlab.disk import SmallDisk
@@ -13,7 +15,7 @@ PRIMARY, REPLICA = "mariadb-primary", "mariadb-replica"
 ALL = (PRIMARY, REPLICA)
 PROGRAM = "/usr/sbin/mariadbd"
 USER = "mysql"
-PAGE = 16_384
+_PAGE = 16_384
 _LOGS = ("error.log", "slow.log", "audit.log", "sql_errors.log")
 _SETTINGS = {"buffer_pool": "16M", "slave_net_timeout": "6"}
 
@@ -38,9 +40,27 @@ class MariaDBServers:
     def logs(self, service: str) -> tuple[Path, ...]:
         return tuple(self._logs[service] / log for log in _LOGS)
 
-    def table(self, database: str, table: str) -> Path:
-        """Returns the file of a table of the primary."""
-        return self._stores[PRIMARY] / "data" / database / f"{table}.ibd"
+    def damage(self, database: str, table: str, rng: random.Random) -> None:
+        """Overwrites some pages of a table of the primary."""
+        with (self._stores[PRIMARY] / "data" / database / f"{table}.ibd").open("r+b") as pages:
+            # The first four pages are the table's administration and its root, without which it is missing, not broken.
+            pages.seek(_PAGE * rng.randint(5, 9))
+            pages.write(rng.randbytes(_PAGE * rng.randint(3, 8)))
+
+    def start(self, words: Mapping[str, str]) -> None:
+        """Starts both servers, lets the replica follow, and creates accounts and tables; `words` fill the templates."""
+        for service in ALL:
+            self.launch(service)
+        self.as_root(REPLICA, *(line.format(primary=self.port[PRIMARY]) for line in conf.FOLLOW))
+        self.as_root(PRIMARY, *(line.format(**words) for line in conf.ACCOUNTS))
+        database = words["database"]
+        self.as_root(PRIMARY, f"CREATE DATABASE {database}", f"USE {database}", *conf.TABLES)
+
+    def restart(self, service: str) -> None:
+        """Stops a server and starts it with the correct configuration."""
+        self.child[service].stop()
+        self.configure(service)
+        self.launch(service)
 
     def launch(self, service: str) -> None:
         self._workshop.launch(self.child[service], self.port[service])

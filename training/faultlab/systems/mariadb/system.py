@@ -16,7 +16,6 @@ from logwarden.training.faultlab.errors import StartFailed
 from logwarden.training.faultlab.network import Network, free_ports
 from logwarden.training.faultlab.process import Workshop
 from logwarden.training.faultlab.scenario import Client, Disturbance, missing_packages
-from logwarden.training.faultlab.systems.mariadb import conf
 from logwarden.training.faultlab.systems.mariadb.clients import (
     ACCOUNTS,
     APP,
@@ -32,7 +31,6 @@ from logwarden.training.faultlab.systems.mariadb.clients import (
 )
 from logwarden.training.faultlab.systems.mariadb.servers import (
     ALL,
-    PAGE,
     PRIMARY,
     PROGRAM,
     REPLICA,
@@ -91,12 +89,7 @@ class MariaDB:
             "ops_password": OPS_PASSWORD,
             "database": DATABASE,
         }
-        for service in ALL:
-            self._servers.launch(service)
-        primary = self._clients.ports.primary
-        self._servers.as_root(REPLICA, *(line.format(primary=primary) for line in conf.FOLLOW))
-        self._servers.as_root(PRIMARY, *(line.format(**words) for line in conf.ACCOUNTS))
-        self._servers.as_root(PRIMARY, f"CREATE DATABASE {DATABASE}", f"USE {DATABASE}", *conf.TABLES)
+        self._servers.start(words)
         self._dump = self._clients.dump()
 
     def workload(self) -> Sequence[Client]:
@@ -244,7 +237,7 @@ class MariaDB:
                 what="the replica restarted with a mistake in its configuration",
                 services=ALL,
                 inject=self._restart_misconfigured,
-                clear=self._restart_configured,
+                clear=lambda: self._servers.restart(REPLICA),
                 hold_s=7,
             ),
         )
@@ -316,10 +309,7 @@ class MariaDB:
 
     def _corrupt_catalog(self) -> None:
         self._servers.child[PRIMARY].stop()
-        with self._servers.table(DATABASE, "catalog").open("r+b") as pages:
-            # The first four pages are the table's administration and its root, without which it is missing, not broken.
-            pages.seek(PAGE * self._rng.randint(5, 9))
-            pages.write(self._rng.randbytes(PAGE * self._rng.randint(3, 8)))
+        self._servers.damage(DATABASE, "catalog", self._rng)
         self._servers.launch(PRIMARY)
 
     def _restart_misconfigured(self) -> None:
@@ -332,16 +322,11 @@ class MariaDB:
         self._servers.configure(REPLICA, **self._rng.choice(mistakes))
         self._servers.child[REPLICA].start()
 
-    def _restart_configured(self) -> None:
-        self._servers.child[REPLICA].stop()
-        self._servers.configure(REPLICA)
-        self._servers.launch(REPLICA)
-
     def _rotate(self) -> None:
         for service in ALL:
             self._servers.set_slow_log_aside(service)
             if self._clients.operate(self._servers.port[service], "FLUSH LOCAL SLOW LOGS") is None:
-                raise StartFailed(f"{service} does not open its slow log again", "")
+                raise StartFailed(service, "the server does not open its slow log again")
 
     def _maintain(self) -> None:
         self._clients.restore(self._dump)

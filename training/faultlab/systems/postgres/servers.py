@@ -93,7 +93,7 @@ class PostgresServers:
 
     def reload_pooler(self) -> None:
         if self._clients.query(self._ports.pooler, "RELOAD", database="pgbouncer") is None:
-            raise StartFailed("pgbouncer does not take RELOAD", "")
+            raise StartFailed("pgbouncer", "the console refuses RELOAD")
 
     def _configure(self, work_mem: str) -> None:
         text = conf.SERVER.format(port=self._ports.primary, work_mem=work_mem)

@@ -65,11 +65,11 @@ class Postgres:
         return missing_packages(programs)
 
     def versions(self) -> Mapping[str, str]:
-        asked = {
+        commands = {
             "postgresql": [str(self._programs / "postgres"), "--version"],
             "pgbouncer": ["pgbouncer", "--version"],
         }
-        answers = {name: self._workshop.run(argv, timeout_s=10, user="postgres") for name, argv in asked.items()}
+        answers = {name: self._workshop.run(argv, timeout_s=10, user="postgres") for name, argv in commands.items()}
         return {name: answer.output.splitlines()[0] for name, answer in answers.items()}
 
     def setup(self, workshop: Workshop) -> None:
@@ -242,7 +242,7 @@ class Postgres:
                 os.kill(self._rng.choice(pids), signal.SIGKILL)
                 return
             time.sleep(0.05)
-        raise StartFailed("no client was connected that could be killed", "")
+        raise StartFailed("postgres", "no backend that serves a client was found")
 
     def _exhaust_connections(self) -> None:
         """Opens connections and leaves them open, as a program with a leak does, until none is left and longer."""

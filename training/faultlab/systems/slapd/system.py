@@ -251,7 +251,7 @@ class Slapd:
 
     def _maintain(self) -> None:
         if not self._clients.import_assets(self._rng, 12):
-            raise StartFailed("the provider does not take new entries", "")
+            raise StartFailed("slapd", "the provider refuses new entries")
         backup = [
             "-f",
             str(self._conf(PROVIDER)),

@@ -62,8 +62,8 @@ class Squid:
         return missing_packages(programs)
 
     def versions(self) -> Mapping[str, str]:
-        asked = {SQUID: ["squid", "-v"], APACHE: ["apache2", "-v"]}
-        answers = {name: self._workshop.run(argv, timeout_s=10) for name, argv in asked.items()}
+        commands = {SQUID: ["squid", "-v"], APACHE: ["apache2", "-v"]}
+        answers = {name: self._workshop.run(argv, timeout_s=10) for name, argv in commands.items()}
         return {name: answer.output.splitlines()[0] for name, answer in answers.items()}
 
     def setup(self, workshop: Workshop) -> None:
@@ -335,7 +335,7 @@ class Squid:
     def _purge(self) -> None:
         for _ in range(self._rng.randint(2, 4)):
             if not self._clients.purge(self._rng):
-                raise StartFailed("squid does not take PURGE", "")
+                raise StartFailed("squid", "squid refuses PURGE")
 
     def _configure(self, squid: str = conf.SQUID) -> None:
         root = self._workshop.path

@@ -283,7 +283,7 @@ class Tomcat:
         with socket.create_connection(("127.0.0.1", self._stock_port), timeout=10) as connection:
             connection.sendall(b"flush_all\r\n")
             if not connection.recv(16).startswith(b"OK"):
-                raise StartFailed("memcached does not take flush_all", "")
+                raise StartFailed("memcached", "memcached refuses flush_all")
 
     def _launch_stock(self) -> None:
         self._workshop.launch(self._stock, self._stock_port)

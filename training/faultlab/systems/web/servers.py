@@ -132,7 +132,7 @@ class WebServers:
         deadline = time.monotonic() + _START_S
         while self.console.server(name)["scur"] != "0":
             if time.monotonic() > deadline:
-                raise StartFailed(f"{name} does not come to rest", "")
+                raise StartFailed(name, f"the shop still serves requests after {_START_S:g} s")
             time.sleep(0.1)
         self.shops[name].stop()
 

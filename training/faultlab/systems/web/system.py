@@ -54,8 +54,8 @@ class Web:
         )
 
     def versions(self) -> Mapping[str, str]:
-        asked = {NGINX: ["nginx", "-v"], HAPROXY: ["haproxy", "-v"], "shop": [PYTHON, "--version"]}
-        answers = {name: self._workshop.run(argv, timeout_s=10) for name, argv in asked.items()}
+        commands = {NGINX: ["nginx", "-v"], HAPROXY: ["haproxy", "-v"], "shop": [PYTHON, "--version"]}
+        answers = {name: self._workshop.run(argv, timeout_s=10) for name, argv in commands.items()}
         return {name: answer.output.splitlines()[0] for name, answer in answers.items()}
 
     def setup(self, workshop: Workshop) -> None:

@@ -71,7 +71,7 @@ class ZooKeeper:
                 raise StartFailed("zookeeper", self._nodes.all[0].child.log.read_text(errors="replace"))
             time.sleep(0.5)
         if not self._clients.prepare():
-            raise StartFailed("zookeeper takes no keys", "")
+            raise StartFailed("zookeeper", "the ensemble accepts no new paths")
 
     def workload(self) -> Sequence[Client]:
         clients, anywhere = self._clients, frozenset({ENSEMBLE})
