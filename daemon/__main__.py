@@ -188,14 +188,14 @@ def config(
 
 @app.command(context_settings=PASS_ON)
 def train(context: typer.Context) -> None:
-    """Train a model. All options go to `python -m logwarden.training.train`; try --help."""
-    _become("logwarden.training.train", context.args)
+    """Train a model (all options go to `python -m logwarden.training.head`; try --help)."""
+    _become("logwarden.training.head", context.args)
 
 
 @app.command(context_settings=PASS_ON)
 def evaluate(context: typer.Context) -> None:
-    """Measure a model. All options go to `python -m logwarden.training.evaluate`; try --help."""
-    _become("logwarden.training.evaluate", context.args)
+    """Measure a model (all options go to `python -m logwarden.training.evaluation`; try --help)."""
+    _become("logwarden.training.evaluation", context.args)
 
 
 @app.command(context_settings=PASS_ON)

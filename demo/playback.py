@@ -68,7 +68,7 @@ class DemoResult:
 
 def run_demo(fast: bool, console: Console | None = None) -> int:
     """Plays the recording. Returns the exit code: 0 if every line was scored and the daemon drained."""
-    result = Demo(console or Console(), fast=fast).play(recordings.load(RECORDING))
+    result = Demo(console or Console(), fast=fast).play(recordings.load_recording(RECORDING))
     return EXIT_DRAINED if result.whole else EXIT_FATAL
 
 

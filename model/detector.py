@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from logwarden.model.checkpoint import load_checkpoint
+from logwarden.model.defaults import MAX_LINE_CHARS, WINDOW_SIZE
 from logwarden.model.masking import canonical, mask_blob
 from logwarden.model.schema import LABELS, truncated
 from logwarden.model.scoring import WindowScorer
@@ -25,7 +26,6 @@ from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.verdicts import Scores, guilty_lines
 from logwarden.model.windowing import WindowBatch
 
-_MAX_LINE_CHARS = 8192
 _LEARNED_AT_ONCE = 4096  # at most so many lines need rows of the line table at once, however long a text is
 
 
@@ -45,7 +45,7 @@ class LogAnomalyDetector:
         device: str = "auto",
         *,
         labels: str = "en",
-        window_size: int = 32,
+        window_size: int = WINDOW_SIZE,
         max_services: int = 1024,
         allow_download: bool = False,
     ) -> None:
@@ -162,7 +162,7 @@ def _split(text: str) -> list[bytes]:
     if not isinstance(text, str):
         raise ValueError(f"a text must be a str, not {type(text).__name__}")
     # splitlines leaves no line break of any kind in a line; a lone surrogate, which UTF-8 cannot carry, becomes "?".
-    lines = [truncated(line, _MAX_LINE_CHARS).encode("utf-8", "replace") for line in text.splitlines() if line.strip()]
+    lines = [truncated(line, MAX_LINE_CHARS).encode("utf-8", "replace") for line in text.splitlines() if line.strip()]
     if not lines:
         raise ValueError("the text is empty; pass at least one log line")
     return lines

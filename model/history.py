@@ -21,6 +21,7 @@ import numpy as np
 
 from logwarden.model import masking
 from logwarden.model.arrays import Floats, Ints
+from logwarden.model.defaults import MAX_HISTORY_LINES
 
 AGE_CAP_BITS = 14.0
 """Ages count up to 2**14 lines. Without the cap a new normal line of a service that has run for a year would stay
@@ -91,7 +92,9 @@ class History:
     Pairs are rows of flat arrays that grow by doubling; a dictionary leads from a pair's key to its row.
     """
 
-    def __init__(self, max_slots: int, *, max_lines_per_slot: int = 1024, max_rows: int = 1_000_000) -> None:
+    def __init__(
+        self, max_slots: int, *, max_lines_per_slot: int = MAX_HISTORY_LINES, max_rows: int = 1_000_000
+    ) -> None:
         self._max_lines = max_lines_per_slot
         self._max_rows = max_rows
         self._age = np.zeros(max_slots, np.int64)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from logwarden.model.arrays import Bools, Column, Floats, Ids, Ints, Texts
+from logwarden.model.defaults import MAX_HISTORY_LINES, WINDOW_SIZE
 from logwarden.model.history import NO_PAIRS, Familiarity, History, HistoryDelta
 from logwarden.model.lines import LineTable
 from logwarden.model.masking import mask_blob
@@ -56,10 +57,10 @@ class LogStream:
         self,
         table: LineTable,
         *,
-        size: int = 32,
+        size: int = WINDOW_SIZE,
         step: int = 1,
         max_slots: int = 20_000,
-        max_lines_per_slot: int = 1024,
+        max_lines_per_slot: int = MAX_HISTORY_LINES,
         shown_chars: int = 1024,
     ) -> None:
         self.rings = WindowRings(size, max_slots, step=step)

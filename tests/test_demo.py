@@ -17,7 +17,7 @@ pytest.importorskip("confluent_kafka", reason="the demo's embedded broker is in 
 def shown() -> tuple[DemoResult, str]:
     """Runs the demo once, fast, for all tests of this file. Returns its result and its output."""
     console = Console(file=io.StringIO(), width=120)
-    result = Demo(console, fast=True).play(recordings.load(RECORDING))
+    result = Demo(console, fast=True).play(recordings.load_recording(RECORDING))
     assert isinstance(console.file, io.StringIO)
     return result, console.file.getvalue()
 
@@ -26,7 +26,7 @@ def shown() -> tuple[DemoResult, str]:
 def test_every_line_is_scored_and_the_daemon_drains(shown: tuple[DemoResult, str]) -> None:
     """No line of the recording is lost between the topic and the model, and SIGTERM ends the daemon with 0."""
     result, _ = shown
-    assert result.scored == result.windows == result.lines == len(recordings.load(RECORDING).lines)
+    assert result.scored == result.windows == result.lines == len(recordings.load_recording(RECORDING).lines)
     assert result.exit_code == 0
 
 

@@ -9,9 +9,6 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("daemon", "demo", "logwarden", "model", "training")
 
-PENDING = frozenset({"Clients", "Judged", "Ports", "Refused", "Session", "Source"})
-"""Names that two classes still share. A name that has become unique leaves this table; none is added."""
-
 
 def public_classes(source: str) -> list[str]:
     """Names of the classes at the top of a module that do not begin with an underscore."""
@@ -36,8 +33,7 @@ def product() -> list[tuple[str, str]]:
 def test_no_two_public_classes_share_a_name() -> None:
     """A class name in a review, a trace or a search leads to one class."""
     found = shared(product())
-    assert {name: paths for name, paths in found.items() if name not in PENDING} == {}
-    assert sorted(PENDING - found.keys()) == [], "these names are unique now: remove them from PENDING"
+    assert found == {}
 
 
 def test_a_shared_name_is_found() -> None:

@@ -132,9 +132,18 @@ def test_the_wheel_has_every_file_that_is_read(wheel: zipfile.ZipFile) -> None:
     assert {"logwarden/py.typed", "logwarden/__main__.py", "logwarden/daemon/incidents/alert.schema.json"} <= names
     for package, folder in layout.folders().items():
         for path in folder.rglob("*"):
-            if path.is_file() and path.suffix != ".pyc" and path.name != "LOG.md":
+            in_the_lab = "recordings" in path.parts and "demo" not in path.parts
+            if path.is_file() and path.suffix != ".pyc" and path.name != "LOG.md" and not in_the_lab:
                 name = f"{package.replace('.', '/')}/{path.relative_to(folder).as_posix()}"
                 assert name in names, f"{path} is not in the wheel"
+
+
+def test_the_wheel_leaves_the_recordings_out(wheel: zipfile.ZipFile) -> None:
+    """A daemon does not carry the fault lab's 8 MB: the demo's recording is all that it plays."""
+    recordings = {
+        name.split("/recordings/")[1].partition("/")[0] for name in wheel.namelist() if "/recordings/" in name
+    }
+    assert {name.partition("/")[0] for name in inside} == {"demo"}
 
 
 def test_the_wheel_has_its_version_and_its_program(wheel: zipfile.ZipFile) -> None:

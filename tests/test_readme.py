@@ -28,8 +28,8 @@ WEIGHTS = ROOT / "model" / "weights" / "model.safetensors"
 FOLDERS = ("daemon", "demo", "model", "training")
 """Folders at the top of the repository. Their modules are imported as `logwarden.…` only."""
 PASSED_ON = {
-    "train": "logwarden.training.train",
-    "evaluate": "logwarden.training.evaluate",
+    "train": "logwarden.training.head",
+    "evaluate": "logwarden.training.evaluation",
     "faultlab": "logwarden.training.faultlab",
     "demo": "logwarden.demo",
 }

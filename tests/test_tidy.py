@@ -174,11 +174,12 @@ EXCEPTIONS: dict[Rule, dict[str, str]] = {
         "daemon/commands/alerts.py": "a command: JSON lines for machines, which rich would wrap and colour",
         "daemon/commands/config.py": "a command: JSON and markdown, likewise",
         "daemon/commands/scan.py": "a command: JSON lines, likewise",
-        "training/distill.py": "a program: figures of a run",
-        "training/evaluate.py": "a program: tables, and the sentence before its exit code",
+        "training/encoder/distill.py": "a program: figures of a run",
+        "training/evaluation/__main__.py": "a program: tables, and the sentence before its exit code",
         "training/faultlab/__main__.py": "a program: the lab's command line",
-        "training/harvest.py": "a program: what was found",
-        "training/train.py": "a program: what was trained, and the sentence before its exit code",
+        "training/encoder/text_harvest.py": "a program: what was found",
+        "training/head/__main__.py": "a program: the sentence before its exit code",
+        "training/head/training.py": "a program: what was trained",
     },
     clocks: {"daemon/clock.py": "the clock itself"},
     tasks: {
@@ -286,9 +287,8 @@ def test_the_files_are_found(tree: list[Source]) -> None:
     assert {
         "daemon/pipeline/pipeline.py",
         "model/stream.py",
-        "training/train.py",
+        "training/head/training.py",
         "tests/test_tidy.py",
-        "logwarden/__init__.py",
         "Makefile",
     } <= paths
 

@@ -1,9 +1,8 @@
-"""Reads the log recordings that training and evaluation stand on: public ones from the folder named by LOGWARDEN_DATA,
-and our own from the fault lab.
+"""Reads the log recordings of training and evaluation: public ones from LOGWARDEN_DATA, and those of the fault lab.
 
-The public ones belong to their authors and are read in place, never copied into the repository. Readers hand out raw
-text and labels exactly as published; masking, windows and splits are decided elsewhere. The only file of `training`
-that looks at the environment.
+The public ones belong to their authors and are read in place, never copied into the repository. Text and labels are
+returned as published; masking, windows and splits are decided elsewhere. The only file of `training` that reads the
+environment.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from logwarden.training.faultlab.release import LabelledRun, load_release
+from logwarden.training.faultlab.release import RECORDINGS, LabelledRun, load_release
 
 ROOT_VARIABLE = "LOGWARDEN_DATA"
 _DEFAULT_ROOT = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -72,20 +71,20 @@ class FaultRound:
 
     @property
     def split_key(self) -> str:
-        """Both rounds of a test share their fault, so a split may never separate two rounds of one key."""
+        """Returns the key of a test; its two rounds share a fault, so a split must not separate them."""
         return f"{self.campaign}/{self.test}"
 
 
 def recordings_root() -> Path:
-    """The folder of recordings; FileNotFoundError says how to name another one."""
+    """Returns the folder of recordings. Raises FileNotFoundError with the variable that names another one."""
     root = Path(os.environ.get(ROOT_VARIABLE) or _DEFAULT_ROOT)
     if not root.is_dir():
-        raise FileNotFoundError(f"no log recordings at {root}: set {ROOT_VARIABLE} to the folder that holds them")
+        raise FileNotFoundError(f"no log recordings at {root}: set {ROOT_VARIABLE} to the folder of the recordings")
     return root
 
 
 def hdfs_lines(root: Path | None = None) -> BlockLines:
-    """222,579 lines of HDFS as one stream, about 3 % of the blocks anomalous. About 60 MB in memory."""
+    """Reads 222,579 lines of HDFS as one stream, about 3 % of the blocks anomalous. Takes about 60 MB of memory."""
     folder = _existing((root or recordings_root()) / "hdfs")
     with (folder / "anomaly_label.csv").open(encoding="utf-8") as table:
         label_of = {row["BlockId"]: row["Label"] == "Anomaly" for row in csv.DictReader(table)}
@@ -96,7 +95,7 @@ def hdfs_lines(root: Path | None = None) -> BlockLines:
     with lzma.open(folder / "HDFS_2pct.log.xz", "rt", encoding="utf-8", errors="replace") as log:
         for line in log:
             found = pattern.search(line)
-            if found is None:  # a line about no block has no label to judge it by
+            if found is None:  # a line about no block has no label
                 continue
             lines.append(line.rstrip("\n"))
             block.append(numbers.setdefault(found[0], len(numbers)))
@@ -106,19 +105,19 @@ def hdfs_lines(root: Path | None = None) -> BlockLines:
 
 
 def hdfs_sessions(root: Path | None = None) -> EventSessions:
-    """33,460 HDFS blocks as event sequences. Half of them are anomalous: not the natural rate."""
+    """Reads 33,460 HDFS blocks as event sequences. Half of them are anomalous, which is not the natural rate."""
     folder = _existing((root or recordings_root()) / "hdfs")
     return _event_sessions(folder / "HDFS_templates.csv", folder / "hdfs_sessions.tsv.xz")
 
 
 def openstack_vm_sessions(root: Path | None = None) -> EventSessions:
-    """5,596 life cycles of virtual machines, 651 anomalous. The file is sorted by label: shuffle before any split."""
+    """Reads 5,596 life cycles of virtual machines, 651 anomalous; the file is sorted by label, so shuffle it."""
     folder = _existing((root or recordings_root()) / "openstack-vm")
     return _event_sessions(folder / "templates.csv", folder / "sessions.tsv.xz")
 
 
 def openstack_fault_rounds(root: Path | None = None) -> Iterator[FaultRound]:
-    """1,358 rounds in the order of the archive, one in memory at a time; about 10 s for all of them."""
+    """Yields 1,358 rounds in the order of the archive, one in memory at a time; all of them take about 10 s."""
     folder = _existing((root or recordings_root()) / "openstack-faults")
     with (folder / "sessions.csv").open(encoding="utf-8") as table:
         rows = {f"{r['campaign']}/{r['test']}/round_{r['round']}": r for r in csv.DictReader(table)}
@@ -139,17 +138,17 @@ def openstack_fault_rounds(root: Path | None = None) -> Iterator[FaultRound]:
         yield _fault_round(rows[current], services)
 
 
-def faultlab() -> list[LabelledRun]:
-    """The recordings of the fault lab, which ship with the project: three runs of every system, every line labelled.
+def faultlab(root: Path = RECORDINGS) -> list[LabelledRun]:
+    """Reads the recordings of the fault lab: three runs of every system, every line labelled.
 
-    About a second per 100,000 lines. `LabelledRun` says what stands where in the two fixed splits. Raises
-    RecordingDamaged when a file is not the one that its labels were made for.
+    Takes about a second per 100,000 lines. `LabelledRun` has the part of a run in the two fixed splits. Raises
+    RecordingsMissing if `root` has no recordings, and RecordingDamaged if a file is not the one that was labelled.
     """
-    return load_release()
+    return load_release(root)
 
 
 def unlabelled_streams(root: Path | None = None) -> dict[str, list[str]]:
-    """File name without ending → raw lines, for the mixed systems that carry no labels (70 k lines, 12 MB)."""
+    """Returns file name without suffix → raw lines, for systems without labels (70 k lines, 12 MB)."""
     path = _existing((root or recordings_root()) / "unlabelled.tar.xz")
     streams = {}
     with tarfile.open(path, "r|xz") as archive:
@@ -170,8 +169,8 @@ _OSLO_CONTEXT = re.compile(r"\[(?:req-|-\]|None)")
 def join_continuations(lines: list[str]) -> list[str]:
     """Joins each line that continues an event (tracebacks, multi-line messages) to its head line by a newline.
 
-    A continuation has no head of its own, or repeats the head of the event before it with no request context: the
-    same rule a log shipper is given for OpenStack.
+    A continuation has no head of its own, or repeats the head of the event before it without a request context. A log
+    shipper for OpenStack has the same rule.
     """
     events: list[list[str]] = []
     open_head = ""
@@ -185,7 +184,7 @@ def join_continuations(lines: list[str]) -> list[str]:
             events.append([line])
             open_head = head[0] if head else ""
         else:
-            # The repeated prefix says nothing new: keep what follows it.
+            # The repeated prefix has no information: keep the rest.
             events[-1].append(line[head.end() :] if head else line)
     return ["\n".join(event) for event in events]
 
@@ -215,5 +214,5 @@ def _fault_round(row: dict[str, str], services: dict[str, list[str]]) -> FaultRo
 
 def _existing(path: Path) -> Path:
     if not path.exists():
-        raise FileNotFoundError(f"the recordings hold no {path.name}: expected it at {path}")
+        raise FileNotFoundError(f"the recordings contain no {path.name}; put it at {path}")
     return path

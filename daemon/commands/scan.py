@@ -76,7 +76,7 @@ class Counts:
 
 
 @dataclass(slots=True)
-class Source:
+class ScannedFile:
     """An open file to scan, with its service and the number of its first lines that are for learning."""
 
     path: Path
@@ -151,7 +151,7 @@ class Scanner:
         self._stream.rings.clear(np.arange(self._slots))
         return count
 
-    def judge(self, source: Source, *, every: bool) -> Iterator[list[Verdict]]:
+    def judge(self, source: ScannedFile, *, every: bool) -> Iterator[list[Verdict]]:
         """Yields a list of verdicts per part of the file, in order: of the anomalous windows, or of every window."""
         policy = replace(self._engine.policy, learning_lines=source.learning_lines)
         for records in _chunks(source.stream, source.name):
@@ -161,7 +161,7 @@ class Scanner:
                 yield self._verdicts(self._stream.push(columns), policy, source, every)
         yield self._verdicts(self._stream.flush(np.array([source.slot])), policy, source, every)
 
-    def _verdicts(self, batch: WindowBatch, policy: AlertPolicy, source: Source, every: bool) -> list[Verdict]:
+    def _verdicts(self, batch: WindowBatch, policy: AlertPolicy, source: ScannedFile, every: bool) -> list[Verdict]:
         scores = self._engine.scorer.score(batch)
         self._stream.scored()
         anomalous = policy.alerts_due(batch, scores)
@@ -201,7 +201,7 @@ def _open(path: Path) -> AbstractContextManager[BinaryIO]:
         ) from None
 
 
-def _sources(files: Sequence[tuple[Path, BinaryIO]], options: ScanOptions, settings: Settings) -> list[Source]:
+def _sources(files: Sequence[tuple[Path, BinaryIO]], options: ScanOptions, settings: Settings) -> list[ScannedFile]:
     """Returns the files with their services and slots. Files of one service share its history, one after the other."""
     names = [path.name for path, _ in files]
     services = [
@@ -217,7 +217,7 @@ def _sources(files: Sequence[tuple[Path, BinaryIO]], options: ScanOptions, setti
         for service in slots
     }
     return [
-        Source(path=path, stream=stream, service=service, slot=slots[service], learning_lines=learning[service])
+        ScannedFile(path=path, stream=stream, service=service, slot=slots[service], learning_lines=learning[service])
         for (path, stream), service in zip(files, services, strict=True)
     ]
 
@@ -261,7 +261,7 @@ def _show(verdict: Verdict, settings: Settings, form: AlertFormat, out: Console)
         out.print(Text(printable(row), "dim", no_wrap=True, overflow="ellipsis"))
 
 
-def _summary(source: Source) -> str:
+def _summary(source: ScannedFile) -> str:
     counts = source.counts
     learned = min(source.learning_lines, counts.lines)
     windows = "window" if counts.anomalies == 1 else "windows"
@@ -277,5 +277,5 @@ def _progress(notes: Console) -> Progress:
     return Progress(*columns, console=notes, transient=True, redirect_stdout=False, redirect_stderr=False)
 
 
-def _size(source: Source) -> int | None:
+def _size(source: ScannedFile) -> int | None:
     return source.path.stat().st_size if source.stream.seekable() and source.path != STDIN else None

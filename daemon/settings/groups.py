@@ -24,6 +24,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from logwarden.model.defaults import LEARNING_LINES, MAX_HISTORY_LINES, MAX_LINE_CHARS, WINDOW_SIZE
+
 PREFIX = "LOGWARDEN_"
 
 
@@ -138,7 +140,7 @@ class InputSettings(_Group):
 class WindowSettings(_Group):
     """Lines that are scored together."""
 
-    size: Annotated[int, Field(ge=2, le=512)] = 32
+    size: Annotated[int, Field(ge=2, le=512)] = WINDOW_SIZE
     """Lines in a window: the scored line and the lines of its service before it."""
     step: Annotated[int, Field(ge=1, le=512)] = 1
     """New lines of a service from one window to the next; at most the size."""
@@ -175,7 +177,7 @@ class AlertSettings(_Group):
 
     threshold: Maybe[Annotated[float, Field(gt=0, le=1)]] = None
     """Probability of an anomaly from which the daemon publishes an alert. None: the model's own threshold."""
-    learning_lines: Annotated[int, Field(ge=0, le=10_000)] = 1_000  # ages are known up to 2**14 lines only
+    learning_lines: Annotated[int, Field(ge=0, le=10_000)] = LEARNING_LINES  # ages are known up to 2**14 lines only
     """Lines of a service before its first alert. They should include its restarts and nightly jobs."""
     max_line_chars: Annotated[int, Field(ge=16, le=65_536)] = 1_024
     """Characters of a line that an alert quotes; longer lines are truncated."""
@@ -186,11 +188,11 @@ class LimitSettings(_Group):
 
     max_services: Annotated[int, Field(ge=1)] = 20_000
     """Services in memory. The daemon evicts the one without lines for the longest time first."""
-    max_line_chars: Annotated[int, Field(ge=64, le=1_048_576)] = 8_192
+    max_line_chars: Annotated[int, Field(ge=64, le=1_048_576)] = MAX_LINE_CHARS
     """Characters of a line that the daemon reads; longer lines are truncated and counted."""
     max_in_flight_lines: Annotated[int, Field(ge=64)] = 32_768
     """Lines that are read and not done. Above this number the daemon pauses its partitions."""
-    max_history_lines_per_service: Annotated[int, Field(ge=16)] = 1_024
+    max_history_lines_per_service: Annotated[int, Field(ge=16)] = MAX_HISTORY_LINES
     """Distinct masked lines in the history of a service. The daemon evicts old rare lines first."""
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from logwarden.training.faultlab.labels import label
-from logwarden.training.faultlab.recording import load
+from logwarden.training.faultlab.recording import load_recording
 from tests.echo import until
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def test_postgres_end_to_end(needs: Callable[[str], None], tmp_path: Path, tempo
     options = ["--fault", "deadlock", "--fault", "wrong_password_burst", "--minutes", "0.6", "--out", str(tmp_path)]
     done = subprocess.run([*RECORD, *options], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=380)
     assert done.returncode == 0, done.stdout + done.stderr
-    run = load(tmp_path / "postgres" / "1")
+    run = load_recording(tmp_path / "postgres" / "1")
     assert {event.name for event in run.faults} == {"deadlock", "wrong_password_burst"}
     assert {"load_spike", "idle", "load_ramp", "primary_restart"} <= {event.name for event in run.events}
     (labels,) = label([run])

@@ -1,26 +1,26 @@
-"""Records real servers under real faults, so that the labels come from what was done to them and not from their words.
+"""Records real servers under real faults, so that labels come from injected faults and not from the words of a line.
 
-A recording has clean time, in which every client succeeds and only planned changes happen, before, between and after
-faults that are injected one after another, each probed until a client is served again. Nothing here imports torch or
-the daemon.
+A recording has fault-free time before, between and after its faults. In fault-free time every client succeeds and only
+planned changes happen. Faults are injected one after another, and each is probed until clients are served again. No
+module here imports torch or the daemon.
 
 to record
-    systems/      one module per system, behind one protocol
-    scenario      what a system promises to the lab
-    runner        the order of a run, and what makes it invalid
-    campaign      many runs side by side
-    load          clients that run for ever, in as many lanes as asked
+    systems/      one package per system, behind one protocol
+    scenario      the interface between lab and system
+    runner        the order of a run, and the checks that make it invalid
+    campaign      many runs at the same time
+    load          clients that run repeatedly, in a number of lanes
     recorder      log files → lines with an arrival time
     process       every process, mount and directory of a run
     guard         their end, whatever ends the run
     isolation     a network, mounts and shared memory of the run's own
     network       ports, and cuts between them
     disk          a small disk that can be filled
-to use what was recorded
+to use recordings
     recording     the result of a run, on disk and back
-    labels        the rule that says which lines speak of a fault
-    labels_audit  what was labelled, for a person to check
-    confounds     how well a detector would do that reads no words
+    labels        the rule that labels lines
+    labels_audit  labelled lines, for a person to check
+    confounds     the figures of a detector that reads no words
     datasheet     tables over all recordings
-    release       the recordings that ship, with labels and splits
+    release       the recordings of the repository, with labels and splits
 """

@@ -18,8 +18,8 @@ from logwarden.training.faultlab.errors import FaultlabError, ProgramMissing
 from logwarden.training.faultlab.isolation import isolate
 from logwarden.training.faultlab.labels import label, load_reviewed, save_labels
 from logwarden.training.faultlab.process import termination_raises
-from logwarden.training.faultlab.recording import Recording, load, save
-from logwarden.training.faultlab.release import RECORDINGS, load_release, runs_below
+from logwarden.training.faultlab.recording import Recording, load_recording, save_recording
+from logwarden.training.faultlab.release import RECORDINGS, load_release, require_recordings, runs_below
 from logwarden.training.faultlab.runner import record
 from logwarden.training.faultlab.scenario import Script
 from logwarden.training.faultlab.systems import SYSTEMS, build
@@ -34,11 +34,11 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # Whoever read the other end has seen enough; what the interpreter would still flush goes nowhere.
+        # The reader of the pipe has closed it; the last flush of the interpreter goes to /dev/null.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("interrupted; everything that was started has been stopped", file=sys.stderr)
+        print("interrupted; all processes of the runs are stopped", file=sys.stderr)
         return 130
 
 
@@ -51,35 +51,40 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=does)
         return sub
 
-    command("list", _list, "the systems that can be recorded")
-    command("doctor", _doctor, "the Debian packages that are missing")
+    command("list", _list, "list the systems that can be recorded")
+    command("doctor", _doctor, "list the Debian packages that are missing")
     many = command("record", _record, "record systems, each run with every fault and every planned change")
     many.add_argument("systems", nargs="+", choices=sorted([*SYSTEMS, "all"]), metavar="SYSTEM")
-    many.add_argument("--repetitions", type=int, default=1, metavar="N", help="runs of each system")
-    many.add_argument("--jobs", type=int, default=1, metavar="N", help="runs side by side")
-    many.add_argument("--out", type=Path, default=Path("moe_results/faultlab"), help="directory for SYSTEM/N")
-    one = command("run", _run, "record one run in this process; `record` calls it")
+    many.add_argument("--repetitions", type=int, default=1, metavar="N", help="runs of each system (default: 1)")
+    many.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at the same time (default: 1)")
+    many.add_argument(
+        "--out",
+        type=Path,
+        default=Path("moe_results/faultlab"),
+        help="directory of SYSTEM/N",
+    )
+    one = command("run", _run, "record one run in this process; `record` calls this command")
     one.add_argument("system", choices=sorted(SYSTEMS))
     one.add_argument("--out", type=Path, required=True, help="directory of the run")
     minutes = Script(seed=0).clean_s / 60
     for sub in (many, one):
-        sub.add_argument("--seed", type=int, default=1, help="of the order, lengths and targets of what is done")
-        sub.add_argument("--minutes", type=float, default=minutes, help="clean time, faults not counted")
-        sub.add_argument("--fault", action="append", default=[], metavar="NAME", help="only this one; repeatable")
+        sub.add_argument("--seed", type=int, default=1, help="seed of order, lengths and targets (default: 1)")
+        sub.add_argument("--minutes", type=float, default=minutes, help=f"of fault-free time (default: {minutes:g})")
+        sub.add_argument("--fault", action="append", default=[], metavar="NAME", help="only this fault; repeatable")
     for name, does, about in (
         ("label", _label, "write labels.json beside every recording below a directory"),
-        ("stats", _stats, "counts, labels and confounds of every system"),
+        ("stats", _stats, "print the counts, labels and shortcuts of every system"),
     ):
         command(name, does, about).add_argument("path", type=Path, nargs="?", default=RECORDINGS)
-    command("show", _show_command, "the events of one run, and the evidence that each left").add_argument(
+    command("show", _show_command, "print the events of one run and the evidence of each").add_argument(
         "path", type=Path
     )
-    audit = command("audit", _audit, "what was labelled, for a person to check")
-    audit.add_argument("systems", nargs="*", metavar="SYSTEM", help="only these")
+    audit = command("audit", _audit, "print the labelled lines for a person to check")
+    audit.add_argument("systems", nargs="*", metavar="SYSTEM", help="only these systems")
     audit.add_argument("--recordings", type=Path, default=RECORDINGS, metavar="DIR")
-    audit.add_argument("--sample", type=Path, metavar="FILE", help="write lines to be judged without their labels")
-    audit.add_argument("--seed", type=int, default=1, help="of the sample")
-    audit.add_argument("--agreement", type=Path, metavar="FILE", help="count how often a judged sample agrees")
+    audit.add_argument("--sample", type=Path, metavar="FILE", help="write a sample of lines without their labels")
+    audit.add_argument("--seed", type=int, default=1, help="seed of the sample (default: 1)")
+    audit.add_argument("--agreement", type=Path, metavar="FILE", help="compare a judged sample with the labels")
     return parser
 
 
@@ -101,7 +106,7 @@ def _run(options: argparse.Namespace) -> int:
     script = Script(seed=options.seed, clean_s=options.minutes * 60, faults=frozenset(options.fault))
     isolate()
     result = record(build(options.system, script.seed), script, lambda text: print(text, flush=True))
-    save(result, options.out)
+    save_recording(result, options.out)
     _show(result)
     return 0
 
@@ -125,12 +130,12 @@ def _record(options: argparse.Namespace) -> int:
             raise ProgramMissing(packages)
     failed = _watch(jobs, options.jobs)
     for job in failed:
-        print(f"{job.name}: no recording; the last words are above", file=sys.stderr)
+        print(f"{job.name}: no recording; its last messages are above", file=sys.stderr)
     return 1 if failed else 0
 
 
 def _watch(jobs: Sequence[Job], lanes: int) -> list[Job]:
-    """Records with a bar for each run; where there is no terminal, with a line for each thing that is said."""
+    """Records with a progress bar for each run, or without a terminal with a line for each message."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.fields[run]:16}"),
@@ -141,25 +146,26 @@ def _watch(jobs: Sequence[Job], lanes: int) -> list[Job]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bars = {}
 
-        def listen(job: Job, said: str) -> None:
+        def listen(job: Job, message: str) -> None:
             if not console.is_terminal:
-                print(f"{job.name}: {said}", flush=True)
+                print(f"{job.name}: {message}", flush=True)
                 return
             if job not in bars:
                 bars[job] = progress.add_task("starting", run=job.name, total=None)
-            done, _, words = said.partition("% ")
+            done, _, words = message.partition("% ")
             if done.strip().isdigit():
                 progress.update(bars[job], completed=int(done), total=100, description=words)
             else:
-                progress.console.print(f"{job.name}: {said}", markup=False, highlight=False)
+                progress.console.print(f"{job.name}: {message}", markup=False, highlight=False)
 
         return Campaign(jobs, lanes, listen).record()
 
 
 def _label(options: argparse.Namespace) -> int:
+    require_recordings(options.path)
     reviewed = load_reviewed(options.path)
     for system, directories in runs_below(options.path).items():
-        runs = [load(directory) for directory in directories]
+        runs = [load_recording(directory) for directory in directories]
         for run, its, directory in zip(runs, label(runs, reviewed.get(system, ())), directories, strict=True):
             save_labels(run, its, directory)
             print(f"{system}/{directory.name}: {its.anomalous.sum()} anomalous of {len(run.lines)} lines;"
@@ -170,9 +176,9 @@ def _label(options: argparse.Namespace) -> int:
 def _audit(options: argparse.Namespace) -> int:
     runs = [run for run in load_release(options.recordings) if not options.systems or run.system in options.systems]
     if options.sample:
-        drawn = labels_audit.sample(runs, options.seed)
-        options.sample.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in drawn))
-        print(f"{len(drawn)} lines; fill in says_wrong with true or false")
+        sample = labels_audit.sample(runs, options.seed)
+        options.sample.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in sample))
+        print(f"{len(sample)} lines; set says_wrong to true or false in each")
     elif options.agreement:
         print(labels_audit.agreement(runs, labels_audit.read_judged(options.agreement)))
     else:
@@ -181,19 +187,19 @@ def _audit(options: argparse.Namespace) -> int:
 
 
 def _stats(options: argparse.Namespace) -> int:
-    from logwarden.training.faultlab import datasheet  # scikit-learn: a second that recording need not wait for
+    from logwarden.training.faultlab import datasheet  # scikit-learn takes a second to import
 
     print(datasheet.tables(options.path))
     return 0
 
 
 def _show_command(options: argparse.Namespace) -> int:
-    _show(load(options.path))
+    _show(load_recording(options.path))
     return 0
 
 
 def _show(recording: Recording) -> None:
-    """Labelled by this run alone; the other runs of the system know more forms of peace."""
+    """Prints a run labelled by itself; with the other runs of its system more forms are known as normal."""
     (labels,) = label([recording])
     print(f"{recording.system} {dict(recording.versions)} seed {recording.seed}, started {recording.started}")
     counts = Counter(line.service for line in recording.lines)

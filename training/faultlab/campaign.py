@@ -1,8 +1,7 @@
-"""Records many runs side by side, each in a process and a network of its own. Knows neither systems nor labels.
+"""Records many runs at the same time, each in a process and a network of its own. Knows neither systems nor labels.
 
-A run that is there already is not made again, so a campaign that was broken off goes on where it stopped. The runs of
-one system follow each other, so that their order is an order in time.
-"""
+A run that exists already is not recorded again, so an interrupted campaign continues. The runs of one system follow
+each other, so that their order is an order in time."""
 
 import subprocess
 import sys
@@ -15,8 +14,7 @@ from pathlib import Path
 
 from logwarden.training.faultlab.recording import MANIFEST
 
-# A clean part that was not clean or a machine that was too busy: worth another try, but a system that is broken is not
-# worth many.
+# An invalid run or a busy machine deserves another try; a broken system does not deserve many.
 TRIES = 3
 _END_S = 60.0
 
@@ -44,7 +42,10 @@ Listener = Callable[[Job, str], None]
 
 
 class Campaign:
-    """Works through `jobs`, at most `lanes` at a time. `listen` is told, from several threads, what each run says."""
+    """Records `jobs`, at most `lanes` at a time.
+
+    `listen` is called, from several threads, with every message of a run.
+    """
 
     def __init__(self, jobs: Sequence[Job], lanes: int, listen: Listener) -> None:
         self._waiting = [job for job in jobs if not job.there]
@@ -55,7 +56,7 @@ class Campaign:
         self._stopping = False
 
     def record(self) -> list[Job]:
-        """Returns the jobs that never came to a recording."""
+        """Records all jobs and returns those without a recording."""
         failed: list[Job] = []
         busy: dict[Future[bool], Job] = {}
         with ThreadPoolExecutor(self._lanes) as pool, self._ended():
@@ -106,7 +107,7 @@ class Campaign:
 
     @contextmanager
     def _ended(self) -> Iterator[None]:
-        """Whatever ends the campaign ends its runs, each of which then sweeps its own servers away."""
+        """Ends the runs if the campaign ends by an exception; each run then ends its own servers."""
         try:
             yield
         except BaseException:

@@ -1,34 +1,58 @@
-"""The tables of DATASHEET.md, made from the recordings themselves. Knows labels and confounds; writes markdown."""
+"""Makes the tables of DATASHEET.md from the recordings. Knows labels and shortcuts; writes markdown."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from logwarden.training.faultlab.confounds import Windows, joined, shortcuts, ten_seconds, thirty_two_lines, windows_of
+from logwarden.training.faultlab.confounds import (
+    RunFacts,
+    Windows,
+    facts_of,
+    joined,
+    shortcuts,
+    ten_seconds,
+    thirty_two_lines,
+    windows_of,
+)
 from logwarden.training.faultlab.labels import RunLabels, State, load_labels
-from logwarden.training.faultlab.recording import TAIL_S, Recording, load
-from logwarden.training.faultlab.release import runs_below
+from logwarden.training.faultlab.recording import RECOVERY_TAIL_S, Recording, load_recording
+from logwarden.training.faultlab.release import require_recordings, runs_below
+
+LabelledRecording = tuple[Recording, RunLabels]
+Facts = Mapping[str, Sequence[RunFacts]]
 
 _SHORTCUTS = ("line count", "level word", "start-up banner", "time since start")
 
 
 def tables(root: Path) -> str:
-    """Counts, faults, confounds and versions of every system below `root`, as markdown."""
+    """Returns the tables of every system below `root`, as markdown. Raises RecordingsMissing if there is none."""
+    require_recordings(root)
+    systems: dict[str, list[LabelledRecording]] = {}
+    for system, directories in runs_below(root).items():
+        runs = [load_recording(directory) for directory in directories]
+        labels = [load_labels(run, directory) for run, directory in zip(runs, directories, strict=True)]
+        systems[system] = list(zip(runs, labels, strict=True))
+    return tables_of(systems)
+
+
+def tables_of(systems: Mapping[str, Sequence[LabelledRecording]], facts: Facts | None = None) -> str:
+    """Returns counts, shortcuts, faults and versions of every system as markdown.
+
+    `facts`: the result of `facts_of` for each system, if the caller has it already.
+    """
     counts, faults, versions = [], [], []
     parts: dict[str, list[Windows]] = {"10 s": [], "32 lines": []}
     areas: list[str] = []
-    for system, directories in runs_below(root).items():
-        runs = [load(directory) for directory in directories]
-        labels = [load_labels(run, directory) for run, directory in zip(runs, directories, strict=True)]
+    for system, labelled in systems.items():
+        runs, labels = [run for run, _ in labelled], [its for _, its in labelled]
+        of_system = facts[system] if facts else facts_of(runs, labels)
         for cut, kind in ((ten_seconds, "10 s"), (thirty_two_lines, "32 lines")):
-            parts[kind].append(windows_of(runs, labels, cut))
+            parts[kind].append(windows_of(of_system, cut))
             areas.append(_areas(system, kind, parts[kind][-1]))
         counts.append(_counts(system, runs, labels, parts["10 s"][-1]))
         faults += _faults(system, runs, labels)
         named = "; ".join(f"{product} {version}" for product, version in runs[0].versions.items())
         versions.append(f"| {system} | {named} |")
-    if not counts:
-        return f"no recordings below {root}"
     areas += [_areas("**all together**", kind, joined(windows)) for kind, windows in parts.items()]
     return "\n\n".join(
         (
@@ -41,9 +65,9 @@ def tables(root: Path) -> str:
 
 
 def clean_minutes(runs: Sequence[Recording]) -> float:
-    """Minutes in which no fault was there or not long gone."""
+    """Returns the minutes of fault-free time."""
     whole = sum(run.lines[-1].t for run in runs)
-    faulty = sum(event.recovered_at + TAIL_S - event.injected_at for run in runs for event in run.faults)
+    faulty = sum(event.recovered_at + RECOVERY_TAIL_S - event.injected_at for run in runs for event in run.faults)
     return (whole - faulty) / 60
 
 
@@ -69,12 +93,12 @@ def _faults(system: str, runs: Sequence[Recording], labels: Sequence[RunLabels])
     for run, its in zip(runs, labels, strict=True):
         for number, event in enumerate(run.faults):
             about[event.name] = (event.cause, event.what)
-            heard = int(((its.states == State.EVIDENCE) & (its.fault == number)).sum())
-            rows.setdefault(event.name, []).append(str(heard))
-            silent[event.name] += heard == 0
+            evidence = int(((its.states == State.EVIDENCE) & (its.fault == number)).sum())
+            rows.setdefault(event.name, []).append(str(evidence))
+            silent[event.name] += evidence == 0
     return [
-        f"| {system} | {name} | {about[name][0]} | {about[name][1]} | {', '.join(heard)} | {silent[name] or ''} |"
-        for name, heard in sorted(rows.items())
+        f"| {system} | {name} | {about[name][0]} | {about[name][1]} | {', '.join(evidence)} | {silent[name] or ''} |"
+        for name, evidence in sorted(rows.items())
     ]
 
 

@@ -1,4 +1,4 @@
-"""A small disk that a system stands on, so that it can be filled without filling anyone else's. Knows no system."""
+"""A small disk for a system, which can be filled without filling another. Knows no system."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ _FILLER = "archive"
 
 
 class SmallDisk:
-    """A tmpfs inside the run's directory; where only root may mount, a plain directory that cannot be filled."""
+    """A tmpfs inside the run's directory; without root a plain directory that cannot be filled."""
 
     def __init__(self, workshop: Workshop, name: str, size_mb: int) -> None:
         self.path: Path = workshop.path / name
@@ -23,8 +23,8 @@ class SmallDisk:
             self.path.mkdir()
 
     def fill(self, seconds: float) -> None:
-        """Takes every block, and those that the server gives back meanwhile too."""
-        assert self.impossible is None, "a fault that cannot be injected says so beforehand"
+        """Allocates every block, and those that the server frees meanwhile."""
+        assert self.impossible is None, "the caller checks `impossible` before it injects a fault"
         deadline = time.monotonic() + seconds
         with (self.path / _FILLER).open("wb") as filler:
             while time.monotonic() < deadline:
@@ -38,5 +38,5 @@ class SmallDisk:
                 time.sleep(0.2)
 
     def empty(self) -> None:
-        """Gives the room back."""
+        """Frees the allocated blocks."""
         (self.path / _FILLER).unlink(missing_ok=True)

@@ -1,19 +1,21 @@
-"""The ways a recording can fail, sorted by what the caller does next. Knows nothing of how they come about.
+"""The errors of the fault lab, sorted by what the caller does next.
 
 FaultlabError
 ├── ProgramMissing     install the package, then try again
-├── UnknownFault       pick another one
-├── StartFailed        read the log it quotes; trying again as is will not help
+├── UnknownFault       choose another fault
+├── RecordingsMissing  clone the repository, or name the folder of the recordings
+├── StartFailed        read the log that it quotes; another try without a change will fail too
 └── RunInvalid         throw the run away and record again
-    ├── CleanBroken    something failed in the part that is labelled clean
+    ├── CleanBroken    a client failed, or a line reports a failure, in fault-free time
     └── NeverRecovered a disturbance outlived its deadline, so every later label would be wrong
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class FaultlabError(Exception):
-    """Anything that ends a recording without a result."""
+    """An error that ends the work of the lab without a result."""
 
 
 class ProgramMissing(FaultlabError):
@@ -25,15 +27,26 @@ class ProgramMissing(FaultlabError):
 
 
 class UnknownFault(FaultlabError):
-    """A fault was asked for that the system does not have."""
+    """The system does not have the fault that the caller named."""
 
-    def __init__(self, system: str, asked: Sequence[str], known: Sequence[str]) -> None:
-        self.asked = tuple(asked)
-        super().__init__(f"{system} has no fault {', '.join(asked)}; it has {', '.join(known)}")
+    def __init__(self, system: str, unknown: Sequence[str], known: Sequence[str]) -> None:
+        self.unknown = tuple(unknown)
+        super().__init__(f"{system} has no fault {', '.join(unknown)}; it has {', '.join(known)}")
+
+
+class RecordingsMissing(FaultlabError):
+    """A folder contains no recordings: an installed copy has those of the demo alone."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        super().__init__(
+            f"there are no recordings below {root}; the package contains only the demo's: clone the repository and name"
+            " its folder training/faultlab/recordings"
+        )
 
 
 class StartFailed(FaultlabError):
-    """A command of the set-up failed, or a server never answered."""
+    """A command of the set-up failed, or a server did not answer in time."""
 
     def __init__(self, what: str, output: str) -> None:
         self.what = what
@@ -42,21 +55,21 @@ class StartFailed(FaultlabError):
 
 
 class RunInvalid(FaultlabError):
-    """The labels of this run cannot be trusted."""
+    """The labels of this run would be wrong."""
 
 
 class CleanBroken(RunInvalid):
-    """The part labelled clean was not clean."""
+    """A client or a log line reports a failure in fault-free time."""
 
     def __init__(self, evidence: Sequence[str]) -> None:
         self.evidence = tuple(evidence)
-        super().__init__(f"the clean part is broken by {len(self.evidence)} things, first: {list(self.evidence[:3])}")
+        super().__init__(f"fault-free time contains {len(self.evidence)} failures, first {list(self.evidence[:3])}")
 
 
 class NeverRecovered(RunInvalid):
-    """Clients were still not served when the deadline had passed."""
+    """Clients were not served again before the deadline."""
 
     def __init__(self, name: str, deadline_s: float) -> None:
         self.name = name
         self.deadline_s = deadline_s
-        super().__init__(f"{name}: not healthy again within {deadline_s:g} s")
+        super().__init__(f"{name}: the system did not recover within {deadline_s:g} s")

@@ -1,9 +1,10 @@
-"""Knows who belongs to a run, and sweeps a run away when the pipe to its owner closes. Imports nothing of ours.
+"""Finds the processes of a run, and ends them all when the pipe to the owner of the run closes. Imports only the
+library.
 
-It is run as a program by process.Workshop: the pipe closes when the run ends, when it raises, and when its process is
+`process.Workshop` starts it as a program. The pipe closes when the run ends, when it raises, and when its process is
 killed with SIGKILL. Servers put their children into sessions of their own and overwrite their environment, so neither a
-process group nor a marker in the environment finds them all. A working directory inside the run's directory does, and
-being the child of one of them: the processes that sshd has for its sessions work in `/`.
+process group nor an environment marker finds them all. Two properties do: a working directory inside that of the run,
+and being a child of such a process. The latter finds the processes of sshd's sessions, which work in `/`.
 """
 
 import contextlib
@@ -22,13 +23,13 @@ POLL_S = 0.05
 
 
 def identify(pid: int) -> tuple[int, int] | None:
-    """A pid with its start time: numbers are given away again, the pair is not."""
+    """Returns a pid with its start time; a pid is reused, the pair is not."""
     fields = _stat(pid)
     return None if fields is None else (pid, int(fields[19]))
 
 
 def family(*pids: int) -> list[tuple[int, int]]:
-    """`pids` and all their living descendants, parents first."""
+    """Returns `pids` and all their living descendants, parents first."""
     children: dict[int, list[int]] = {}
     for other in _pids():
         fields = _stat(other)
@@ -41,7 +42,7 @@ def family(*pids: int) -> list[tuple[int, int]]:
 
 
 def command_line(pid: int) -> str:
-    """What the process calls itself; servers write their role there. Empty once it has ended."""
+    """Returns the command line of a process, where servers write their role; empty once it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
@@ -59,7 +60,7 @@ def _pids() -> list[int]:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from the state on; None for a process that has ended, zombies included."""
+    """Returns the fields of /proc/PID/stat from the state on; None for a process that has ended, zombies included."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
@@ -83,7 +84,7 @@ def _sweep(directory: Path, adopted: set[tuple[int, int]]) -> None:
         strays.update(i for i in map(identify, filter(lambda pid: _inside(pid, directory), _pids())) if i is not None)
         if not strays:
             break
-        # All at once: a child whose parent is gone is nobody's child any more.
+        # All at once: a child whose parent has ended cannot be found by its parent.
         kill_all(strays.union(family(*(pid for pid, _ in strays))), signal.SIGKILL)
         time.sleep(POLL_S)
     for mount in reversed(_mounts_below(directory)):

@@ -1,7 +1,7 @@
 """Gives a run a network, mounts and shared memory of its own, which end with its last process. Knows no system.
 
-Whatever a server leaves there when it is killed, firewall rules, mounts and segments that nobody detaches from, is gone
-with the namespaces that it was in, and nothing outside the run can be touched. Only root may make them.
+A killed server leaves firewall rules, mounts and shared memory behind. They disappear with the namespaces of the run,
+and nothing outside the run changes. Only root may create namespaces.
 """
 
 import ctypes
@@ -12,7 +12,7 @@ import threading
 
 from logwarden.training.faultlab.errors import StartFailed
 
-# Where programs are looked for, whatever the shell that started us says.
+# The path of programs, whatever the environment of this process is.
 PROGRAMS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # clone(2): mounts, System V shared memory, network.
 _CLONE_NEW = 0x00020000 | 0x08000000 | 0x40000000
@@ -27,10 +27,10 @@ _isolated = threading.Event()
 
 
 def isolate() -> bool:
-    """Moves this process, and all it will start, into namespaces of its own. False where that is not allowed.
+    """Moves this process, and all that it will start, into namespaces of its own.
 
-    Raises StartFailed where namespaces are allowed and their mounts are not, as some containers have it. To be called
-    before the first thread is started: a thread keeps the network that it was born in.
+    Returns False if that is not allowed. Raises StartFailed if namespaces are allowed and their mounts are not, as in
+    some containers. Must be called before the first thread is started: a thread keeps the network that it was born in.
     """
     assert threading.active_count() == 1, "namespaces are chosen before any thread is started"
     if os.geteuid() != 0 or shutil.which("ip", path=PROGRAMS) is None:

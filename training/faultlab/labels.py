@@ -1,17 +1,18 @@
-"""Which lines of a recording speak of a fault: the written rule. Reads recordings; knows neither models nor systems.
+"""Labels the lines of a recording by a written rule. Reads recordings; knows neither models nor systems.
 
-A line is **anomalous** if it is in reach of a fault (its service is one that the fault can reach, and it came between
-injection and recovery) and
+A line is **anomalous** if it is in reach of a fault (the fault can reach its service, and it was read
+between injection and recovery) and
 
 1. its masked form was never written in fault-free time, in any run of that system, by any of its services; or
 2. it is at ERROR level or worse;
 
-unless a reader has listed the form in `reviewed.json` as no symptom of anything. Fault-free is all time but that from
-an injection to `TAIL_S` after the recovery; planned changes are in it, so what a planned restart says is normal.
+unless a reader has listed the form in `reviewed.json` as no symptom. Fault-free is all time except that from an
+injection to `RECOVERY_TAIL_S` after the recovery. Planned changes are fault-free time, so lines of a planned restart
+are normal.
 
-A line that is not anomalous is only called normal in fault-free time. The others are in doubt: a service that is out of
-reach may have noticed after all, and what is said just after a recovery belongs to neither side. Masked forms are the
-product's own (`logwarden.model.masking`).
+A line that is not anomalous is normal only in fault-free time. The others are in doubt: a service out of reach may have
+noticed the fault after all, and lines just after a recovery belong to neither side. Masked forms are the product's own
+(`logwarden.model.masking`).
 
 Legend: n lines of a run
 """
@@ -21,6 +22,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ import numpy.typing as npt
 
 from logwarden.model.masking import VERSION as MASKING_VERSION
 from logwarden.model.masking import canonical, mask_blob
-from logwarden.training.faultlab.recording import TAIL_S, Line, Recording
+from logwarden.training.faultlab.recording import RECOVERY_TAIL_S, Line, Recording
 
 LABELS = "labels.json"
 REVIEWED = "reviewed.json"
@@ -37,8 +39,8 @@ RULE_VERSION = 1
 
 Bools = npt.NDArray[np.bool_]
 
-# The word that a logger writes for its level, in the spellings of the systems recorded here: upper case as a word,
-# lower case in brackets (nginx, RabbitMQ, Apache), as a JSON field (etcd), before a colon (BIND, sshd).
+# The word that a logger writes for its level, in the spellings of the recorded systems: upper case as a word, lower
+# case in brackets (nginx, RabbitMQ, Apache), as a JSON field (etcd), before a colon (BIND, sshd).
 ERROR_LEVEL = re.compile(
     r"\b(?:ERROR|FATAL|PANIC|SEVERE|CRITICAL|EMERG(?:ENCY)?)\b"
     r"|\[(?:\w+:)?(?:error|crit|alert|emerg)\]"
@@ -47,19 +49,23 @@ ERROR_LEVEL = re.compile(
 )
 
 
+# Every match of ERROR_LEVEL contains one of these, and few lines do; the search for them is ten times faster.
+_LEVEL_PARTS = ("error", "fatal", "panic", "severe", "crit", "emerg", "alert")
+
+
 class State(IntEnum):
-    """What is known of a line, or of a window of lines."""
+    """The state of a line, or of a window of lines."""
 
     NORMAL = 0
     """In fault-free time."""
     EVIDENCE = 1
-    """Speaks of a fault; a window with at least one such line."""
+    """Evidence of a fault; for a window: at least one such line."""
     QUIET = 2
     """In reach of a fault and no evidence of it."""
     RECOVERY = 3
-    """Within `TAIL_S` after a recovery."""
+    """Within `RECOVERY_TAIL_S` after a recovery."""
     ELSEWHERE = 4
-    """While there was a fault that cannot reach this service."""
+    """During a fault that cannot reach this service."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,42 +75,45 @@ class RunLabels:
     states: npt.NDArray[np.uint8]
     """(n,) values of `State`."""
     fault: npt.NDArray[np.int16]
-    """(n,) place in `Recording.faults` of the fault in whose reach the line is; -1 for none."""
+    """(n,) index into `Recording.faults` of the fault in whose reach the line is; -1 for none."""
     silent: tuple[str, ...]
-    """Faults that left no anomalous line."""
+    """Faults without an anomalous line."""
 
     @property
     def anomalous(self) -> Bools:
-        """(n,)"""
+        """Returns (n,) the lines that are evidence of a fault."""
         return np.asarray(self.states == State.EVIDENCE)
 
 
 def label(runs: Sequence[Recording], reviewed: Iterable[str] = ()) -> list[RunLabels]:
-    """Labels all runs of one system together. `reviewed` are masked forms that a reader found to be no symptom."""
+    """Labels all runs of one system together. `reviewed`: masked forms that a reader found to be no symptom."""
     placed = [_place(run) for run in runs]
     formed = [forms_of(run.lines) for run in runs]
-    familiar = {
-        form
-        for (states, _), forms in zip(placed, formed, strict=True)
-        for form, state in zip(forms, states, strict=True)
-        if state == State.NORMAL
-    }
+    familiar: set[str] = set()
+    for (states, _), forms in zip(placed, formed, strict=True):
+        familiar.update(compress(forms, (states == State.NORMAL).tolist()))
     harmless = frozenset(reviewed)
     labelled = []
     for run, (states, fault), forms in zip(runs, placed, formed, strict=True):
         for place in np.flatnonzero(states == State.QUIET):
             form = forms[place]
-            speaks = form not in familiar or ERROR_LEVEL.search(run.lines[place].text) is not None
-            if speaks and form not in harmless:
+            symptom = form not in familiar or at_error_level(run.lines[place].text)
+            if symptom and form not in harmless:
                 states[place] = State.EVIDENCE
-        heard = set(fault[states == State.EVIDENCE].tolist())
-        silent = tuple(event.name for number, event in enumerate(run.faults) if number not in heard)
+        with_evidence = set(fault[states == State.EVIDENCE].tolist())
+        silent = tuple(event.name for number, event in enumerate(run.faults) if number not in with_evidence)
         labelled.append(RunLabels(states=states, fault=fault, silent=silent))
     return labelled
 
 
+def at_error_level(text: str) -> bool:
+    """Returns True for a line whose logger wrote a level of ERROR or worse."""
+    lower = text.lower()
+    return any(part in lower for part in _LEVEL_PARTS) and ERROR_LEVEL.search(text) is not None
+
+
 def forms_of(lines: Sequence[Line]) -> list[str]:
-    """The masked form of every line."""
+    """Returns the masked form of every line."""
     if not lines:
         return []
     blob = b"".join(line.text.replace("\n", " ").encode("utf-8", "replace") + b"\n" for line in lines)
@@ -114,13 +123,18 @@ def forms_of(lines: Sequence[Line]) -> list[str]:
 
 
 def _place(run: Recording) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int16]]:
-    """Where each line stands against the faults, before its words are looked at."""
+    """Returns the state and the fault of each line by time and service, before any text is read."""
     t = np.array([line.t for line in run.lines], np.float64)
     services = np.array([line.service for line in run.lines], object)
+    # A fault on {a} from 10 to 20 s, with a tail of 10 s:
+    #   t        [5, 12, 12, 25, 35]
+    #   service  [a, a, b, a, a]
+    #   states   [NORMAL, QUIET, ELSEWHERE, RECOVERY, NORMAL]
+    # A second fault overwrites the tail of the first: hence two loops.
     states = np.zeros(len(t), np.uint8)
     fault = np.full(len(t), -1, np.int16)
     for event in run.faults:
-        states[(t > event.recovered_at) & (t <= event.recovered_at + TAIL_S)] = State.RECOVERY
+        states[(t > event.recovered_at) & (t <= event.recovered_at + RECOVERY_TAIL_S)] = State.RECOVERY
     for number, event in enumerate(run.faults):
         during = (t >= event.injected_at) & (t <= event.recovered_at)
         reached = np.isin(services, list(event.services))
@@ -134,7 +148,7 @@ def _place(run: Recording) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int16]
 
 
 def save_labels(run: Recording, labels: RunLabels, directory: Path) -> None:
-    """Writes which lines are anomalous beside the recording, fault by fault, as ranges of line numbers."""
+    """Writes the numbers of the anomalous lines beside the recording, fault by fault, as ranges."""
     faults: list[dict[str, Any]] = []
     for number, event in enumerate(run.faults):
         lines = np.flatnonzero(labels.anomalous & (labels.fault == number))
@@ -147,7 +161,7 @@ def save_labels(run: Recording, labels: RunLabels, directory: Path) -> None:
 
 
 def load_labels(run: Recording, directory: Path) -> RunLabels:
-    """Reads the labels that `save_labels` wrote for this very recording."""
+    """Reads the labels that `save_labels` wrote for this recording."""
     stored: Mapping[str, Any] = json.loads((directory / LABELS).read_text())
     states, fault = _place(run)
     for first, last in (pair for entry in stored["faults"] for pair in entry["anomalous_lines"]):
@@ -157,9 +171,9 @@ def load_labels(run: Recording, directory: Path) -> RunLabels:
 
 
 def load_reviewed(directory: Path) -> Mapping[str, Sequence[str]]:
-    """The forms, system by system, that a reader found to be no symptom; none where there is no such file.
+    """Reads system → the masked forms that a reader found to be no symptom. Returns {} without a file.
 
-    The file has the reader's reason beside every form: {system: [{"form": …, "reason": …}]}.
+    The file states the reader's reason beside every form: {system: [{"form": …, "reason": …}]}.
     """
     path = directory / REVIEWED
     if not path.exists():
@@ -168,7 +182,7 @@ def load_reviewed(directory: Path) -> Mapping[str, Sequence[str]]:
 
 
 def _ranges(numbers: Sequence[int]) -> list[list[int]]:
-    """[1, 2, 3, 7] → [[1, 3], [7, 7]]"""
+    """Joins consecutive numbers: [1, 2, 3, 7] → [[1, 3], [7, 7]]."""
     ranges: list[list[int]] = []
     for number in numbers:
         if ranges and number == ranges[-1][1] + 1:

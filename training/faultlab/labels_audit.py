@@ -1,9 +1,8 @@
-"""Shows what was labelled, for a person to check, and holds the labels against what persons said. Changes no label.
+"""Prints labelled lines for a person to check, and compares labels with a reader's judgement. Changes no label.
 
-`audit` prints, system by system and fault by fault, the forms that were labelled and those in reach that were not.
-`audit --sample FILE` draws lines to be judged by a reader who does not see the label: some labelled, some in reach of a
-fault and not labelled, some from fault-free time. The reader fills in `says_wrong`; `audit --agreement FILE` counts.
-"""
+`audit` prints, system by system and fault by fault, the labelled forms and the others in reach. `audit --sample FILE`
+draws lines for a reader who does not see the label: labelled lines, lines in reach of a fault without a label, and
+lines of fault-free time. The reader fills in `says_wrong`; `audit --agreement FILE` counts."""
 
 import json
 import random
@@ -18,14 +17,14 @@ from logwarden.training.faultlab.labels import State, forms_of
 from logwarden.training.faultlab.release import LabelledRun
 
 AUDIT = "audit.jsonl"
-# Per system. Labelled lines are the claim, the others in reach are where a symptom may have been overlooked.
+# Per system. Labelled lines are the claim; among the others in reach a symptom may have been overlooked.
 _SHARES = {State.EVIDENCE: 10, State.QUIET: 8, State.NORMAL: 5}
 _EXAMPLE_CHARS = 160
 _FORMS_SHOWN = 12
 
 
 def listing(runs: Sequence[LabelledRun]) -> Iterator[str]:
-    """What was labelled in each fault of each system, form by form, and what was not."""
+    """Yields the labelled forms of each fault of each system, and the forms in reach without a label."""
     for system in dict.fromkeys(run.system for run in runs):
         its = [run for run in runs if run.system == system]
         yield f"\n=== {system}"
@@ -49,7 +48,7 @@ def listing(runs: Sequence[LabelledRun]) -> Iterator[str]:
 
 
 def sample(runs: Sequence[LabelledRun], seed: int) -> list[dict[str, Any]]:
-    """Lines of every system in a random order, without their labels; no form of a system twice in one state."""
+    """Returns lines of every system in a random order without their labels; no form of a system twice in one state."""
     rng = random.Random(seed)
     rows = []
     for system in dict.fromkeys(run.system for run in runs):
@@ -61,8 +60,8 @@ def sample(runs: Sequence[LabelledRun], seed: int) -> list[dict[str, Any]]:
                     # One line of each form, whichever comes first in a shuffled order.
                     if forms[place] not in places or rng.random() < 0.1:
                         places[forms[place]] = (run, place)
-            drawn = rng.sample(sorted(places), min(share, len(places)))
-            rows += [_row(*places[form]) for form in drawn]
+            chosen = rng.sample(sorted(places), min(share, len(places)))
+            rows += [_row(*places[form]) for form in chosen]
     rng.shuffle(rows)
     return rows
 
@@ -83,22 +82,24 @@ def _row(run: LabelledRun, place: int) -> dict[str, Any]:
 
 
 def read_judged(path: Path) -> list[dict[str, Any]]:
-    """The rows of a sample that were judged."""
+    """Returns the judged rows of a sample."""
     rows = [json.loads(row) for row in path.read_text().split("\n") if row]
     return [row for row in rows if row["says_wrong"] is not None]
 
 
 def agreement(runs: Sequence[LabelledRun], judged: Iterable[dict[str, Any]]) -> str:
-    """How often reader and rule agree: all lines, labelled lines, lines in reach without label, fault-free lines."""
+    """Counts how often reader and rule agree: all, labelled, in reach without label, fault-free lines, by system."""
     by_name = {(run.system, run.repetition): run for run in runs}
     agreed: Counter[str] = Counter()
-    asked: Counter[str] = Counter()
+    judged_lines: Counter[str] = Counter()
     for row in judged:
         run = by_name[row["system"], row["repetition"]]
         assert run.recording.lines[row["line"]].text == row["text"], "the sample was drawn from these recordings"
         state = State(int(run.labels.states[row["line"]]))
         same = row["says_wrong"] == (state == State.EVIDENCE)
         for key in ("all", state.name.lower(), row["system"]):
-            asked[key] += 1
+            judged_lines[key] += 1
             agreed[key] += same
-    return "\n".join(f"{key:12} {agreed[key]:4} of {asked[key]:4}  {agreed[key] / asked[key]:.3f}" for key in asked)
+    return "\n".join(
+        f"{key:12} {agreed[key]:4} of {count:4}  {agreed[key] / count:.3f}" for key, count in judged_lines.items()
+    )

@@ -1,7 +1,7 @@
-"""Runs clients for ever, in as many lanes as asked, and remembers who failed. Knows neither systems nor faults.
+"""Runs clients repeatedly, in a number of lanes, and records failures. Knows neither systems nor faults.
 
-The usual load is no constant: it swings by itself, whatever else is going on. Were it flat, a few more lines than usual
-would tell that something is wrong, as they do on no real host.
+The usual load is not constant: it swings, in fault-free time and in faults. With a flat load a few more lines than
+usual would reveal a fault, as they do on no real host.
 """
 
 import contextlib
@@ -15,14 +15,14 @@ from logwarden.training.faultlab.scenario import Client
 
 MAX_LANES = 5
 USUAL = 1
-"""A number of lanes that stands for whatever is usual at the time."""
+"""A number of lanes that stands for the usual load of the moment."""
 _DRAIN_S = 40.0
 _SWING_S = (6.0, 18.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A client that was not served. `t` is when it gave up, `began` when it began."""
+    """A client that was not served: it began at `began` and failed at `t`."""
 
     began: float
     t: float
@@ -30,7 +30,7 @@ class Failure:
 
 
 class Load:
-    """Every client has a thread per lane; a lane that is not wanted waits at the gate.
+    """Runs every client in one thread per lane; a lane beyond the current number waits.
 
     `swing`: the numbers of lanes among which the usual load changes, every 6 to 18 seconds.
     """
@@ -67,7 +67,7 @@ class Load:
             thread.start()
 
     def stop(self) -> None:
-        """Every client carries its own deadline, so this ends."""
+        """Stops all lanes. Every client has its own deadline, so this ends."""
         self._stopping.set()
         with self._gate:
             self._gate.notify_all()
@@ -77,7 +77,7 @@ class Load:
 
     @contextlib.contextmanager
     def shaped(self, lanes: int, drained: frozenset[str]) -> Iterator[Callable[[int], None]]:
-        """Changes the load for the length of the block; begins once nobody runs who should not.
+        """Changes the load for the length of the block; begins once no paused client runs any more.
 
         Yields a function that changes the number of lanes again.
         """
@@ -113,7 +113,7 @@ class Load:
         )
 
     def _change_usual(self, swing: Sequence[int], rng: random.Random) -> None:
-        # Like cards from a deck, so that a run of minutes sees all of them as often as they are in it.
+        # Like cards from a deck, so that minutes of a run contain every number in its proportion.
         deck: list[int] = []
         while not self._stopping.wait(rng.uniform(*_SWING_S)):
             deck = deck or rng.sample(swing, len(swing))
@@ -130,7 +130,7 @@ class Load:
                         return
                     self._running[client.name, lane] = 1
                 self._run_once(client, lane, rng)
-        except Exception as error:  # a bug in a client must end the run and not just its thread
+        except Exception as error:  # a bug in a client must end the run, not only its thread
             self.failure = error
 
     def _run_once(self, client: Client, lane: int, rng: random.Random) -> None:

@@ -1,8 +1,7 @@
-"""Owns ports and cuts: who listens where, and what the kernel lets through between them. Knows no system.
+"""Owns ports and cuts: finds free ports and drops packets between servers. Knows no system.
 
-Cuts are firewall rules in a network that belongs to the run alone (see isolation), so that nothing outside the run can
-be touched and nothing has to be undone for others.
-Packets are dropped silently, as a broken link does; a refused connection is what a dead server looks like.
+Cuts are firewall rules in the network of the run (see isolation), so they affect nothing outside and end with it.
+Packets are dropped silently, as by a broken link; a refused connection would look like a dead server.
 """
 
 import random
@@ -19,24 +18,24 @@ _PORTS = range(20_000, 32_000)
 
 
 class Network:
-    """The cuts of one run. Rules are added by one method and all taken back by `heal`."""
+    """The cuts of one run. `_rule` adds every rule, and `heal` removes all."""
 
     @property
     def impossible(self) -> str | None:
-        """Why nothing can be cut here; None if it can."""
+        """Returns the reason why no link can be cut here, or None."""
         if not isolated():
             return "only root in a private network namespace can cut connections"
         return None if shutil.which("iptables", path=PROGRAMS) else "iptables is not installed"
 
     def drop(self, ports: Iterable[int], *, share: float = 1.0) -> None:
-        """Loses packets to and from servers on `ports`: all of them, or a random `share`."""
+        """Drops packets to and from servers on `ports`: all of them, or a random `share`."""
         some = [] if share >= 1 else ["-m", "statistic", "--mode", "random", "--probability", f"{share:g}"]
         for port in ports:
             self._rule("INPUT", "-p", "tcp", "--dport", str(port), *some)
             self._rule("INPUT", "-p", "tcp", "--sport", str(port), *some)
 
     def drop_address(self, address: str) -> None:
-        """Loses all that is sent to `address` or comes from it: one of 127.0.0.0/8 that stands for a link."""
+        """Drops all packets to and from `address`, one of 127.0.0.0/8 that stands for a link."""
         self._rule("INPUT", "-d", address)
         self._rule("INPUT", "-s", address)
 
@@ -49,17 +48,17 @@ class Network:
             self._rule("OUTPUT", "-p", "tcp", "--dport", str(port), "-m", "owner", "--uid-owner", str(uid))
 
     def heal(self) -> None:
-        """Lets everything through again."""
+        """Removes all cuts."""
         for chain in ("INPUT", "OUTPUT"):
             _iptables("-F", chain)
 
     def _rule(self, chain: str, *match: str) -> None:
-        assert self.impossible is None, "a fault that cannot be injected says so beforehand"
+        assert self.impossible is None, "the caller checks `impossible` before it injects a fault"
         _iptables("-A", chain, *match, "-j", "DROP")
 
 
 def free_ports(count: int, rng: random.Random) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on, drawn at random."""
+    """Returns random ports of 127.0.0.1 without a listener."""
     found: list[int] = []
     while len(found) < count:
         port = rng.choice(_PORTS)
@@ -75,7 +74,7 @@ def free_ports(count: int, rng: random.Random) -> list[int]:
 
 
 def listening(port: int) -> bool:
-    """Looked up in the kernel's table: a trial connection would leave a line in the log that no client writes."""
+    """Returns True if a server listens on `port`, by the tables of the kernel: a connection would leave a log line."""
     wanted = f":{port:04X}"
     tables = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
     rows = [row.split() for table in tables if table.exists() for row in table.read_text().splitlines()[1:]]

@@ -1,8 +1,7 @@
 """Owns every process, mount and directory of one run, and their end. Knows nothing of logs, faults or systems.
 
-The end is certain because it is not ours to forget: a second Python that only waits for our pipe to close (guard.py)
-sweeps the run away, also when this process is killed.
-"""
+A second Python process (guard.py) only waits for the pipe from this process to close, and then ends the run's
+processes. So they end even if this process is killed."""
 
 import contextlib
 import os
@@ -24,13 +23,13 @@ from logwarden.training.faultlab.guard import POLL_S, SWEEP_S, family, identify,
 from logwarden.training.faultlab.isolation import PROGRAMS
 from logwarden.training.faultlab.network import listening
 
-# Explicit, so that a recording does not depend on the shell that started it.
+# Explicit, so that a recording does not depend on the environment of its caller.
 _ENVIRONMENT = {"PATH": PROGRAMS, "LANG": "C.UTF-8", "TZ": "UTC"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """A command that has ended. `code` is None when it was killed at its deadline."""
+    """A command that has ended. `code` is None if it was killed at its deadline."""
 
     code: int | None
     output: str
@@ -77,40 +76,40 @@ class Child:
         self._adopt(self._popen.pid)
 
     def send(self, number: signal.Signals) -> None:
-        """To the server's main process alone."""
+        """Sends a signal to the main process of the server only."""
         if self.alive:
             os.kill(self.pid, number)
 
     def send_tree(self, number: signal.Signals) -> None:
-        """To the main process and everything it has started."""
+        """Sends a signal to the main process and all its descendants."""
         if self.alive:
             kill_all(family(self.pid), number)
 
     def stop(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = 15.0) -> None:
-        """Politely, then not: what is left of the tree after `timeout_s` is killed."""
+        """Sends `number` and waits; kills the rest of the tree after `timeout_s`."""
         if self._popen is None:
             return
         members = family(self.pid) if self.alive else ()
         self.send(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(timeout_s)
-        # Numbers of members that have ended may have been given away, hence the second look at who is whose.
+        # The pids of ended members may have been reused, hence the comparison of start times.
         kill_all((identity for identity in members if identity == identify(identity[0])), signal.SIGKILL)
         self._popen.wait(SWEEP_S)
 
     def reap(self) -> None:
-        """Takes note of an end that somebody else has brought about."""
+        """Waits for the end of a server that another process has ended."""
         if self._popen is not None:
             self._popen.wait(SWEEP_S)
 
     def kill(self) -> None:
-        """SIGKILL to the main process alone: what a fault does. Its children find out for themselves."""
+        """Kills the main process only, as a fault does; its children have to notice by themselves."""
         self.send(signal.SIGKILL)
         self.reap()
 
 
 class Workshop:
-    """The private directory of one run, and all that was started in it."""
+    """The private directory of one run and all processes that were started in it."""
 
     def __init__(self) -> None:
         self.path = Path()
@@ -126,7 +125,7 @@ class Workshop:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             cwd="/",
-            # Its own session: a Ctrl-C at the terminal must not reach the one who cleans up after it.
+            # Its own session: a Ctrl-C at the terminal must not reach the process that cleans up.
             start_new_session=True,
         )
         return self
@@ -146,13 +145,13 @@ class Workshop:
     def child(
         self, argv: Sequence[str], log: Path, *, user: str | None = None, env: Mapping[str, str] | None = None
     ) -> Child:
-        """Describes a server; `start()` runs it. `user` (a name or a number) is taken only when we are root."""
+        """Describes a server; `start()` runs it. `user` (a name or a number) is used only if the process is root."""
         child = Child(as_user(user, argv), log, self.path, env or {}, self._adopt)
         self._children.append(child)
         return child
 
     def open(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """A client that is fed through its standard input, for as long as the caller likes."""
+        """Starts a client that reads its standard input until the caller closes it."""
         client = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
@@ -164,21 +163,21 @@ class Workshop:
             start_new_session=True,
         )
         with self._lock:
-            # A run opens thousands of clients, and those that have ended are of no interest.
+            # A run opens thousands of clients; the list keeps only living ones.
             self._clients = [other for other in self._clients if other.poll() is None] + [client]
         return client
 
     def launch(self, child: Child, port: int, timeout_s: float = 60.0) -> None:
-        """Starts a server and waits until it listens on `port`. Raises StartFailed with its last words otherwise."""
+        """Starts a server and waits until it listens on `port`. Raises StartFailed with its last lines otherwise."""
         child.start()
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and child.alive:
             if listening(port):
                 return
             time.sleep(POLL_S)
-        # Some say why on standard error and some in a file of their own beside it.
-        spoken = max(child.log.parent.iterdir(), key=lambda path: path.stat().st_mtime)
-        raise StartFailed(child.argv[0], spoken.read_text(errors="replace") if spoken.is_file() else "")
+        # Some servers log the reason on standard error and some in a file beside it.
+        newest = max(child.log.parent.iterdir(), key=lambda path: path.stat().st_mtime)
+        raise StartFailed(child.argv[0], newest.read_text(errors="replace") if newest.is_file() else "")
 
     def must(
         self,
@@ -188,7 +187,7 @@ class Workshop:
         user: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> str:
-        """Runs a command of the set-up and returns its output. Raises StartFailed when it fails."""
+        """Runs a command of the set-up and returns its output. Raises StartFailed if it fails."""
         finished = self.run(argv, timeout_s=timeout_s, user=user, env=env)
         if not finished.ok:
             raise StartFailed(" ".join(argv[:2]), finished.output)
@@ -203,7 +202,7 @@ class Workshop:
         env: Mapping[str, str] | None = None,
         feed: str = "",
     ) -> Finished:
-        """Runs a command to its end, or to its deadline and then to the end of its whole tree. It reads `feed`."""
+        """Runs a command until its end, or kills its whole tree at the deadline. Its input is `feed`."""
         with subprocess.Popen(
             as_user(user, argv),
             stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
@@ -227,7 +226,7 @@ class Workshop:
         return Finished(code=popen.returncode, output=output)
 
     def mount_tmpfs(self, path: Path, size_mb: int) -> None:
-        """A file system that can be filled without filling anyone else's. Needs root."""
+        """Mounts a file system that can be filled without filling another. Needs root."""
         path.mkdir(parents=True, exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "tmpfs", str(path)], check=True)
 
@@ -246,9 +245,9 @@ class Workshop:
 def termination_raises() -> Iterator[None]:
     """Turns the first SIGTERM or SIGHUP into SystemExit, so that `with` blocks end as they do after Ctrl-C.
 
-    SIGINT raises KeyboardInterrupt also where we inherited it ignored, as a job in a script's background does. What
-    comes after the first is ignored: Ctrl-C reaches a campaign and its runs, and the campaign then ends its runs once
-    more; a second exception in the middle of tidying up would leave clients waiting at a gate that nobody opens.
+    SIGINT raises KeyboardInterrupt even if the parent ignored it, as a script does for a background job. Later signals
+    are ignored: Ctrl-C reaches a campaign and its runs, and the campaign ends its runs once more. A second exception
+    during the clean-up would leave clients waiting.
     """
 
     def leave(number: int, frame: FrameType | None) -> None:
@@ -267,7 +266,7 @@ def termination_raises() -> Iterator[None]:
 
 
 def _new_directory() -> Path:
-    """Named by digits only, because servers write their paths into log lines and digits are masked there."""
+    """Creates a directory named by digits only: servers log their paths, and digits are masked there."""
     while True:
         path = Path(tempfile.gettempdir()).resolve() / f"faultlab-{secrets.randbelow(10**6):06d}"
         with contextlib.suppress(FileExistsError):

@@ -1,9 +1,7 @@
 """Turns growing log files into lines with an arrival time. Knows nothing of labels; time comes in as an argument.
 
-A file may be truncated or replaced while it is read, as log rotation does. A service that writes more than `cap` lines
-within `SLICE_S` seconds is cut there until they are over, and the rest counted: one node with a full disk wrote 210,000
-lines in a trial.
-"""
+A file may be truncated or replaced while it is read, as by log rotation. After `cap` lines of a service within
+`SLICE_S` seconds further lines are dropped and counted: one node with a full disk wrote 210,000 lines in a trial."""
 
 import os
 import threading
@@ -19,7 +17,7 @@ _CHUNK = 1 << 20
 
 
 class Tail:
-    """The complete lines that one file has gained since the last look."""
+    """The complete lines that one file has gained since the last read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -59,7 +57,7 @@ class Recorder:
         self.failure: Exception | None = None
 
     def start(self) -> None:
-        """What the files hold already is from before the recording and is passed over."""
+        """Skips the present content of the files and starts the thread."""
         for _, _, tail in self._tails:
             while tail.read():
                 pass
@@ -89,5 +87,5 @@ class Recorder:
             while not self._stopping.wait(_POLL_S):
                 self.poll(self._now())
             self.poll(self._now())
-        except Exception as error:  # whatever it is, the runner must hear of it: it looks here at every pause
+        except Exception as error:  # the runner reads it at every pause and ends the run
             self.failure = error

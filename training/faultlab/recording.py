@@ -1,7 +1,8 @@
-"""The result of a run, on disk and in memory. Knows nothing of how it was made.
+"""The result of a run, on disk and in memory. Knows nothing of how it was recorded.
 
-A directory with `lines.jsonl.xz` (one array [seconds since start, service, file, line] per line) and `manifest.json`
-(what was recorded, when each event happened, and the hash of the lines). Times are seconds since the recording began.
+A directory with two files. `lines.jsonl.xz` has one array [seconds since start, service, file, line] per line.
+`manifest.json` describes the system, the events with their times, and the hash of the lines. Times are seconds since
+the recording began.
 """
 
 import hashlib
@@ -15,11 +16,11 @@ from typing import Any, Literal
 
 LINES = "lines.jsonl.xz"
 MANIFEST = "manifest.json"
-# After a recovery: clients notice late, and what is said then belongs to neither side.
-TAIL_S = 10.0
+RECOVERY_TAIL_S = 10.0
+"""Seconds after a recovery whose lines are labelled neither normal nor anomalous, because clients notice late."""
 
-# Of faults: a process dies or hangs; room, memory or connections run out; something that is depended on fails; stored
-# bytes or requests are wrong; someone may not; someone wrote a wrong setting.
+# Of faults: a process dies or hangs; room, memory or connections run out; a dependency fails; stored bytes or requests
+# are wrong; a client has no right; a setting is wrong.
 FaultCause = Literal["process", "resource", "dependency", "data", "security", "configuration"]
 PlannedCause = Literal["restart", "reload", "rotation", "load", "maintenance"]
 Cause = FaultCause | PlannedCause
@@ -37,10 +38,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that was done to the system on purpose.
+    """A fault or a planned change.
 
-    `services` are those that it can reach. Between `injected_at` and `cleared_at` the cause was there; at
-    `recovered_at` clients were served again, and had been three times running when we noticed.
+    `services` are those that it can reach. The cause was active between `injected_at` and `cleared_at`. At
+    `recovered_at` clients were served again; the runner confirms that by three answers in a row.
     """
 
     kind: Literal["fault", "benign"]
@@ -57,7 +58,7 @@ class Event:
 class Recording:
     """Lines in order of arrival, events in order of injection; up to `clean_until` every client was served.
 
-    `skipped` holds the faults that could not be injected here and why; `dropped` the lines cut from each service.
+    `skipped` has the faults that could not be injected and the reasons, `dropped` the dropped lines of each service.
     """
 
     system: str
@@ -76,10 +77,10 @@ class Recording:
 
 
 class RecordingDamaged(ValueError):
-    """The lines are not those that the manifest was written for."""
+    """The lines are not those of the manifest."""
 
 
-def save(recording: Recording, directory: Path) -> None:
+def save_recording(recording: Recording, directory: Path) -> None:
     """Writes both files; the manifest last, so that a directory with a manifest is a whole recording."""
     directory.mkdir(parents=True, exist_ok=True)
     rows = (
@@ -102,8 +103,8 @@ def save(recording: Recording, directory: Path) -> None:
     (directory / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
 
 
-def load(directory: Path | str) -> Recording:
-    """Reads a recording back. Raises RecordingDamaged when the lines do not match the manifest."""
+def load_recording(directory: Path | str) -> Recording:
+    """Reads a recording. Raises RecordingDamaged if the lines do not match the manifest."""
     directory = Path(directory)
     manifest: dict[str, Any] = json.loads((directory / MANIFEST).read_text())
     packed = (directory / LINES).read_bytes()
@@ -124,7 +125,7 @@ def load(directory: Path | str) -> Recording:
 
 
 def lines_of(lines: Iterable[Line], event: Event, tail_s: float) -> tuple[Line, ...]:
-    """The lines of the services that the event can reach, from its injection to `tail_s` after recovery."""
+    """Returns the lines of the services that the event can reach, from its injection to `tail_s` after recovery."""
     return tuple(
         x for x in lines if x.service in event.services and event.injected_at <= x.t <= event.recovered_at + tail_s
     )

@@ -1,6 +1,6 @@
-"""Plays a run: a lead-in with planned changes, faults with peace between them, a tail. Knows the order, no system.
+"""Plays a run: a lead-in with planned changes, faults with fault-free time between them, a tail. Knows no system.
 
-It would rather fail than write a recording whose labels are wrong: see errors.RunInvalid.
+A run whose labels would be wrong is not recorded: see errors.RunInvalid.
 """
 
 import random
@@ -18,15 +18,15 @@ from logwarden.training.faultlab.recorder import Recorder
 from logwarden.training.faultlab.recording import Event, Recording
 from logwarden.training.faultlab.scenario import Disturbance, Script, System
 
-# A single good answer may come from a server that is about to fall over again.
+# A single good answer may come from a server that is about to fail again.
 _PROBES_IN_A_ROW = 3
 _TICK_S = 0.25
-# The same length every time would be a pattern that no real fault has.
+# A constant length would be a pattern that no real fault has.
 _JITTER = 0.15
 
 
 def record(system: System, script: Script, note: Callable[[str], None]) -> Recording:
-    """Runs the system once, from an empty directory to an empty directory. `note` is told what happens."""
+    """Runs the system once, from an empty directory to an empty directory. `note` is called with progress messages."""
     if missing := system.missing():
         raise ProgramMissing(missing)
     with Workshop() as workshop:
@@ -53,7 +53,7 @@ class _Run:
         self._sleeper = threading.Event()
 
     def play(self) -> Recording:
-        # Before minutes are spent: a name may be misspelt.
+        # Before minutes of work: a name may be misspelt.
         wanted = self._wanted_faults()
         recording = False
         try:
@@ -85,8 +85,8 @@ class _Run:
         )
 
     def _play_lead_in(self) -> float:
-        # Every planned change comes early once, so that whoever learns from the first part has seen it. Where the
-        # machine is too slow for that, the part grows.
+        # Every planned change comes early once, so that a detector that learns from the lead-in has seen it. On a slow
+        # machine the lead-in grows.
         lead_s = self._script.clean_s * self._script.lead_share
         changes = self._planned_changes()
         for place, change in enumerate(changes):
@@ -100,7 +100,7 @@ class _Run:
         return clean_until
 
     def _play_faults(self, faults: Sequence[Disturbance]) -> None:
-        """Faults, and in a long run the planned changes between them, in an order of the seed's choice."""
+        """Plays faults, and in a long run the planned changes between them, in an order that the seed decides."""
         acts: list[tuple[Literal["fault", "benign"], Disturbance]] = []
         for fault in faults:
             if fault.impossible is None:
@@ -180,19 +180,19 @@ class _Run:
         return change.hold_s * (1 + _JITTER) + _PROBES_IN_A_ROW * self._script.probe_every_s
 
     def _wait_healthy(self, name: str) -> float:
-        """The first of several good answers in a row."""
+        """Returns the time of the first of several good answers in a row. Raises NeverRecovered after the deadline."""
         deadline = self._now() + self._script.recovery_deadline_s
         good: list[float] = []
         while len(good) < _PROBES_IN_A_ROW:
-            asked_at = self._now()
-            if asked_at > deadline:
+            probed_at = self._now()
+            if probed_at > deadline:
                 raise NeverRecovered(name, self._script.recovery_deadline_s)
-            good = [*good, asked_at] if self._system.healthy() else []
+            good = [*good, probed_at] if self._system.healthy() else []
             self._pause(self._script.probe_every_s)
         return good[0]
 
     def _assert_clean(self) -> None:
-        """No client failed and no line says that one did, but where a fault could reach it."""
+        """Raises CleanBroken if a client failed, or a line reports a failure, out of the reach of every fault."""
         failures = [
             f"{x.client} was not served at {x.t:.1f} s"
             for x in self._load.failures()
@@ -208,7 +208,7 @@ class _Run:
             raise StartFailed("workload", "no client has ended a single run")
 
     def _excused(self, began: float, ended: float) -> bool:
-        """Whether a fault was there, or not long gone, at some time between."""
+        """Returns True if a fault was active, or had recovered shortly before, at some time between."""
         faults = (event for event in self._events if event.kind == "fault")
         return any(fault.injected_at <= ended and began <= fault.recovered_at + self._script.tail_s for fault in faults)
 
@@ -221,7 +221,7 @@ class _Run:
             self._sleeper.wait(min(left, _TICK_S))
 
     def _say(self, text: str) -> None:
-        """Begins with how much of the run is over, in percent; at most 99: recoveries take as long as they take."""
+        """Reports how much of the run is over, in percent; at most 99, because the length of a recovery is unknown."""
         self._note(f"{min(99, int(100 * self._now() / self._expected_s)):2}% {text}")
 
     def _now(self) -> float:

@@ -1,8 +1,7 @@
-"""What a system promises to the lab, and what a run of it is made of. Knows no system and runs nothing.
+"""The interface between the lab and a system, and the parts of a run. Knows no system and runs nothing.
 
-A new system is one module that implements `System`. Its faults must come through the same client programs, roles and
-requests as its clean load: whatever occurs only in faults because the injector put it there would be learnt as the sign
-of an anomaly.
+A new system is one package with a class that implements `System`. Its faults must use the same client programs, roles
+and requests as its clean load: a detail that occurs only in faults would be learnt as the sign of an anomaly.
 """
 
 import random
@@ -14,14 +13,14 @@ from typing import Protocol
 
 from logwarden.training.faultlab.isolation import PROGRAMS
 from logwarden.training.faultlab.process import Workshop
-from logwarden.training.faultlab.recording import TAIL_S, Cause
+from logwarden.training.faultlab.recording import RECOVERY_TAIL_S, Cause
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A program that is run again and again, after a pause of about `every_s`, with True for success.
+    """A program that is run repeatedly, after a pause of about `every_s`; it returns True for success.
 
-    `touches` names the services it needs, so that a planned change to one of them can hold it back first.
+    `touches` names the services that it needs, so that a planned change to one of them can pause it first.
     """
 
     name: str
@@ -36,13 +35,12 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disturbance:
-    """A fault or a planned change: injected, held for about `hold_s`, cleared.
+    """A fault or a planned change: injected, kept for about `hold_s`, cleared.
 
-    `what` says in a phrase what is done, for the reader of a manifest.
-    `services` are those that a look at who talks to whom says it can reach. `lanes` is how many copies of every client
-    run meanwhile, one number after the other (0 idle, 1 the usual, which swings); clients that touch a service in
-    `drained` are waited for and held back, as an operator does before a planned restart. `impossible` says why it
-    cannot be injected here.
+    `what` describes the action in a phrase, for the reader of a manifest. `services` are those that it can reach, by
+    the connections between services. `lanes` is the number of copies of every client meanwhile, one number after the
+    other: 0 is idle, 1 the usual load, which swings. Clients that touch a service in `drained` are waited for and
+    paused, as before a planned restart. `impossible` is the reason why it cannot be injected here, or None.
     """
 
     name: str
@@ -61,9 +59,10 @@ class Disturbance:
 class Script:
     """The measures of one run, all in seconds.
 
-    `clean_s` is all the time in which nothing is wrong: a lead-in with every planned change, the gaps between faults
-    with, in a long run, the planned changes once more, and a tail. So clean time lies before, between and after the
-    faults, and the time since the start says nothing. `faults` picks some by name; empty: all that are possible.
+    `clean_s` is all fault-free time: a lead-in with every planned change, the gaps between faults, and a tail. In a
+    long run the gaps contain the planned changes once more. So fault-free time lies before, between and after the
+    faults, and the time since the start reveals nothing. `faults` selects faults by name; empty selects all possible
+    ones.
     """
 
     seed: int
@@ -72,15 +71,15 @@ class Script:
     warm_up_s: float = 8.0
     lead_share: float = 0.35
     tail_share: float = 0.25
-    # The least peace between two changes, and how long after a recovery clients may still fail.
+    # The least fault-free time between two changes, and the time after a recovery in which clients may still fail.
     breath_s: float = 3.0
-    tail_s: float = TAIL_S
+    tail_s: float = RECOVERY_TAIL_S
     spike_s: float = 25.0
     idle_s: float = 25.0
     ramp_s: float = 30.0
     # In a shorter run the planned changes come once, and the load's last a fraction of `clean_s`.
     long_s: float = 400.0
-    # The lanes among which the usual load changes, in peace as in faults.
+    # The numbers of lanes among which the usual load changes, in fault-free time and in faults.
     swing: tuple[int, ...] = (1, 1, 2, 3, 4)
     probe_every_s: float = 1.0
     recovery_deadline_s: float = 120.0
@@ -97,13 +96,13 @@ class System(Protocol):
 
     @property
     def log_files(self) -> Mapping[str, Sequence[Path]]:
-        """The files of each service; known after `setup`."""
+        """Returns the log files of each service; known after `setup`."""
 
     def missing(self) -> Sequence[str]:
-        """The Debian packages of the programs that are not installed."""
+        """Returns the Debian packages of the programs that are not installed."""
 
     def setup(self, workshop: Workshop) -> None:
-        """Writes configuration and empty stores. Starts nothing that stays."""
+        """Writes configuration and empty stores. Starts no process that stays."""
 
     def start(self) -> None:
         """Starts all services and waits until they serve."""
@@ -113,17 +112,17 @@ class System(Protocol):
     def workload(self) -> Sequence[Client]: ...
 
     def healthy(self) -> bool:
-        """Asks every service as a client does, with a program that the workload runs as well."""
+        """Probes every service as a client does, with a program of the workload."""
 
     def faults(self) -> Sequence[Disturbance]: ...
 
     def benign(self) -> Sequence[Disturbance]:
-        """Planned changes besides the load spike and the idle time, which the runner adds for every system."""
+        """Returns planned changes besides the changes of the load, which the runner adds for every system."""
 
     def stop(self) -> None: ...
 
 
 def missing_packages(programs: Mapping[str, str]) -> list[str]:
-    """The Debian packages of `programs` (program or absolute path → package) that are not installed."""
+    """Returns the Debian packages of `programs` (program or absolute path → package) that are not installed."""
     absent = [package for program, package in programs.items() if shutil.which(program, path=PROGRAMS) is None]
     return list(dict.fromkeys(absent))

@@ -304,8 +304,8 @@ def test_pretty_alerts_are_rendered() -> None:
 @pytest.mark.parametrize(
     ("command", "module"),
     [
-        ("train", "logwarden.training.train"),
-        ("evaluate", "logwarden.training.evaluate"),
+        ("train", "logwarden.training.head"),
+        ("evaluate", "logwarden.training.evaluation"),
         ("faultlab", "logwarden.training.faultlab"),
         ("demo", "logwarden.demo"),
     ],

@@ -1,6 +1,6 @@
-"""The systems that the lab can record, by name. One module each, behind `scenario.System`.
+"""The systems that the lab can record, by name: one package each, behind `scenario.System`.
 
-A module is imported when its system is asked for: naming them all starts at once.
+The module of a system is imported when `build` is called, so that listing all names takes no time.
 """
 
 from collections.abc import Mapping
@@ -29,5 +29,5 @@ SYSTEMS: Mapping[str, str] = {
 
 
 def build(name: str, seed: int) -> System:
-    """The system called `name`, for one run."""
-    return cast(System, getattr(import_module(f"{__name__}.{name}"), SYSTEMS[name])(seed))
+    """Returns the system called `name` for one run."""
+    return cast(System, getattr(import_module(f"{__name__}.{name}.system"), SYSTEMS[name])(seed))

@@ -1,0 +1,14 @@
+"""Numbers that the daemon's settings, the Python API and the evaluation take unless a caller sets others.
+
+One place, so that an evaluation measures the product that is delivered. Imports nothing: `logwarden config` reads these
+numbers without loading numpy.
+"""
+
+WINDOW_SIZE = 32
+"""Lines in a window."""
+LEARNING_LINES = 1_000
+"""Lines of a service that are counted before its newest line may raise an alert."""
+MAX_HISTORY_LINES = 1_024
+"""Distinct masked lines that are counted for a service."""
+MAX_LINE_CHARS = 8_192
+"""Characters of a line that are read; the rest is truncated."""

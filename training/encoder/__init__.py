@@ -1,0 +1,1 @@
+"""Distils the line encoder and collects the texts that it learns from."""

@@ -1,0 +1,1 @@
+"""Measures a model on systems it was not trained on: `logwarden evaluate`."""

@@ -1,0 +1,1 @@
+"""BIND in the fault lab."""

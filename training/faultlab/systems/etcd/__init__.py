@@ -1,0 +1,1 @@
+"""etcd in the fault lab."""

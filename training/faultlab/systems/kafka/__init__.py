@@ -1,0 +1,1 @@
+"""Apache Kafka in the fault lab."""

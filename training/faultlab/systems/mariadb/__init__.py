@@ -1,0 +1,1 @@
+"""MariaDB in the fault lab."""

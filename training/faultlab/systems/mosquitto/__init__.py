@@ -1,0 +1,1 @@
+"""Mosquitto in the fault lab."""

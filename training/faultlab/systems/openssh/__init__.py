@@ -1,0 +1,1 @@
+"""OpenSSH in the fault lab."""

@@ -1,0 +1,1 @@
+"""PostgreSQL behind PgBouncer in the fault lab."""

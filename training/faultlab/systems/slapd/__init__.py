@@ -1,0 +1,1 @@
+"""OpenLDAP in the fault lab."""

@@ -1,0 +1,1 @@
+"""Squid in the fault lab."""

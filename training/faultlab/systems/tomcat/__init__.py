@@ -1,0 +1,1 @@
+"""Tomcat in the fault lab."""

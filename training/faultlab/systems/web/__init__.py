@@ -1,0 +1,1 @@
+"""HAProxy, nginx and a shop in the fault lab."""

@@ -1,0 +1,1 @@
+"""ZooKeeper in the fault lab."""

@@ -1,0 +1,1 @@
+"""Trains the head, the part that scores windows: `logwarden train`."""
