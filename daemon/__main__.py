@@ -171,7 +171,7 @@ def alerts(
 
 @app.command()
 def config(
-    form: Annotated[ConfigFormat, typer.Option("--format", help="Table, JSON, or README's markdown table.")] = (
+    form: Annotated[ConfigFormat, typer.Option("--format", help="Table, JSON, or the page docs/settings.md.")] = (
         ConfigFormat.table
     ),
     env_file: EnvFile = None,

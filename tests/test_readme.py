@@ -20,7 +20,7 @@ import typer.main
 
 from logwarden.daemon.__main__ import app
 from logwarden.daemon.incidents import alert as alerts
-from logwarden.daemon.settings.describing import describe, settings_table_markdown
+from logwarden.daemon.settings.describing import describe, settings_markdown
 from logwarden.daemon.settings.groups import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -170,12 +170,9 @@ def test_the_python_in_the_readme_runs(document: Path, tmp_path: Path, monkeypat
             exec(compile("\n" * (block.line - 1) + block.text, document.name, "exec"), namespace)
 
 
-@needs_readme
-def test_the_settings_table_is_the_settings() -> None:
-    """README's table is what `logwarden config --format markdown` prints: the settings of this very version."""
-    found = re.search(r"<!-- settings -->\n(.*?)<!-- /settings -->", README.read_text(encoding="utf-8"), re.S)
-    assert found, "README.md has the marks <!-- settings --> and <!-- /settings -->"
-    assert found[1].strip() == settings_table_markdown().strip()
+def test_the_settings_page_is_the_settings() -> None:
+    """docs/settings.md is what `logwarden config --format markdown` prints: the settings of this very version."""
+    assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == settings_markdown()
 
 
 @needs_readme
