@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SRC := .cache/src
+PACKAGES := daemon demo logwarden model training
 
 .DEFAULT_GOAL := help
 .PHONY: help setup layout demo test lint format replay-hdfs bench image clean
@@ -33,6 +34,7 @@ lint: layout
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy --no-error-summary
+	@$(BIN)/deptry $(PACKAGES) --no-ansi 2>.cache/deptry.txt || { cat .cache/deptry.txt; false; }
 	@cd $(SRC) && { ../../$(BIN)/lint-imports --config ../../pyproject.toml --no-cache >/dev/null || \
 		../../$(BIN)/lint-imports --config ../../pyproject.toml --no-cache; }
 

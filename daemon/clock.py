@@ -18,5 +18,5 @@ class SystemClock:
         return int(time.time() * 1000)
 
     async def sleep(self, seconds: float) -> None:
-        """Lets other tasks run for so long."""
+        """Lets other tasks run for `seconds`."""
         await asyncio.sleep(seconds)

@@ -14,7 +14,7 @@ class HealthState:
     warm: bool = False
     """The model is loaded and has scored once."""
     draining: bool = False
-    """The daemon received a signal to stop and finishes what it has read."""
+    """The daemon received a signal to stop and finishes the lines in flight."""
     failure: str | None = None
     """Reason why the daemon cannot continue. None: it can."""
     unreadable: dict[tuple[str, int], str] = field(default_factory=dict)

@@ -41,7 +41,7 @@ class Committed(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """The offsets that a partition holds now: the oldest one kept, and the one the next record will get."""
+    """The offsets in a partition now: the oldest one kept, and the one the next record will get."""
 
     earliest: int
     end: int

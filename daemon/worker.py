@@ -11,13 +11,13 @@ T = TypeVar("T")
 
 
 class ThreadWorker:
-    """One named thread. A function's exception reaches whoever awaits `run`."""
+    """One named thread. A function's exception is raised where `run` is awaited."""
 
     def __init__(self, name: str) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
-        """Runs `function(*args)` after what was asked before."""
+        """Runs `function(*args)` after the calls before it."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from logwarden.model.detector import LogAnomalyDetector
     from logwarden.model.version import __version__
 
-# Python takes this folder for the whole package when somebody starts it in a checkout. What is installed is then found
+# Python takes this folder for the whole package when it is started in a checkout. What is installed is then found
 # behind it; without a checkout this changes nothing.
 __path__ = extend_path(__path__, __name__)
 
@@ -30,7 +30,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a public name when it is first asked for (PEP 562)."""
+    """Loads a public name at its first use (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = globals()[name] = getattr(import_module(_HOMES[name]), name)

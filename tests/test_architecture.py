@@ -1,8 +1,7 @@
 """What ARCHITECTURE.md says of the code, held to the code: who imports what, and that what it names is there.
 
 That the pipeline loads neither torch nor a Kafka client is tested in `tests/sim/test_invariants.py`, that the command
-line's light commands do not in `tests/unit/daemon/test_command_line.py`, and `model/schema.py` in
-`tests/unit/model/test_schema.py`.
+line's light commands do not in `tests/unit/daemon/test_command_line.py`, `model/schema.py` in `tests/unit/model/`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Turns a record's bytes into log lines: text, service, time. Decides by the record alone; keeps no state.
 
-Raw text and JSON are told apart per record; the places of text, service and time in JSON are ordered lists of paths.
+Raw text and JSON are distinguished per record; the places of text, service and time in JSON are ordered lists of paths.
 A record may contain several events; each is one line, and line breaks inside an event (a traceback) become spaces.
 Every record comes out: as lines, as a counted blank, or as a dead letter.
 """

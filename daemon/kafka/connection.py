@@ -1,7 +1,7 @@
 """Reaches the broker: options of every client, access and codec checks, and what the client's errors mean.
 
 - `start`, `stop` and `send` can hang while brokers are down (aiokafka issues 764, 773, 1101): each gets a time-out.
-- The client turns every refusal at bootstrap into "unable to bootstrap"; `check_access` asks for the reason first.
+- The client turns every refusal at bootstrap into "unable to bootstrap"; `check_access` finds the reason first.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ REFUSALS = (
 )
 """Errors by which a broker refuses a client; trying again does not help."""
 STOP_TIMEOUT_S = 10.0
-"""Seconds that a client may take to stop: a broker that is gone must not delay the exit."""
+"""Seconds that a client may take to stop: an absent broker must not delay the exit."""
 
 
 def connection_options(settings: KafkaSettings) -> dict[str, Any]:

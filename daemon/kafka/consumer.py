@@ -1,9 +1,11 @@
 """Consumes the input topics as a member of the consumer group. Knows the traps of the client.
 
-- Raw bytes only: with a deserialiser one bad value would make `getmany` raise for ever.
+- Raw bytes only: with a deserialiser one bad value would make every later `getmany` raise.
 - One assignor, never Sticky; rebalances are eager: each revokes everything (aiokafka issues 1175, 1176).
 - `auto_offset_reset="none"`: the pipeline chooses positions, and an offset out of range is an incident, not a jump.
 - A consumer that subscribes before its start waits there for topics that do not exist yet: subscribe afterwards.
+- A batch that cannot be decoded makes `getmany` raise without naming its partition, after it took the records of the
+  partitions before; see `_search`.
 - The admin client overlooks an answer that is an error as a whole and returns that nothing is committed; see
   `committed`.
 """
@@ -11,7 +13,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -19,14 +21,23 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import (
+    CorruptRecordException,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
+    UnsupportedCodecError,
 )
 from aiokafka.structs import OffsetAndMetadata
 
-from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, FatalError, OffsetsGone
+from logwarden.daemon.errors import (
+    BrokerRefused,
+    BrokerUnavailable,
+    FatalError,
+    LogwardenError,
+    OffsetsGone,
+    UnreadableBatch,
+)
 from logwarden.daemon.kafka.connection import (
     REFUSALS,
     check_access,
@@ -36,6 +47,7 @@ from logwarden.daemon.kafka.connection import (
     stopped,
     translated,
 )
+from logwarden.daemon.kafka.quarantine import Quarantine
 from logwarden.daemon.ports import RebalanceListener
 from logwarden.daemon.records import Bounds, Committed, Partition, Record
 from logwarden.daemon.settings.groups import KafkaSettings
@@ -43,9 +55,13 @@ from logwarden.daemon.settings.groups import KafkaSettings
 log = structlog.get_logger(__name__)
 
 _TOPIC_MISSING, _TOPIC_REFUSED = 3, 29
-"""Kafka's error codes for a topic asked about."""
+"""Kafka's error codes in the description of a topic."""
 _METADATA_MAX_AGE_MS = 10_000
 """How long a topic or partition made later may stay unseen; aiokafka's default is five minutes."""
+_SEARCH_S = 30.0
+"""Seconds of fetching partition by partition in search of one that cannot be read; it is found within one fetch."""
+_SALVAGE_S, _SALVAGE_WAIT_MS = 5.0, 200
+"""Time for reading the records before an unreadable batch one by one, and for one of these reads."""
 
 
 class KafkaSource:
@@ -56,6 +72,13 @@ class KafkaSource:
         self._settings = settings
         self._consumer: AIOKafkaConsumer | None = None
         self._admin: AIOKafkaAdminClient | None = None
+        self._next: dict[Partition, int] = {}
+        """Offset after the last record that `fetch` returned, or the one of the last `seek`."""
+        self._quarantine = Quarantine()
+        self._searching_until = 0.0
+        self._pending: list[LogwardenError] = []
+        """Errors found beside records, for the next `fetch`."""
+        self._is_paused = False
 
     async def start(self, listener: RebalanceListener) -> None:
         settings = self._settings
@@ -81,7 +104,7 @@ class KafkaSource:
                 await self._admin.start()
                 await self._consumer.start()
                 await self._look_for(settings.input_topics)
-            self._consumer.subscribe(list(settings.input_topics), listener=_Listener(listener))
+            self._consumer.subscribe(list(settings.input_topics), listener=_Listener(listener, self._forget))
         except (KafkaError, OSError, TimeoutError) as error:
             await self.stop()
             raise translated(error, settings) from error
@@ -91,31 +114,44 @@ class KafkaSource:
 
     async def fetch(self) -> Mapping[Partition, Sequence[Record]]:
         assert self._consumer is not None, "fetch comes after start"
+        if self._pending:
+            raise self._pending.pop(0)
+        now = asyncio.get_running_loop().time()
+        self._release_due(self._consumer, now)
         try:
-            batch = await self._consumer.getmany(timeout_ms=self._settings.fetch_max_wait_ms)
+            if now < self._searching_until:
+                batch = await self._fetch_one_by_one(self._consumer)
+            else:
+                batch = await self._consumer.getmany(timeout_ms=self._settings.fetch_max_wait_ms)
         except NoOffsetForPartitionError:
-            return {}  # a new partition, in the moment before our listener chose where to start
+            return {}  # a new partition, in the moment before the listener chose where to start
         except OffsetOutOfRangeError as error:
             raise OffsetsGone([Partition(*p) for p in error.args[0]]) from None
         except REFUSALS as error:
-            raise BrokerRefused(f"the Kafka broker refused to go on: {reason(error)}") from error
+            raise BrokerRefused(f"the Kafka broker refused to continue: {reason(error)}") from error
+        except (CorruptRecordException, UnsupportedCodecError):
+            return self._search(self._consumer, now)
         except KafkaError as error:
             if error.retriable:
                 raise BrokerUnavailable(self._settings.bootstrap_servers, reason(error)) from error
-            # A task inside the client ended, or the group put us out for good: only a new client can join again.
-            raise FatalError(f"the Kafka consumer cannot go on: {reason(error)}") from error
-        return {Partition(*partition): records for partition, records in batch.items()}
+            # A task inside the client ended, or the group removed this member: only a new client can join again.
+            raise FatalError(f"the Kafka consumer cannot continue: {reason(error)}") from error
+        except Exception:  # a batch that cannot be decompressed raises the errors of the codec's library
+            return self._search(self._consumer, now)
+        found = {Partition(*partition): records for partition, records in batch.items()}
+        self._next |= {partition: records[-1].offset + 1 for partition, records in found.items()}
+        return found
 
     async def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, Committed]:
         assert self._admin is not None, "committed comes after start"
-        # Only the admin client returns the metadata; asked without names it would return all groups' partitions.
+        # Only the admin client returns the metadata; without names it would return all groups' partitions.
         wanted = [TopicPartition(*partition) for partition in partitions]
         try:
             found = await self._admin.list_consumer_group_offsets(self._settings.group_id, partitions=wanted)
         except (KafkaError, OSError, TimeoutError) as error:
             raise translated(error, self._settings) from error
         if len(found) < len(wanted):
-            # The broker names every partition asked for, with -1 where nothing is committed. Without them its answer
+            # The broker names every partition of the request, with -1 where nothing is committed. Without them its answer
             # was an error that the admin client overlooked; to believe it would start from the oldest line kept.
             raise BrokerUnavailable(self._settings.bootstrap_servers, "the group's offsets are not loaded yet")
         return {
@@ -142,6 +178,7 @@ class KafkaSource:
 
     def seek(self, partition: Partition, offset: int) -> None:
         assert self._consumer is not None, "seek comes after start"
+        self._next[partition] = offset
         self._consumer.seek(TopicPartition(*partition), offset)
 
     async def commit(self, positions: Mapping[Partition, Committed]) -> None:
@@ -156,11 +193,13 @@ class KafkaSource:
 
     def pause(self) -> None:
         assert self._consumer is not None, "pause comes after start"
+        self._is_paused = True
         self._consumer.pause(*self._consumer.assignment())
 
     def resume(self) -> None:
         assert self._consumer is not None, "resume comes after start"
-        self._consumer.resume(*self._consumer.paused())
+        self._is_paused = False
+        self._consumer.resume(*(p for p in self._consumer.paused() if Partition(*p) not in self._quarantine))
 
     async def stop(self) -> None:
         for stop in (self._consumer.stop if self._consumer else None, self._admin.close if self._admin else None):
@@ -168,8 +207,84 @@ class KafkaSource:
                 await stopped(stop())
         self._consumer = self._admin = None
 
+    # ---------------------------------------------------------------- batches that cannot be read
+
+    def _search(self, consumer: AIOKafkaConsumer, now: float) -> Mapping[Partition, Sequence[Record]]:
+        """Begins to fetch partition by partition, so that the one with the unreadable batch is found."""
+        self._searching_until = now + _SEARCH_S
+        self._rewind(consumer)
+        return {}
+
+    def _rewind(self, consumer: AIOKafkaConsumer) -> None:
+        """Seeks to where the returned records end: `getmany` may have taken records before it raised."""
+        for partition in consumer.assignment():
+            if Partition(*partition) in self._next:
+                consumer.seek(partition, self._next[Partition(*partition)])
+
+    async def _fetch_one_by_one(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, Sequence[Record]]:
+        found: dict[TopicPartition, Sequence[Record]] = {}
+        for partition in consumer.assignment() - consumer.paused():
+            try:
+                found |= await consumer.getmany(partition, timeout_ms=0)
+            except OffsetOutOfRangeError as error:
+                self._pending.append(OffsetsGone([Partition(*p) for p in error.args[0]]))
+            except (CorruptRecordException, UnsupportedCodecError):
+                found |= await self._salvage(consumer, partition)
+            except KafkaError:
+                self._rewind(consumer)
+                raise
+            except Exception:  # the errors of a codec's library, as above
+                found |= await self._salvage(consumer, partition)
+        if not found:  # nothing waits for records in this mode
+            await asyncio.sleep(self._settings.fetch_max_wait_ms / 1000)
+        return found
+
+    async def _salvage(
+        self, consumer: AIOKafkaConsumer, partition: TopicPartition
+    ) -> dict[TopicPartition, Sequence[Record]]:
+        """Returns the records before an unreadable batch, and stops the partition at the batch.
+
+        The client drops the whole records of a fetch when it meets the batch, so they are fetched again, one by one.
+        """
+        named = Partition(*partition)
+        records: list[Record] = []
+        if named in self._next:
+            consumer.seek(partition, self._next[named])
+        try:
+            async with asyncio.timeout(_SALVAGE_S):
+                while len(records) < self._settings.max_poll_records:
+                    batch = await consumer.getmany(partition, timeout_ms=_SALVAGE_WAIT_MS, max_records=1)
+                    records += batch.get(partition, ())
+        except TimeoutError:
+            pass  # the broker was slow, or the batch is whole again: the next fetch continues here
+        except Exception as error:  # whatever made the fetch before this one fail
+            self._isolate(consumer, named, records[-1].offset + 1 if records else self._next.get(named, 0), error)
+        return {partition: records} if records else {}
+
+    def _isolate(self, consumer: AIOKafkaConsumer, partition: Partition, offset: int, error: Exception) -> None:
+        """Stops one partition at an offset; the others continue as before."""
+        self._quarantine.add(partition, asyncio.get_running_loop().time())
+        self._searching_until = 0.0
+        self._next[partition] = offset
+        consumer.seek(TopicPartition(*partition), offset)  # also drops what the client has buffered of the batch
+        consumer.pause(TopicPartition(*partition))
+        self._pending.append(UnreadableBatch(partition, offset, reason(error)))
+
+    def _release_due(self, consumer: AIOKafkaConsumer, now: float) -> None:
+        for partition in self._quarantine.take_due(now):
+            self._searching_until = now + _SEARCH_S
+            if not self._is_paused and TopicPartition(*partition) in consumer.assignment():
+                consumer.resume(TopicPartition(*partition))
+
+    def _forget(self) -> None:
+        """Drops what belongs to revoked partitions; a rebalance revokes all of them."""
+        self._next.clear()
+        self._quarantine.clear()
+        self._pending.clear()
+        self._is_paused = False
+
     async def _look_for(self, topics: Sequence[str]) -> None:
-        """Says which topics are not there yet; raises for those that we may not see."""
+        """Logs the topics that do not exist yet. Raises for those that this client may not see."""
         assert self._admin is not None, "only called from start"
         for found in await self._admin.describe_topics(list(topics)):
             if found["error_code"] == _TOPIC_REFUSED:
@@ -179,11 +294,13 @@ class KafkaSource:
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
-    def __init__(self, listener: RebalanceListener) -> None:
+    def __init__(self, listener: RebalanceListener, forget: Callable[[], None]) -> None:
         self._listener = listener
+        self._forget = forget
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         await self._listener.on_revoked([Partition(*p) for p in revoked])
+        self._forget()
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         await self._listener.on_assigned([Partition(*p) for p in assigned])

@@ -28,7 +28,7 @@ from logwarden.daemon.settings.groups import KafkaSettings
 log = structlog.get_logger(__name__)
 
 _TOPIC_TIMEOUT_S = 2.0
-_MAX_BATCH_BYTES = 256 * 1024  # aiokafka's default of 16 KiB holds one or two alerts, and each batch is a round trip
+_MAX_BATCH_BYTES = 256 * 1024  # aiokafka's default of 16 KiB fits one or two alerts, and each batch is a round trip
 _MAX_MESSAGE_BYTES = 2 * 1024 * 1024  # above the broker's default of 1 MiB, so that the broker's own setting decides
 
 
@@ -40,7 +40,7 @@ class KafkaSink:
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
-        """Connects, and says which of our topics are missing: a broker that makes topics by itself makes them now."""
+        """Connects and logs the output topics that are missing; a broker that creates topics by itself creates them now."""
         await self._connect()
         assert self._producer is not None, "connected"
         for topic in (self._settings.alerts_topic, self._settings.dead_letter_topic):
@@ -78,7 +78,7 @@ class KafkaSink:
             await self._give_up()
             raise BrokerUnavailable(self._settings.bootstrap_servers, reason(error)) from error
         finally:
-            for answer in sent:  # nobody asks for them any more
+            for answer in sent:  # their results are not needed any more
                 answer.cancel()
 
     async def stop(self) -> None:
@@ -104,10 +104,10 @@ class KafkaSink:
             raise translated(error, self._settings) from error
 
     async def _give_up(self) -> None:
-        """Ends a producer without waiting for what it holds: all of that is sent again by the next one.
+        """Ends a producer without waiting for its messages: the next producer sends all of them again.
 
-        Its own `stop` would wait for the broker that does not answer; given up half way, it would go on in the
-        background, one more at each retry, for as long as the outage lasts.
+        Its own `stop` would wait for the broker that does not answer. Cancelled half way, it would continue in the
+        background, one more at each retry, as long as the outage lasts.
         """
         producer, self._producer = self._producer, None
         if producer is not None:

@@ -191,7 +191,7 @@ class Ingestor:
 
     @staticmethod
     def _without_context(work: Work) -> Work:
-        """Returns the windows with new lines: context fills rings and history and is judged by nobody again."""
+        """Returns the windows with new lines: context fills rings and history and is never judged again."""
         # offsets of the fresh lines   [8, 9, 10, 11]   in windows [0, 0, 1, 1], score_from 9
         # new                          [F, T,  T,  T]
         # fresh per window             [1, 2]           the newest ones, as the offsets of a slot rise

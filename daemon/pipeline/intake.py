@@ -1,7 +1,10 @@
 """Takes records from the source into the ledgers of their assignments, and handles what the source cannot deliver.
 
-Runs on the event loop. Invariants: a record is in its ledger before anything else happens to it; a record of a revoked
-partition is left to the next owner; an offset that the broker no longer has is never a jump to the end.
+Runs on the event loop. Invariants:
+
+- a record is in its ledger before anything else happens to it;
+- a record of a revoked partition is left to the next owner;
+- an offset that the broker no longer has is never a jump to the end.
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ class Intake:
         self._drop = drop
 
     async def next_chunks(self) -> Chunks | None:
-        """Returns the next records by assignment. Returns None if the pipeline was told to stop."""
+        """Returns the next records by assignment. Returns None once the pipeline drains."""
         generation = self._partitions.newest_generation
         try:
             fetched = await self._retries.answer(self._source.fetch)

@@ -137,7 +137,7 @@ class Start(NamedTuple):
 
 
 def where_to_start(committed: Committed | None, bounds: Bounds, max_context: int) -> Start:
-    """Returns where to begin, from the committed offset, its metadata and the offsets that the partition holds."""
+    """Returns where to begin, from the committed offset, its metadata and the bounds of the partition."""
     if committed is None or not bounds.earliest <= committed.offset <= bounds.end:
         # Nothing committed, retention overtook the group, or the topic was created again: never the end.
         return Start(bounds.earliest, bounds.earliest, committed is not None)

@@ -1,4 +1,4 @@
-"""Keeps the phase of the pipeline, which only advances, and wakes those who wait for a phase."""
+"""Keeps the phase of the pipeline, which only advances, and wakes the waiters for a phase."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ class Pipeline:
             async with asyncio.TaskGroup() as group:
                 self._tasks = [group.create_task(self._watch(name, loop), name=name) for name, loop in loops.items()]
         finally:
-            self._lifetime.advance(Phase.ENDED)  # a waiter for work in flight would wait for ever
+            self._lifetime.advance(Phase.ENDED)  # a waiter for work in flight would never wake up
 
     async def drain(self, budget_s: float) -> bool:
         """Stops reading, finishes what is in flight, commits. Returns False if the budget ended it early."""

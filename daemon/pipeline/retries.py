@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Retries:
-    """Asks again every `retry_s` seconds."""
+    """Repeats a question every `retry_s` seconds."""
 
     def __init__(self, clock: Clock, lifetime: Lifetime, *, retry_s: float) -> None:
         self._clock = clock
@@ -25,7 +25,7 @@ class Retries:
         self._retry_s = retry_s
 
     async def answer(self, ask: Callable[[], Awaitable[T]]) -> T | None:
-        """Returns what the broker answers. Returns None if the pipeline was told to stop before it answered.
+        """Returns what the broker answers. Returns None if the pipeline drains before that.
 
         There is no limit of time: without the answer there is nothing to read, and readiness shows it.
         """

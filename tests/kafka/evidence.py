@@ -82,6 +82,15 @@ class AlertLog:
         await self.read()
         return {place.offset for place in self.places}.issuperset(offsets)
 
+    async def covers_partition(self, partition: int, offsets: Iterable[int]) -> bool:
+        """Whether these lines of one partition are scored by now."""
+        await self.read()
+        return self.covers_partition_now(partition, offsets)
+
+    def covers_partition_now(self, partition: int, offsets: Iterable[int]) -> bool:
+        """The same, of the alerts read so far."""
+        return {place.offset for place in self.places if place.partition == partition}.issuperset(offsets)
+
     def _take(self, record: Any) -> None:
         alert = msgspec.json.decode(record.value)
         source = alert["logwarden"]["source"]
@@ -284,6 +293,14 @@ class Group:
         """Records that the group has not committed."""
         ends, committed = await self.ends(), await self.committed()
         return sum(end - (committed[p].offset if p in committed else 0) for p, end in ends.items())
+
+    def has_committed(self, offsets: Mapping[int, int]) -> Callable[[], Awaitable[bool]]:
+        """Returns the question whether exactly these offsets are committed."""
+
+        async def asked() -> bool:
+            return {partition: entry.offset for partition, entry in (await self.committed()).items()} == offsets
+
+        return asked
 
     async def is_done(self) -> bool:
         """Whether nothing is left to do."""

@@ -102,6 +102,10 @@ class Member:
         """The HTTP status of a path; None while the port does not answer."""
         return self._get(path)[0]
 
+    def body(self, path: str) -> str:
+        """The body that a path answers with."""
+        return self._get(path)[1]
+
     def ready(self) -> bool:
         """What `/readyz` says; an AssertionError with the log's end if the daemon has ended instead."""
         assert self.is_running, f"the daemon ended:\n{self.log()[-2000:]}"

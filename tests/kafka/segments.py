@@ -1,4 +1,4 @@
-"""The batches of a topic as they lie on the broker's disk: what they are compressed with.
+"""The batches of a topic as they lie on the broker's disk: what they are compressed with, and how to damage one.
 
 Source of the layout: Kafka's documentation, "Record Batch", magic 2. Knows files, and neither clients nor logwarden.
 """
@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from aiokafka.record.util import calc_crc32c
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 """Names by the number in a batch's attributes."""
@@ -42,3 +45,29 @@ def batches(data: Path, topic: str, partition: int = 0) -> Iterator[Batch]:
             size = _BEFORE_LENGTH + length
             yield Batch(path=path, position=position, size=size, base_offset=base, codec=CODECS[attributes & 7])
             position += size
+
+
+_CRC_AT, _CHECKED_FROM, _RECORDS_FROM = 17, 21, 61
+"""Bytes of a batch: where its CRC stands, where the bytes begin that the CRC covers, where the records begin."""
+
+
+@contextmanager
+def damaged(batch: Batch, *, valid_crc: bool) -> Iterator[None]:
+    """Damages the records of a batch on disk and restores it afterwards.
+
+    `valid_crc`: the CRC fits the damage, as if a producer had written a batch that does not decompress.
+    """
+    with batch.path.open("r+b", buffering=0) as segment:
+        segment.seek(batch.position)
+        whole = segment.read(batch.size)
+        broken = bytearray(whole)
+        broken[_RECORDS_FROM : _RECORDS_FROM + 16] = b"\xa5" * 16
+        if valid_crc:
+            struct.pack_into(">I", broken, _CRC_AT, calc_crc32c(bytes(broken[_CHECKED_FROM:])))
+        segment.seek(batch.position)
+        segment.write(broken)
+        try:
+            yield
+        finally:
+            segment.seek(batch.position)
+            segment.write(whole)

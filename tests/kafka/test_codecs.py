@@ -30,14 +30,15 @@ LINES = 5_000
 QUIET = {"ALERTS__THRESHOLD": 1, "ALERTS__LEARNING_LINES": 1000}
 
 
-def write_compressed(bootstrap: str, topic: str, codec: str, lines: int) -> None:
+def write_compressed(bootstrap: str, topic: str, codec: str, lines: int, *, partition: int | None = None) -> None:
     """Writes lines of a few services in batches compressed with one codec; returns when all are acknowledged."""
     producer = confluent_kafka.Producer(
         {"bootstrap.servers": bootstrap, "compression.type": codec, "linger.ms": 50, "queue.buffering.max.messages": 0}
     )
     for number in range(lines):
         text = f"GET /api/orders/{number} 200 in {number % 97} ms"
-        producer.produce(topic, key=f"service-{number % 5}", value=text)
+        where = {} if partition is None else {"partition": partition}
+        producer.produce(topic, key=f"service-{number % 5}", value=text, **where)
         if number % 1_000 == 0:
             producer.poll(0)
     assert producer.flush(60) == 0, "every line is acknowledged"
