@@ -23,8 +23,8 @@ the file. `logwarden config` lists the value in use of every setting and where i
 - An empty variable counts as unset.
 - A list of strings is written with commas (`a,b`) or as JSON (`["a", "b"]`).
 - Where the type allows none, write `none`.
-- A wrong value, an unknown variable or two values that contradict each other end the daemon at the start, with exit
-  code 2 and a sentence that names the variable. Correct the variable and start again."""
+- A wrong value, an unknown variable, or two values that contradict each other end the daemon at the start (exit code
+  2). The message names the variable: correct it and start again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
