@@ -46,7 +46,7 @@ class Decoded:
     """Lines longer than the limit."""
 
 
-class Event(NamedTuple):
+class LogEvent(NamedTuple):
     """One log event of a record, not cleaned yet."""
 
     text: bytes
@@ -94,7 +94,7 @@ class Decoder:
                 out.blank.append(place)
         return out
 
-    def _take(self, events: Iterable[Event], record: Record, place: int, out: Decoded) -> int:
+    def _take(self, events: Iterable[LogEvent], record: Record, place: int, out: Decoded) -> int:
         """Appends the lines of a record to the columns; returns how many there are."""
         index = 0
         for event in events:
@@ -109,11 +109,11 @@ class Decoder:
             index += 1
         return index
 
-    def _events(self, value: bytes) -> Iterable[Event]:
+    def _events(self, value: bytes) -> Iterable[LogEvent]:
         """Returns the events of a record. Raises UndecodableRecord if its value contains none."""
         is_json = self._format == "json" or (self._format == "auto" and value.lstrip()[:1] == b"{")
         if not is_json:
-            return (Event(value),)
+            return (LogEvent(value),)
         try:
             event = self._json.decode(value)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # the last: brackets in brackets
@@ -126,7 +126,7 @@ class Decoder:
         if not isinstance(text, str):
             text = _as_json(text)
         at_ms = time_ms(first_value(event, self._time_paths))
-        return (Event(text.encode("utf-8", "replace"), self._service(event), at_ms),)
+        return (LogEvent(text.encode("utf-8", "replace"), self._service(event), at_ms),)
 
     def _service(self, event: dict[str, Any]) -> str | None:
         for path in self._service_paths:

@@ -31,20 +31,20 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TOKEN = re.compile(r"[0-9A-Za-z_-]+")
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
     """ECS `event`."""
 
     kind: str = "alert"
     category: tuple[str, ...] = ("process",)
 
 
-class Service(msgspec.Struct, frozen=True, kw_only=True):
+class AlertService(msgspec.Struct, frozen=True, kw_only=True):
     """ECS `service`."""
 
     name: str
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
+class AlertOrigin(msgspec.Struct, frozen=True, kw_only=True):
     """The place of the window in the input topic."""
 
     topic: str
@@ -70,7 +70,7 @@ class AlertLine(msgspec.Struct, frozen=True, kw_only=True):
     newest: bool
 
 
-class Findings(msgspec.Struct, frozen=True, kw_only=True):
+class AlertFindings(msgspec.Struct, frozen=True, kw_only=True):
     """What ECS has no field for."""
 
     score: float
@@ -80,7 +80,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     logits: tuple[float, ...]
     severity: str
     dedup_key: str
-    source: Origin
+    source: AlertOrigin
     lines: tuple[AlertLine, ...]
     """Oldest first."""
     history_lines: int
@@ -94,10 +94,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: int
     id: str
     timestamp: str | None = msgspec.field(name="@timestamp")
-    event: Event
-    service: Service
+    event: AlertEvent
+    service: AlertService
     message: str
-    logwarden: Findings
+    logwarden: AlertFindings
 
     def encode(self) -> bytes:
         """Returns the record's value: JSON, the same bytes for the same alert."""
@@ -133,10 +133,10 @@ def build_alert(verdict: Verdict, *, now_ms: int | None, max_line_chars: int = 1
         schema_version=SCHEMA_VERSION,
         id=alert_id(window.topic, window.partition, window.service, newest.offset, newest.index),
         timestamp=rfc3339(newest.timestamp_ms),
-        event=Event(),
-        service=Service(name=service),
+        event=AlertEvent(),
+        service=AlertService(name=service),
         message=_shown(newest.text, max_line_chars),
-        logwarden=Findings(
+        logwarden=AlertFindings(
             score=round(verdict.score, 6),
             threshold=round(verdict.threshold, 6),
             prediction="anomaly" if verdict.is_anomaly else "normal",
@@ -144,7 +144,7 @@ def build_alert(verdict: Verdict, *, now_ms: int | None, max_line_chars: int = 1
             logits=tuple(round(logit, 4) for logit in verdict.logits),
             severity=severity(verdict),
             dedup_key=f"{service}:{fingerprint(newest.text)}",
-            source=Origin(
+            source=AlertOrigin(
                 topic=_encodable(window.topic),
                 partition=window.partition,
                 first_offset=window.lines[0].offset,

@@ -151,7 +151,7 @@ class KafkaSource:
         except (KafkaError, OSError, TimeoutError) as error:
             raise translated(error, self._settings) from error
         if len(found) < len(wanted):
-            # The broker names every partition of the request, with -1 where nothing is committed. Without them its answer
+            # The broker names every partition of the request, and -1 where nothing is committed. Otherwise its answer
             # was an error that the admin client overlooked; to believe it would start from the oldest line kept.
             raise BrokerUnavailable(self._settings.bootstrap_servers, "the group's offsets are not loaded yet")
         return {

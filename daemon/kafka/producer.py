@@ -40,7 +40,7 @@ class KafkaSink:
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
-        """Connects and logs the output topics that are missing; a broker that creates topics by itself creates them now."""
+        """Connects and logs the missing output topics; a broker that creates topics by itself creates them now."""
         await self._connect()
         assert self._producer is not None, "connected"
         for topic in (self._settings.alerts_topic, self._settings.dead_letter_topic):

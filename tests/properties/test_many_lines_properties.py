@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import cast
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logwarden.daemon.decoding.decoder import Decoder, Event
+from logwarden.daemon.decoding.decoder import Decoder, LogEvent
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.judge import ScoredBatch, WindowJudge
 from logwarden.daemon.pipeline.ledger import PartitionLedger, where_to_start
@@ -32,8 +33,8 @@ Line = tuple[int, int]
 class EventPerTextLine(Decoder):
     """Reads a record as one event per line of its text, as formats with many events in a record will."""
 
-    def _events(self, value: bytes) -> Iterable[Event]:
-        return [Event(line) for line in value.split(b"\n")]
+    def _events(self, value: bytes) -> Iterable[LogEvent]:
+        return [LogEvent(line) for line in value.split(b"\n")]
 
 
 def record(offset: int, lines: int) -> LogRecord:
@@ -116,3 +117,13 @@ def test_lines_in_flight_are_counted_as_lines(counts: list[int]) -> None:
     member = Member(None, len(counts))
     member.take([record(offset, lines) for offset, lines in enumerate(counts)])
     assert member.owner.ledger.outstanding == sum(counts)
+
+
+def test_a_ledger_that_does_not_grow_breaks_the_property(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted as one line, a record of many would be done with its first, and a crash would lose the others."""
+    monkeypatch.setattr(PartitionLedger, "grow", lambda *_: None)
+    member = Member(None, 1)
+    batch = member.take([record(0, 7)])
+    lines = np.concatenate([offsets for publication in batch.publications for _, offsets in publication.marks])
+    with pytest.raises(AssertionError, match="a line is done once"):
+        member.owner.ledger.done(lines)
