@@ -182,7 +182,8 @@ EXCEPTIONS: dict[Rule, dict[str, str]] = {
     },
     clocks: {"daemon/clock.py": "the clock itself"},
     tasks: {
-        "daemon/pipeline/pipeline.py": "owns the four loops, and the work a revoke must not give up half way",
+        "daemon/pipeline/pipeline.py": "owns the four loops",
+        "daemon/pipeline/rebalance.py": "owns the work that a revoke must not cancel half way",
         "daemon/service.py": "owns the pipeline and the wait for a signal",
     },
     environment: {
