@@ -1,7 +1,7 @@
 """Owns what the settings are: names, defaults, limits, meaning, and which of them must agree.
 
-The sentence under a field is its description everywhere (`logwarden config`, docs/settings.md), with its unit and what None
-means. Refuses to know where values come from (`daemon/settings/reading.py`) and what they are used for. The
+The sentence under a field is its description everywhere (`logwarden config`, docs/settings.md), with its unit and what
+None means. Refuses to know where values come from (`daemon/settings/reading.py`) and what they are used for. The
 constructors are for tests: `Settings()` is all defaults and looks at nothing.
 """
 
