@@ -1,5 +1,5 @@
-# The daemon's image: its dependencies in one large layer that changes with constraints.txt, our wheel in a small one on
-# top, a user without rights, no compiler, no network needed at run time (the model is part of the wheel).
+# The daemon's image: its dependencies in one large layer that changes with constraints.txt, and logwarden's wheel in a
+# small layer on top. A user without rights, no compiler, no network at run time (the model is part of the wheel).
 #
 #   docker build -t logwarden .
 #   docker build --build-arg PIP_ARGS="--extra-index-url URL-OF-CPU-WHEELS" …     torch without 4 GB of CUDA libraries
@@ -12,7 +12,7 @@ ARG PIP_ARGS=""
 RUN python3 -m venv /opt/venv
 WORKDIR /build
 COPY pyproject.toml constraints.txt ./
-# pip cannot install a project's dependencies without the project, and the project would tie this layer to every commit.
+# pip cannot install a project's dependencies without the project, and with it this layer would change at every commit.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/var/cache/pip \
     python3 -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
                 print(*project['dependencies'], sep='\n')" > requirements.txt \
@@ -27,7 +27,7 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/v
     /opt/build/bin/pip wheel --no-deps --wheel-dir /wheel .
 
 FROM ${BASE}
-# A number, not only a name: Kubernetes' runAsNonRoot can check numbers alone.
+# A number, not only a name: Kubernetes' runAsNonRoot checks numbers only.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin logwarden
 COPY --from=dependencies /opt/venv /opt/venv
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
@@ -38,7 +38,7 @@ ENV PATH=/opt/venv/bin:$PATH \
 USER 10001:10001
 WORKDIR /
 EXPOSE 8080
-# An orchestrator brings its own probes; this one is for plain Docker and compose. No curl in a slim image.
+# For plain Docker and compose; an orchestrator has probes of its own. Python, because a slim image has no curl.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python3", "-c", "import http.client as h, os; \
 c = h.HTTPConnection('127.0.0.1', int(os.environ.get('LOGWARDEN_HTTP__PORT', '8080')), timeout=4); \

@@ -1,4 +1,4 @@
-# Everything sets itself up: `make demo` and `make test` are all that a fresh machine needs, beyond Python 3.11+ and make.
+# On a new machine with Python 3.11+ and make, `make demo` and `make test` install everything else by themselves.
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,10 +10,10 @@ PACKAGES := daemon demo logwarden model training
 .DEFAULT_GOAL := help
 .PHONY: help setup layout demo test lint format replay-hdfs bench image clean
 
-help:  ## what there is to make
+help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
-setup: $(STAMP)  ## virtual environment in .venv, with every version pinned (done once; the other targets call it)
+setup: $(STAMP)  ## install into .venv with every version pinned, once; the other targets call it
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("logwarden needs Python 3.11 or newer; set PYTHON=python3.x") if sys.version_info < (3, 11) else None'
@@ -21,13 +21,14 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	@touch $(STAMP)
 
-demo: setup  ## the main job in a minute: a real recording through an embedded broker, alerts as they come (ARGS=--fast)
+demo: setup  ## play a real recording through an embedded broker and show the alerts, in a minute (ARGS=--fast)
 	$(BIN)/logwarden demo $(ARGS)
 
 test: setup lint  ## everything: style, types, imports, units, properties, simulation, a real Kafka broker
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage report
 
-layout: setup  # the packages under their one name, for tools that do not read pyproject.toml's table of folders
+layout: setup  # links the packages under one name, for tools that do not read pyproject.toml's table of folders
 	@$(BIN)/python -m tests.layout $(SRC)
 
 lint: layout
@@ -38,17 +39,17 @@ lint: layout
 	@cd $(SRC) && { ../../$(BIN)/lint-imports --config ../../pyproject.toml --no-cache >/dev/null || \
 		../../$(BIN)/lint-imports --config ../../pyproject.toml --no-cache; }
 
-format: setup  ## lay the code out
+format: setup  ## format the code
 	$(BIN)/ruff check --fix --quiet
 	$(BIN)/ruff format --quiet
 
-replay-hdfs: setup  ## HDFS_2pct (222,579 raw lines) through a real broker and a real daemon; needs Java, Maven, LOGWARDEN_DATA
+replay-hdfs: setup  ## play HDFS_2pct (222,579 raw lines) through a real broker and daemon; needs Java, Maven, LOGWARDEN_DATA
 	$(BIN)/python -m tests.kafka.replay_hdfs $(ARGS)
 
-bench: setup  ## the hot path against simpler ways, as ratios in one run
+bench: setup  ## compare the hot path with simpler ways, as ratios in one run
 	$(BIN)/python -m tests.bench.hotpath
 
-image:  ## builds and really starts the container image, without a Docker daemon (Debian, as root)
+image:  ## build the container image and start it, without a Docker daemon (Debian, as root)
 	deploy/test-image.sh
 
 clean:

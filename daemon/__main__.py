@@ -1,15 +1,14 @@
 """The command line: names, options, exit codes. What a command does is in `logwarden.daemon.commands` or below.
 
-Nothing heavy is imported before a command needs it: `--help`, `--version` and `config` load neither torch nor a Kafka
-client, so that they answer at once and work where neither can load.
+A command imports only its own needs: `--help`, `--version` and `config` load neither torch nor a Kafka client. They
+therefore answer at once, and work on a machine where neither can load.
 
 An error of the tree in `logwarden.daemon.errors` ends as one sentence on standard error, its hint, and an exit code:
-0 drained, 1 fatal, 2 configuration. Anything else is a fault of ours and shows its traceback.
+0 drained, 1 fatal, 2 configuration. Any other exception is a bug in logwarden and shows its traceback.
 
-`train` and `evaluate` start `python -m logwarden.training.…` in place of this program. `daemon` and `training` are two
-products on one model and must not import each other (import-linter holds it). An entry point would only hide that
-import; a program that becomes another program is what happens, and Ctrl-C and the exit code are the other program's
-own.
+`train` and `evaluate` replace this process by `python -m logwarden.training.…`, so Ctrl-C and the exit code belong to
+the other program. An entry point would only hide the import: `daemon` and `training` are two products on one model and
+must not import each other, which import-linter checks.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 EXIT_INTERRUPTED = 130
-"""What a shell expects of a program that Ctrl-C ended."""
+"""Exit code after Ctrl-C: 128 + SIGINT, as shells expect."""
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-"""Options of a command that hands all its arguments to another program, `--help` included."""
+"""Settings of a command that passes all its arguments to another program, `--help` included."""
 
 app = typer.Typer(
     name="logwarden",
-    help="Finds anomalies in log streams: windows of lines per service, BERT, a mixture of experts.",
+    help="Find anomalies in log streams with BERT and a mixture of experts over windows of lines per service.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,  # its tracebacks show local variables, and log lines are among them
@@ -43,7 +42,7 @@ app = typer.Typer(
 
 EnvFile = Annotated[
     Path | None,
-    typer.Option("--env-file", metavar="PATH", help="File of LOGWARDEN_… variables; the environment wins over it."),
+    typer.Option("--env-file", metavar="PATH", help="Read LOGWARDEN_… variables from this file; the environment wins."),
 ]
 
 
@@ -53,7 +52,7 @@ def main() -> NoReturn:
 
 
 def run_command_line(run: Callable[[], object]) -> NoReturn:
-    """Runs a program of ours; every expected error becomes a sentence and an exit code."""
+    """Runs one of logwarden's programs. Turns every expected error into a sentence and an exit code."""
     try:
         run()
     except LogwardenError as error:
@@ -63,7 +62,7 @@ def run_command_line(run: Callable[[], object]) -> NoReturn:
         sys.exit(EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else EXIT_FATAL)
     except OSError as error:
         if error.filename is None:
-            raise  # not about a path that an operator gave
+            raise  # the error names no path, so it is not the operator's mistake
         typer.echo(f"logwarden: {error.filename}: {error.strerror}", err=True)
         sys.exit(EXIT_CONFIGURATION)
     sys.exit(0)
@@ -80,15 +79,15 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Options before the command."""
+    """Declares the options before the command."""
 
 
 @app.command()
 def run(env_file: EnvFile = None) -> None:
-    """Read log lines from Kafka and publish alerts, until told to stop (SIGTERM drains, then leaves)."""
+    """Read log lines from Kafka and publish alerts until SIGTERM or Ctrl-C, then drain and exit."""
     from logwarden.daemon import logs
     from logwarden.daemon.settings.reading import read_settings
 
@@ -101,32 +100,37 @@ def run(env_file: EnvFile = None) -> None:
 
 @app.command(context_settings=PASS_ON)
 def demo(context: typer.Context) -> None:
-    """Show the daemon at work on this machine: an embedded broker, a service that breaks, the alert."""
+    """Show the daemon at work on this machine: an embedded broker, a failing service, the alerts."""
     _become("logwarden.demo", context.args)
 
 
 @app.command()
 def scan(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Log files; - is standard input.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Scan these log files; - is standard input.")],
     baseline: Annotated[
         list[Path] | None,
-        typer.Option("--baseline", metavar="GOOD.log", help="Learn first what is normal from this file. Repeatable."),
+        typer.Option("--baseline", metavar="GOOD.log", help="Learn the normal lines from this file first. Repeatable."),
     ] = None,
     service: Annotated[
-        str | None, typer.Option("--service", help="The service all files are of; without it each is its own.")
+        str | None, typer.Option("--service", help="Treat all files as this service. Default: a service per file.")
     ] = None,
-    form: Annotated[AlertFormat, typer.Option("--format", help="For people, or one JSON object per alert.")] = (
+    form: Annotated[AlertFormat, typer.Option("--format", help="Print for people, or one JSON object per alert.")] = (
         AlertFormat.pretty
     ),
     every: Annotated[bool, typer.Option("--all", help="Print the verdict on every line, not only the alerts.")] = False,
     threshold: Annotated[
-        float | None, typer.Option("--threshold", help="Probability from which a line is anomalous, above 0 to 1.")
+        float | None,
+        typer.Option("--threshold", help="Report lines from this probability on: above 0 and at most 1."),
     ] = None,
-    model: Annotated[Path | None, typer.Option("--model", metavar="DIR", help="Directory of the model to use.")] = None,
-    device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="DIR", help="Use the model in this directory.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="Compute on this device: auto, cpu, cuda or cuda:N.")
+    ] = None,
     env_file: EnvFile = None,
 ) -> None:
-    """Find anomalies in log files, without Kafka. Options win over settings."""
+    """Find anomalies in log files, without Kafka. Options override settings."""
     from rich.console import Console
 
     from logwarden.daemon.commands.scan import ScanOptions
@@ -142,7 +146,7 @@ def scan(
     try:
         scan_files(options, settings, _console(), Console(stderr=True, highlight=False))
     except KeyboardInterrupt:
-        raise typer.Exit(EXIT_INTERRUPTED) from None  # what was found so far is printed
+        raise typer.Exit(EXIT_INTERRUPTED) from None  # the anomalies found so far are printed
 
 
 @app.command()
@@ -150,13 +154,13 @@ def alerts(
     from_beginning: Annotated[
         bool, typer.Option("--from-beginning", help="Start with the oldest alert kept, not with the next one.")
     ] = False,
-    form: Annotated[AlertFormat, typer.Option("--format", help="For people, or one JSON object per line.")] = (
+    form: Annotated[AlertFormat, typer.Option("--format", help="Print for people, or one JSON object per line.")] = (
         AlertFormat.pretty
     ),
-    limit: Annotated[int | None, typer.Option("--limit", min=0, help="Leave after so many alerts.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=0, help="Exit after this number of alerts.")] = None,
     env_file: EnvFile = None,
 ) -> None:
-    """Show the alerts topic as it grows."""
+    """Show the alerts of the alerts topic as they arrive."""
     import asyncio
 
     from logwarden.daemon.commands.alerts import tail_alerts
@@ -166,17 +170,17 @@ def alerts(
     try:
         asyncio.run(tail_alerts(settings, form, from_beginning=from_beginning, limit=limit, console=_console()))
     except KeyboardInterrupt:
-        raise typer.Exit(EXIT_INTERRUPTED) from None  # the way to end a tail, so nothing is said about it
+        raise typer.Exit(EXIT_INTERRUPTED) from None  # Ctrl-C is the way to end a tail and no error
 
 
 @app.command()
 def config(
-    form: Annotated[ConfigFormat, typer.Option("--format", help="Table, JSON, or the page docs/settings.md.")] = (
-        ConfigFormat.table
-    ),
+    form: Annotated[
+        ConfigFormat, typer.Option("--format", help="Print a table, JSON, or the page docs/settings.md.")
+    ] = ConfigFormat.table,
     env_file: EnvFile = None,
 ) -> None:
-    """Show every setting: its value, where that came from, what it means."""
+    """Show every setting with its value, the source of the value, and its meaning."""
     from logwarden.daemon.commands.config import show_config
 
     show_config(form, env_file, _console())
@@ -184,32 +188,32 @@ def config(
 
 @app.command(context_settings=PASS_ON)
 def train(context: typer.Context) -> None:
-    """Train a model (all options go to `python -m logwarden.training.train`; try --help)."""
+    """Train a model. All options go to `python -m logwarden.training.train`; try --help."""
     _become("logwarden.training.train", context.args)
 
 
 @app.command(context_settings=PASS_ON)
 def evaluate(context: typer.Context) -> None:
-    """Measure a model (all options go to `python -m logwarden.training.evaluate`; try --help)."""
+    """Measure a model. All options go to `python -m logwarden.training.evaluate`; try --help."""
     _become("logwarden.training.evaluate", context.args)
 
 
 @app.command(context_settings=PASS_ON)
 def faultlab(context: typer.Context) -> None:
-    """Record real systems under real faults (all options go to `python -m logwarden.training.faultlab`; try --help)."""
+    """Record real systems under real faults. All options go to `python -m logwarden.training.faultlab`; try --help."""
     _become("logwarden.training.faultlab", context.args)
 
 
 def _become(module: str, arguments: list[str]) -> NoReturn:
     sys.stdout.flush()
-    # -P: a folder `logwarden` where the user stands, such as a checkout's, must not be taken for this package.
+    # -P: a folder `logwarden` in the current directory, such as a checkout's, must not be taken for this package.
     os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])
 
 
 def _console() -> Console:
     from rich.console import Console
 
-    # A file or a pipe has no width, and cutting lines at rich's default of 80 would lose what grep looks for.
+    # A file or a pipe has no width, and truncating lines at rich's default of 80 would lose what grep looks for.
     return Console(highlight=False, width=None if sys.stdout.isatty() else 1_000)
 
 

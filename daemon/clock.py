@@ -1,4 +1,4 @@
-"""Time, as a thing that can be replaced. The only file that reads a clock."""
+"""The machine's clocks behind an interface that tests replace. The only file that reads a clock."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ class SystemClock:
     """The machine's clocks."""
 
     def monotonic(self) -> float:
-        """Seconds that never go back, for time-outs."""
+        """Returns seconds that never decrease, for time-outs."""
         return time.monotonic()
 
     def now_ms(self) -> int:
-        """Milliseconds since the epoch, for people and records."""
+        """Returns milliseconds since the epoch, for people and records."""
         return int(time.time() * 1000)
 
     async def sleep(self, seconds: float) -> None:
-        """Lets other tasks run for `seconds`."""
+        """Suspends the calling task for this number of seconds."""
         await asyncio.sleep(seconds)

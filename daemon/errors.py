@@ -3,11 +3,11 @@
 LogwardenError
 ├── ConfigurationError     stop, exit code 2: the operator must change a setting
 ├── FatalError             stop, exit code 1: going on would lose or repeat work
-│   ├── BrokerRefused      stop, exit code 1: the broker answered and said no (credentials, permissions)
-│   └── TaskEnded          stop, exit code 1: a task that should run for ever ended
-├── BrokerUnavailable      retry: nobody answered
+│   ├── BrokerRefused      stop, exit code 1: the broker answered and refused (credentials, permissions)
+│   └── TaskEnded          stop, exit code 1: a task that should run as long as the daemon ended
+├── BrokerUnavailable      retry: no broker answered
 ├── OffsetsGone            continue at the oldest offset kept: retention deleted the wanted ones, an incident
-├── UnreadableBatch        continue with the other partitions: one stands still at a batch that cannot be read
+├── UnreadableBatch        continue with the other partitions: one is stopped at a batch that cannot be read
 └── UndecodableRecord      skip this record: it goes to the dead-letter topic
 """
 
@@ -21,13 +21,13 @@ EXIT_CONFIGURATION = 2
 
 
 class LogwardenError(Exception):
-    """Root of the tree. `hint` says what to do about it; `str()` is one sentence."""
+    """Root of the tree. `str()` is one sentence; `hint` is the action to take, empty if there is none."""
 
     hint: str = ""
 
 
 class ConfigurationError(LogwardenError):
-    """A setting is wrong, or something a setting names is not there."""
+    """A setting is wrong, or the file, folder or device that it names is missing."""
 
     def __init__(self, sentence: str, *, hint: str = "") -> None:
         super().__init__(sentence)
@@ -35,7 +35,7 @@ class ConfigurationError(LogwardenError):
 
 
 class FatalError(LogwardenError):
-    """The daemon must stop; what is not committed will be replayed by the next owner of the partition."""
+    """The daemon must stop. The next owner of the partitions replays the lines that are not committed."""
 
     def __init__(self, sentence: str, *, hint: str = "") -> None:
         super().__init__(sentence)
@@ -43,48 +43,48 @@ class FatalError(LogwardenError):
 
 
 class BrokerRefused(FatalError):
-    """The broker was reached and refused us: wrong password, missing permission, unsupported mechanism."""
+    """The broker answered and refused: wrong password, missing permission, unsupported mechanism."""
 
 
 class TaskEnded(FatalError):
-    """One of the tasks that live as long as the daemon ended without being told to."""
+    """One of the tasks that should run as long as the daemon ended by itself."""
 
     def __init__(self, task: str) -> None:
-        super().__init__(f"the task {task!r} ended although it should run as long as the daemon does")
+        super().__init__(f"the task {task!r} ended, although it should run as long as the daemon")
         self.task = task
 
 
 class BrokerUnavailable(LogwardenError):
-    """No broker answered in time; trying again may help."""
+    """No broker answered in time; a retry may succeed."""
 
     def __init__(self, bootstrap: str, cause: str) -> None:
         super().__init__(f"no Kafka broker answered at {bootstrap}: {cause}")
         self.bootstrap = bootstrap
-        self.hint = "check LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS and that the broker is up"
+        self.hint = "check LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS and that the broker is running"
 
 
 class OffsetsGone(LogwardenError):
-    """The broker no longer holds the offsets that we wanted to read next."""
+    """The broker no longer has the offsets that this member wanted to read next."""
 
     def __init__(self, partitions: Sequence[tuple[str, int]]) -> None:
         names = ", ".join(f"{topic}/{partition}" for topic, partition in partitions)
-        super().__init__(f"the offsets wanted next are gone from {names}")
+        super().__init__(f"the broker no longer has the next offsets of {names}")
         self.partitions = partitions
 
 
 class UnreadableBatch(LogwardenError):
-    """A batch on the broker that the client cannot decode: damaged, or compressed in a way that it does not know."""
+    """The client cannot decode a batch on the broker: damaged, or compressed with a codec that it does not have."""
 
     def __init__(self, partition: tuple[str, int], offset: int, reason: str) -> None:
         self.topic, self.partition = partition
         self.offset = offset
         self.reason = reason
-        super().__init__(f"{self.topic}/{self.partition} stands still at offset {offset}: {reason}")
-        self.hint = "compare the partition's replicas; to skip the batch, commit a later offset for the stopped group"
+        super().__init__(f"{self.topic}/{self.partition} is stopped at offset {offset}: {reason}")
+        self.hint = "compare the partition's replicas; to skip the batch, stop the group and commit a later offset"
 
 
 class UndecodableRecord(LogwardenError):
-    """A record that holds no log line. `stage` says which step gave up on it."""
+    """A record from which no log line can be read. `stage` is the step that failed."""
 
     def __init__(self, stage: str, reason: str) -> None:
         super().__init__(reason)

@@ -1,8 +1,8 @@
 """The daemon's own log: one structured event per unit of work, on standard error.
 
-Owns how events look (JSON lines, or colours on a terminal), that the standard library's loggers (aiokafka, aiohttp,
-warnings) come out in the same form, and that no log line of a customer's service is ever written at info or above:
-the logs we watch may hold secrets, and ours are read by more people. Refuses to know what is being logged.
+Owns the form of events: JSON lines, or colours on a terminal. The standard library's loggers (aiokafka, aiohttp,
+warnings) get the same form. No log line of a watched service is written at info or above: it may contain secrets, and
+the daemon's own log has more readers. Refuses to know what is being logged.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import structlog
 from logwarden.daemon.settings.groups import LogSettings
 
 RAW_FIELDS = ("line", "lines", "text", "value")
-"""Names under which a raw log line might be logged."""
+"""Fields of an event that may contain a raw log line."""
 RAW_CHARS = 256
 """Characters of a raw line shown at debug: enough to recognise it, short enough for a screen."""
 _CHATTY = {"aiokafka": logging.WARNING, "asyncio": logging.INFO, "urllib3": logging.INFO}
-"""Libraries whose debug output drowns ours (several events per fetch), and the least they say unless asked for more:
-what aiokafka tells of a rebalance our own events tell too, in one line."""
+"""Least level of libraries that log several events per fetch, unless the operator sets `debug`. The daemon's own events
+report a rebalance in one line, so aiokafka's are not needed."""
 
 
 def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
-    """Route structlog and the standard library's logging to `stream` (None: standard error)."""
+    """Routes structlog and the standard library's logging to `stream` (None: standard error)."""
     stream = stream or sys.stderr
     console = settings.format == "console" or (settings.format == "auto" and stream.isatty())
     shared: list[structlog.typing.Processor] = [
@@ -66,17 +66,17 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> None:
 
 
 def _renderers(console: bool, stream: TextIO) -> list[structlog.typing.Processor]:
-    # Neither form of a traceback shows local variables, as both would by default: raw lines are among them.
+    # Both forms of a traceback show local variables by default, and raw lines are among them: both leave them out here.
     if console:
         plain = structlog.dev.plain_traceback
         return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]
-    # An exception becomes fields, not a block of text: one event stays one line.
+    # An exception becomes fields and not a block of text, so that one event stays one line.
     fields = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return [structlog.processors.ExceptionRenderer(fields), structlog.processors.JSONRenderer()]
 
 
 def withhold_raw_lines(_: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replace a raw log line by its length at info and above, and by an escaped, cut form at debug."""
+    """Replaces a raw log line by its length at info and above, and by an escaped, truncated form at debug."""
     for field in RAW_FIELDS:
         if field in event and not isinstance(event[field], int | float | bool | None):
             value = event[field]

@@ -43,7 +43,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def run_service(settings: Settings) -> int:
-    """Runs the daemon until it is told to stop. Returns the exit code; raises LogwardenError if it cannot go on."""
+    """Runs the daemon until a signal. Returns the exit code. Raises LogwardenError if the daemon cannot continue."""
     return asyncio.run(Service(settings).serve())
 
 
@@ -61,11 +61,11 @@ class Service:
 
     @property
     def http_port(self) -> int | None:
-        """The port of probes and metrics, once serving."""
+        """The port of probes and metrics; None before `serve` opens it."""
         return self._http.port
 
     def stop(self) -> None:
-        """Asks for a drain. The second time, ends the process at once: whoever asks twice means it."""
+        """Requests a drain. The second call ends the process at once, for an operator who does not want to wait."""
         if self._stop.is_set():
             log.error("stopped_at_once", reason="a second signal came while draining")
             os._exit(EXIT_FATAL)
@@ -81,7 +81,7 @@ class Service:
                 if not await self._connect(sink.start) or not await self._connect(
                     lambda: source.start(pipeline.listener)
                 ):
-                    return EXIT_DRAINED  # told to stop while no broker answered: nothing was begun
+                    return EXIT_DRAINED  # a signal arrived before any broker answered: there is nothing to drain
                 return await self._work(pipeline)
             except LogwardenError as error:
                 self._health.failed(str(error))
@@ -96,7 +96,7 @@ class Service:
     async def _build(self, source: KafkaSource, sink: KafkaSink) -> Pipeline:
         settings = self._settings
         ingest_worker, score_worker = self._workers
-        # On the score worker: loading takes a second or two, and the probes should answer meanwhile.
+        # On the score worker: loading takes a second or two, and the event loop answers probes meanwhile.
         engine = await score_worker.run(load_engine, settings)
         self._health.warm = True
         max_services = settings.limits.max_services
@@ -118,7 +118,7 @@ class Service:
         )
 
     async def _connect(self, start: Callable[[], Awaitable[None]]) -> bool:
-        """Retries while no broker answers, as long as the settings allow. False if told to stop meanwhile."""
+        """Retries until a broker answers. Returns False if a signal comes first. Raises FatalError at the limit."""
         clock = SystemClock()
         limit_s = self._settings.kafka.start_timeout_s
         deadline = None if limit_s is None else clock.monotonic() + limit_s
@@ -129,7 +129,7 @@ class Service:
                 return True
             except BrokerUnavailable as error:
                 if deadline is not None and clock.monotonic() + retry_s > deadline:
-                    raise FatalError(f"{error}; gave up after {limit_s:g} s", hint=error.hint) from error
+                    raise FatalError(f"{error}; retries ended after {limit_s:g} s", hint=error.hint) from error
                 log.warning("broker_unavailable", error=str(error), hint=error.hint, retry_in_s=retry_s)
             try:
                 async with asyncio.timeout(retry_s):
@@ -153,14 +153,14 @@ class Service:
         try:
             await working
         except* asyncio.CancelledError:
-            pass  # the drain budget was spent; what was in flight will be replayed
+            pass  # the drain used up its budget; the next owner replays the lines in flight
         except* LogwardenError as group:
             raise _first(group) from group
         return EXIT_DRAINED
 
 
 def pipeline_limits(settings: Settings) -> PipelineLimits:
-    """The settings as the pipeline's bounds."""
+    """Returns the pipeline's bounds as the settings give them."""
     return PipelineLimits(
         max_windows=settings.batch.max_windows,
         max_delay_s=settings.batch.max_delay_ms / 1000,
@@ -168,7 +168,7 @@ def pipeline_limits(settings: Settings) -> PipelineLimits:
         max_in_flight_lines=settings.limits.max_in_flight_lines,
         max_context_records=settings.kafka.max_context_records,
         commit_interval_s=settings.kafka.commit_interval_ms / 1000,
-        # Half of what the group waits for: the commit and the way there and back need the rest.
+        # Half of the time that the group waits: the commit and the round trip to the broker need the rest.
         revoke_budget_s=settings.kafka.rebalance_timeout_ms / 2000,
     )
 
@@ -179,7 +179,7 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
     try:
         for number in _SIGNALS:
             loop.add_signal_handler(number, stop)
-    except (RuntimeError, ValueError):  # not the main thread (the demo, tests): whoever started us will stop us
+    except (RuntimeError, ValueError):  # not the main thread (tests): the caller stops the service
         yield
         return
     try:
@@ -190,7 +190,7 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 def _first(group: BaseExceptionGroup[LogwardenError]) -> LogwardenError:
-    """The first plain error of a group, for one sentence on the terminal."""
+    """Returns the first plain error of a group, for one sentence on the terminal."""
     for error in group.exceptions:
         return _first(error) if isinstance(error, BaseExceptionGroup) else error
     raise AssertionError("an exception group is never empty")

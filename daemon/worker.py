@@ -1,4 +1,4 @@
-"""A thread that runs functions one after another, so that the event loop keeps answering brokers and probes."""
+"""A thread that runs functions one after another, so that the event loop stays free for brokers and probes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ T = TypeVar("T")
 
 
 class ThreadWorker:
-    """One named thread. A function's exception is raised where `run` is awaited."""
+    """One named thread. The caller of `run` gets a function's result or its exception."""
 
     def __init__(self, name: str) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
-        """Runs `function(*args)` after the calls before it."""
+        """Runs `function(*args)` after every earlier call, and returns its result."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
 
     def close(self) -> None:
-        """Ends the thread after the function it is running."""
+        """Ends the thread after the running function, and drops the calls that wait."""
         self._executor.shutdown(wait=False, cancel_futures=True)

@@ -1,1 +1,1 @@
-"""Plays a recording of the fault lab through the real daemon; knows both storeys, and neither knows it."""
+"""Plays a recording of the fault lab through the real daemon. Imports both storeys, and neither imports it."""

@@ -1,4 +1,4 @@
-"""The command line of the demo: `logwarden demo`, which is `python -m logwarden.demo`."""
+"""The command line of the demo: `logwarden demo` runs `python -m logwarden.demo`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from logwarden.daemon.__main__ import run_command_line
 from logwarden.demo.playback import run_demo
 
 
-def demo(fast: Annotated[bool, typer.Option("--fast", help="No pauses between the steps.")] = False) -> None:
-    """Show the daemon at work on this machine: an embedded broker, a service that breaks, the alert."""
+def demo(fast: Annotated[bool, typer.Option("--fast", help="Play without pauses.")] = False) -> None:
+    """Show the daemon at work on this machine: an embedded broker, a failing service, the alerts."""
     raise typer.Exit(run_demo(fast))
 
 

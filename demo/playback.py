@@ -1,24 +1,16 @@
-"""`logwarden demo`: the main job on one machine, nothing faked but the broker's disk.
+"""`logwarden demo`: the daemon's main job on one machine, real except for the broker's disk.
 
-An embedded broker (librdkafka's mock cluster, in this process, spoken to over TCP), the real daemon in a process of its
-own, and a recording of real PostgreSQL under real faults played into the input topic. Alerts are shown as they come; at
-the end, what was found is held against what was injected. The daemon sees log lines only, never the labels.
+The broker is embedded: librdkafka's mock cluster, in this process, reached over TCP. The real daemon runs in a process
+of its own. A recording of real PostgreSQL under real faults is played into the input topic. Alerts are shown as they
+arrive, and the summary compares them with the injected faults. The daemon reads log lines only, never the labels.
 
-Stands outside the daemon and uses it as an operator would: environment, topics, HTTP port, signals. It is the one place
-that knows both storeys, because it plays a recording of the fault lab.
+Stands outside the daemon and uses it as an operator would: environment, topics, HTTP port, signals. It is the only
+module that imports both storeys, because it plays a recording of the fault lab.
 """
 
 from __future__ import annotations
 
-import contextlib
-import re
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
-import urllib.request
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,29 +21,27 @@ from rich.text import Text
 
 from logwarden.daemon.clock import SystemClock
 from logwarden.daemon.commands.rendering import printable, render
-from logwarden.daemon.errors import EXIT_DRAINED, EXIT_FATAL, ConfigurationError, FatalError
+from logwarden.daemon.errors import EXIT_DRAINED, EXIT_FATAL, FatalError
 from logwarden.daemon.incidents.alert import Alert, decode_alert
-from logwarden.daemon.settings.reading import own_environment
+from logwarden.demo.daemon_process import ALERTS, LOGS, DaemonProcess, broker_address, require_confluent
 from logwarden.training.faultlab import recording as recordings
 from logwarden.training.faultlab.recording import Event, Recording
 
 RECORDING = Path(recordings.__file__).parent / "recordings" / "demo"
-LOGS, ALERTS, DEAD = "demo.logs", "demo.alerts", "demo.dead-letters"
-
 CLEAN_PACE, FAULT_PACE = 120.0, 20.0
-"""How many recorded seconds pass in one: the quiet part in a hurry, the faults so that one can follow."""
+"""Recorded seconds per second: the clean part is played fast, the faults slowly enough to follow."""
 INCIDENT_GAP_S = 20.0
-"""Recorded seconds without an alert after which the next one counts as another incident."""
+"""Recorded seconds without an alert after which the next alert begins another incident."""
 FAULT_TAIL_S = 15.0
-"""Recorded seconds after recovery in which an alert is still counted to the fault: clients notice late."""
-_FAST_CHUNK = 512  # lines between looks at the alerts when nothing else sets the pace
+"""Recorded seconds after recovery in which an alert still counts for the fault: clients log errors late."""
+_FAST_CHUNK = 512  # lines between two polls of the alerts topic with --fast
 _START_TIMEOUT_S = 60.0
 _SETTLE_TIMEOUT_S = 120.0
 
 
 @dataclass(slots=True)
 class DemoResult:
-    """What a demo showed. Times in seconds; `recorded` times are on the recording's own clock."""
+    """Figures of a demo. Times are in seconds; `recorded` times are on the recording's own clock."""
 
     lines: int = 0
     scored: int = 0
@@ -64,7 +54,7 @@ class DemoResult:
     """Recorded times of the alerts of each incident."""
     clean_incidents: int = 0
     unexplained_incidents: int = 0
-    """After the clean part, but in the reach of no fault."""
+    """Incidents after the clean part that belong to no fault."""
     found: dict[str, float] = field(default_factory=dict)
     """For each fault found, recorded seconds from its injection to its first alert."""
     missed: list[str] = field(default_factory=list)
@@ -72,18 +62,18 @@ class DemoResult:
 
     @property
     def whole(self) -> bool:
-        """Nothing was lost on the way, and the daemon drained. What was found is for the summary to say."""
+        """True if every line was scored and the daemon drained. The summary reports the faults found."""
         return self.scored == self.lines and self.exit_code == 0
 
 
 def run_demo(fast: bool, console: Console | None = None) -> int:
-    """Plays the recording; returns the exit code: 0 if every line was scored and the daemon drained."""
+    """Plays the recording. Returns the exit code: 0 if every line was scored and the daemon drained."""
     result = Demo(console or Console(), fast=fast).play(recordings.load(RECORDING))
     return EXIT_DRAINED if result.whole else EXIT_FATAL
 
 
 class Demo:
-    """One showing."""
+    """One run of the demo."""
 
     def __init__(self, console: Console, *, fast: bool) -> None:
         self._console = console
@@ -95,18 +85,21 @@ class Demo:
         self._result = DemoResult()
 
     def play(self, recording: Recording) -> DemoResult:
-        """Shows the whole recording."""
-        kafka = _require_confluent()
+        """Plays the whole recording and returns the figures."""
+        kafka = require_confluent()
         self._introduce(recording)
         producer = kafka.Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "", "linger.ms": 5})
-        bootstrap = _address(producer)
+        bootstrap = broker_address(producer)
         consumer = kafka.Consumer({"bootstrap.servers": bootstrap, "group.id": "demo", "auto.offset.reset": "earliest"})
         for topic in (LOGS, ALERTS):
-            producer.list_topics(topic, 10)  # asking for a topic makes it, in this broker
+            producer.list_topics(topic, 10)  # this broker creates a topic at the first request for its metadata
         consumer.subscribe([ALERTS])
-        with tempfile.TemporaryDirectory() as directory, _Daemon(bootstrap, Path(directory) / "daemon.log") as daemon:
-            self._wait(daemon.ready, _START_TIMEOUT_S, daemon, "the daemon to be ready")
-            self._say(f"daemon ready after {self._elapsed():.1f} s; playing {len(recording.lines):,} recorded lines")
+        with (
+            tempfile.TemporaryDirectory() as directory,
+            DaemonProcess(bootstrap, Path(directory) / "daemon.log") as daemon,
+        ):
+            self._wait(daemon.ready, _START_TIMEOUT_S, daemon, "the daemon's readiness")
+            self._note(f"daemon ready after {self._elapsed():.1f} s; playing {len(recording.lines):,} recorded lines")
             played_from = self._clock.monotonic()
             self._stream(recording, producer, consumer)
             self._settle(recording, daemon, consumer)
@@ -144,14 +137,14 @@ class Demo:
         producer.flush(30)
         self._result.lines = len(recording.lines)
 
-    def _settle(self, recording: Recording, daemon: _Daemon, consumer: Any) -> None:
-        """Waits until the daemon has scored all and the alerts stop coming."""
+    def _settle(self, recording: Recording, daemon: DaemonProcess, consumer: Any) -> None:
+        """Waits until the daemon has scored every line and every alert is shown."""
         total = len(recording.lines)
         self._wait(
             lambda: daemon.metric("logwarden_scored_lines_total") >= total,
             _SETTLE_TIMEOUT_S,
             daemon,
-            "every line scored",
+            "the scores of all lines",
             meanwhile=lambda: self._show(recording, consumer, until=self._clock.monotonic() + 0.1),
         )
         published = daemon.metric("logwarden_anomalies_total")
@@ -159,20 +152,20 @@ class Demo:
             lambda: self._result.alerts >= published,
             10.0,
             daemon,
-            "every alert",
+            "the alerts of all anomalies",
             meanwhile=lambda: self._show(recording, consumer, until=self._clock.monotonic() + 0.1),
         )
 
     def _remember(self, place: int) -> Any:
         def delivered(error: Any, message: Any) -> None:
             if error is not None:
-                raise FatalError(f"the embedded broker did not take a line: {error}")
+                raise FatalError(f"the embedded broker refused a line: {error}", hint="run the demo again")
             self._placed[message.partition(), message.offset()] = place
 
         return delivered
 
     def _show(self, recording: Recording, consumer: Any, *, until: float) -> None:
-        """Shows alerts as they come; the first of an incident whole, the rest as a count in the summary."""
+        """Shows the first alert of each incident as it arrives, and counts the rest for the summary."""
         while True:
             message = consumer.poll(max(0.0, until - self._clock.monotonic()))
             if message is None or message.error():
@@ -184,7 +177,7 @@ class Demo:
     def _alert(self, recording: Recording, alert: Alert) -> None:
         source = alert.logwarden.source
         place = self._placed.get((source.partition, source.last_offset))
-        if place is None:  # its delivery report is still on the way
+        if place is None:  # the producer's delivery report of this line has not arrived yet
             return
         line = recording.lines[place]
         self._result.alerts += 1
@@ -198,7 +191,7 @@ class Demo:
     # ---------------------------------------------------------------- judging
 
     def _judge(self, recording: Recording) -> None:
-        """Holds the alerts against the labels. The labels are read here for the first time."""
+        """Compares the alerts with the labels, which are read here for the first time."""
         result = self._result
         for t in sorted(self._alert_times):
             if result.incidents and t - result.incidents[-1][-1] <= INCIDENT_GAP_S:
@@ -218,15 +211,13 @@ class Demo:
             for incident in result.incidents
         )
 
-    # ---------------------------------------------------------------- talking
+    # ---------------------------------------------------------------- notes
 
     def _introduce(self, recording: Recording) -> None:
         versions = ", ".join(f"{name} {version}" for name, version in recording.versions.items())
         self._console.rule("[bold]logwarden demo")
-        self._say(f"a recording of real {recording.system} ({versions}), {_minutes(recording.lines[-1].t)} long")
-        self._say(
-            f"clean until {_minutes(recording.clean_until)}, then {len(recording.faults)} faults injected for real"
-        )
+        self._note(f"a recording of real {recording.system} ({versions}), {_minutes(recording.lines[-1].t)} long")
+        self._note(f"fault-free until {_minutes(recording.clean_until)}, then {len(recording.faults)} real faults")
 
     def _announce(self, event: Event) -> None:
         text = Text(f"▼ {_minutes(event.injected_at)}  injected: {event.name.replace('_', ' ')}", "bold magenta")
@@ -234,8 +225,8 @@ class Demo:
 
     def _summarise(self, recording: Recording) -> None:
         result = self._result
-        table = Table(title="what was injected, and what was found", title_style="bold", show_edge=False)
-        for column in ("fault", "services it can reach", "first alert after"):
+        table = Table(title="injected faults and their first alerts", title_style="bold", show_edge=False)
+        for column in ("fault", "affected services", "first alert after"):
             table.add_column(column)
         for fault in recording.faults:
             delay = result.found.get(fault.name)
@@ -246,118 +237,35 @@ class Demo:
         self._console.print()
         self._console.print(table)
         pace = result.lines / result.seconds if result.seconds else 0.0
-        self._say(f"{result.lines:,} lines, {result.scored:,} scored, {result.windows:,} windows, {pace:,.0f} lines/s")
-        self._say(
-            f"{result.alerts} alerts in {len(result.incidents)} incidents: {result.clean_incidents} in the clean part, "
-            f"{result.unexplained_incidents} elsewhere without a fault"
+        self._note(f"{result.lines:,} lines, {result.scored:,} scored, {result.windows:,} windows, {pace:,.0f} lines/s")
+        self._note(
+            f"{result.alerts} alerts in {len(result.incidents)} incidents: {result.clean_incidents} in the fault-free "
+            f"part, {result.unexplained_incidents} later without a fault"
         )
         if result.first_alert_s is not None:
-            self._say(f"first alert on the screen {result.first_alert_s:.1f} s after the start")
-        self._say(
-            f"found {len(result.found)} of {len(recording.faults)} faults; the daemon drained, exit {result.exit_code}"
+            self._note(f"first alert on the screen {result.first_alert_s:.1f} s after the start")
+        self._note(
+            f"found {len(result.found)} of {len(recording.faults)} faults; the daemon ended with exit code "
+            f"{result.exit_code}"
         )
 
-    def _say(self, text: str) -> None:
+    def _note(self, text: str) -> None:
         self._console.print(Text(printable(text)))
 
     def _elapsed(self) -> float:
         return self._clock.monotonic() - self._started
 
-    def _wait(self, holds: Any, timeout_s: float, daemon: _Daemon, what: str, meanwhile: Any = None) -> None:
+    def _wait(self, condition: Any, timeout_s: float, daemon: DaemonProcess, what: str, meanwhile: Any = None) -> None:
         deadline = self._clock.monotonic() + timeout_s
         pause = meanwhile or daemon.nap
-        while not holds():
+        while not condition():
             if not daemon.is_running:
-                raise FatalError(f"the daemon ended while the demo waited for {what}: {daemon.last_words()}")
+                raise FatalError(f"the daemon ended while the demo waited for {what}: {daemon.last_line()}")
             if self._clock.monotonic() > deadline:
-                raise FatalError(f"the demo waited {timeout_s:.0f} s in vain for {what}")
+                raise FatalError(
+                    f"the demo waited {timeout_s:.0f} s for {what} without success", hint="retry on a less busy machine"
+                )
             pause()
-
-
-class _Daemon:
-    """`logwarden run` in a process of its own, pointed at the embedded broker."""
-
-    def __init__(self, bootstrap: str, log_path: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
-        self._log_path = log_path
-        self._variables = {
-            "LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS": bootstrap,
-            "LOGWARDEN_KAFKA__INPUT_TOPICS": LOGS,
-            "LOGWARDEN_KAFKA__ALERTS_TOPIC": ALERTS,
-            "LOGWARDEN_KAFKA__DEAD_LETTER_TOPIC": DEAD,
-            "LOGWARDEN_HTTP__HOST": "127.0.0.1",
-            "LOGWARDEN_HTTP__PORT": str(self._port),
-        }
-
-    def __enter__(self) -> _Daemon:
-        with self._log_path.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "logwarden", "run"],  # this very package, wherever the user stands
-                env=own_environment() | self._variables,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.is_running:
-            self._process.kill()
-        self._process.wait()
-
-    @property
-    def is_running(self) -> bool:
-        return self._process.poll() is None
-
-    def ready(self) -> bool:
-        return self._get("/readyz") is not None
-
-    def metric(self, name: str) -> float:
-        """A counter's value; 0 while the daemon does not answer."""
-        text = self._get("/metrics")
-        if text is None:
-            return 0.0
-        found = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE)
-        assert found, f"the daemon has a metric {name}"
-        return sum(map(float, found))
-
-    def nap(self) -> None:
-        """A short wait that ends early if the daemon does."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(0.1)
-
-    def stop(self) -> int:
-        """SIGTERM, as an orchestrator would; the daemon drains."""
-        self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(45)
-
-    def last_words(self) -> str:
-        lines = self._log_path.read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
-
-    def _get(self, path: str) -> str | None:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=2) as answer:
-                return str(answer.read().decode())
-        except OSError:
-            return None
-
-
-def _require_confluent() -> Any:
-    try:
-        import confluent_kafka
-    except ImportError:
-        raise ConfigurationError(
-            "the demo's embedded broker is not installed", hint="pip install 'logwarden[demo]', or run `make demo`"
-        ) from None
-    return confluent_kafka
-
-
-def _address(producer: Any) -> str:
-    brokers: Sequence[Any] = list(producer.list_topics(timeout=10).brokers.values())
-    return ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
 
 
 def _reaches(fault: Event, t: float) -> bool:

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Builds the image of ../Dockerfile and starts it for real, with neither a registry nor a Docker daemon: debootstrap
-# makes a Debian with Python 3.11 as the base, buildah builds on it and runs the result in a chroot.
+# Builds the image of ../Dockerfile and starts it, with neither a registry nor a Docker daemon: debootstrap makes a
+# Debian with Python 3.11 as the base, buildah builds on it and runs the result in a chroot.
 #
 #   deploy/test-image.sh                       as root on Debian 12, 25 GB of free disk (torch for CUDA has 4.5 GB)
 #   PIP_ARGS="…" deploy/test-image.sh          more arguments for pip in the build, e.g. an index of CPU wheels
-#   TIME_LIMIT=30m deploy/test-image.sh        ends by then, whatever happens (default 45m)
+#   TIME_LIMIT=30m deploy/test-image.sh        ends after this time at the latest (default 45m)
 #
-# pip and apt use what this host uses (pip's configuration, certificates, apt's mirror), handed in for the build only.
-# pip's own cache stays in .cache/image for the next run, where the index allows caching; all else goes at the end.
+# pip and apt use this host's pip configuration, certificates and apt mirror, which are passed in for the build only.
+# pip's own cache stays in .cache/image for the next run, where the index allows caching; the rest is deleted.
 set -euo pipefail
 
 [ -n "${INSIDE_TIME_LIMIT:-}" ] || INSIDE_TIME_LIMIT=1 exec timeout --kill-after=60s "${TIME_LIMIT:-45m}" "$0" "$@"
@@ -15,7 +15,7 @@ set -euo pipefail
 repo=$(cd "$(dirname "$0")/.." && pwd)
 needed_gb=25
 log_lines=40
-start_timeout_s=120 # importing torch from a cold disk is most of it
+start_timeout_s=120 # most of it is the import of torch from a cold disk
 stop_timeout_s=45   # the drain's 30 s and the end of the interpreter
 
 fail() {
@@ -30,18 +30,19 @@ check() { # check SENTENCE COMMAND…
     echo "ok  $sentence"
 }
 
-[ "$(id -u)" = 0 ] || fail "needs root: debootstrap and buildah's chroot isolation do"
+[ "$(id -u)" = 0 ] || fail "run this as root: debootstrap and buildah's chroot isolation need it"
 for tool in buildah debootstrap; do
-    command -v "$tool" >/dev/null || fail "no $tool; Debian: apt-get install --no-install-recommends $tool"
+    command -v "$tool" >/dev/null ||
+        fail "$tool is not installed; on Debian run: apt-get install --no-install-recommends $tool"
 done
 
 cache=$repo/.cache/image
-export TMPDIR=$cache/tmp # buildah keeps cache mounts below it, so pip's outlives this run
+export TMPDIR=$cache/tmp # buildah keeps cache mounts below it, so that the next run has pip's cache
 mkdir -p "$TMPDIR"
 exec 9>"$cache/lock"
-flock --nonblock 9 || fail "another run uses $cache"
+flock --nonblock 9 || fail "another run uses $cache; wait for its end"
 free_gb=$(df --output=avail -BG "$cache" | tail -1 | tr -dc 0-9)
-[ "$free_gb" -ge "$needed_gb" ] || fail "$free_gb GB free, needs $needed_gb: vfs storage copies whole trees"
+[ "$free_gb" -ge "$needed_gb" ] || fail "$free_gb GB are free, but vfs storage copies whole trees: free $needed_gb GB"
 
 work=$(mktemp -d "$cache/work.XXXXXX")
 bud() { buildah --root "$work/storage" --runroot "$work/run" --storage-driver vfs "$@"; }
@@ -76,7 +77,7 @@ bud commit --quiet --rm "$base" localhost/logwarden-base >/dev/null
 
 # --- the image --------------------------------------------------------------------------------------------------------
 
-# pip's configuration of this host, from whichever file or variable it comes, as the secret that the Dockerfile mounts.
+# This host's pip configuration, from files and variables, as the secret that the Dockerfile mounts.
 host_pip_configuration() {
     echo "[global]"
     python3 -m pip config list | sed -n -E "s/^(:env:\.|global\.)([a-z-]+)='(.*)'$/\2 = \3/p" |
@@ -84,7 +85,7 @@ host_pip_configuration() {
 }
 host_pip_configuration >"$work/pip.conf"
 certificates=/etc/ssl/certs/ca-certificates.crt
-[ -r "$certificates" ] || fail "no $certificates; Debian: apt-get install ca-certificates"
+[ -r "$certificates" ] || fail "$certificates is missing; on Debian run: apt-get install ca-certificates"
 
 stage "build"
 bud build --isolation chroot --format docker --pull-never --tag localhost/logwarden \
@@ -93,12 +94,12 @@ bud build --isolation chroot --format docker --pull-never --tag localhost/logwar
     --file "$repo/Dockerfile" "$repo" >"$work/build.log" 2>&1 ||
     fail "the build failed:"$'\n'"$(tail -$log_lines "$work/build.log")"
 
-# --- what must be true of it ------------------------------------------------------------------------------------------
+# --- the checks of the image ------------------------------------------------------------------------------------------
 
 stage "checks"
 container=$(bud from --pull-never localhost/logwarden)
 inside() { bud run --isolation chroot "$container" -- "$@"; }
-python_says() { inside python3 -c "$1"; }
+run_python() { inside python3 -c "$1"; }
 declared() { bud inspect --type container --format "{{$1}}" "$container"; }
 
 check "it runs as user 10001" test "$(inside id -u)" = 10001
@@ -106,26 +107,26 @@ started=$(declared .Docker.Config.Entrypoint)$(declared .Docker.Config.Cmd)
 check "it starts as logwarden run" test "$started" = "[logwarden][run]"
 check "logwarden --help works" inside logwarden --help
 check "logwarden config works" inside logwarden config
-check "torch and logwarden import" python_says "import torch, logwarden.model.detector"
-check "the shipped model is in the package, whole, and loads without network" python_says "
+check "torch and logwarden import" run_python "import torch, logwarden.model.detector"
+check "the package contains the whole shipped model, which loads without network" run_python "
 from logwarden.model import checkpoint
 assert checkpoint.SHIPPED.is_relative_to('/opt/venv')
 assert checkpoint.load().revision"
-check "the code belongs to root: the daemon cannot rewrite itself" python_says "
+check "the code belongs to root, so the daemon cannot rewrite it" run_python "
 import os, logwarden.model as model
 assert not os.access(model.__file__, os.W_OK)
 assert not os.access(os.path.dirname(model.__file__), os.W_OK)"
 check "no secret of the build stayed" inside sh -c 'test ! -s /etc/pip.conf && test ! -e /run/secrets/pip'
 
-# --- the daemon, with no broker to talk to: alive, not ready, stops when told -----------------------------------------
+# --- the daemon without a broker: alive, not ready, ends at SIGTERM ---------------------------------------------------
 
 stage "the daemon without a broker"
 port=$(python3 -c "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); print(s.getsockname()[1])")
-nobody=$(python3 -c "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); print(s.getsockname()[1])")
+closed_port=$(python3 -c "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); print(s.getsockname()[1])")
 root=$(bud mount "$container")
-# Chroot isolation shares our process ids and network, so the pid that the shell inside sees is one we can signal.
+# Chroot isolation shares this host's process ids and network, so this script can signal the pid inside.
 bud run --isolation chroot --env LOGWARDEN_HTTP__HOST=127.0.0.1 --env "LOGWARDEN_HTTP__PORT=$port" \
-    --env "LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS=127.0.0.1:$nobody" "$container" -- \
+    --env "LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS=127.0.0.1:$closed_port" "$container" -- \
     sh -c 'echo $$ >/tmp/pid; exec logwarden run' >"$work/daemon.log" 2>&1 &
 runner=$!
 
@@ -139,7 +140,7 @@ daemon_failed() { fail "$*:"$'\n'"$(tail -$log_lines "$work/daemon.log")"; }
 deadline=$((SECONDS + start_timeout_s))
 until is_healthy >/dev/null 2>&1; do
     kill -0 "$runner" 2>/dev/null || daemon_failed "the daemon ended"
-    [ "$SECONDS" -lt "$deadline" ] || daemon_failed "not healthy in $start_timeout_s s"
+    [ "$SECONDS" -lt "$deadline" ] || daemon_failed "the daemon was not healthy after $start_timeout_s s"
     sleep 1
 done
 echo "ok  the image's own health check passes while no broker answers"
@@ -148,10 +149,10 @@ daemon_pid=$(cat "$root/tmp/pid")
 kill -TERM "$daemon_pid"
 deadline=$((SECONDS + stop_timeout_s))
 while kill -0 "$daemon_pid" 2>/dev/null; do
-    [ "$SECONDS" -lt "$deadline" ] || daemon_failed "still there $stop_timeout_s s after SIGTERM"
+    [ "$SECONDS" -lt "$deadline" ] || daemon_failed "the daemon still ran $stop_timeout_s s after SIGTERM"
     sleep 0.2
 done
 daemon_pid=""
 wait "$runner" || daemon_failed "SIGTERM did not end the daemon with status 0 but $?"
 echo "ok  SIGTERM ends the daemon with status 0"
-stage "all true; the image has $(du -sm --one-file-system "$root" | cut -f1) MB"
+stage "all checks passed; the image has $(du -sm --one-file-system "$root" | cut -f1) MB"

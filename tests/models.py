@@ -1,7 +1,7 @@
 """A model of a few kilobytes for tests: a random BERT of one layer, a small vocabulary, a head with random weights.
 
-Its verdicts mean nothing, but everything that a real model does it does too: text, familiarity, order and padding all
-reach the logits, because no weight is left at the zero it starts from.
+Its verdicts are meaningless, but it computes as a real model does: text, familiarity, order and padding all reach the
+logits, because no weight keeps the zero of its initialisation.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PIECES = [
 
 
 def tiny_encoder(*, seed: int = 7, width: int = WIDTH) -> LineEncoder:
-    """A random BERT of one layer that knows every ASCII word, if only by its letters."""
+    """Returns a random BERT of one layer whose vocabulary covers every ASCII word, at least letter by letter."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         config = BertConfig(
@@ -47,7 +47,7 @@ def tiny_encoder(*, seed: int = 7, width: int = WIDTH) -> LineEncoder:
 
 
 def tiny_classifier(*, seed: int = 7, width: int = WIDTH, untrained: bool = False) -> LogWindowClassifier:
-    """A small head. Unless `untrained`, noise on every weight stands for what training would have changed."""
+    """Returns a small head. Unless `untrained`, noise on every weight stands for training."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         classifier = LogWindowClassifier(
@@ -61,7 +61,7 @@ def tiny_classifier(*, seed: int = 7, width: int = WIDTH, untrained: bool = Fals
 
 
 def save_tiny(directory: Path, *, seed: int = 7, width: int = WIDTH) -> Path:
-    """Writes a whole model directory and returns it."""
+    """Writes a complete model directory and returns its path."""
     save_checkpoint(
         directory,
         tiny_classifier(seed=seed, width=width),

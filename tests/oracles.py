@@ -1,6 +1,6 @@
-"""Slow, obvious twins of the fast parts, and the few lines that feed both.
+"""Oracles: slow, obvious implementations of the fast parts, and the inputs of both.
 
-A property compares a part with its twin on inputs that nobody would think of; the twin is right because it is plain.
+A property compares a part with its oracle on generated inputs; the oracle is right because it is simple.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from logwarden.model.windowing import NUMERIC_COLUMNS, WindowBatch, WindowRings
 
 
 def columns(offsets: list[int]) -> dict[str, np.ndarray]:
-    """Lines that can be told apart in every column by their offset."""
+    """Returns columns of lines that differ in every column, by their offset."""
     at = np.array(offsets, np.int64)
     numeric = {name: (at + 1).astype(kind) for name, kind in NUMERIC_COLUMNS.items()} | {"offset": at}
     return numeric | {"text": np.array([b"line %d" % offset for offset in offsets], object)}
@@ -35,8 +35,9 @@ def push(rings: WindowRings, slots: list[int], offsets: list[int], now: float = 
     return rings.push(np.array(slots, np.int64), columns(offsets), now)
 
 
-def held(batch: WindowBatch) -> list[tuple[int, list[int], int]]:
-    """(slot, offsets of the window, how many of them are fresh) of every window."""
+def windows_of(batch: WindowBatch) -> list[tuple[int, list[int], int]]:
+    """Returns (slot, offsets of the window, number of fresh lines) for every window."""
+    # size 3, slot 5 has two lines: offsets row [pad, 40, 41], filled 2, fresh 1  →  (5, [40, 41], 1)
     rows = batch.windows("offset")
     return [
         (int(batch.slots[i]), rows[i, batch.size - batch.filled[i] :].tolist(), int(batch.fresh[i]))
@@ -46,7 +47,7 @@ def held(batch: WindowBatch) -> list[tuple[int, list[int], int]]:
 
 @dataclass
 class NaiveRings:
-    """The same promise kept slowly: a deque per slot."""
+    """Oracle of WindowRings: a deque per slot."""
 
     size: int
     step: int = 1
@@ -76,7 +77,8 @@ class NaiveRings:
             self.pending.pop(slot, None)
 
     def oldest(self, slot: int) -> int | None:
-        """The oldest line that the next window will hold."""
+        """Returns the oldest line of the slot's next window, or None without lines."""
+        # size 3: lines 7, 8, 9 → the next line pushes 7 out → 8; lines 7, 8 → 7
         ring = self.lines.get(slot)
         if not ring:
             return None
@@ -85,13 +87,13 @@ class NaiveRings:
 
 @dataclass
 class NaiveHistory:
-    """Counts in dictionaries, one line at a time. Forgets nothing."""
+    """Oracle of the history: counts in dictionaries, one line at a time. Evicts nothing."""
 
     age: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     count: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
 
     def observe(self, slot: int, line: int) -> tuple[int, int, bool]:
-        """(times seen before, lines of the slot before, whether it is new to the slot)."""
+        """Counts a line. Returns (times seen before, lines of the slot before, True if new to the slot)."""
         measured = (self.count[slot, line], self.age[slot], self.count[slot, line] == 0)
         self.count[slot, line] += 1
         self.age[slot] += 1
@@ -99,7 +101,7 @@ class NaiveHistory:
 
 
 def embed(texts: Sequence[str]) -> np.ndarray:
-    """Texts → vectors (n, 8) of length one that depend on the text alone."""
+    """Returns vectors (n, 8) of length 1 that depend on the text alone."""
     seeds = [list(hashlib.blake2b(text.encode(), digest_size=8).digest()) for text in texts]
     vectors = np.array(seeds, np.float32) - 100.0
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -107,19 +109,19 @@ def embed(texts: Sequence[str]) -> np.ndarray:
 
 @dataclass
 class TableSpy:
-    """Stands in for encoder and line table: remembers what was embedded and what each row holds."""
+    """Stands in for encoder and line table: records the embedded texts and the content of each row."""
 
     encoded: list[str] = field(default_factory=list)
     rows: dict[int, np.ndarray] = field(default_factory=dict)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        assert texts, "nobody asks for the embedding of nothing"
-        assert len(set(texts)) == len(texts), "a text is asked for once"
+        assert texts, "the encoder is called with at least one text"
+        assert len(set(texts)) == len(texts), "the encoder gets each text once"
         self.encoded += texts
         return embed(texts)
 
     def table(self, rows: int = 64) -> LineTable:
-        """A table that embeds and stores by way of this spy."""
+        """Returns a table that embeds and stores through this spy."""
         return LineTable(rows, self.encode, self.store)
 
     def store(self, ids: np.ndarray, embeddings: np.ndarray) -> None:
@@ -127,7 +129,7 @@ class TableSpy:
 
 
 def log_lines(texts: Sequence[str], slots: Sequence[int] | None = None, first_offset: int = 0) -> LineColumns:
-    """Columns of these lines, of slot 0 unless said otherwise, with offsets in a row."""
+    """Returns columns of these lines with consecutive offsets. `slots`: None puts all lines into slot 0."""
     return LineColumns(
         texts=[text.encode() for text in texts],
         slots=np.zeros(len(texts), np.int64) if slots is None else np.array(slots, np.int64),
@@ -138,7 +140,7 @@ def log_lines(texts: Sequence[str], slots: Sequence[int] | None = None, first_of
 
 
 def naive_gates(row: list[float], top_p: float) -> list[float]:
-    """Experts by falling probability, up to and including the first at which the sum exceeds p."""
+    """Returns the gates: experts by falling probability, to the first at which the sum exceeds p, inclusive."""
     gates, total = [0.0] * len(row), 0.0
     for expert in sorted(range(len(row)), key=lambda e: -row[e]):
         gates[expert] = row[expert]
@@ -162,7 +164,7 @@ class LogRecord:
 
 
 def default_decoder(*, form: str = "auto", max_line_chars: int = 8192) -> Decoder:
-    """The decoder with the paths that the daemon has when nothing is set."""
+    """Returns a decoder with the default paths of the settings."""
     paths = InputSettings()
     return Decoder(
         format=form,
@@ -194,16 +196,16 @@ def assignment(
     return Assignment(generation, Partition("logs", generation), ledger, profile)
 
 
-def said(services: str | Sequence[str], first: int = 0) -> list[LogRecord]:
-    """A record for each service named, with offsets in a row."""
+def records_of(services: str | Sequence[str], first: int = 0) -> list[LogRecord]:
+    """Returns a record for each service, with consecutive offsets from `first`."""
     return [LogRecord(b"hello from %d" % i, offset=first + i, key=s.encode()) for i, s in enumerate(services)]
 
 
-def judged(work: Sequence[Work]) -> list[tuple[int, int]]:
-    """(assignment, offset) of every line that some window judges."""
-    found = []
+def fresh_lines_of(work: Sequence[Work]) -> list[tuple[int, int]]:
+    """Returns (generation of the assignment, offset) of every line that is fresh in a window."""
+    lines = []
     for piece in work:
         places, window = piece.windows.fresh_lines()
         owners = [owner.generation for owner in piece.assignments[window]]
-        found += zip(owners, piece.windows.columns["offset"][places].tolist(), strict=True)
-    return sorted(found)
+        lines += zip(owners, piece.windows.columns["offset"][places].tolist(), strict=True)
+    return sorted(lines)

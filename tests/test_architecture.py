@@ -1,7 +1,7 @@
-"""Compares the documents with the code: the imports that ARCHITECTURE.md describes, and every name in the documents.
+"""Compares the documents with the code: the imports that ARCHITECTURE.md describes, and the names that all contain.
 
-That the pipeline loads neither torch nor a Kafka client is tested in `tests/sim/test_invariants.py`, that the command
-line's light commands do not in `tests/unit/daemon/test_command_line.py`, `model/schema.py` in `tests/unit/model/`.
+More tests keep torch and Kafka clients out: `tests/sim/test_invariants.py` for the pipeline,
+`tests/unit/daemon/test_command_line.py` for light commands, `tests/unit/model/test_detector.py` for `model/schema.py`.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ OF_THE_PAST = {"from-the-original-scripts.md": {"inference.py", "moe_log_detecto
 
 IMPORTERS = {
     "aiokafka": {"daemon/kafka"},
-    "confluent_kafka": {"demo/playback.py"},
+    "confluent_kafka": {"demo/daemon_process.py"},
     "prometheus_client": {"daemon/web/metrics.py"},
     "aiohttp": {"daemon/web"},
     "pydantic_settings": {"daemon/settings"},
     "multiprocessing": set(),
     "threading": {"training/faultlab"},
 }
-"""Libraries that each have one home, and where that is."""
+"""Libraries with one home each, and its path."""
 
 CORES = (
     *(
@@ -51,7 +51,7 @@ CORES = (
     ),
     *("daemon/pipeline/ledger.py", "daemon/records.py", "daemon/errors.py", "daemon/commands/rendering.py"),
 )
-"""Files of the daemon that decide and compute. They wait for nothing, so they need no event loop and no log."""
+"""Files of the daemon that decide and compute. They never wait, so they need no event loop and no log."""
 
 
 @cache
@@ -64,7 +64,7 @@ def _files(*packages: str) -> list[Path]:
 
 
 def _imports(path: Path) -> Iterator[str]:
-    """Top-level names of everything a file imports, wherever in it."""
+    """Yields the top-level names of every import of a file, at any place in it."""
     for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
@@ -91,7 +91,7 @@ def test_the_import_contracts_hold(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("library", IMPORTERS)
 def test_a_library_has_one_home(library: str) -> None:
-    """What a library's traps are is known in one place, and replacing it changes one file."""
+    """A library is imported in one place, so that its traps are known there and a replacement changes one file."""
     found = _who_imports(library, *PRODUCTS)
     homes = IMPORTERS[library]
     strangers = {path for path in found if path not in homes and not any(path.startswith(f"{h}/") for h in homes)}
@@ -100,14 +100,14 @@ def test_a_library_has_one_home(library: str) -> None:
 
 
 def test_one_file_of_the_daemon_imports_torch() -> None:
-    """The daemon meets tensors in one file; everything else of it sees arrays."""
+    """The daemon meets tensors in one file; its other files see arrays."""
     assert _who_imports("torch", "daemon") == {"daemon/engine/loading.py"}
     assert _who_imports("transformers", "daemon") == set()
 
 
 @pytest.mark.parametrize("path", CORES)
 def test_a_core_knows_no_event_loop(path: str) -> None:
-    """What decides can be called from anywhere and tested with literals."""
+    """A file that decides can be called from any code and tested with literals."""
     assert not {"asyncio", "threading", "structlog", "signal", "socket", "os"} & set(_imports(ROOT / path))
 
 
@@ -145,13 +145,13 @@ def test_the_pipeline_is_given_its_effects() -> None:
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    """ARCHITECTURE.md."""
+    """Returns the text of ARCHITECTURE.md."""
     return DOCUMENT.read_text(encoding="utf-8")
 
 
 @cache
 def _all_files() -> dict[str, list[str]]:
-    """File name → paths in the products and the documents."""
+    """Returns file name → paths in the products and the documents."""
     found: dict[str, list[str]] = {}
     for package in (*PRODUCTS, "deploy", "docs"):
         for path in (ROOT / package).rglob("*"):
@@ -162,7 +162,7 @@ def _all_files() -> dict[str, list[str]]:
 
 @cache
 def _defined_in_tests() -> frozenset[str]:
-    """Functions of the tests: tests themselves, invariants, ablations."""
+    """Returns the functions of the tests: tests themselves, invariants, ablations."""
     return frozenset(
         node.name
         for path in _files("tests")
@@ -173,7 +173,7 @@ def _defined_in_tests() -> frozenset[str]:
 
 @cache
 def _defined_in_code() -> frozenset[str]:
-    """Classes, methods, functions and modules, and the settings as `group.field`."""
+    """Returns classes, methods, functions and modules, and the settings as `group.field`."""
     defined: set[str] = set()
     for path in _files(*PRODUCTS, "tests"):
         parts = path.relative_to(ROOT).with_suffix("").parts
@@ -192,9 +192,9 @@ def _defined_in_code() -> frozenset[str]:
 
 
 def missing_files(text: str, folder: Path = ROOT) -> list[str]:
-    """Files and folders that a text names and that are not there, neither from the root nor from the text's folder.
+    """Returns files and folders in a text that do not exist, neither below the root nor below the text's folder.
 
-    A bare name may lie anywhere in the products.
+    A bare name may be anywhere in the products.
     """
     named = set(re.findall(r"(?<![\w./-])[\w.-]+(?:/[\w.-]+)*\.(?:py|md|toml|json|yaml|xml|sh|txt)\b", text))
     named |= set(
@@ -206,7 +206,7 @@ def missing_files(text: str, folder: Path = ROOT) -> list[str]:
 
 
 def missing_tests(text: str) -> list[str]:
-    """Names in the last column of the table of invariants that no test, invariant or ablation has."""
+    """Returns names in the last column of the table of invariants that no test, invariant or ablation has."""
     rows = [line.strip("| ").split("|") for line in text.splitlines() if line.startswith("|") and "tests/" in line]
     named = {name for row in rows for name in re.findall(r"`([a-z_]+)`", row[-1])}
     named |= set(re.findall(r"\btest_[a-z_0-9]+\b(?!\.py)", text))
@@ -214,14 +214,14 @@ def missing_tests(text: str) -> list[str]:
 
 
 def missing_code(text: str) -> list[str]:
-    """Dotted or capitalised names in code type, such as `PartitionLedger.position`, that the code does not define."""
+    """Returns names in code type, such as `PartitionLedger.position`, that the code does not define."""
     named = re.findall(r"`([A-Z][a-z]\w+(?:\.\w+)?|\w+(?:\.\w+)+)(?:\(\))?`", text)
     external = re.compile(r"^(?:\d|LOGWARDEN_|\w+\.(?:py|md|toml|json|yaml|sh|txt)$|alert\.schema\.json$)")
     return sorted(name for name in set(named) - _defined_in_code() if not external.match(name))
 
 
 def missing_rooms(text: str) -> list[str]:
-    """Packages without a row of their own in the map of rooms. `<name>` in a row stands for every package there."""
+    """Returns packages without a row in the map of rooms. `<name>` in a row stands for every package there."""
     rows = set(re.findall(r"^\| `([\w/<>-]+/)` \|", text, re.M))
     packages = [path.parent.relative_to(ROOT) for name in PRODUCTS for path in (ROOT / name).rglob("__init__.py")]
     any_of = {re.sub(r"<\w+>/$", "", row) for row in rows if row.endswith(">/")}
@@ -233,7 +233,7 @@ def missing_rooms(text: str) -> list[str]:
 
 
 def missing_sections(text: str) -> list[str]:
-    """Sections that every decision has and that this text lacks, or has without words."""
+    """Returns the sections of a decision that this text lacks, or has without words."""
     sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.M | re.S))
     return [
         name for name in ("Context", "Decision", "Alternatives", "Consequences") if not sections.get(name, "").strip()
@@ -241,7 +241,7 @@ def missing_sections(text: str) -> list[str]:
 
 
 def test_the_document_is_short(text: str) -> None:
-    """What takes a quarter of an hour to read gets read."""
+    """The document takes a quarter of an hour to read at most."""
     assert 50 < len(text.splitlines()) < MAX_LINES
 
 
@@ -284,7 +284,7 @@ def test_every_decision_is_listed_once() -> None:
 
 
 def test_what_is_not_there_is_found() -> None:
-    """A check that could not fail would let the documents rot."""
+    """Each check finds a missing name; a check that cannot fail would let the documents rot."""
     assert missing_files("see `daemon/nowhere.py`, nothing.py, tests/none/, [x](../../model/none.md), docs/none/") == [
         "daemon/nowhere.py",
         "docs/none/",

@@ -1,4 +1,4 @@
-"""The demo as a test: the real daemon in a process of its own, an embedded broker, the recording that is shipped."""
+"""The demo as a test: the real daemon in a process of its own, an embedded broker, the shipped recording."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytest.importorskip("confluent_kafka", reason="the demo's embedded broker is in 
 
 @pytest.fixture(scope="module")
 def shown() -> tuple[DemoResult, str]:
-    """One fast showing for all tests of this file, with what it printed."""
+    """Runs the demo once, fast, for all tests of this file. Returns its result and its output."""
     console = Console(file=io.StringIO(), width=120)
     result = Demo(console, fast=True).play(recordings.load(RECORDING))
     assert isinstance(console.file, io.StringIO)
@@ -24,7 +24,7 @@ def shown() -> tuple[DemoResult, str]:
 
 @pytest.mark.timeout(240)
 def test_every_line_is_scored_and_the_daemon_drains(shown: tuple[DemoResult, str]) -> None:
-    """Nothing of the recording is lost between the topic and the model, and SIGTERM ends the daemon with 0."""
+    """No line of the recording is lost between the topic and the model, and SIGTERM ends the daemon with 0."""
     result, _ = shown
     assert result.scored == result.windows == result.lines == len(recordings.load(RECORDING).lines)
     assert result.exit_code == 0
@@ -32,7 +32,7 @@ def test_every_line_is_scored_and_the_daemon_drains(shown: tuple[DemoResult, str
 
 @pytest.mark.timeout(240)
 def test_every_injected_fault_is_found(shown: tuple[DemoResult, str]) -> None:
-    """Each fault that was injected for real raises an alert while it lasts or just after."""
+    """Each injected fault raises an alert during the fault or just after it."""
     result, printed = shown
     assert result.missed == []
     assert "not found" not in printed
@@ -41,10 +41,10 @@ def test_every_injected_fault_is_found(shown: tuple[DemoResult, str]) -> None:
 @pytest.mark.timeout(240)
 @pytest.mark.xfail(
     strict=True,
-    reason="two lines of 6,598 do, both said for the first time: a FATAL of the replica while the primary is restarted "
+    reason="two of 6,598 lines do, both logged for the first time: a FATAL of the replica while the primary restarts "
     "as planned, and a line of an autovacuum report (training/LOG.md)",
 )
 def test_the_clean_part_raises_no_incident(shown: tuple[DemoResult, str]) -> None:
-    """Planned restarts, reloads, a load spike and an idle spell raise no alert."""
+    """Planned restarts, reloads, a load spike and an idle time raise no alert."""
     result, _ = shown
     assert result.clean_incidents == 0

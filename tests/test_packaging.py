@@ -1,4 +1,4 @@
-"""What an installation puts into somebody's environment: one package, `logwarden`, with everything that it needs."""
+"""The content of an installation: one package, `logwarden`, with every file that it needs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests import layout
 
 ROOT = layout.ROOT
 BARE = {folder.name for folder in layout.folders().values()} - {layout.NAME}
-"""Folders that are no import names: somebody else may well have a package `model`."""
+"""Folders that are no import names: another distribution may have a package `model`."""
 
 
 def _bare_imports(text: str) -> list[str]:
-    """Modules that a file imports by the name of a folder, wherever in it."""
+    """Yields the modules that a file imports by the name of a folder, at any place in it."""
     found = []
     for node in ast.walk(ast.parse(text)):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -41,7 +41,7 @@ def _run(*arguments: str, cwd: Path, path: str = "") -> str:
 
 
 def test_no_file_imports_a_folder_by_its_bare_name() -> None:
-    """The folders at the top are found by accident of the working directory only; nobody relies on it."""
+    """No file relies on the folders at the top, which are found only from this working directory."""
     folders = ("logwarden", *BARE, "tests", "deploy", "docs")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     assert len(files) > 100
@@ -54,7 +54,7 @@ def test_no_file_imports_a_folder_by_its_bare_name() -> None:
     ["import model", "import os, training.train", "from daemon import config", "def f():\n from model.x import y"],
 )
 def test_a_bare_name_is_found(text: str) -> None:
-    """The check sees every form of import, also within a function."""
+    """The check finds every form of import, also within a function."""
     assert len(_bare_imports(text)) == 1
     assert _bare_imports("from . import model\nfrom logwarden.model import schema\nimport modelling") == []
 
@@ -73,14 +73,14 @@ def test_the_image_is_built_from_every_folder() -> None:
 
 
 def test_the_public_package_holds_no_code_of_its_own() -> None:
-    """What is public is a list of names; what they do lies in a storey."""
+    """The public package is a list of names, whose code is in the other packages."""
     names = {path.name for path in (ROOT / "logwarden").iterdir()} - {"__pycache__"}
     assert names == {"__init__.py", "__main__.py", "py.typed"}
 
 
 @pytest.mark.parametrize("checkout", [True, False])
 def test_importing_the_package_loads_nothing_heavy(tmp_path: Path, checkout: bool) -> None:
-    """Whoever only wants the version waits neither for PyTorch nor for a Kafka client."""
+    """An import of the version loads neither PyTorch nor a Kafka client."""
     code = """
 import sys
 import logwarden
@@ -101,7 +101,7 @@ assert "torch" in sys.modules and LogAnomalyDetector is logwarden.LogAnomalyDete
 
 @pytest.mark.parametrize("checkout", [True, False])
 def test_the_package_is_the_command_line(tmp_path: Path, checkout: bool) -> None:
-    """`python -m logwarden` works where PATH does not have the program."""
+    """`python -m logwarden` works where PATH does not contain the program."""
     assert _run("-m", "logwarden", "--version", cwd=ROOT if checkout else tmp_path).startswith("logwarden ")
 
 
@@ -121,20 +121,20 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def test_the_wheel_has_one_package(wheel: zipfile.ZipFile) -> None:
-    """An installation takes one name in the environment, and `model` stays free for others."""
+    """An installation adds one name to the environment, and `model` stays free for other packages."""
     tops = {name.partition("/")[0] for name in wheel.namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"logwarden"}
 
 
 def test_the_wheel_has_every_file_that_is_read(wheel: zipfile.ZipFile) -> None:
-    """What the package reads at run time is in it: the model, the schema, the recordings, and the mark of its types."""
-    held = set(wheel.namelist())
-    assert {"logwarden/py.typed", "logwarden/__main__.py", "logwarden/daemon/incidents/alert.schema.json"} <= held
+    """The wheel contains every file of run time: the model, the schema, the recording, and the mark of its types."""
+    names = set(wheel.namelist())
+    assert {"logwarden/py.typed", "logwarden/__main__.py", "logwarden/daemon/incidents/alert.schema.json"} <= names
     for package, folder in layout.folders().items():
         for path in folder.rglob("*"):
             if path.is_file() and path.suffix != ".pyc" and path.name != "LOG.md":
                 name = f"{package.replace('.', '/')}/{path.relative_to(folder).as_posix()}"
-                assert name in held, f"{path} is not in the wheel"
+                assert name in names, f"{path} is not in the wheel"
 
 
 def test_the_wheel_has_its_version_and_its_program(wheel: zipfile.ZipFile) -> None:
@@ -147,11 +147,11 @@ def test_the_wheel_has_its_version_and_its_program(wheel: zipfile.ZipFile) -> No
 
 @pytest.mark.parametrize("checkout", [True, False])
 def test_what_was_installed_is_found(wheel: zipfile.ZipFile, tmp_path: Path, checkout: bool) -> None:
-    """Who installs a wheel and starts Python in the checkout gets the installed storeys, not half a package."""
+    """Python in the checkout finds an installed wheel, and not half a package of the checkout."""
     installed, elsewhere = tmp_path / "installed", tmp_path / "elsewhere"
     wheel.extractall(installed)
     elsewhere.mkdir()
     code = "import logwarden.model.schema as s, logwarden; print(logwarden.__version__, s.__file__)"
-    # -S: without site-packages, where this very checkout may be installed too.
-    said = _run("-S", "-c", code, cwd=ROOT if checkout else elsewhere, path=str(installed))
-    assert said.split() == [logwarden.__version__, str(installed / "logwarden" / "model" / "schema.py")]
+    # -S: without site-packages, where this checkout may be installed too.
+    output = _run("-S", "-c", code, cwd=ROOT if checkout else elsewhere, path=str(installed))
+    assert output.split() == [logwarden.__version__, str(installed / "logwarden" / "model" / "schema.py")]

@@ -1,8 +1,4 @@
-"""What README, CONTRIBUTING and the pages in docs show works: Python runs; commands, options, settings exist.
-
-Blocks tagged `python` run in one namespace, in order, with the shipped model; those tagged `python no-run` are compiled
-only. Commands are looked up, not run: a Kafka broker is not at hand wherever this runs.
-"""
+"""README, CONTRIBUTING and the pages in docs: their Python runs; their commands, options and settings exist."""
 
 from __future__ import annotations
 
@@ -32,7 +28,7 @@ DOCUMENTS = [*(path for name in TOP if (path := ROOT / name).is_file()), *PAGES]
 MAX_README_LINES = 130
 WEIGHTS = ROOT / "model" / "weights" / "model.safetensors"
 FOLDERS = ("daemon", "demo", "model", "training")
-"""Folders at the top of the repository. What they hold is imported as `logwarden.…` only."""
+"""Folders at the top of the repository. Their modules are imported as `logwarden.…` only."""
 PASSED_ON = {
     "train": "logwarden.training.train",
     "evaluate": "logwarden.training.evaluate",
@@ -48,7 +44,7 @@ _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: what it is tagged, what it holds, and the line of the document that it begins on."""
+    """A fenced block: its tag, its text, and its first line in the document."""
 
     tag: str
     text: str
@@ -56,12 +52,12 @@ class Block:
 
 
 def blocks(text: str) -> list[Block]:
-    """The fenced blocks of a document."""
+    """Returns the fenced blocks of a document."""
     return [Block(m[1].strip(), m[2], text.count("\n", 0, m.start(2)) + 1) for m in _FENCE.finditer(text)]
 
 
 def commands(text: str) -> list[list[str]]:
-    """Every command in shell blocks and in code type within sentences, as words; variables before it left out."""
+    """Returns every command, as words, of shell blocks and of code type within sentences, without leading variables."""
     lines = [
         block.text.replace("\\\n", " ") for block in blocks(text) if block.tag in ("sh", "bash", "shell", "console")
     ]
@@ -80,7 +76,7 @@ def commands(text: str) -> list[list[str]]:
 
 
 def wrong_commands(text: str) -> list[str]:
-    """What a document says to type and nothing answers to, each with the reason."""
+    """Returns the commands of a document that do not exist, each with the reason."""
     return [f"{' '.join(words)}: {reason}" for words in commands(text) for reason in _wrong(words)]
 
 
@@ -128,7 +124,7 @@ def _unknown_options(words: list[str], known: set[str]) -> Iterator[str]:
 
 
 def _options_of(module: str) -> set[str]:
-    """The options that a program spells out. Read, not asked for: its `--help` would load torch first."""
+    """Returns the options in a program's source. Its `--help` would load torch first."""
     spec = find_spec(module)
     if spec is not None and spec.submodule_search_locations:
         spec = find_spec(f"{module}.__main__")
@@ -138,7 +134,7 @@ def _options_of(module: str) -> set[str]:
 
 
 def unknown_settings(text: str) -> list[str]:
-    """Variables with our prefix that are no settings; one that ends in `…` or `__` names a group."""
+    """Returns variables with the prefix that are no settings; one that ends in `…` or `__` names a group."""
     known = {row.variable for row in describe(Settings())} | OF_THE_TESTS
     groups = {f"{name.partition('__')[0]}__" for name in known}
     found = set(re.findall(r"\bLOGWARDEN_[A-Z0-9_]+", text))
@@ -146,13 +142,13 @@ def unknown_settings(text: str) -> list[str]:
 
 
 def unknown_metrics(text: str) -> list[str]:
-    """Metrics with our prefix that `/metrics` does not have."""
+    """Returns metrics with the prefix `logwarden_` that `/metrics` does not have."""
     known = set(re.findall(r"^# TYPE (\w+)", PrometheusTelemetry().render().decode(), re.M))
     return sorted(set(re.findall(r"\blogwarden_[a-z_]+", text)) - known)
 
 
 def broken_links(document: Path, text: str | None = None) -> list[str]:
-    """Links within the repository that lead to no file, or to no heading of it. `text`: in place of the document's."""
+    """Returns links to files of the repository, or headings, that do not exist. `text`: in place of the document's."""
     text = document.read_text(encoding="utf-8") if text is None else text
     targets = re.findall(r"\]\(([^)\s]+)[^)]*\)", _FENCE.sub("", text))
     return [target for target in targets if "://" not in target and not _leads_somewhere(document, target)]
@@ -175,7 +171,7 @@ each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: 
 
 @needs_readme
 def test_the_python_in_the_readme_compiles() -> None:
-    """What is shown is Python, also where it is not run."""
+    """The Python of the documents compiles, also where it is not run."""
     assert any(block.tag == "python" for block in blocks(README.read_text(encoding="utf-8"))), "the API is shown"
     for document in DOCUMENTS:
         for block in blocks(document.read_text(encoding="utf-8")):
@@ -187,7 +183,7 @@ def test_the_python_in_the_readme_compiles() -> None:
 @pytest.mark.parametrize("document", [README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name)
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason="the shipped model's weights are not in model/weights yet")
 def test_the_python_in_the_readme_runs(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever pastes the Python of the README or of a page into a prompt sees it work."""
+    """The Python of the README or of a page runs when pasted into a prompt."""
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": "readme"}
     for block in blocks(document.read_text(encoding="utf-8")):
@@ -202,7 +198,7 @@ def test_the_settings_page_is_the_settings() -> None:
 
 @needs_readme
 def test_the_alert_in_the_readme_is_one_of_ours() -> None:
-    """The alert that is shown, however shortened, has the id and the key that the daemon would give it."""
+    """The shown alert, however shortened, has the id and the key that the daemon would give it."""
     shown = [block.text for block in blocks(README.read_text(encoding="utf-8")) if block.tag == "json"]
     for alert in (found for text in shown if "logwarden" in (found := json.loads(text))):
         facts, service = alert["logwarden"], alert["service"]["name"]
@@ -214,13 +210,13 @@ def test_the_alert_in_the_readme_is_one_of_ours() -> None:
 
 @each_document
 def test_commands_exist(document: Path) -> None:
-    """Every target, command, module and option that a document says to type is there."""
+    """Every target, command, module and option in a document exists."""
     assert wrong_commands(document.read_text(encoding="utf-8")) == []
 
 
 @each_document
 def test_variables_exist(document: Path) -> None:
-    """Every LOGWARDEN_ variable in a document is one that is read."""
+    """Every LOGWARDEN_ variable in a document is a setting."""
     assert unknown_settings(document.read_text(encoding="utf-8")) == []
 
 
@@ -272,12 +268,12 @@ def test_the_readme_begins_with_an_alert_and_a_way_to_try_it() -> None:
     ],
 )
 def test_a_wrong_command_is_found(text: str) -> None:
-    """The check sees commands in blocks, behind others, over two lines and within sentences."""
+    """The check finds commands in blocks, behind others, over two lines and within sentences."""
     assert len(wrong_commands(text)) == 1
 
 
 def test_right_commands_are_left_alone() -> None:
-    """Arguments, assignments, comments and other people's programs are none of our business."""
+    """Arguments, assignments, comments and other programs are not checked."""
     text = (
         "```sh\nmake demo ARGS=--fast   # nope\nexport A=1\ndocker run -it x --nope\nlogwarden scan - --format=jsonl\n"
         "LOGWARDEN_LOG__LEVEL=debug logwarden run --env-file x.env\n```\n```python\nmake(nope)\n```\n"

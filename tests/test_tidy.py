@@ -1,7 +1,7 @@
-"""The style of this repository, as a test: what a reviewer would otherwise have to say again and again.
+"""The style of this repository, as a test: the rules that a reviewer would otherwise repeat.
 
-A rule looks at one file and yields a sentence per breach. Exceptions stand in a table, each with its reason, and one
-that is no longer needed is a failure too. Every rule is also shown a snippet that breaks it.
+A rule reads one file and yields a sentence per breach. Exceptions are in a table, each with its reason, and one that is
+no longer needed is a failure too. Every rule is also tested with a snippet that breaks it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Source:
 
     @property
     def package(self) -> str:
-        """The folder at the root that holds it."""
+        """The top folder of the file."""
         return self.path.partition("/")[0]
 
     @cached_property
@@ -64,32 +64,32 @@ def function_length(source: Source) -> Iterator[str]:
 
 
 def file_length(source: Source) -> Iterator[str]:
-    """A file has one subject, and that fits into 400 lines."""
+    """A file has one subject and fits into 400 lines."""
     if len(source.lines) > MAX_FILE_LINES:
         yield f"1: {len(source.lines)} lines, more than {MAX_FILE_LINES}"
 
 
 def module_docstring(source: Source) -> Iterator[str]:
-    """A module opens by saying what it owns."""
+    """A module opens with a sentence about its subject."""
     if len((ast.get_docstring(source.tree) or "").split()) < 3:
         yield "1: no docstring that says what the module owns"
 
 
 def prints(source: Source) -> Iterator[str]:
-    """Only a program prints; a library logs, or returns what there is to say."""
+    """Only a program prints; a library logs, or returns its results."""
     if source.package in PRODUCTS:
         yield from _calls(source, {"print"}, "prints")
 
 
 def clocks(source: Source) -> Iterator[str]:
-    """Time comes in as an argument, or from the clock that was injected."""
+    """Time comes in as an argument, or from an injected clock."""
     if source.package in ("daemon", "model"):
         yield from _names_of(source, "time", lambda name: name != "struct_time")
         yield from _calls(source, {"datetime.now", "datetime.utcnow", "datetime.today"}, "reads the clock with")
 
 
 def tasks(source: Source) -> Iterator[str]:
-    """Every task is born where somebody owns its end."""
+    """Every task is created where its owner awaits its end."""
     if source.package in PRODUCTS:
         for node in ast.walk(source.tree):
             if isinstance(node, ast.Attribute) and node.attr in ("create_task", "ensure_future"):
@@ -103,7 +103,7 @@ def environment(source: Source) -> Iterator[str]:
 
 
 def broad_excepts(source: Source) -> Iterator[str]:
-    """Who catches everything says why, on the same line. To tidy up and raise again needs no reason."""
+    """A broad `except` gives its reason on the same line. A clean-up that raises again needs none."""
     for node in ast.walk(source.tree):
         if not isinstance(node, ast.ExceptHandler):
             continue
@@ -115,7 +115,7 @@ def broad_excepts(source: Source) -> Iterator[str]:
 
 
 def names(source: Source) -> Iterator[str]:
-    """A name says what a thing is; these words would fit anything."""
+    """A name describes its thing; these words would fit any thing."""
     forbidden = {"manager", "handler", "handlers", "helper", "helpers", "util", "utils"}
     found = [(1, part) for part in Path(source.path).with_suffix("").parts]
     found += [(node.lineno, node.name) for node in ast.walk(source.tree) if isinstance(node, Definition)]
@@ -125,13 +125,13 @@ def names(source: Source) -> Iterator[str]:
 
 
 def model_docstrings(source: Source) -> Iterator[str]:
-    """What others may use of the model says what it takes, what it gives and in which unit."""
+    """The docstring of a public name of the model gives its arguments, its result and their units."""
     if source.package == "model":
         yield from _undocumented(source.tree)
 
 
 def docstrings_of_tests(source: Source) -> Iterator[str]:
-    """A test says in a sentence what is true of the world."""
+    """A test's docstring is a sentence about the world."""
     if source.package == "tests":
         for node in ast.walk(source.tree):
             if isinstance(node, Function) and node.name.startswith("test_") and not ast.get_docstring(node):
@@ -139,12 +139,12 @@ def docstrings_of_tests(source: Source) -> Iterator[str]:
 
 
 def notes_to_self(source: Source) -> Iterator[str]:
-    """What is left to do stands in the tracker or in ARCHITECTURE.md, where people look."""
+    """Open work is in the tracker or in ARCHITECTURE.md, where people look."""
     yield from _matches(source, r"\b(?:TO" + r"DO|FIX" + r"ME|XX" + r"X)\b")
 
 
 def foreign_places(source: Source) -> Iterator[str]:
-    """A path or a host of the machine that something was written on means nothing on another."""
+    """No path or host of one machine is in the repository: it has no meaning on another machine."""
     homes = "|".join(("wo" + "rk", "ho" + "me", "Us" + "ers", "work" + "space"))
     yield from _matches(source, r"(?<![\w$.})\]*/-])/(?:" + homes + r")/\w")
     registries = (
@@ -182,7 +182,7 @@ EXCEPTIONS: dict[Rule, dict[str, str]] = {
     },
     clocks: {"daemon/clock.py": "the clock itself"},
     tasks: {
-        "daemon/pipeline/pipeline.py": "owns the four loops",
+        "daemon/pipeline/pipeline.py": "owns the four loops, in a task group",
         "daemon/pipeline/rebalance.py": "owns the work that a revoke must not cancel half way",
         "daemon/service.py": "owns the pipeline and the wait for a signal",
     },
@@ -196,7 +196,7 @@ EXCEPTIONS: dict[Rule, dict[str, str]] = {
 
 
 def _dotted(node: ast.expr) -> str:
-    """`a.b.c` of a chain of names, else nothing."""
+    """Returns `a.b.c` for a chain of names, else an empty string."""
     if isinstance(node, ast.Name):
         return node.id
     return f"{_dotted(node.value)}.{node.attr}" if isinstance(node, ast.Attribute) else ""
@@ -209,7 +209,7 @@ def _calls(source: Source, called: set[str], verb: str) -> Iterator[str]:
 
 
 def _names_of(source: Source, module: str, wanted: Callable[[str], bool]) -> Iterator[str]:
-    """Uses of `module.name`, and imports of names from the module, whatever they are called here."""
+    """Yields uses of `module.name`, and imports of names from the module, whatever their local names."""
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Attribute) and _dotted(node.value) == module and wanted(node.attr):
             yield f"{node.lineno}: {module}.{node.attr}"
@@ -237,7 +237,7 @@ def _matches(source: Source, pattern: str) -> Iterator[str]:
 
 
 def sources() -> list[Source]:
-    """Every text file that is tracked; without git, every one that lies in the folders of the project."""
+    """Returns every tracked text file; without git, every one in the folders of the project."""
     try:
         listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, timeout=30)
         paths = listed.stdout.decode().split("\0")[:-1]
@@ -247,7 +247,7 @@ def sources() -> list[Source]:
         paths = [p.relative_to(ROOT).as_posix() for p in found if not {"__pycache__", "libs"} & set(p.parts)]
     out = []
     for path in sorted(paths):
-        if (ROOT / path).is_file():  # tracked, and not just being removed
+        if (ROOT / path).is_file():  # tracked, and not deleted in this change
             with contextlib.suppress(UnicodeDecodeError):  # weights and pictures
                 out.append(Source(path, (ROOT / path).read_text(encoding="utf-8")))
     return out
@@ -255,12 +255,12 @@ def sources() -> list[Source]:
 
 @pytest.fixture(scope="module")
 def tree() -> list[Source]:
-    """All files, read once."""
+    """Returns all files, read once."""
     return sources()
 
 
 def looked_at(rule: Rule, tree: list[Source]) -> list[Source]:
-    """The files that a rule is about: recordings and vocabularies are not ours to word."""
+    """Returns the files of a rule, without recordings and vocabularies, which other people wrote."""
     if rule in PYTHON_RULES:
         return [s for s in tree if s.path.endswith(".py") and s.package in PACKAGES]
     data = ("training/faultlab/recordings/", "model/weights/")
@@ -272,7 +272,7 @@ def looked_at(rule: Rule, tree: list[Source]) -> list[Source]:
 
 @pytest.mark.parametrize("rule", [*PYTHON_RULES, *TEXT_RULES], ids=lambda rule: rule.__name__)
 def test_the_tree_is_tidy(rule: Rule, tree: list[Source]) -> None:
-    """Every file keeps every rule, and every exception is one that is still needed."""
+    """Every file keeps every rule, and every exception is still needed."""
     exceptions = EXCEPTIONS.get(rule, {})
     breaches = {source.path: list(rule(source)) for source in looked_at(rule, tree)}
     found = [f"{path}:{breach}" for path, all_of in breaches.items() if path not in exceptions for breach in all_of]
@@ -281,7 +281,7 @@ def test_the_tree_is_tidy(rule: Rule, tree: list[Source]) -> None:
 
 
 def test_the_files_are_found(tree: list[Source]) -> None:
-    """A rule that looked at nothing would always hold."""
+    """The list of files is not empty and contains the important ones."""
     paths = {source.path for source in tree}
     assert {
         "daemon/pipeline/pipeline.py",
@@ -329,12 +329,12 @@ BREACHES: list[tuple[Rule, str, str]] = [
 
 @pytest.mark.parametrize(("rule", "path", "text"), BREACHES, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_breach_is_found(rule: Rule, path: str, text: str) -> None:
-    """What a rule is there to find it finds; a rule that cannot fail is no rule."""
+    """A rule finds the breach in its snippet; a rule that cannot fail is useless."""
     assert list(rule(Source(path, text)))
 
 
 def test_every_rule_has_a_breach() -> None:
-    """No rule stands in the list without a snippet that breaks it."""
+    """Every rule of the list has a snippet that breaks it."""
     assert {rule for rule, _, _ in BREACHES} == {*PYTHON_RULES, *TEXT_RULES}
 
 
@@ -356,5 +356,5 @@ KEPT: list[tuple[Rule, str, str]] = [
 
 @pytest.mark.parametrize(("rule", "path", "text"), KEPT, ids=lambda value: getattr(value, "__name__", ""))
 def test_what_is_no_breach_is_left_alone(rule: Rule, path: str, text: str) -> None:
-    """A rule that cries wolf gets exceptions until it says nothing."""
+    """A snippet that keeps a rule is not reported, or the rule would get needless exceptions."""
     assert list(rule(Source(path, text))) == []

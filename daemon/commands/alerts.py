@@ -1,7 +1,7 @@
-"""`logwarden alerts`: what arrives on the alerts topic, for people or as JSON lines.
+"""`logwarden alerts`: shows the alerts topic, for people or as JSON lines.
 
-Shows whatever is there: a value that is no alert of ours (another producer, a newer version) is printed as it is,
-escaped, and does not end the tail.
+Shows every record: a value that is no logwarden alert (another producer, a newer version) is printed as it is, escaped,
+and does not end the tail.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from logwarden.daemon.settings.groups import Settings
 async def tail_alerts(
     settings: Settings, form: AlertFormat, *, from_beginning: bool, limit: int | None, console: Console
 ) -> None:
-    """Print alerts as they come until interrupted, or until `limit` are printed."""
+    """Prints alerts as they arrive, until Ctrl-C or until `limit` alerts are printed."""
     if limit == 0:
         return
     from logwarden.daemon.kafka.tail import tail_topic  # here, so that `--help` does not load a Kafka client
@@ -45,11 +45,11 @@ async def _show(
 
 
 def show_value(value: bytes | None, form: AlertFormat, console: Console) -> None:
-    """Prints one record's value."""
+    """Prints the value of one record."""
     try:
         alert = decode_alert(value or b"")
     except ValueError:
-        # A reader of JSON lines on standard output must not find this among them.
+        # Standard output contains JSON lines only, so that a program can read it.
         note = Console(stderr=True, width=console.width) if form is AlertFormat.jsonl else console
         note.print(Text(f"not an alert: {printable((value or b'').decode('utf-8', 'replace'))}", "dim"))
         return

@@ -1,4 +1,4 @@
-"""`logwarden config`: every setting with its value, where that came from, its default and meaning."""
+"""`logwarden config`: shows every setting with its value, the source of the value, its default and its meaning."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from logwarden.daemon.settings.describing import SettingRow, describe, settings_
 from logwarden.daemon.settings.reading import read_settings
 
 WIDEST = 160
-"""A meaning is a sentence or two; wider than this they read as one endless row."""
+"""Columns of the table. A meaning is a sentence or two, which a wider table would print as one long row."""
 SOURCE_STYLES = {"environment": "green", "file": "cyan", "default": "dim"}
 
 
 def show_config(form: ConfigFormat, env_file: Path | None, console: Console) -> None:
-    """Print the settings as they would be used now; `markdown` is the page docs/settings.md, without values."""
+    """Prints the settings as `run` would read them now; `markdown` is docs/settings.md, without values."""
     rows = describe(read_settings(env_file=env_file))
     if form is ConfigFormat.markdown:
         print(settings_markdown(), end="")

@@ -1,4 +1,4 @@
-"""The output forms that commands offer. Imports nothing, so that `--help` can name them at once."""
+"""The output forms of the commands. Imports nothing heavy, so that `--help` answers at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class ConfigFormat(StrEnum):
-    """How settings are printed."""
+    """Output form of the settings."""
 
     table = "table"
     json = "json"
@@ -14,7 +14,7 @@ class ConfigFormat(StrEnum):
 
 
 class AlertFormat(StrEnum):
-    """How alerts are printed."""
+    """Output form of the alerts."""
 
     pretty = "pretty"
     jsonl = "jsonl"

@@ -1,4 +1,4 @@
-"""The form of an alert for people: a header, the guilty lines with a few around them, the rest folded.
+"""Renders an alert for people: a header, the guilty lines with a few around them, the rest folded.
 
     ● ERROR  shop/api  0.850 ≥ 0.500  2023-11-14T22:13:20.001Z  logs/3@101  after 300 ms
             … 29 lines …
@@ -6,8 +6,8 @@
       100 ▕███▋ ▏! connection to db-1 refused
     ▶ 101 ▕█▎   ▏! panic: runtime error
 
-Owns layout and colour, and that a log line is only ever shown, never obeyed: control characters, escape sequences and
-direction marks come out as visible text, and nothing in a line is taken for markup. Knows alerts
+Owns layout and colour, and that the terminal shows a log line and never obeys it. Control characters, escape sequences
+and direction marks become visible text, and no part of a line is read as markup. Knows alerts
 (`logwarden.daemon.incidents.alert`) and rich; refuses to know where an alert came from and where the output goes.
 """
 
@@ -27,14 +27,14 @@ BAR_WIDTH = 5
 COLOURS = {"critical": "bold white on red", "error": "bold red", "warning": "bold yellow", "info": "bold green"}
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode categories that are not drawn: controls, format and direction marks, surrogates, line separators."""
+"""Unicode categories without a glyph: controls, format and direction marks, surrogates, line separators."""
 
 
 def render(alert: Alert, *, context: int = CONTEXT, place: str | None = None, first_number: int = 0) -> RenderableType:
-    """An alert as something that a rich console prints; every line once, long ones cut at the console's edge.
+    """Returns an alert in a form that a rich console prints: a row per line, truncated at the console's edge.
 
-    `place`: where the newest line is, in words; None: topic/partition@offset. `first_number`: what the first line is
-    called, 0 for Kafka offsets and 1 for lines of a file.
+    `context`: lines shown around each guilty line. `place`: the newest line's place in words; None:
+    topic/partition@offset. `first_number`: the number of offset 0, which is 0 for Kafka and 1 for lines of a file.
     """
     lines = alert.logwarden.lines
     numbers = [_number(line, first_number) for line in lines]
@@ -47,7 +47,7 @@ def render(alert: Alert, *, context: int = CONTEXT, place: str | None = None, fi
 
 
 def printable(text: str) -> str:
-    """The text with everything that a terminal would obey instead of show written as an escape."""
+    """Returns the text with an escape for every character that a terminal would obey instead of show."""
     if text.isprintable():
         return text
     return "".join(_visible(character) for character in text)
@@ -83,7 +83,9 @@ def _header(alert: Alert, place: str | None) -> Text:
 
 
 def _folded(lines: Sequence[AlertLine], context: int) -> Iterator[int]:
-    """The places of the lines worth showing, in order; between them, as a negative number, how many are not."""
+    """Yields the places of the lines to show, in order, and between them the number of hidden lines, as a negative."""
+    # 9 lines, line 5 is guilty, line 8 is the newest, context 1:
+    #   marked 5, 8  →  kept 4, 5, 6, 7, 8  →  yields -4, 4, 5, 6, 7, 8   (4 lines hidden before line 4)
     marked = [i for i, line in enumerate(lines) if line.guilty or line.newest]
     kept = sorted({i for mark in marked for i in range(mark - context, mark + context + 1) if 0 <= i < len(lines)})
     before = -1
@@ -104,7 +106,7 @@ def _line(line: AlertLine, number: str) -> Text:
     row = Text(no_wrap=True, overflow="ellipsis")
     row.append("▶ " if line.newest else "  ", "bold")
     row.append(f"{number} ", "dim")
-    # Guilt is told by a sign as well as by colour, for terminals and people without.
+    # A sign marks a guilty line as well as its colour, for terminals and people without colours.
     row.append(f"▕{_bar(line.weight)}▏{'!' if line.guilty else ' '} ", "red" if line.guilty else "dim")
     row.append(printable(line.text), _style(line))
     return row

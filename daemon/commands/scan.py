@@ -2,8 +2,8 @@
 
 Owns how a file becomes lines, which lines are for learning, and what is printed. A file is one service in one
 partition; its line numbers, from 0, are the offsets. Decoding, windows and verdicts are the daemon's own, so a scan of
-a topic's content and the daemon on that topic say the same. Standard output holds results only; notes, the summary and
-the progress bar go to standard error.
+a topic's content returns the verdicts of the daemon on that topic. Standard output contains results only; notes, the
+summary and the progress bar go to standard error.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from logwarden.model.windowing import WindowBatch
 
 STDIN = Path("-")
 CHUNK_BYTES = 1 << 18
-"""Read at a time: a few thousand lines, enough for a full batch and a moment's work."""
+"""Bytes per read: a few thousand lines, enough for a full batch and less than a second of work."""
 
 LONGEST_LINE_BYTES = 1 << 20
-"""More of a line is not kept while its end is searched for: a file without line breaks must not fill the memory."""
+"""Bytes of a line that are kept while its end is searched: a file without line breaks must not fill the memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanOptions:
-    """What was asked for on the command line."""
+    """Arguments and options of the command line."""
 
     files: Sequence[Path]
     baseline: Sequence[Path] = ()
     service: str | None = None
-    """None: each file is a service of its own, called by its name."""
+    """None: each file is a service of its own, named after the file."""
     form: AlertFormat = AlertFormat.pretty
     every_verdict: bool = False
 
@@ -69,7 +69,7 @@ class FileLine:
 
 @dataclass(slots=True)
 class Counts:
-    """What a file's scan came to, for its summary."""
+    """Figures of a file's summary."""
 
     lines: int = 0
     anomalies: int = 0
@@ -77,7 +77,7 @@ class Counts:
 
 @dataclass(slots=True)
 class Source:
-    """A file to scan, open, with the service it is and how many of its first lines are for learning."""
+    """An open file to scan, with its service and the number of its first lines that are for learning."""
 
     path: Path
     stream: BinaryIO
@@ -93,7 +93,7 @@ class Source:
 
 def load_engine(settings: Settings) -> Engine:
     """Returns the model that the settings name. Raises ConfigurationError if it or its device cannot be used."""
-    from logwarden.daemon.engine import loading  # torch comes with it: seconds that a wrong file name need not wait for
+    from logwarden.daemon.engine import loading  # imports torch, which takes seconds: a wrong file name is found before
 
     return loading.load_engine(settings)
 
@@ -105,7 +105,7 @@ def scan(
     notes: Console,
     engine_of: Callable[[Settings], Engine] = load_engine,
 ) -> None:
-    """Print what is anomalous in the files, and to `notes` what was learned from and what it came to."""
+    """Prints the anomalies of the files; prints the learned files and each file's summary to `notes`."""
     with ExitStack() as stack:
         baseline = [(path, stack.enter_context(_open(path))) for path in options.baseline]
         files = [(path, stack.enter_context(_open(path))) for path in options.files]
@@ -116,7 +116,7 @@ def scan(
             notes.print(Text(f"learned from the {learned} lines of {printable(str(path))}"), soft_wrap=True)
         torn = out.is_terminal and options.form is AlertFormat.jsonl
         progress = _progress(notes) if notes.is_terminal and not torn else None
-        # While a bar is alive on the same terminal, only the bar's own console prints without tearing it.
+        # While a progress bar is on the same terminal, only the bar's own console prints without tearing it.
         target = progress.console if progress is not None and out.is_terminal else out
         with progress or nullcontext():
             for source in sources:
@@ -130,7 +130,7 @@ def scan(
 
 
 class Scanner:
-    """Lines in, verdicts out; one history per slot."""
+    """Turns lines into verdicts, with one history per slot."""
 
     def __init__(self, settings: Settings, engine: Engine, *, slots: int) -> None:
         self._engine = engine
@@ -139,12 +139,12 @@ class Scanner:
         self._stream = open_stream(engine, settings, max_slots=slots, shown_chars=settings.limits.max_line_chars)
 
     def learn(self, stream: BinaryIO) -> int:
-        """Adds a file's lines to what every slot knows; returns how many. They are in no later window."""
+        """Adds a file's lines to the history of every slot and returns their number. They are in no later window."""
         count = 0
         for records in _chunks(stream, "baseline"):
             columns = self._columns(records, 0)
             for slot in range(self._slots if columns is not None else 0):
-                assert columns is not None, "without lines no slot is asked"
+                assert columns is not None, "the range is empty without lines"
                 self._stream.push(replace(columns, slots=np.full(len(columns.texts), slot)))
                 self._stream.scored()
             count += len(records)
@@ -152,7 +152,7 @@ class Scanner:
         return count
 
     def judge(self, source: Source, *, every: bool) -> Iterator[list[Verdict]]:
-        """The file's verdicts in order, a list for each part read: of the anomalous windows, or of every one."""
+        """Yields a list of verdicts per part of the file, in order: of the anomalous windows, or of every window."""
         policy = replace(self._engine.policy, learning_lines=source.learning_lines)
         for records in _chunks(source.stream, source.name):
             source.counts.lines += len(records)
@@ -170,7 +170,7 @@ class Scanner:
         return [policy.verdict(batch, scores, i, service=source.service, topic=source.name) for i in places]
 
     def _columns(self, records: list[FileLine], slot: int) -> LineColumns | None:
-        """The records' lines; None if all are blank. What looks like JSON and is not is a line as it stands."""
+        """Returns the records' lines, or None if all are blank. Broken JSON is read as a plain line."""
         decoded = self._decoder.decode(records)
         rows = list(zip(decoded.places, decoded.index, decoded.lines, decoded.timestamps, strict=True))
         if decoded.dead:
@@ -196,14 +196,16 @@ def _open(path: Path) -> AbstractContextManager[BinaryIO]:
     try:
         return path.open("rb")
     except OSError as error:
-        raise ConfigurationError(f"{str(path)!r} cannot be read: {error.strerror}") from None
+        raise ConfigurationError(
+            f"the file {str(path)!r} cannot be read: {error.strerror}", hint="check the path and its permissions"
+        ) from None
 
 
 def _sources(files: Sequence[tuple[Path, BinaryIO]], options: ScanOptions, settings: Settings) -> list[Source]:
-    """The files with their services and slots; files of one service share its history, one after the other."""
+    """Returns the files with their services and slots. Files of one service share its history, one after the other."""
     names = [path.name for path, _ in files]
     services = [
-        # A name that two files share would make one service of two.
+        # Files of one name in two folders are two services, named by their paths.
         options.service or ("stdin" if path == STDIN else path.name if names.count(path.name) == 1 else str(path))
         for path, _ in files
     ]
@@ -221,7 +223,8 @@ def _sources(files: Sequence[tuple[Path, BinaryIO]], options: ScanOptions, setti
 
 
 def _learning_lines(streams: Sequence[BinaryIO], settings: Settings) -> int:
-    """The setting, but at most half of what there is to read (rounded up), so that a short file is judged at all."""
+    """Returns the setting, but at most half of the readable lines (rounded up), so that a short file gets verdicts."""
+    # setting 1,000: 41 lines → 21 · 5,000 lines → 1,000 · a pipe, whose length is not known → 1,000
     wanted = settings.alerts.learning_lines
     count = 0
     for stream in streams:
@@ -233,7 +236,7 @@ def _learning_lines(streams: Sequence[BinaryIO], settings: Settings) -> int:
 
 
 def _chunks(stream: BinaryIO, name: str) -> Iterator[list[FileLine]]:
-    """The lines of a stream as they become readable, so that a growing pipe is judged while it grows."""
+    """Yields the lines of a stream as they become readable, so that a pipe gets its verdicts while it grows."""
     read = getattr(stream, "read1", stream.read)
     number, rest = 0, b""
     while part := read(CHUNK_BYTES):
@@ -248,7 +251,7 @@ def _chunks(stream: BinaryIO, name: str) -> Iterator[list[FileLine]]:
 
 def _show(verdict: Verdict, settings: Settings, form: AlertFormat, out: Console) -> None:
     alert = build_alert(verdict, now_ms=None, max_line_chars=settings.alerts.max_line_chars)
-    place = f"{verdict.window.topic}:{verdict.window.newest.offset + 1}"  # as editors and compilers count
+    place = f"{verdict.window.topic}:{verdict.window.newest.offset + 1}"  # editors and compilers count from 1
     if form is AlertFormat.jsonl:
         print(alert.encode().decode(), flush=True)
     elif verdict.is_anomaly:
@@ -265,8 +268,8 @@ def _summary(source: Source) -> str:
     words = f"{printable(source.name)}: {counts.anomalies} anomalous {windows} in {counts.lines} lines"
     if learned == 0:
         return words
-    words += f"; the first {learned} of {printable(source.service)} were for learning and raised nothing"
-    return f"{words}; give --baseline with a log of a good day to judge all of them"
+    words += f"; no alerts from the first {learned} lines of {printable(source.service)}, which were for learning"
+    return f"{words}; to get verdicts on all lines, pass a fault-free log with --baseline"
 
 
 def _progress(notes: Console) -> Progress:

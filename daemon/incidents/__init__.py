@@ -1,1 +1,1 @@
-"""Defines an alert; pure."""
+"""Alerts: their fields, ids and bytes; pure."""

@@ -1,10 +1,10 @@
 """Defines an alert: its id, its fields, its bytes and headers. Pure; `alert.schema.json` beside this file describes it.
 
-A replay of the same verdict builds the same alert, with one exception that is about the delivery and not about the
-anomaly: `logwarden.detection_delay_ms`. Refuses to know when an alert is due and how it is sent.
+A replay of the same verdict builds the same alert, except for `logwarden.detection_delay_ms`, which describes the
+delivery and not the anomaly. Refuses to know when an alert is due and how it is sent.
 
-Fields follow the Elastic Common Schema (`@timestamp`, `event`, `service`, `message`); what ECS has no field for is in
-`logwarden`. Headers follow CloudEvents 1.0, Kafka binding, binary mode.
+Fields follow the Elastic Common Schema (`@timestamp`, `event`, `service`, `message`). Facts without a field in ECS are
+in `logwarden`. Headers follow CloudEvents 1.0, Kafka binding, binary mode.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from logwarden.model.schema import LogLine, Verdict, truncated
 
 SCHEMA_VERSION = 1
 NAMESPACE = uuid.UUID("6d1c7f0e-35a4-5b0f-9a53-8a2f0f6f1c77")
-"""Namespace of alert ids. Changing it makes every replayed alert look new, so it never changes."""
+"""Namespace of alert ids. It never changes: with another one every replayed alert would look new."""
 CE_TYPE = "logwarden.alert.v1"
 SEVERITIES = (("critical", 0.9), ("error", 0.5), ("warning", 0.0))
-"""Severity by how far the score is from the threshold (0) to certainty (1). The words are PagerDuty's four."""
+"""Severity and the least place of the score between threshold (0) and certainty (1). The words are PagerDuty's."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TOKEN = re.compile(r"[0-9A-Za-z_-]+")
@@ -71,7 +71,7 @@ class AlertLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AlertFindings(msgspec.Struct, frozen=True, kw_only=True):
-    """What ECS has no field for."""
+    """Facts about the anomaly for which ECS has no field."""
 
     score: float
     threshold: float
@@ -89,7 +89,7 @@ class AlertFindings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """An anomaly as it is published. Fields in the order of the bytes."""
+    """An anomaly as it is published. The fields are in the order of the bytes."""
 
     schema_version: int
     id: str
@@ -124,10 +124,10 @@ def alert_id(topic: str, partition: int, service: str, offset: int, index: int) 
 
 
 def build_alert(verdict: Verdict, *, now_ms: int | None, max_line_chars: int = 1_024) -> Alert:
-    """Builds the alert of a verdict. `now_ms`: wall clock in milliseconds for the delay, None: not known (files)."""
+    """Builds the alert of a verdict. `now_ms`: wall clock in milliseconds for the delay; None in scans of files."""
     window, newest = verdict.window, verdict.window.newest
     service = _encodable(window.service)
-    # Six digits: below that, float32 sums depend on the other windows of the batch.
+    # Six digits: the digits after them depend on the other windows of the batch, by the order of float32 sums.
     labelled = zip(("normal", "anomaly"), (round(p, 6) for p in verdict.probabilities), strict=True)
     return Alert(
         schema_version=SCHEMA_VERSION,
@@ -195,7 +195,7 @@ def fingerprint(text: str) -> str:
 
 
 def rfc3339(timestamp_ms: int | None) -> str | None:
-    """Returns UTC with milliseconds and a Z. Returns None for no time, and outside the years 1 to 9999."""
+    """Returns UTC with milliseconds and a Z. Returns None without a time, and outside the years 1 to 9999."""
     if timestamp_ms is None:
         return None
     try:

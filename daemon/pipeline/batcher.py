@@ -1,7 +1,7 @@
 """Decides when waiting windows become a batch. Knows nothing of asyncio, models or Kafka; time comes in as an argument.
 
-Under load the scorer is busy, work piles up meanwhile and batches grow by themselves; at a trickle a batch leaves after
-`max_delay_s` at most. A piece of work is never split: the scorer cuts what is too large for the device.
+Under load, work piles up while the scorer is busy, so batches grow by themselves. At low load a batch is due after
+`max_delay_s` at most. A piece of work is never split; the scorer splits a batch that is too large for the device.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Batcher(Generic[W]):
         return self._windows
 
     def put(self, work: W, now: float) -> None:
-        """Adds work that came at `now`."""
+        """Adds work that arrived at `now`."""
         self._waiting.append((now, work))
         self._windows += len(work)
 
     def wait_s(self, now: float) -> float | None:
-        """Seconds until a batch is due: 0 = now; None = not before something is put."""
+        """Returns the seconds until a batch is due: 0 if one is due now, None without work."""
         if not self._waiting:
             return None
         if self._windows >= self._max_windows:
@@ -39,7 +39,7 @@ class Batcher(Generic[W]):
         return max(0.0, self._waiting[0][0] + self._max_delay_s - now)
 
     def take(self, now: float, *, closing: bool = False) -> list[W]:
-        """The next batch, or nothing if none is due. `closing`: whatever is left is due."""
+        """Returns the next batch, empty if none is due. `closing`: all remaining work is due."""
         if not self._waiting or (not closing and self.wait_s(now) != 0.0):
             return []
         batch = [self._waiting.popleft()[1]]

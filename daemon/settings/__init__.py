@@ -1,1 +1,1 @@
-"""The settings: what they are, how they are read, how they are described."""
+"""The settings: their definitions, their reader, and their description for people."""

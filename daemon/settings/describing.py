@@ -29,7 +29,7 @@ the file. `logwarden config` lists the value in use of every setting and where i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingRow:
-    """One setting as people are shown it; a secret is never in it."""
+    """One setting in words. Never contains a secret."""
 
     variable: str
     value: str
@@ -41,7 +41,7 @@ class SettingRow:
 
 
 def describe(settings: Settings) -> list[SettingRow]:
-    """Every setting with its value and where that came from, in the order they are written."""
+    """Returns every setting with its value and the source of the value, in the order of their definition."""
     return [
         SettingRow(
             variable=variable,
@@ -68,7 +68,7 @@ def settings_markdown() -> str:
 
 
 def setting_fields() -> Iterator[tuple[str, str, str, FieldInfo]]:
-    """Every setting as (variable, group, field, definition), in the order they are written."""
+    """Yields every setting as (variable, group, field, definition), in the order of their definition."""
     for group, group_field in Settings.model_fields.items():
         for field, definition in type(group_field.default).model_fields.items():
             yield f"{PREFIX}{group}__{field}".upper(), group, field, definition

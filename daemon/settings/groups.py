@@ -1,8 +1,8 @@
-"""Owns what the settings are: names, defaults, limits, meaning, and which of them must agree.
+"""Defines the settings: names, defaults, limits, meanings, and the pairs that must agree.
 
-The sentence under a field is its description everywhere (`logwarden config`, docs/settings.md), with its unit and what
-None means. Refuses to know where values come from (`daemon/settings/reading.py`) and what they are used for. The
-constructors are for tests: `Settings()` is all defaults and looks at nothing.
+The text under a field is its description in `logwarden config` and in the documentation: its unit, and the meaning of
+None. Refuses to know where values come from (`daemon/settings/reading.py`) and how they are used. The constructors are
+for tests: `Settings()` has every default and reads neither environment nor files.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _list_word(value: object) -> object:
         try:
             return json.loads(value)
         except json.JSONDecodeError:
-            return value  # a text is no list, which is what the sentence will say
+            return value  # broken JSON stays a string, which the validation refuses with the sentence about lists
     return tuple(part for part in (part.strip() for part in value.split(",")) if part)
 
 
@@ -57,59 +57,61 @@ class _Group(BaseModel):
 
 
 class KafkaSettings(_Group):
-    """Where the broker is, what is read, where results go, and how patient to be."""
+    """Brokers, topics, group, credentials and time limits of Kafka."""
 
     bootstrap_servers: Name = "localhost:9092"
-    """Brokers to ask first, `host:port,host:port`."""
+    """Brokers that the daemon contacts first, as `host:port,host:port`."""
     input_topics: Names = ("logs",)
-    """Topics the log lines are read from."""
+    """Topics from which the daemon reads log lines."""
     alerts_topic: Name = "logwarden.alerts"
-    """Topic that alerts are published to."""
+    """Topic to which the daemon publishes alerts."""
     dead_letter_topic: Name = "logwarden.dead-letters"
-    """Topic for records that hold no readable log line."""
+    """Topic to which the daemon publishes records without a readable log line."""
     group_id: Name = "logwarden"
-    """Consumer group; replicas share it and divide its partitions."""
+    """Consumer group. All replicas use the same one, and the group divides the partitions among them."""
     group_instance_id: Maybe[str] = None
-    """Static membership: a name that survives a restart, such as the pod's. None: a member like any other."""
+    """Name of this member for static membership, such as the pod's name: it must survive a restart. None: dynamic
+    membership."""
     client_id: Name = "logwarden"
-    """Name shown in the broker's logs, metrics and quotas."""
+    """Name of the daemon in the broker's logs, metrics and quotas."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    """How connections are encrypted and authenticated."""
+    """Encryption and authentication of connections."""
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
-    """How the password is proved; used with the SASL protocols only."""
+    """Method by which the daemon proves its password. Only the SASL protocols use it."""
     sasl_username: Maybe[str] = None
-    """SASL user name. None: no SASL."""
+    """User name for SASL. None: no SASL."""
     sasl_password: Maybe[SecretStr] = None
-    """SASL password. None: no SASL."""
+    """Password for SASL. None: no SASL."""
     ssl_cafile: Maybe[FilePath] = None
-    """PEM file of the authorities to trust. None: those of the operating system."""
+    """PEM file of the certificate authorities to trust. None: those of the operating system."""
     ssl_certfile: Maybe[FilePath] = None
-    """PEM file of our client certificate. None: no client certificate."""
+    """PEM file of the daemon's client certificate. None: no client certificate."""
     ssl_keyfile: Maybe[FilePath] = None
-    """PEM file of its private key. None: the key is in the certificate's file."""
+    """PEM file of the client certificate's private key. None: the certificate's file contains the key."""
     session_timeout_ms: Annotated[int, Field(ge=6_000, le=1_800_000)] = 45_000
-    """Milliseconds without a heartbeat until the group gives a member up."""
+    """Milliseconds without a heartbeat after which the group removes a member."""
     rebalance_timeout_ms: Annotated[int, Field(ge=6_000, le=1_800_000)] = 60_000
-    """Milliseconds to finish and commit when partitions are revoked."""
+    """Milliseconds that the group waits for a member at a rebalance. The daemon finishes and commits within half of
+    them."""
     request_timeout_ms: Annotated[int, Field(ge=1_000, le=600_000)] = 40_000
-    """Milliseconds to wait for the broker's answer to one request."""
+    """Milliseconds that the daemon waits for the broker's response to one request."""
     max_poll_records: Annotated[int, Field(ge=1, le=100_000)] = 4_096
-    """Records taken from the consumer at a time."""
+    """Most records that the daemon takes from the consumer at a time."""
     fetch_max_wait_ms: Annotated[int, Field(ge=1, le=10_000)] = 100
-    """Milliseconds the broker may hold back a fetch that has nothing to return."""
+    """Milliseconds that the broker may delay its response to a fetch while no record is new."""
     commit_interval_ms: Annotated[int, Field(ge=10, le=600_000)] = 1_000
-    """Milliseconds between commits, so about as much work as a crash repeats."""
+    """Milliseconds between commits, and so about the work that the next owner repeats after a crash."""
     max_context_records: Annotated[int, Field(ge=0)] = 100_000
-    """Records per partition that may be read again to rebuild its windows after an assignment."""
+    """Most records per partition that are read again after an assignment to rebuild the windows."""
     start_timeout_s: Maybe[Annotated[float, Field(ge=0)]] = None
-    """Seconds to keep trying an unreachable broker at the start. None: for ever."""
+    """Seconds for which the daemon retries at the start while no broker answers. None: no limit."""
 
 
 class InputSettings(_Group):
-    """How a log line, its time and its service are found in a record."""
+    """Format of records, and the places of a log line, its time and its service in a JSON record."""
 
     format: Literal["auto", "raw", "json"] = "auto"
-    """Form of a record's value: `raw` is the line itself; `auto` decides record by record."""
+    """Format of a record's value. `raw`: the value is the line; `json`: an object; `auto`: decided record by record."""
     service_paths: Names = (
         "service.name",
         "service",
@@ -125,96 +127,98 @@ class InputSettings(_Group):
         "file",
         "host.name",
     )
-    """Dotted JSON paths to the service, first match wins; a key that contains dots is written as it is, the longest
-    key that fits is taken. Nothing found: the record's key, then the topic."""
+    """Dotted JSON paths to the service; the first match wins. Write a key that contains dots as it is: the longest key
+    that matches wins. Without a match the service is the record's key, and without a key the topic."""
     text_paths: Names = ("message", "log", "msg", "body", "event.original")
-    """Dotted JSON paths to the line's text, first match wins."""
+    """Dotted JSON paths to the line's text; the first match wins."""
     time_paths: Names = ("@timestamp", "timestamp", "time", "ts")
-    """Dotted JSON paths to the line's time, first match wins. Nothing found: the record's own time."""
+    """Dotted JSON paths to the line's time; the first match wins. Without a match it is the record's own time."""
 
 
 class WindowSettings(_Group):
-    """Which lines are judged together."""
+    """Lines that are scored together."""
 
     size: Annotated[int, Field(ge=2, le=512)] = 32
-    """Lines in a window: the judged line and those before it."""
+    """Lines in a window: the scored line and the lines of its service before it."""
     step: Annotated[int, Field(ge=1, le=512)] = 1
-    """New lines of a service from one window to its next; at most the size."""
+    """New lines of a service from one window to the next; at most the size."""
     max_wait_ms: Annotated[int, Field(ge=1, le=600_000)] = 1_000
-    """Milliseconds until a line is judged although its step is not full yet."""
+    """Milliseconds after which a line is scored, although its step is not full."""
 
 
 class BatchSettings(_Group):
-    """When waiting windows are scored."""
+    """Size and delay of the batches in which windows are scored."""
 
     max_windows: Annotated[int, Field(ge=1, le=65_536)] = 512
-    """Windows scored at a time."""
+    """Windows in a batch."""
     max_delay_ms: Annotated[float, Field(ge=0, le=10_000)] = 5.0
-    """Milliseconds a window may wait for others to share its batch."""
+    """Milliseconds that a window may wait for other windows of its batch."""
 
 
 class ModelSettings(_Group):
-    """What judges the windows, and where it runs."""
+    """The model that scores the windows, and its device."""
 
     path: Maybe[DirectoryPath] = None
     """Directory of the model. None: the model shipped in the package."""
     bert_path: Maybe[str] = None
-    """Directory or hub name of the BERT encoder. None: the encoder that the model directory holds."""
+    """Directory or hub name of the BERT encoder. None: the encoder in the model directory."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", title="auto, cpu, cuda or cuda:N")] = "auto"
-    """Where to compute: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`."""
+    """Device of the model: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`."""
     allow_download: bool = False
-    """Whether files of the encoder may be fetched from the model hub."""
+    """True allows the daemon to download files of the encoder from the model hub."""
     table_rows: Annotated[int, Field(ge=256, le=16_777_216)] = 32_768
-    """Rows of the line table: distinct masked lines kept with their vectors."""
+    """Rows of the line table, which keeps distinct masked lines with their vectors."""
 
 
 class AlertSettings(_Group):
-    """When an alert is raised, and how much of the log it quotes."""
+    """Conditions of an alert, and the length of the lines that it quotes."""
 
     threshold: Maybe[Annotated[float, Field(gt=0, le=1)]] = None
-    """Probability of an anomaly from which an alert is due. None: the model's own."""
+    """Probability of an anomaly from which the daemon publishes an alert. None: the model's own threshold."""
     learning_lines: Annotated[int, Field(ge=0, le=10_000)] = 1_000  # ages are known up to 2**14 lines only
-    """Lines of a service to see before it may raise alerts: its restarts and nightly jobs should be among them."""
+    """Lines of a service before its first alert. They should include its restarts and nightly jobs."""
     max_line_chars: Annotated[int, Field(ge=16, le=65_536)] = 1_024
-    """Characters of a line quoted in an alert; the rest is cut."""
+    """Characters of a line that an alert quotes; longer lines are truncated."""
 
 
 class LimitSettings(_Group):
     """A bound on everything that could grow."""
 
     max_services: Annotated[int, Field(ge=1)] = 20_000
-    """Services remembered; the one quiet for longest is forgotten first."""
+    """Services in memory. The daemon evicts the one without lines for the longest time first."""
     max_line_chars: Annotated[int, Field(ge=64, le=1_048_576)] = 8_192
-    """Characters of a line that are read at all; the rest is cut and counted."""
+    """Characters of a line that the daemon reads; longer lines are truncated and counted."""
     max_in_flight_lines: Annotated[int, Field(ge=64)] = 32_768
-    """Lines read and not done; above it partitions are paused until some are."""
+    """Lines that are read and not done. Above this number the daemon pauses its partitions."""
     max_history_lines_per_service: Annotated[int, Field(ge=16)] = 1_024
-    """Distinct masked lines remembered per service; the rarest old ones are forgotten first."""
+    """Distinct masked lines in the history of a service. The daemon evicts old rare lines first."""
 
 
 class HttpSettings(_Group):
-    """Where health and metrics are served."""
+    """Address of health and metrics."""
 
     host: Name = "0.0.0.0"
-    """Address to listen on for `/livez`, `/readyz` and `/metrics`."""
+    """Address on which the daemon serves `/livez`, `/readyz` and `/metrics`."""
     port: Maybe[Annotated[int, Field(ge=0, le=65_535)]] = 8_080
-    """TCP port to listen on; 0: any free one. None: no HTTP at all."""
+    """TCP port on which the daemon serves HTTP; 0: any free port. None: no HTTP."""
 
 
 class LogSettings(_Group):
     """The daemon's own log, on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least important level that is written."""
+    """Least level that the daemon logs."""
     format: Literal["auto", "json", "console"] = "auto"
-    """`json` is one object per line; `auto` is `console` on a terminal and `json` elsewhere."""
+    """Format of the log. `json`: one object per line; `console`: text for people; `auto`: `console` on a terminal, else
+    `json`."""
 
 
 class ShutdownSettings(_Group):
-    """How the daemon stops."""
+    """Time limit of the daemon's shutdown."""
 
     drain_timeout_s: Annotated[float, Field(ge=0, le=3_600)] = 30.0
-    """Seconds to finish and commit what was read; what remains is replayed by the next owner."""
+    """Seconds that a drain has to finish and commit the lines in flight. The next owner replays the lines that
+    remain."""
 
 
 class Settings(BaseSettings):
@@ -251,17 +255,17 @@ class Settings(BaseSettings):
         return self
 
     def origin(self, variable: str) -> str:
-        """Where the value of a variable came from: `option`, `environment`, `file` or `default`."""
+        """Returns the source of a variable's value: `option`, `environment`, `file` or `default`."""
         return self._origins.get(variable, "default")
 
     def with_origins(self, origins: dict[str, str]) -> Settings:
-        """The same settings that also know where each value came from."""
+        """Adds the source of each value, and returns the settings."""
         self._origins.update(origins)
         return self
 
 
 def _disagreements(settings: Settings) -> Iterator[tuple[bool, str]]:
-    """What would be fine alone and is wrong together: (is it wrong, the sentence that says so)."""
+    """Yields each rule on two settings as (True if it is broken, the sentence about it)."""
     kafka, window, limits = settings.kafka, settings.window, settings.limits
     name = f"{PREFIX}KAFKA__"
     sasl, tls = kafka.security_protocol.startswith("SASL"), kafka.security_protocol.endswith("SSL")
@@ -278,35 +282,35 @@ def _disagreements(settings: Settings) -> Iterator[tuple[bool, str]]:
     yield (
         kafka.fetch_max_wait_ms >= kafka.request_timeout_ms,
         f"{name}FETCH_MAX_WAIT_MS is {kafka.fetch_max_wait_ms}, but it must be less than "
-        f"{name}REQUEST_TIMEOUT_MS, which is {kafka.request_timeout_ms}, or every idle fetch times out",
+        f"{name}REQUEST_TIMEOUT_MS, which is {kafka.request_timeout_ms}; otherwise every idle fetch times out",
     )
     yield (
         limits.max_in_flight_lines < kafka.max_poll_records,
         f"{PREFIX}LIMITS__MAX_IN_FLIGHT_LINES is {limits.max_in_flight_lines}, but it must be at least "
-        f"{name}MAX_POLL_RECORDS, which is {kafka.max_poll_records}, or one poll never fits",
+        f"{name}MAX_POLL_RECORDS, which is {kafka.max_poll_records}; otherwise one poll never fits",
     )
     for variable, topic in (("ALERTS_TOPIC", kafka.alerts_topic), ("DEAD_LETTER_TOPIC", kafka.dead_letter_topic)):
         yield (
             topic in kafka.input_topics,
-            f"{name}{variable} is {topic!r}, but it must not be one of {name}INPUT_TOPICS, or the daemon reads what "
-            "it writes",
+            f"{name}{variable} is {topic!r}, but it must not be one of {name}INPUT_TOPICS; otherwise the daemon reads "
+            "its own output",
         )
     yield (
         sasl and None in credentials,
-        f"{name}SECURITY_PROTOCOL is {kafka.security_protocol}, but that needs both {name}SASL_USERNAME and "
-        f"{name}SASL_PASSWORD",
+        f"{name}SECURITY_PROTOCOL is {kafka.security_protocol}, which needs both {name}SASL_USERNAME and "
+        f"{name}SASL_PASSWORD; set both",
     )
     yield (
         not sasl and credentials != (None, None),
         f"{name}SASL_USERNAME or {name}SASL_PASSWORD is set, but {name}SECURITY_PROTOCOL is "
-        f"{kafka.security_protocol}, which ignores it; it must be SASL_PLAINTEXT or SASL_SSL",
+        f"{kafka.security_protocol}, which ignores them; it must be SASL_PLAINTEXT or SASL_SSL",
     )
     yield (
         not tls and (kafka.ssl_cafile, kafka.ssl_certfile, kafka.ssl_keyfile) != (None, None, None),
         f"{name}SSL_CAFILE, SSL_CERTFILE or SSL_KEYFILE is set, but {name}SECURITY_PROTOCOL is "
-        f"{kafka.security_protocol}, which ignores it; it must be SSL or SASL_SSL",
+        f"{kafka.security_protocol}, which ignores them; it must be SSL or SASL_SSL",
     )
     yield (
         kafka.ssl_keyfile is not None and kafka.ssl_certfile is None,
-        f"{name}SSL_KEYFILE is set, but {name}SSL_CERTFILE is not, and a key is of no use without its certificate",
+        f"{name}SSL_KEYFILE is set, but {name}SSL_CERTFILE is not; set the certificate of the key as well",
     )

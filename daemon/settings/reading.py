@@ -1,7 +1,7 @@
 """Reads the settings, once. The only file that reads the environment.
 
 A setting is the variable `LOGWARDEN_<GROUP>__<FIELD>`; the environment wins over an env file, which wins over the
-defaults. The settings themselves are in `daemon/settings/groups.py`. Refuses to know what they are used for.
+defaults. The settings are defined in `daemon/settings/groups.py`. Refuses to know how they are used.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from logwarden.daemon.settings.describing import allowed_values, setting_fields,
 from logwarden.daemon.settings.groups import PREFIX, Settings
 
 HINT = "`logwarden config` lists every setting with its default and meaning"
+ENV_FILE_HINT = "check the path after --env-file: the file must be readable UTF-8 text"
 
 _TEST_SUITE = frozenset(
     {"LOGWARDEN_DATA", "LOGWARDEN_REQUIRE_KAFKA", "LOGWARDEN_REQUIRE_DATA", "LOGWARDEN_REQUIRE_FAULTLAB"}
@@ -30,8 +31,8 @@ _TEST_SUITE = frozenset(
 _SERVICE_LINK = re.compile(
     r"LOGWARDEN_(?:[A-Z0-9]+_)*(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_\d+_[A-Z0-9_]+)"
 )
-"""What Kubernetes puts into every pod beside a Service called logwarden or logwarden-…: no typing mistakes.
-`LOGWARDEN_PORT=tcp://…` belongs to them too and is told by its value."""
+"""Variables that Kubernetes sets in every pod beside a Service called logwarden or logwarden-…; no misspelt settings.
+Their `LOGWARDEN_PORT=tcp://…` is recognised by its value."""
 
 
 def read_settings(
@@ -40,19 +41,19 @@ def read_settings(
     *,
     overrides: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Settings from `env` (None: the real environment) over `env_file` over the defaults; empty means unset.
+    """Returns the settings of `env` (None: the real environment) over `env_file` over the defaults.
 
-    `overrides`: variables that win over both, for options of the command line, so that they obey the same limits.
-    Raises ConfigurationError with one sentence about the first wrong variable.
+    An empty variable is unset. `overrides`: variables that win over both, for options of the command line, which then
+    obey the same limits. Raises ConfigurationError with one sentence about the first wrong variable.
     """
     given: dict[str, str] = {}
     origins: dict[str, str] = {}
     environment = dict(os.environ if env is None else env)
     layers = (("file", _read_file(env_file)), ("environment", environment), ("option", overrides or {}))
     for origin, variables in layers:
-        ours = _settings_among(variables)
-        given.update(ours)
-        origins.update(dict.fromkeys(ours, origin))
+        known = _settings_among(variables)
+        given.update(known)
+        origins.update(dict.fromkeys(known, origin))
     source = EnvSettingsSource(Settings)
     source.env_vars = {variable.lower(): value for variable, value in given.items()}
     try:
@@ -62,7 +63,7 @@ def read_settings(
 
 
 def own_environment() -> dict[str, str]:
-    """The real environment without our settings: what a daemon that we start ourselves begins with."""
+    """Returns the real environment without logwarden's variables, for a daemon that logwarden starts as a process."""
     return {variable: value for variable, value in os.environ.items() if not variable.startswith(PREFIX)}
 
 
@@ -71,40 +72,44 @@ def _read_file(env_file: Path | None) -> dict[str, str]:
         return {}
     try:
         with env_file.open(encoding="utf-8") as stream:
-            # No interpolation: it would read the environment behind our back and spoil a password that has a dollar.
+            # No interpolation: it reads the environment as well, and spoils a password that contains a dollar.
             lines = dotenv_values(stream=stream, interpolate=False)
     except OSError as error:
-        raise ConfigurationError(f"the env file {str(env_file)!r} cannot be read: {error.strerror}") from None
+        raise ConfigurationError(
+            f"the env file {str(env_file)!r} cannot be read: {error.strerror}", hint=ENV_FILE_HINT
+        ) from None
     except UnicodeDecodeError:
-        raise ConfigurationError(f"the env file {str(env_file)!r} cannot be read: it is not UTF-8 text") from None
+        raise ConfigurationError(
+            f"the env file {str(env_file)!r} cannot be read: it is not UTF-8 text", hint=ENV_FILE_HINT
+        ) from None
     return {variable: value or "" for variable, value in lines.items()}
 
 
 def _settings_among(variables: Mapping[str, str]) -> dict[str, str]:
-    """The settings among some variables; raises for a name with our prefix that is none."""
+    """Returns the settings among `variables`. Raises ConfigurationError for an unknown LOGWARDEN_ name."""
     known = [variable for variable, _, _, _ in setting_fields()]
-    ours: dict[str, str] = {}
+    settings: dict[str, str] = {}
     for variable, value in variables.items():
         if variable in known:
             if value:
-                ours[variable] = value
+                settings[variable] = value
         elif variable.startswith(PREFIX) and not _is_foreign(variable, value):
-            # Without the prefix, which is alike in all of them and would make anything look near.
+            # Compared without the prefix: all names have it, so any two would look similar.
             names = [name.removeprefix(PREFIX) for name in known]
             near = difflib.get_close_matches(variable.removeprefix(PREFIX), names, n=1)
             meant = f"; did you mean {PREFIX}{near[0]}?" if near else ""
             raise ConfigurationError(f"{variable} is not a setting{meant}", hint=HINT)
-    return ours
+    return settings
 
 
 def _is_foreign(variable: str, value: str) -> bool:
-    """Whether somebody else's variable merely shares our prefix."""
+    """Returns True for a variable of the test suite or of Kubernetes that only has the same prefix."""
     link = _SERVICE_LINK.fullmatch(variable) or (variable.endswith("_PORT") and "://" in value)
     return variable in _TEST_SUITE or bool(link)
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first thing wrong: the variable, what it is, what is allowed."""
+    """Returns the sentence about the first error: the variable, its value, the allowed values."""
     first: ErrorDetails = error.errors()[0]
     others = error.error_count() - 1
     more = f" (and {others} more {'is' if others == 1 else 'are'} wrong)" if others else ""

@@ -15,13 +15,13 @@ from logwarden.model.version import __version__
 CONTENT_TYPE: str = CONTENT_TYPE_LATEST
 
 SCORE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""From a warm batch on a GPU (a millisecond) to a batch full of lines never seen before on one CPU core (seconds)."""
+"""From a warm batch on a GPU (a millisecond) to a batch of lines seen for the first time on one CPU core (seconds)."""
 DELAY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
-"""From steady state to working off the backlog of half an hour."""
+"""From steady state to a backlog of half an hour."""
 
 
 class PrometheusTelemetry:
-    """Every fact the daemon counts; `render` is what `/metrics` answers."""
+    """Counts every fact of the daemon; `render` returns the body of `/metrics`."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -31,44 +31,50 @@ class PrometheusTelemetry:
         build.labels(version=__version__).set(1)
         self._records = self._counter("records", "Records fetched from the input topics.")
         self._lines = self._counter("lines", "Log lines decoded and put into their service's window.")
-        self._ingest = self._histogram("ingest_seconds", "Time to decode and window one poll.", SCORE_BUCKETS_S)
-        self._scored_lines = self._counter("scored_lines", "Log lines that a scored window covered as new.")
+        self._ingest = self._histogram(
+            "ingest_seconds", "Seconds to decode one poll and build its windows.", SCORE_BUCKETS_S
+        )
+        self._scored_lines = self._counter("scored_lines", "Log lines that were new in a scored window.")
         self._windows = self._counter("windows", "Windows scored.")
-        self._anomalies = self._counter("anomalies", "Windows judged anomalous.")
-        self._new_lines = self._counter("new_lines", "Masked lines never seen before, each embedded once by BERT.")
-        self._score = self._histogram("score_seconds", "Time to score one batch of windows.", SCORE_BUCKETS_S)
+        self._anomalies = self._counter("anomalies", "Windows that are anomalous.")
+        self._new_lines = self._counter("new_lines", "Masked lines seen for the first time and embedded by BERT.")
+        self._score = self._histogram("score_seconds", "Seconds to score one batch of windows.", SCORE_BUCKETS_S)
         self._alerts = self._counter("alerts", "Alerts acknowledged by the broker.")
         self._delay = self._histogram(
-            "detection_delay_seconds", "From a line's own time to its alert.", DELAY_BUCKETS_S
+            "detection_delay_seconds", "Seconds from a line's own time to its alert.", DELAY_BUCKETS_S
         )
-        self._retries = self._counter("publish_retries", "Publications to the broker that were tried again.")
-        self._dead = self._counter("dead_letters", "Records sent to the dead-letter topic, by failing step.", "stage")
+        self._retries = self._counter("publish_retries", "Publications to the broker that were retried.")
+        self._dead = self._counter(
+            "dead_letters", "Records sent to the dead-letter topic, by the step that failed.", "stage"
+        )
         self._replaced = self._counter(
-            "replaced_lines", "Lines with bytes that are not UTF-8, decoded with replacement."
+            "replaced_lines", "Lines with bytes that are not UTF-8, decoded with replacement characters."
         )
-        self._cut = self._counter("cut_lines", "Lines longer than the limit, of which the rest was cut.")
-        self._empty = self._counter("empty_lines", "Lines with nothing in them, counted and skipped.")
+        self._cut = self._counter("cut_lines", "Lines that were truncated at the limit.")
+        self._empty = self._counter("empty_lines", "Blank lines, which are skipped.")
         self._context = self._counter("context_records", "Records read again to rebuild windows after an assignment.")
         self._short = self._counter("short_contexts", "Assignments whose windows could not be rebuilt in full.")
         self._commits = self._counter("commits", "Offset commits.")
         self._committed = self._counter("committed_partitions", "Partitions whose offset was committed, summed.")
-        self._assigned = self._counter("partitions_assigned", "Partitions given to this member, summed.")
-        self._revoked = self._counter("partitions_revoked", "Partitions taken from this member, summed.")
-        self._held = self._gauge("partitions", "Partitions held now.")
-        self._lag = self._gauge("lag_records", "Records of a held partition not done yet.", "topic", "partition")
+        self._assigned = self._counter("partitions_assigned", "Partitions assigned to this member, summed.")
+        self._revoked = self._counter("partitions_revoked", "Partitions revoked from this member, summed.")
+        self._partitions = self._gauge("partitions", "Partitions assigned to this member now.")
+        self._lag = self._gauge(
+            "lag_records", "Records of an assigned partition that are not done.", "topic", "partition"
+        )
         self._range = self._counter(
-            "offset_out_of_range", "Committed offsets the broker no longer had.", "topic", "partition"
+            "offset_out_of_range", "Committed offsets that the broker no longer had.", "topic", "partition"
         )
         self._unreadable = self._counter(
             "unreadable_batches",
-            "Failed attempts to read a batch; its partition stands still.",
+            "Failed attempts to read a batch; its partition is stopped.",
             "topic",
             "partition",
         )
-        self._in_flight = self._gauge("in_flight_lines", "Lines read and not done.")
+        self._in_flight = self._gauge("in_flight_lines", "Lines that are read and not done.")
         self._paused = self._gauge("paused", "1 while reading is paused because too many lines are in flight.")
-        self._services = self._gauge("services", "Services remembered.")
-        self._rows = self._gauge("line_table_rows", "Distinct masked lines held with their vectors.")
+        self._services = self._gauge("services", "Services in memory.")
+        self._rows = self._gauge("line_table_rows", "Distinct masked lines in the line table.")
         self._overflow = self._counter("line_table_overflow", "Masked lines for which the line table had no free row.")
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
@@ -81,7 +87,7 @@ class PrometheusTelemetry:
         return Histogram(name, meaning, namespace="logwarden", registry=self._registry, buckets=buckets)
 
     def render(self) -> bytes:
-        """Everything in Prometheus' text form, of type `CONTENT_TYPE`."""
+        """Returns every metric in Prometheus' text form, of type `CONTENT_TYPE`."""
         text: bytes = generate_latest(self._registry)
         return text
 
@@ -133,7 +139,7 @@ class PrometheusTelemetry:
     def rebalanced(self, assigned: int, revoked: int) -> None:
         self._assigned.inc(assigned)
         self._revoked.inc(revoked)
-        self._held.inc(assigned - revoked)
+        self._partitions.inc(assigned - revoked)
         if revoked:
             self._lag.clear()
 

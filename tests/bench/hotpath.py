@@ -1,8 +1,8 @@
-"""What the hot path costs, beside the slow ways of doing the same, in one run: `python -m tests.bench.hotpath`.
+"""Measures the hot path beside slower implementations, in one run: `python -m tests.bench.hotpath`.
 
-On a shared machine only ratios of one run mean much, so every figure is CPU time (median of repeated runs, the least of
-them in brackets) and its peer's stands below it. Reads HDFS lines from the folder named by LOGWARDEN_DATA, scores with
-the shipped model, on one thread. Prints; asserts nothing.
+On a shared machine only ratios of one run are meaningful. Every figure is CPU time, the median of repeated runs with
+the least in brackets, and its peer's figure follows below. Reads HDFS lines from the folder in LOGWARDEN_DATA, and
+scores with the shipped model on one thread. Prints; asserts nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def masking(lines: list[bytes]) -> None:
-    """First level of masking: the whole blob at once, or a regular expression line by line."""
+    """Measures the first level of masking: the whole blob at once, or a regular expression line by line."""
     blobs = [b"\n".join(lines[i : i + BATCH]) + b"\n" for i in range(0, len(lines), BATCH)]
     fast = report("mask_blob", "line", len(lines), lambda: [mask_blob(blob) for blob in blobs])
     slow = report("  a regular expression per line", "line", len(lines), lambda: [mask_reference(x) for x in lines])
@@ -53,7 +53,7 @@ def masking(lines: list[bytes]) -> None:
 
 
 def rings(count: int) -> None:
-    """Windows of every line: rings of arrays, or a deque per service."""
+    """Measures the windows of every line: rings of arrays, or a deque per service."""
     slots = np.random.default_rng(1).integers(0, SERVICES, count)
     columns = {name: np.zeros(BATCH, kind) for name, kind in NUMERIC_COLUMNS.items()} | {
         "text": np.zeros(BATCH, object)
@@ -74,7 +74,7 @@ def rings(count: int) -> None:
 
 
 def stream(lines: list[bytes]) -> float:
-    """Lines → windows → scores with every masked line known; µs per scored window."""
+    """Measures lines → windows → scores with every masked line known; returns µs per scored window."""
     scorer = WindowScorer(load_checkpoint(), device="cpu")
     whole = LogStream(scorer.line_table(), size=SIZE, max_slots=SERVICES)
     parts = [columns_of(lines[i : i + BATCH]) for i in range(0, len(lines), BATCH)]
@@ -94,7 +94,8 @@ def stream(lines: list[bytes]) -> float:
 
 
 def naive_bert(lines: list[bytes], window_us: float) -> None:
-    """The original approach: a BERT of 6 layers, 384 wide, over the 32 lines of every window, nothing remembered."""
+    """Measures the original approach: a BERT of 6 layers, 384 wide, over the 32 lines of every window, without a
+    table."""
     tokenizer = load_checkpoint().encoder.tokenizer
     shape = BertConfig(
         vocab_size=tokenizer.get_vocab_size(),
@@ -133,7 +134,7 @@ def ratio(slow: float, fast: float) -> None:
 
 
 def columns_of(lines: list[bytes]) -> LineColumns:
-    """The lines as if dealt out to the services in turn."""
+    """Returns the lines as columns, dealt out to the services in turn."""
     return LineColumns(
         texts=lines,
         slots=np.arange(len(lines)) % SERVICES,

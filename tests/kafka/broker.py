@@ -1,13 +1,12 @@
 """A real Apache Kafka broker for tests, without containers: one JVM, KRaft, loopback only.
 
-Owns the jars (fetched once by Maven into `.cache/kafka-VERSION/libs`), the storage format, the ports and the life of
-the JVM, including the hard parts that tests want: SIGKILL and restart on the same data, SIGSTOP and SIGCONT.
-Refuses to know logwarden: no topic of ours, no setting of ours.
+Owns the jars (fetched once by Maven into `.cache/kafka-VERSION/libs`), the storage format, the ports and the JVM.
+Offers SIGKILL and restart on the same data, SIGSTOP and SIGCONT. Refuses to know logwarden's topics and settings.
 
-Every method of `Broker` blocks; an async test that must keep its event loop turning calls it by `asyncio.to_thread`.
+Every method of `Broker` blocks; an async test whose event loop must keep running calls it by `asyncio.to_thread`.
 
     python -m tests.kafka.broker --dir DIR      runs a broker until SIGINT or SIGTERM, prints its bootstrap address
-    python -m tests.kafka.broker --fetch        only makes sure that the jars are there
+    python -m tests.kafka.broker --fetch        only fetches the jars
 """
 
 from __future__ import annotations
@@ -39,11 +38,11 @@ from tests.kafka.properties import PROPERTIES, SASL_PROPERTIES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 POM = Path(__file__).with_name("pom.xml")
-# TEST_KAFKA_VERSION and not LOGWARDEN_…: the daemon refuses LOGWARDEN_ variables that are none of its settings.
+# TEST_KAFKA_VERSION and not LOGWARDEN_…: the daemon refuses LOGWARDEN_ variables that are not its settings.
 VERSION = os.environ.get("TEST_KAFKA_VERSION", "4.1.1")  # or 3.9.1: the profiles of pom.xml
-OLDEST_JAVA = 17  # what the 4.x broker's class files need
+OLDEST_JAVA = 17  # needed by the class files of the 4.x broker
 
-# Linux hands out source ports from 32768 up (ip_local_port_range): below it no outgoing connection can take our port
+# Linux assigns source ports from 32768 up (ip_local_port_range): no outgoing connection below it takes the port
 # while the broker is down between kill() and restart().
 PORTS = range(15_000, 32_768)
 PORT_TRIES = 5
@@ -54,24 +53,24 @@ START_TIMEOUT_S = 60.0  # about 4 s on two idle cores; CI shares them with the r
 STOP_TIMEOUT_S = 20.0
 POLL_S = 0.05
 LOG_TAIL_LINES = 30
-# A third off what starting costs: the tests are over before a better compiler and collector would pay.
+# Saves a third of the start: the tests end before a better compiler and collector would pay.
 LIGHT = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
 
-# Kills the JVM when the process that started it is gone, however it went: `read` meets the end of our pipe. A word on
-# the pipe releases it. PR_SET_PDEATHSIG would not do: it fires when the *thread* that forked ends, as to_thread's do.
+# Kills the JVM when the process that started it has ended: `read` then returns at the end of the pipe. A word on the
+# pipe releases it. PR_SET_PDEATHSIG would not do: it fires when the *thread* that forked ends, as to_thread's do.
 WATCHDOG = 'read -r released || kill -KILL "$1"'
 
 
 class BrokerFailed(RuntimeError):
-    """The broker could not be brought to the state that was asked for; the message ends with the JVM's last words."""
+    """The broker could not be started or stopped. The message ends with the end of the JVM's log."""
 
 
 class PortTaken(BrokerFailed):
-    """Someone bound our port between the choice and the bind. Another port may do."""
+    """Another process bound the port between its choice and the bind. A retry chooses another port."""
 
 
 def missing_requirements(version: str = VERSION) -> str | None:
-    """One line that says what to install, or None when a broker can be started here."""
+    """Returns one line with the packages to install, or None if a broker can be started on this machine."""
     if shutil.which("sh") is None or os.name != "posix":
         return "a real Kafka broker in tests needs a POSIX system"
     wanted = f"Java {OLDEST_JAVA} and Maven (Debian: apt-get install openjdk-17-jre-headless maven)"
@@ -88,7 +87,7 @@ def missing_requirements(version: str = VERSION) -> str | None:
 
 
 def fetch_jars(version: str = VERSION) -> Path:
-    """The folder with the broker's jars, fetched on first use. A folder of that name is always whole."""
+    """Returns the folder with the broker's jars, fetched on first use. A folder of that name is always complete."""
     libs = _libs(version)
     if libs.is_dir():
         return libs
@@ -104,7 +103,7 @@ def fetch_jars(version: str = VERSION) -> Path:
         try:
             whole.rename(libs.parent)
         except OSError:
-            # A test run beside ours was faster; a folder with content is never replaced by rename(2).
+            # Another test run was faster; rename(2) never replaces a folder with content.
             if not libs.is_dir():
                 raise
     return libs
@@ -130,9 +129,9 @@ async def create_topics(
 
 
 class Broker:
-    """One broker with its own data. Made running by `Broker.create`; leaving its context stops it.
+    """One broker with its own data. `Broker.create` starts it; leaving its context stops it.
 
-    The JVM dies with the process that started it, also when that one is killed (see WATCHDOG).
+    The JVM ends with the process that started it, also when that process is killed (see WATCHDOG).
     """
 
     sasl_user = "logwarden"
@@ -150,7 +149,7 @@ class Broker:
 
     @classmethod
     def create(cls, directory: Path | str, *, sasl: bool = False, version: str = VERSION) -> Self:
-        """A running broker with empty storage in a new folder under `directory`.
+        """Returns a running broker with empty storage in a new folder under `directory`.
 
         With `sasl` it also listens at `sasl_bootstrap` (SASL_PLAINTEXT; PLAIN and SCRAM-SHA-256; `sasl_user`,
         `sasl_password`). Raises BrokerFailed when Java, Maven or the start fail.
@@ -183,7 +182,7 @@ class Broker:
 
     @property
     def bootstrap(self) -> str:
-        """host:port for clients without authentication; the same over restarts."""
+        """host:port for clients without authentication; stays the same over restarts."""
         return f"127.0.0.1:{self._ports['plain']}"
 
     @property
@@ -199,7 +198,7 @@ class Broker:
 
     @property
     def is_running(self) -> bool:
-        """Whether the JVM lives; a suspended one does."""
+        """True while the JVM runs, also while it is suspended."""
         return self._jvm is not None and self._jvm.poll() is None
 
     def start(self) -> None:
@@ -228,7 +227,7 @@ class Broker:
             raise
 
     def kill(self) -> None:
-        """SIGKILL: no flush, no goodbye to the clients. The data stays for restart()."""
+        """Sends SIGKILL: no flush, no message to the clients. The data stays for `restart`."""
         if self._jvm is not None:
             if self._jvm.poll() is None:
                 self._jvm.kill()
@@ -236,24 +235,25 @@ class Broker:
         self._release()
 
     def restart(self) -> None:
-        """Back on the same ports and data; kills first what still runs."""
+        """Starts the broker again on the same ports and data, after killing a running one."""
         self.kill()
         self.start()
 
     def suspend(self) -> None:
-        """SIGSTOP: connections stay open, nothing answers. Returns when the whole JVM has stopped."""
+        """Sends SIGSTOP, so connections stay open and no request is answered. Returns when the whole JVM has
+        stopped."""
         assert self._jvm is not None, "only a started broker can hang"
         assert self.is_running, "only a running broker can hang"
         os.kill(self._jvm.pid, signal.SIGSTOP)
         os.waitid(os.P_PID, self._jvm.pid, os.WSTOPPED)
 
     def resume(self) -> None:
-        """SIGCONT. Does nothing to a broker that was not suspended."""
+        """Sends SIGCONT. Does nothing to a broker that was not suspended."""
         if self._jvm is not None and self.is_running:
             os.kill(self._jvm.pid, signal.SIGCONT)
 
     def stop(self) -> None:
-        """SIGTERM and, past the deadline, SIGKILL. Safe in every state and twice."""
+        """Sends SIGTERM and, after the deadline, SIGKILL. Safe in every state and twice."""
         if self._jvm is not None and self.is_running:
             self._jvm.terminate()
             self.resume()  # a stopped process takes no SIGTERM
@@ -262,7 +262,7 @@ class Broker:
         self.kill()
 
     def wait(self) -> None:
-        """Waits for the JVM to end by itself, which a broker never should: always raises."""
+        """Waits for the JVM to end by itself, which a broker never should, so this always raises."""
         assert self._jvm is not None
         code = self._jvm.wait()
         raise BrokerFailed(f"the broker ended by itself with status {code}:\n{self._log_tail(0)}")
@@ -310,7 +310,7 @@ class Broker:
             return _tail(log.read().decode(errors="replace"))
 
     def _release(self) -> None:
-        """Sends the watchdog home: after the JVM is reaped its pid may belong to anyone."""
+        """Ends the watchdog: after the JVM is reaped, its pid may belong to another process."""
         if self._watchdog is None:
             return
         try:
@@ -328,12 +328,12 @@ def _tail(text: str) -> str:
 
 
 def _cluster_id() -> str:
-    # Kafka's own form: 16 random bytes in URL-safe base 64, never with a dash in front, which would read as an option.
+    # Kafka's own form: 16 random bytes in URL-safe base 64, never with a leading dash, which would read as an option.
     return "k" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that could be bound a moment ago."""
+    """Returns ports that could be bound a moment ago."""
     ports: list[int] = []
     for port in random.sample(PORTS, k=len(PORTS)):
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -345,9 +345,9 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _serves(port: int) -> bool:
-    """Whether the broker answers a Metadata request (version 1, about no topic) and names a live broker in it.
+    """Returns True if the broker answers a Metadata request (version 1, about no topic) with a live broker.
 
-    Written by hand: a client library would need an event loop, and `start` has to work inside and outside of one.
+    Encoded by hand: a client library would need an event loop, and `start` must work inside and outside of one.
     """
     request = struct.pack(">hhih", 3, 1, 1, -1) + struct.pack(">i", 0)  # key, version, correlation, no client id; []
     try:

@@ -1,11 +1,10 @@
-"""Kills members of a group at random moments while lines keep coming, and counts what that cost.
+"""Kills members of a group at random moments under load, and counts lost lines and repeated alerts.
 
     python -m tests.kafka.chaos --rounds 20 --seed 7
 
-Each round starts a member in the place of the one killed before, lets a random time pass (in half of the rounds only
-after the group has caught up, in the others at once, so that rebalances are hit too), and sends SIGKILL to a random
-member. At the end nobody is killed any more and the group must finish. The seed draws moments and victims; what the
-operating system does in between is its own affair.
+Each round starts a member in the place of the one killed before, waits for a random time, and sends SIGKILL to a random
+member. Half of the rounds wait for the group to catch up first; the others do not, and so hit rebalances too. At the
+end the group must finish without a kill. The seed fixes moments and victims, but not the operating system's scheduling.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ from tests.kafka.topics import LOG_PARTITIONS, Topics, fresh_topics
 LINES_PER_S = 150
 MEMBERS = 2
 LONGEST_WAIT_S = 6.0
-"""About the session timeout: kills fall into failovers as well as into steady work."""
+"""Longest random wait, about the session timeout: kills hit failovers as well as steady work."""
 CATCH_UP_S = 90.0
-"""Session timeout, rebalance and the start of the replacement, on a busy machine."""
+"""Time limit to catch up: session timeout, rebalance and start of the replacement, on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """One kill."""
+    """Figures of one kill."""
 
     number: int
     caught_up_first: bool
@@ -46,7 +45,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What a run showed."""
+    """Figures of a run."""
 
     rounds: tuple[Round, ...]
     findings: Findings
@@ -65,7 +64,8 @@ class Chaos:
         self._say = say
 
     async def run(self, rounds: int) -> Summary:
-        """Raises AssertionError when the group does not catch up in time."""
+        """Kills members for some rounds. Returns the figures. Raises AssertionError if the group does not catch up
+        in time."""
         started = time.monotonic()
         topics = self._topics
         group = Group(topics.bootstrap, topics.group, topics.logs, LOG_PARTITIONS)
@@ -129,17 +129,17 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=7)
     wanted = options.parse_args()
     summary = asyncio.run(_main(wanted.rounds, wanted.seed))
-    found = summary.findings
+    findings = summary.findings
     print(f"seed {wanted.seed}, {len(summary.rounds)} members killed in a row, {summary.seconds:.0f} s")
-    print(f"lines sent               {found.sent:>8,}")
-    print(f"lines not scored         {found.not_scored:>8,}")
-    print(f"alert ids that differ    {found.ids_that_differ:>8,}")
-    print(f"alert ids shared         {found.ids_shared:>8,}")
-    print(f"windows that differ      {found.windows_that_differ:>8,}")
-    print(f"alerts of lines not sent {found.never_sent:>8,}")
-    print(f"delivered again          {found.delivered_again:>8,}   (allowed: same id)")
+    print(f"lines sent               {findings.sent:>8,}")
+    print(f"lines not scored         {findings.not_scored:>8,}")
+    print(f"alert ids that differ    {findings.ids_that_differ:>8,}")
+    print(f"alert ids shared         {findings.ids_shared:>8,}")
+    print(f"windows that differ      {findings.windows_that_differ:>8,}")
+    print(f"alerts of lines not sent {findings.never_sent:>8,}")
+    print(f"delivered again          {findings.delivered_again:>8,}   (allowed: same id)")
     print(f"lag                      {summary.lag:>8,}")
-    return 1 if found.faults or summary.lag else 0
+    return 1 if findings.faults or summary.lag else 0
 
 
 if __name__ == "__main__":

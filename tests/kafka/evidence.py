@@ -1,8 +1,7 @@
-"""What a broker's topics prove about the daemons behind them: which lines were sent, which of them were scored, and
-whether every delivery of an alert is the same alert.
+"""Evidence about the daemons from a broker's topics: the lines sent, the lines scored, the ids of their alerts.
 
 Knows Kafka by aiokafka and alerts by their JSON; refuses to know the daemon. A line counts as scored when an alert ends
-at it, so the daemons under test are set to raise one for every line (see `EVERY_LINE`).
+at it. The daemons under test therefore publish an alert for every line (see `EVERY_LINE`).
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ EVERY_LINE: Mapping[str, object] = {"ALERTS__THRESHOLD": 1e-12, "ALERTS__LEARNIN
 
 
 class Place(NamedTuple):
-    """Where a line is: the identity of the window that ends at it."""
+    """The place of a line, which identifies the window that ends at it."""
 
     topic: str
     partition: int
@@ -35,7 +34,7 @@ class Place(NamedTuple):
 
 @dataclass(slots=True)
 class Delivered:
-    """Everything that was said about one place."""
+    """All alerts of one place."""
 
     ids: set[str] = field(default_factory=set)
     windows: set[tuple[int, ...]] = field(default_factory=set)
@@ -67,18 +66,18 @@ class AlertLog:
             await consumer.stop()
 
     async def read(self) -> None:
-        """Takes in what has come."""
+        """Reads the alerts that have arrived."""
         for records in (await self._consumer.getmany(timeout_ms=50)).values():
             for record in records:
                 self._take(record)
 
     async def covers(self, sent: Iterable[Place]) -> bool:
-        """Whether all of these are scored by now."""
+        """Returns True if all of these lines are scored by now."""
         await self.read()
         return all(place in self.places for place in sent)
 
     async def covers_offsets(self, offsets: Iterable[int]) -> bool:
-        """The same for a topic of one partition."""
+        """Returns True if all offsets of a topic with one partition are scored by now."""
         await self.read()
         return {place.offset for place in self.places}.issuperset(offsets)
 
@@ -103,7 +102,7 @@ class AlertLog:
             self.records.append(record)
 
     def findings(self, sent: Sequence[Place]) -> Findings:
-        """What all this proves about the lines that were sent."""
+        """Returns the figures about the lines that were sent."""
         ids = [next(iter(delivered.ids)) for delivered in self.places.values()]
         return Findings(
             sent=len(sent),
@@ -151,7 +150,7 @@ class Traffic:
     @classmethod
     @asynccontextmanager
     async def to(cls, bootstrap: str, topic: str, *, partitions: int = 4, seed: int = 1) -> AsyncIterator[Traffic]:
-        """An idempotent producer underneath: what is acknowledged is in the topic once."""
+        """Yields traffic through an idempotent producer: an acknowledged line is in the topic once."""
         producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, linger_ms=5)
         await producer.start()
         try:
@@ -160,7 +159,7 @@ class Traffic:
             await producer.stop()
 
     async def send(self, count: int) -> list[Place]:
-        """Sends so many lines of services chosen at random and waits until they are acknowledged."""
+        """Sends `count` lines of services chosen at random and waits until they are acknowledged."""
         services = [f"service-{self._random.randrange(2 * self._partitions)}" for _ in range(count)]
         pending = []
         for service in services:
@@ -182,11 +181,11 @@ class Traffic:
 
     @asynccontextmanager
     async def flowing(self, lines_per_s: int) -> AsyncIterator[None]:
-        """Keeps sending in the background until the block ends."""
-        going = True
+        """Sends lines in the background until the block ends."""
+        flowing = True
 
         async def flow() -> None:
-            while going:
+            while flowing:
                 await self.send(max(1, lines_per_s // 10))
                 await asyncio.sleep(0.1)
 
@@ -194,12 +193,12 @@ class Traffic:
         try:
             yield
         finally:
-            going = False
+            flowing = False
             await task
 
 
 def _line(number: int) -> bytes:
-    """One of a few kinds of lines."""
+    """Returns a line of one of a few kinds."""
     kinds = (
         "session opened for user {n} by uid {m}",
         "GET /api/orders/{n} 200 in {m} ms",
@@ -210,13 +209,14 @@ def _line(number: int) -> bytes:
 
 
 async def eventually(condition: Callable[[], Awaitable[object] | object], timeout_s: float, what: str) -> None:
-    """Polls until the condition, which may be a coroutine function, holds; AssertionError naming what was awaited."""
+    """Polls until the condition, or its awaited result, is true. Raises AssertionError with `what` at the time
+    limit."""
     deadline = time.monotonic() + timeout_s
     while True:
-        holds = condition()
-        if isinstance(holds, Awaitable):
-            holds = await holds
-        if holds:
+        result = condition()
+        if isinstance(result, Awaitable):
+            result = await result
+        if result:
             return
         assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
         await asyncio.sleep(POLL_S)
@@ -245,7 +245,7 @@ async def produce(
 
 
 async def read_all(bootstrap: str, topic: str, *, partitions: int = 1) -> list[Any]:
-    """Every record of a topic as it stands now."""
+    """Returns every record of a topic up to its present end."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", max_poll_records=10_000)
     await consumer.start()
     try:
@@ -271,26 +271,26 @@ class Group:
         self._wanted = [TopicPartition(topic, p) for p in range(partitions)]
 
     async def committed(self) -> dict[int, Any]:
-        """Partition → committed offset and metadata, where there is one."""
+        """Returns partition → committed offset and metadata, for partitions that have them."""
         async with _started(AIOKafkaAdminClient(bootstrap_servers=self._bootstrap)) as admin:
-            found = await admin.list_consumer_group_offsets(self._group, partitions=self._wanted)
-        return {p.partition: entry for p, entry in found.items() if entry.offset >= 0}
+            offsets = await admin.list_consumer_group_offsets(self._group, partitions=self._wanted)
+        return {p.partition: entry for p, entry in offsets.items() if entry.offset >= 0}
 
     async def ends(self) -> dict[int, int]:
-        """Partition → the offset its next record will get."""
+        """Returns partition → offset of its next record."""
         async with _started(AIOKafkaConsumer(bootstrap_servers=self._bootstrap)) as consumer:
             ends = await consumer.end_offsets(self._wanted)
         return {p.partition: end for p, end in ends.items()}
 
     async def commit(self, partition: int, offset: int) -> None:
-        """Commits for a group that has no members, as an operator who resets offsets does."""
+        """Commits for a group without members, as an operator who resets offsets does."""
         async with _started(AIOKafkaConsumer(bootstrap_servers=self._bootstrap, group_id=self._group)) as consumer:
             wanted = self._wanted[partition]
             consumer.assign([wanted])
             await consumer.commit({wanted: offset})
 
     async def lag(self) -> int:
-        """Records that the group has not committed."""
+        """Returns the number of records that the group has not committed."""
         ends, committed = await self.ends(), await self.committed()
         return sum(end - (committed[p].offset if p in committed else 0) for p, end in ends.items())
 
@@ -303,7 +303,7 @@ class Group:
         return asked
 
     async def is_done(self) -> bool:
-        """Whether nothing is left to do."""
+        """Returns True if the lag is 0."""
         return await self.lag() == 0
 
 

@@ -1,6 +1,6 @@
-"""The daemons of one test: started with the settings that its topics need, ended when it ends.
+"""The daemons of one test: started with the settings of its topics, ended with the test.
 
-Knows which settings make a group quick enough to be watched; refuses to know what a test asks of it.
+Knows the settings that make a group fast enough for a test; refuses to know what a test does with it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from tests.kafka.member import Member
 from tests.kafka.topics import Topics
 
 QUICK: dict[str, object] = {
-    # The least that the settings allow: a killed member is given up after six seconds.
+    # The least that the settings allow: the group removes a killed member after six seconds.
     "KAFKA__SESSION_TIMEOUT_MS": 6_000,
     "KAFKA__REBALANCE_TIMEOUT_MS": 6_000,
     "KAFKA__COMMIT_INTERVAL_MS": 100,
     "MODEL__TABLE_ROWS": 4_096,
     "LIMITS__MAX_SERVICES": 256,
-    # Short windows make small alerts, of which these tests write one per line.
+    # Short windows make small alerts, and these tests publish one per line.
     "WINDOW__SIZE": 8,
 }
 
@@ -53,7 +53,7 @@ class Fleet:
                 print(f"--- {member.log_path.name}\n{member.log()[-9000:]}")
 
     def start(self, **settings: object) -> Member:
-        """One more member, with these settings over those that all have. Returns before it is ready."""
+        """Starts one more member, with these settings over those of the fleet, and returns before it is ready."""
         member = Member(self._directory / f"member-{len(self.members)}.log", self._settings | settings)
         self.members.append(member)
         return member.start()

@@ -25,9 +25,9 @@ POLL_S = 0.05
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 READY_S = 60.0
-"""Until a member has its partitions: about 7 s of CPU for torch and transformers, on cores that others use too."""
+"""Time limit for a member's assignment: it needs about 7 s of CPU for torch and transformers, on shared cores."""
 EXIT_S = 45.0
-"""Until a member has left: its drain budget and the time-outs of its clients."""
+"""Time limit for a member's end: its drain budget and the time-outs of its clients."""
 
 
 class Member:
@@ -40,11 +40,11 @@ class Member:
         self.port = _free_port()
 
     def start(self) -> Self:
-        ours = {"LOGWARDEN_HTTP__HOST": "127.0.0.1", "LOGWARDEN_HTTP__PORT": str(self.port)}
+        http = {"LOGWARDEN_HTTP__HOST": "127.0.0.1", "LOGWARDEN_HTTP__PORT": str(self.port)}
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 command("run"),
-                env=environment({"LOGWARDEN_LOG__FORMAT": "json"} | ours | self._settings),
+                env=environment({"LOGWARDEN_LOG__FORMAT": "json"} | http | self._settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -68,7 +68,7 @@ class Member:
         return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
-        """SIGKILL, and reap. Nothing to do if it has ended."""
+        """Sends SIGKILL and reaps the process. Does nothing if it has ended."""
         if self._process is not None:
             if self.is_running:
                 self._process.kill()
@@ -80,26 +80,26 @@ class Member:
         self._process.send_signal(number)
 
     def terminate(self, timeout_s: float = EXIT_S) -> int:
-        """SIGTERM; returns the exit code."""
+        """Sends SIGTERM and waits for the end. Returns the exit code."""
         self.signal(signal.SIGTERM)
         return self.wait(timeout_s)
 
     def wait(self, timeout_s: float) -> int:
-        """Waits for it to end by itself; returns the exit code."""
+        """Waits until the process ends by itself. Returns the exit code."""
         assert self._process is not None, "started before"
         return self._process.wait(timeout_s)
 
     def log(self) -> str:
-        """What it has said so far."""
+        """Returns the log so far."""
         return self.log_path.read_text(encoding="utf-8", errors="replace")
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """The events of its log with this name, oldest first."""
+        """Returns the log's events of this name, oldest first."""
         lines = (line for line in self.log().splitlines() if line.startswith("{") and line.endswith("}"))
         return [event for line in lines if (event := json.loads(line)).get("event") == name]
 
     def status(self, path: str) -> int | None:
-        """The HTTP status of a path; None while the port does not answer."""
+        """Returns the HTTP status of a path, or None while the port does not answer."""
         return self._get(path)[0]
 
     def body(self, path: str) -> str:
@@ -107,24 +107,25 @@ class Member:
         return self._get(path)[1]
 
     def ready(self) -> bool:
-        """What `/readyz` says; an AssertionError with the log's end if the daemon has ended instead."""
+        """Returns True if `/readyz` answers 200. Raises AssertionError with the end of the log if the daemon has
+        ended."""
         assert self.is_running, f"the daemon ended:\n{self.log()[-2000:]}"
         return self.status("/readyz") == 200
 
     def metric(self, name: str) -> float:
-        """A metric's value, summed over its labels; 0 while it has none or the port does not answer."""
-        found = re.findall(
+        """Returns a metric's value, summed over its labels, or 0 without a value or an answer."""
+        values = re.findall(
             rf"^{re.escape(name)}(?:\{{[^}}]*\}})? ([0-9.e+-]+)$", self._get("/metrics")[1], re.MULTILINE
         )
-        return sum(map(float, found))
+        return sum(map(float, values))
 
     def peak_rss_mib(self) -> float:
-        """The largest resident set so far, in MiB."""
+        """Returns the largest resident set so far, in MiB."""
         text = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii")
         return int(re.search(r"VmHWM:\s+(\d+)", text)[1]) / 1024  # type: ignore[index]
 
     def cpu_seconds(self) -> float:
-        """User and system time so far."""
+        """Returns user and system time so far, in seconds."""
         fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -140,17 +141,17 @@ class Member:
 
 
 def command(*arguments: str) -> list[str]:
-    """`logwarden …` with this interpreter."""
+    """Returns the command `logwarden …` of this interpreter."""
     return [sys.executable, "-m", "logwarden", *arguments]
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """These variables in an environment that holds no other settings of ours."""
+    """Returns the environment with these variables and no other LOGWARDEN_ variable."""
     return {name: value for name, value in os.environ.items() if not name.startswith("LOGWARDEN_")} | dict(variables)
 
 
 def until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
-    """Polls until the condition holds; an AssertionError that says what was awaited otherwise."""
+    """Polls until the condition is true. Raises AssertionError with `what` at the time limit."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"

@@ -27,7 +27,7 @@ PARTITIONS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """What a replay showed."""
+    """Figures of a replay."""
 
     lines: int
     left: int
@@ -41,18 +41,19 @@ class Replay:
 
 
 def hdfs_path() -> Path:
-    """The recording in the data folder, whether or not it is there."""
+    """Returns the path of the recording in the data folder, which may be missing."""
     return Path(os.environ.get("LOGWARDEN_DATA", ROOT.parent / "shared" / "data")) / "hdfs" / "HDFS_2pct.log.xz"
 
 
 def read_lines(count: int | None) -> list[bytes]:
-    """The first `count` raw lines, or all."""
+    """Returns the first `count` raw lines, or all of them."""
     with lzma.open(hdfs_path()) as stream:
         return [line.rstrip(b"\n") for line in itertools.islice(stream, count)]
 
 
 def component(line: bytes) -> bytes:
-    """`081109 203615 148 INFO dfs.DataNode$PacketResponder: …` → `dfs.DataNode$PacketResponder`."""
+    """Returns the component: `081109 203615 148 INFO dfs.DataNode$PacketResponder: …` →
+    `dfs.DataNode$PacketResponder`."""
     return line.split(b" ", 5)[4].rstrip(b":")
 
 

@@ -1,4 +1,4 @@
-"""The batches of a topic as they lie on the broker's disk: what they are compressed with, and how to damage one.
+"""Reads the codec of a topic's batches from the broker's disk, and damages a batch.
 
 Source of the layout: Kafka's documentation, "Record Batch", magic 2. Knows files, and neither clients nor logwarden.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from aiokafka.record.util import calc_crc32c
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
-"""Names by the number in a batch's attributes."""
+"""Names of the codecs, by the number in a batch's attributes."""
 _HEADER = struct.Struct(">qiibIh")
 """Base offset, length of what follows, leader epoch, magic, CRC, attributes; 23 of the 61 bytes of a header."""
 _BEFORE_LENGTH = 12
@@ -37,6 +37,7 @@ def batches(data: Path, topic: str, partition: int = 0) -> Iterator[Batch]:
     for path in sorted((data / f"{topic}-{partition}").glob("*.log")):
         content = path.read_bytes()
         position = 0
+        # two batches of 100 bytes: position 0, length 88 → size 12 + 88 → position 100, length 88 → position 200
         while position + _HEADER.size <= len(content):
             base, length, _, magic, _, attributes = _HEADER.unpack_from(content, position)
             if not length:

@@ -1,4 +1,4 @@
-"""Whatever a topic may hold, end to end: nothing stops the daemon, and nothing is dropped without a trace."""
+"""Malformed records, end to end: none stops the daemon, and none is dropped without a trace."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def by_offset(letters: list[Any]) -> dict[int, tuple[Any, dict[str, bytes]]]:
 
 
 async def test_bad_input_is_scored_counted_or_buried(topics: Topics, fleet: Fleet) -> None:
-    """Not UTF-8, empty, huge, NUL, broken JSON: each is scored, counted as blank or buried, and lag ends at 0."""
+    """Bytes that are not UTF-8, empty, huge, NUL, broken JSON: each is scored, counted as blank or buried, and lag
+    ends at 0."""
     logs = topics.named("anything")
     await create_topics(topics.bootstrap, {logs: 1}, configs={"max.message.bytes": str(16 * MIB)})
     broken = b'{"message": "no end'
@@ -77,7 +78,7 @@ async def test_bad_input_is_scored_counted_or_buried(topics: Topics, fleet: Flee
 def _assert_original(
     letters: dict[int, tuple[Any, dict[str, bytes]]], *, topics: Topics, logs: str, broken: bytes
 ) -> None:
-    """A dead letter is the record it was, with where and why."""
+    """Checks that a dead letter is the original record, with its place and the reason."""
     letter, headers = letters[6]
     assert (letter.key, letter.value) == (b"web", broken)
     assert list(letter.headers[: len(HEADERS)]) == HEADERS

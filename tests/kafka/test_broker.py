@@ -1,5 +1,5 @@
-"""Proves that the harness is a real broker: commits can be read back, acked records survive SIGKILL, a wrong password
-is refused, and no JVM outlives its tests. Knows nothing of the daemon."""
+"""Proves that the harness is a real broker: its commits, acknowledged records, passwords and end. Knows nothing of
+the daemon."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def listens(host: str, port: int) -> bool:
 
 
 async def test_commit_metadata_round_trip(topics: Topics) -> None:
-    """What a consumer commits, offset and metadata, any admin client reads back."""
+    """Any admin client reads back a consumer's commit, offset and metadata."""
     partition = TopicPartition(topics.alerts, 0)
     committed = OffsetAndMetadata(3, '{"v":1,"context":0}')
     async with producing(topics.bootstrap) as producer, consuming(topics, topics.alerts) as consumer:
@@ -92,7 +92,7 @@ async def test_topics_have_the_partitions_asked_for(topics: Topics) -> None:
 
 
 async def test_acked_records_survive_a_kill(broker: Broker, topics: Topics) -> None:
-    """Acknowledged records and commits are there after SIGKILL, and clients from before find the broker again."""
+    """Acknowledged records and commits survive SIGKILL, and earlier clients find the broker again."""
     async with producing(topics.bootstrap) as producer, consuming(topics, topics.alerts) as consumer:
         await producer.send_and_wait(topics.alerts, b"before", partition=0)
         assert await values(consumer, 1) == [b"before"]
@@ -107,14 +107,14 @@ async def test_acked_records_survive_a_kill(broker: Broker, topics: Topics) -> N
         assert await values(consumer, 1) == [b"after"]
 
         async def committed() -> bool:
-            # Until the group is loaded again the broker answers with an error that the client takes for "nothing".
+            # Until the group is loaded again, the broker answers with an error that the client reads as "nothing".
             return bool(await consumer.committed(TopicPartition(topics.alerts, 0)) == 1)
 
         await eventually(committed, DEADLINE_S, "the commit from before the kill")
 
 
 async def test_a_suspended_broker_answers_once_resumed(broker: Broker, topics: Topics) -> None:
-    """A hung broker takes the request and keeps silent; it answers that same request when it goes on."""
+    """A hung broker accepts a request and answers it when it continues."""
     async with producing(topics.bootstrap) as producer:
         await producer.send_and_wait(topics.alerts, b"before", partition=0)
         broker.suspend()
@@ -139,7 +139,7 @@ async def test_only_the_right_password_opens_the_sasl_listener(broker: Broker, t
 
 
 async def test_the_sasl_listener_wants_a_login(broker: Broker) -> None:
-    """A client that does not authenticate gets nowhere on the SASL listener."""
+    """A client without a login is refused by the SASL listener."""
     with pytest.raises(KafkaError):
         async with producing(broker.sasl_bootstrap, request_timeout_ms=2_000):
             pass
@@ -148,7 +148,7 @@ async def test_the_sasl_listener_wants_a_login(broker: Broker) -> None:
 @pytest.mark.usefixtures("broker")  # for the skip without Java
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_the_jvm_dies_with_its_owner(tmp_path: Path, number: signal.Signals) -> None:
-    """Whichever way the owning process ends, its broker is gone soon after."""
+    """The broker ends soon after the process that owns it, however that process ends."""
     command = [sys.executable, "-m", "tests.kafka.broker", "--dir", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=harness.REPOSITORY) as owner:
         try:
@@ -167,7 +167,7 @@ def test_the_jvm_dies_with_its_owner(tmp_path: Path, number: signal.Signals) -> 
 
 
 def test_a_failed_start_shows_the_jvm_log(broker: Broker) -> None:
-    """When the broker refuses its settings, the error carries the JVM's own complaint and no JVM is left."""
+    """A refused setting raises an error with the JVM's own complaint, and leaves no JVM behind."""
     properties = broker.directory / "server.properties"
     good = properties.read_text(encoding="utf-8")
     broker.stop()
@@ -181,7 +181,7 @@ def test_a_failed_start_shows_the_jvm_log(broker: Broker) -> None:
 
 
 def test_missing_java_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without Java the reason names what to install, in one line."""
+    """The reason for a skip without Java names the package to install, in one line."""
     monkeypatch.setattr(harness.shutil, "which", lambda name: None if name == "java" else f"/usr/bin/{name}")
     reason = harness.missing_requirements()
     assert reason is not None

@@ -1,6 +1,6 @@
 """Topics compressed with each of Kafka's codecs, written by librdkafka, read by the daemon through a real broker.
 
-`python -m tests.kafka.test_codecs` reads 200,000 lines of each codec and prints what came of them.
+`python -m tests.kafka.test_codecs` reads 200,000 lines of each codec and prints how many are left.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.models import save_tiny
 confluent_kafka = pytest.importorskip("confluent_kafka", reason="librdkafka's client is in the extra `demo`")
 
 LINES = 5_000
-"""Of each codec: several batches."""
+"""Lines of each codec, which make several batches."""
 QUIET = {"ALERTS__THRESHOLD": 1, "ALERTS__LEARNING_LINES": 1000}
 
 
@@ -45,7 +45,7 @@ def write_compressed(bootstrap: str, topic: str, codec: str, lines: int, *, part
 
 
 def read_by_a_daemon(broker: Broker, topics: Topics, fleet: Fleet, codecs: Sequence[str], lines: int) -> dict[str, int]:
-    """Has one daemon read a topic of each codec; returns the lines of each topic that are not done at the end."""
+    """Lets one daemon read a topic of each codec. Returns the lines of each topic that are not done at the end."""
     names = {codec: topics.named(codec) for codec in codecs}
     asyncio.run(create_topics(topics.bootstrap, dict.fromkeys(names.values(), 1)))
     for codec, name in names.items():
@@ -69,7 +69,7 @@ async def test_every_codec_is_read(broker: Broker, topics: Topics, fleet: Fleet)
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--lines", type=int, default=200_000, help="of each codec")
+    options.add_argument("--lines", type=int, default=200_000, help="lines of each codec")
     lines = options.parse_args().lines
     with tempfile.TemporaryDirectory() as directory, Broker.create(directory) as broker:
         for number, codec in enumerate(itertools.islice(CODECS, 1, None)):

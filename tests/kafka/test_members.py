@@ -1,4 +1,4 @@
-"""One daemon, and a group of them, against a real broker: nothing is lost when members come, go, or are killed."""
+"""One daemon, and a group of them, against a real broker: no line is lost when members join, leave, or are killed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def group_of(topics: Topics) -> Group:
 
 
 async def test_one_member_scores_every_line_and_drains(topics: Topics, fleet: Fleet) -> None:
-    """Every line is scored once and committed, SIGTERM ends the daemon with 0, its alerts are what the schema says."""
+    """Every line is scored once and committed, SIGTERM ends the daemon with 0, and its alerts fit the schema."""
     member = fleet.start()
     async with (
         Traffic.to(topics.bootstrap, topics.logs) as traffic,
@@ -91,7 +91,7 @@ def _assert_tail_shows(topics: Topics, count: int) -> None:
 
 
 async def test_a_second_signal_ends_a_drain_that_is_stuck(topics: Topics, fleet: Fleet) -> None:
-    """While alerts cannot be delivered a drain waits; whoever asks twice does not."""
+    """A drain waits for alerts that cannot be delivered, and a second signal ends it."""
     member = fleet.start(KAFKA__ALERTS_TOPIC=topics.named("no-such-topic"))
     async with Traffic.to(topics.bootstrap, topics.logs) as traffic:
         await traffic.send(20)
@@ -99,10 +99,10 @@ async def test_a_second_signal_ends_a_drain_that_is_stuck(topics: Topics, fleet:
     member.signal(signal.SIGTERM)
     await eventually(lambda: member.events("draining"), 10, "the drain")
     assert member.is_running
-    asked = time.monotonic()
+    second_signal_at = time.monotonic()
     member.signal(signal.SIGTERM)
     assert member.wait(10) == 1
-    assert time.monotonic() - asked < 5
+    assert time.monotonic() - second_signal_at < 5
     assert member.events("stopped_at_once")
 
 
@@ -133,7 +133,7 @@ async def test_members_come_and_go_while_lines_keep_coming(topics: Topics, fleet
 
 @pytest.mark.slow
 async def test_a_killed_member_loses_nothing(topics: Topics, fleet: Fleet) -> None:
-    """Members are killed at random moments while lines keep coming: 0 lines not scored, 0 ids that differ."""
+    """Members are killed at random moments under load: 0 lines not scored, 0 ids that differ."""
     summary = await Chaos(topics, fleet, seed=20_240_817).run(ROUNDS)
     assert summary.findings.sent > 0
     assert summary.findings.faults == 0, summary
@@ -141,7 +141,7 @@ async def test_a_killed_member_loses_nothing(topics: Topics, fleet: Fleet) -> No
 
 
 async def test_a_restart_keeps_windows_whole(topics: Topics, fleet: Fleet) -> None:
-    """After a restart the first new line is judged in the context of the lines before the restart."""
+    """The first new line after a restart is scored in the context of the lines before the restart."""
     before = fleet.start()
     async with (
         Traffic.to(topics.bootstrap, topics.logs, partitions=1) as traffic,

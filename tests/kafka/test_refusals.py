@@ -1,4 +1,5 @@
-"""What an operator gets wrong before any broker is asked: exit code 2 and one sentence that says what to change."""
+"""An operator's mistakes that are found before any broker is contacted: exit code 2 and one sentence with the
+setting to change."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> Path:
-    """A folder with the model directories of the cases."""
+    """Returns a folder with the model directories of the cases."""
     folder = tmp_path_factory.mktemp("models")
     (folder / "empty").mkdir()
     (folder / "file").touch()
@@ -39,7 +40,7 @@ def places(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> P
 
 @pytest.fixture(scope="module")
 def daemons(places: Path) -> Iterator[dict[str, subprocess.Popen[str]]]:
-    """All cases at once, as some have to import torch before they notice."""
+    """Starts the daemons of all cases at once, as some import torch before they find the mistake."""
     with ExitStack() as ending:
         yield {case: ending.enter_context(_started(settings, places)) for case, (settings, _) in CASES.items()}
 
@@ -63,7 +64,7 @@ def _started(settings: Mapping[str, str], places: Path) -> Iterator[subprocess.P
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_mistake_is_one_sentence(case: str, daemons: dict[str, subprocess.Popen[str]], places: Path) -> None:
-    """The daemon ends with 2; standard error names the variable or the path, and holds no traceback."""
+    """The daemon ends with 2; standard error names the variable or the path, and contains no traceback."""
     _, errors = daemons[case].communicate(timeout=READY_S)
     sentence, *hint = errors.splitlines()
     assert daemons[case].returncode == 2, errors

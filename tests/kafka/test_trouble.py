@@ -1,4 +1,4 @@
-"""A broker that is absent, dies, hangs, refuses, or has forgotten: what the daemon says, and that it goes on."""
+"""A broker that is absent, dies, hangs, refuses, or has deleted offsets: the daemon's report, and that it continues."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.kafka.member import READY_S, Member
 from tests.kafka.topics import LOG_PARTITIONS, Topics
 
 OUTAGE_S = 60.0
-"""Until a group has its partitions back after an outage: client back-off, session time-out, rebalance."""
+"""Time limit for a group's assignment after an outage: client back-off, session time-out, rebalance."""
 
 
 def group_of(topics: Topics) -> Group:
@@ -24,7 +24,7 @@ def group_of(topics: Topics) -> Group:
 
 
 def assert_one_sentence(member: Member, *words: str) -> None:
-    """The command's last words are one sentence, perhaps a hint under it, and no traceback."""
+    """Checks that the command ends with one sentence, perhaps a hint under it, and no traceback."""
     plain = [line for line in member.log().splitlines() if not line.startswith("{")]
     assert plain, member.log()
     assert plain[0].startswith("logwarden: ")
@@ -42,19 +42,19 @@ def closed_port() -> int:
 
 
 async def test_no_broker_at_the_start(topics: Topics, fleet: Fleet, broker: Broker, closed_port: int) -> None:
-    """Without a broker the daemon is alive, not ready, and says why; with a time limit it gives up in one sentence; and
-    once the broker is there it works."""
-    nobody = {"KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{closed_port}", "KAFKA__START_TIMEOUT_S": 2}
+    """A daemon without a broker is alive, not ready, and reports why; it ends at its time limit, or works once a
+    broker answers."""
+    no_broker = {"KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{closed_port}", "KAFKA__START_TIMEOUT_S": 2}
     async with Traffic.to(topics.bootstrap, topics.logs) as traffic:
         sent = await traffic.send(20)
     await asyncio.to_thread(broker.kill)
-    waiting, impatient = fleet.start(), fleet.start(**nobody)
+    waiting, impatient = fleet.start(), fleet.start(**no_broker)
     await eventually(lambda: waiting.events("broker_unavailable"), READY_S, "the warning")
     assert (waiting.status("/livez"), waiting.status("/readyz")) == (200, 503)
     assert topics.bootstrap in waiting.events("broker_unavailable")[0]["error"]
     assert waiting.events("broker_unavailable")[0]["hint"]
     assert await asyncio.to_thread(impatient.wait, READY_S) == 1
-    assert_one_sentence(impatient, f"127.0.0.1:{closed_port}", "gave up after 2 s")
+    assert_one_sentence(impatient, f"127.0.0.1:{closed_port}", "retries ended after 2 s")
     await asyncio.to_thread(broker.start)
     async with AlertLog.reading(topics.bootstrap, topics.alerts) as alerts:
         await eventually(waiting.ready, OUTAGE_S, "readiness")
@@ -62,7 +62,7 @@ async def test_no_broker_at_the_start(topics: Topics, fleet: Fleet, broker: Brok
 
 
 async def test_the_broker_dies_and_hangs(topics: Topics, fleet: Fleet, broker: Broker) -> None:
-    """A broker killed and restarted, and one that hangs for longer than a request may take, cost nothing but time."""
+    """A broker that is killed and restarted, or hangs for longer than a request may take, costs time only."""
     request_s = 3
     member = fleet.start(KAFKA__REQUEST_TIMEOUT_MS=1_000 * request_s)
     async with AlertLog.reading(topics.bootstrap, topics.alerts) as alerts:
@@ -114,7 +114,7 @@ async def test_a_wrong_password_is_refused_in_one_sentence(topics: Topics, fleet
 
 
 async def test_an_input_topic_may_come_later(topics: Topics, fleet: Fleet) -> None:
-    """An input topic that does not exist is said so, and read once it is there."""
+    """An input topic that does not exist is reported, and read once it exists."""
     late = topics.named("late")
     member = fleet.start(KAFKA__INPUT_TOPICS=f"{topics.logs},{late}")
     await eventually(member.ready, READY_S, "a ready member")
@@ -129,12 +129,12 @@ async def test_an_input_topic_may_come_later(topics: Topics, fleet: Fleet) -> No
 
 
 async def test_retention_that_overtook_the_group(topics: Topics, fleet: Fleet) -> None:
-    """Lines that the broker no longer has are an incident, told and counted; the oldest line kept is the next one."""
+    """Lines that retention deleted are an incident, logged and counted; the oldest line kept is the next one."""
     async with (
         Traffic.to(topics.bootstrap, topics.logs, partitions=1) as traffic,
         AlertLog.reading(topics.bootstrap, topics.alerts) as alerts,
     ):
-        gone, kept = await traffic.send(50), await traffic.send(10)
+        deleted, kept = await traffic.send(50), await traffic.send(10)
         await group_of(topics).commit(0, 20)
         admin = AIOKafkaAdminClient(bootstrap_servers=topics.bootstrap)
         try:
@@ -146,7 +146,7 @@ async def test_retention_that_overtook_the_group(topics: Topics, fleet: Fleet) -
         member = fleet.start()
         await eventually(lambda: alerts.covers(kept), READY_S, "the lines kept")
         await eventually(group_of(topics).is_done, 10, "lag 0")
-    assert not any(place in alerts.places for place in gone)
+    assert not any(place in alerts.places for place in deleted)
     (incident,) = member.events("offset_out_of_range")
     assert (incident["level"], incident["partition"]) == ("error", 0)
     assert (incident["committed"], incident["going_on_from"]) == (20, oldest)

@@ -1,4 +1,4 @@
-"""Topic and group names that one test, or one run of chaos, has to itself on a shared broker."""
+"""Topic and group names on a shared broker that belong to one test or one run of chaos."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LOG_PARTITIONS = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topics:
-    """Names no other test uses. `logs`, `alerts` and `dead_letters` exist; `group` is only a name yet."""
+    """Names that no other test uses. `logs`, `alerts` and `dead_letters` exist; `group` is only a name at first."""
 
     bootstrap: str
     prefix: str
@@ -22,12 +22,12 @@ class Topics:
     group: str
 
     def named(self, suffix: str) -> str:
-        """One more name that no other test uses."""
+        """Returns one more name that no other test uses."""
         return f"{self.prefix}.{suffix}"
 
 
 async def fresh_topics(bootstrap: str) -> Topics:
-    """Makes topics: the log topic has LOG_PARTITIONS partitions, the others one."""
+    """Creates topics: the log topic has LOG_PARTITIONS partitions, the others one."""
     prefix = f"t{uuid.uuid4().hex[:12]}"
     named = Topics(
         bootstrap=bootstrap,

@@ -1,4 +1,4 @@
-"""Whatever bytes a record holds: it is a line, a blank or a dead letter, one of the three, and never an exception."""
+"""Any bytes in a record make a line, a blank or a dead letter, exactly one of them, and never an exception."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VALUES = st.none() | st.binary(max_size=60) | JSON.map(lambda value: json.dumps(
 
 @given(st.lists(VALUES, max_size=6), st.sampled_from(["auto", "raw", "json"]), st.integers(1, 40))
 def test_every_record_comes_out_once(values: list[bytes | None], form: str, limit: int) -> None:
-    """Nothing is dropped or doubled; lines are bounded UTF-8 on one line, each with a service and a time."""
+    """No record is dropped or doubled; lines are bounded UTF-8 on one line, each with a service and a time."""
     found = default_decoder(form=form, max_line_chars=limit).decode([LogRecord(value) for value in values])
     places = [*found.places, *found.blank, *(place for place, _ in found.dead)]
     assert sorted(places) == list(range(len(values)))
@@ -43,7 +43,7 @@ def test_every_record_comes_out_once(values: list[bytes | None], form: str, limi
 @given(st.integers(0, 4 * 10**12), st.integers(-14 * 60, 14 * 60))
 @example(1_091_681_422_679, 0)  # a float of seconds would lose its last millisecond
 def test_a_time_with_milliseconds_is_read_exactly(ms: int, zone_min: int) -> None:
-    """No millisecond is lost to rounding, in whatever zone the time is written."""
+    """No millisecond is lost to rounding, whatever the time zone."""
     moment = EPOCH + timedelta(milliseconds=ms)
     written = (moment + timedelta(minutes=zone_min)).replace(tzinfo=None).isoformat(timespec="milliseconds")
     zone = f"{'-' if zone_min < 0 else '+'}{abs(zone_min) // 60:02}:{abs(zone_min) % 60:02}"

@@ -1,4 +1,4 @@
-"""The history counts as a dictionary counts, in batches of any cut, and stays within its bounds."""
+"""The history counts as a dictionary does, in any batches, and stays within its bounds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def columns(batch: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
 
 @given(BATCHES)
 def test_the_history_counts_as_a_dictionary_does(batches: list[list[tuple[int, int]]]) -> None:
-    """Times seen, age and first sight of every line are those of a dictionary fed line by line."""
+    """Times seen, age and first sight of every line equal those of a dictionary, line by line."""
     history, naive = History(SLOTS), NaiveHistory()
     for batch in batches:
         seen = history.observe(*columns(batch))
@@ -34,7 +34,7 @@ def test_the_history_counts_as_a_dictionary_does(batches: list[list[tuple[int, i
 
 @given(BATCHES)
 def test_the_cut_into_batches_leaves_no_trace(batches: list[list[tuple[int, int]]]) -> None:
-    """After any cut of a stream the state handed to the next owner is the same, to the byte."""
+    """The state for the next owner is the same to the byte, whatever the batches."""
     cut, whole = History(SLOTS), History(SLOTS)
     for batch in batches:
         cut.observe(*columns(batch))
@@ -47,21 +47,21 @@ def test_the_cut_into_batches_leaves_no_trace(batches: list[list[tuple[int, int]
 def test_an_answer_is_what_the_stream_would_say(
     batches: list[list[tuple[int, int]]], question: list[tuple[int, int]]
 ) -> None:
-    """Asking about lines of a slot measures them as observing them would."""
+    """`peek` measures lines of a slot as `observe` does."""
     history = History(SLOTS)
     for batch in batches:
         history.observe(*columns(batch))
     _, lines = columns(question)
-    asked = history.peek(1, lines)
-    told = history.observe(np.full(len(lines), 1), lines)
-    np.testing.assert_array_equal(asked.log_count, told.log_count)
-    np.testing.assert_array_equal(asked.log_age, told.log_age)
-    np.testing.assert_array_equal(asked.first, told.first)
+    peeked = history.peek(1, lines)
+    observed = history.observe(np.full(len(lines), 1), lines)
+    np.testing.assert_array_equal(peeked.log_count, observed.log_count)
+    np.testing.assert_array_equal(peeked.log_age, observed.log_age)
+    np.testing.assert_array_equal(peeked.first, observed.first)
 
 
 @given(st.integers(1, 6), st.integers(1, 12), BATCHES)
 def test_bounds_hold_after_every_trim(per_slot: int, rows: int, batches: list[list[tuple[int, int]]]) -> None:
-    """However many distinct lines come, no slot and no process keeps more than it may, and what it keeps it counts."""
+    """No slot and no process keeps more lines than its bound, and every kept line is counted."""
     history = History(SLOTS, max_lines_per_slot=per_slot, max_rows=rows)
     for batch in batches:
         history.observe(*columns(batch))

@@ -14,7 +14,7 @@ from logwarden.daemon.pipeline.ledger import PartitionLedger, decode_metadata, e
 WINDOW = 3
 FOREVER = 10**9
 RECORDS = st.lists(
-    st.tuples(st.integers(1, 3), st.integers(0, 2), st.sampled_from("ab")),  # how far on, lines, service
+    st.tuples(st.integers(1, 3), st.integers(0, 2), st.sampled_from("ab")),  # offset step, lines, service
     min_size=1,
     max_size=6,
 )
@@ -35,12 +35,12 @@ class LedgerMachine(RuleBasedStateMachine):
     def fetch(self, records: list[tuple[int, int, str]]) -> None:
         offsets = self.read_to + np.cumsum([step for step, _, _ in records])
         lines = np.array([count for _, count, _ in records])
-        ours = offsets >= self.score_from
-        if ours.any():
-            self.ledger.open(offsets[ours])
-            many = ours & (lines > 1)
+        owned = offsets >= self.score_from
+        if owned.any():
+            self.ledger.open(offsets[owned])
+            many = owned & (lines > 1)
             self.ledger.grow(offsets[many], lines[many])
-            self.ledger.done(offsets[ours & (lines == 0)])  # blank
+            self.ledger.done(offsets[owned & (lines == 0)])  # blank
             self.end = int(offsets[-1]) + 1
         self.ledger.note_context(int(offsets[0]), min([int(offsets[0]), *self.needed_before(int(offsets[0]))]))
         for offset, (_, count, service) in zip(offsets.tolist(), records, strict=True):
@@ -58,7 +58,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.undone -= Counter(done)
 
     def needed_before(self, position: int) -> list[int]:
-        """The oldest line of each service's next window, if nothing at or after `position` was said yet."""
+        """Returns the oldest line of each service's next window, as of the lines below `position`."""
+        # window of 3, service a has lines 2, 5, 8, position 7: the ring is 2, 5 → 2
         rings: dict[str, deque[int]] = {}
         for offset, service in self.history:
             if offset < position:
@@ -94,6 +95,6 @@ TestLedger.settings = settings(max_examples=60, stateful_step_count=15)
 
 @given(st.text(max_size=60) | st.dictionaries(st.sampled_from(["v", "context"]), st.integers(-2, 3)).map(str))
 def test_no_metadata_stops_an_assignment(metadata: str) -> None:
-    """Reading what somebody committed never fails: it is our context offset or it is none."""
-    found = decode_metadata(metadata)
-    assert found is None or found >= 0
+    """Foreign metadata never raises: it is read as a context offset or as None."""
+    context = decode_metadata(metadata)
+    assert context is None or context >= 0

@@ -1,4 +1,4 @@
-"""Under any churn of a small line table, what windows refer to stays what it was."""
+"""Windows keep their lines, whatever a small line table evicts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BATCHES = st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=6), min
 
 @given(st.integers(3, 12), BATCHES)
 def test_an_id_always_stands_for_its_text(rows: int, batches: list[list[str]]) -> None:
-    """Whatever was evicted before, a looked-up line's row holds its text, hash and embedding, or is the overflow."""
+    """A looked-up line's row contains its text, hash and embedding, or is the overflow, whatever was evicted."""
     spy = TableSpy()
     table = spy.table(rows)
     for batch in batches:
@@ -34,7 +34,7 @@ def test_an_id_always_stands_for_its_text(rows: int, batches: list[list[str]]) -
 
 @given(st.integers(6, 20), st.integers(1, 3), BATCHES, st.integers(0, 3))
 def test_no_window_ever_loses_a_line(rows: int, step: int, batches: list[list[str]], unscored: int) -> None:
-    """In rings and in batches not scored yet, every id still leads to the line that was pushed, or to the overflow."""
+    """Every id in rings and unscored batches leads to the pushed line, or to the overflow."""
     spy, offset = TableSpy(), 0
     stream = LogStream(spy.table(rows), size=3, step=step, max_slots=2)
     waiting = []

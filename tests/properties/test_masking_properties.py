@@ -1,4 +1,4 @@
-"""The vectorised masking is its own definition, byte for byte, on whatever text a log may hold."""
+"""The vectorised masking equals its reference, byte for byte, on any text."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ LINES = st.one_of(
 @example(["status", "=503", '" 200'])
 @example(["rc=5", "5", "", "err 1"])
 def test_the_fast_masking_is_the_reference(lines: list[str]) -> None:
-    """A blob of lines is masked exactly as its lines are one by one, and holds as many."""
+    """A blob of lines is masked exactly as its lines are one by one, and contains as many."""
     raw = [line.encode() for line in lines]
     assert mask_blob(b"\n".join(raw) + b"\n") == [mask_reference(line) for line in raw]
 
 
 @given(st.lists(st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"").replace(b"\xff", b"")), min_size=1))
 def test_bytes_that_are_no_text_are_masked_alike(lines: list[bytes]) -> None:
-    """Cut characters and NUL bytes are neither letters nor digits, for both maskings. (0xFF is no part of UTF-8.)"""
+    """Broken characters and NUL bytes are neither letters nor digits, in both maskings. (UTF-8 has no byte 0xFF.)"""
     assert mask_blob(b"\n".join(lines) + b"\n") == [mask_reference(line) for line in lines]
 
 
 @given(LINES)
 def test_masking_is_stable(line: str) -> None:
-    """A masked line holds nothing left to mask at the first level, except codes that it keeps again."""
+    """A masked line contains nothing more to mask at the first level, except codes that it keeps again."""
     once = mask_reference(line.encode())
     assert mask_reference(once) == once
 
 
 @given(LINES)
 def test_a_canonical_text_is_short_trimmed_and_has_a_64_bit_name(line: str) -> None:
-    """Whatever comes in, what the encoder reads is bounded and one line, and its name fits a database's integer."""
+    """The encoder's input is bounded and on one line, and its hash fits a database's integer."""
     text = mask_line(line)
     assert text == canonical(mask_reference(line.encode()))
     assert len(text) <= MAX_CANONICAL_CHARS

@@ -1,4 +1,4 @@
-"""The gate keeps what the paper's loop keeps, for any probabilities and any p."""
+"""The gate keeps the experts of the paper's loop, for any probabilities and any p."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHARES = st.lists(st.integers(1, 40), min_size=1, max_size=8)
 
 @given(SHARES, st.integers(-1, 64))
 def test_the_gate_follows_the_rule(shares: list[int], p: int) -> None:
-    """Kept are the likeliest experts up to the first that takes the sum past p, at least one, and nothing else."""
+    """The gate keeps the likeliest experts up to the first that takes the sum past p, at least one."""
     row = [share / 64 for share in shares]
     gates = top_p_gates(torch.tensor([row, row]), p / 64)
     expected = naive_gates(row, p / 64)

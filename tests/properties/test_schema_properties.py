@@ -1,4 +1,4 @@
-"""A shortened line keeps its limit and its characters, whatever was in it."""
+"""A truncated line keeps its limit and its characters, whatever its content."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RAW = st.builds(b"".join, st.lists(st.binary(max_size=4) | TEXTS.map(lambda text
 
 @given(TEXTS, LIMITS)
 def test_a_shortened_text_keeps_its_limit(text: str, limit: int) -> None:
-    """It is the text itself if that fits; else as many first characters as fit, and an ellipsis."""
+    """A text within the limit stays the same; a longer one becomes its first characters and an ellipsis."""
     short = truncated(text, limit)
     assert len(short) <= limit
     assert truncated(short, limit) == short
@@ -28,7 +28,7 @@ def test_a_shortened_text_keeps_its_limit(text: str, limit: int) -> None:
 
 @given(TEXTS.map(lambda text: text.encode("utf-8", "replace").decode()), LIMITS)
 def test_bytes_are_shortened_as_their_text_is(text: str, limit: int) -> None:
-    """The fast way over bytes gives the text that the plain way gives."""
+    """The fast way over bytes returns the text of the plain way."""
     assert truncated_utf8(text.encode(), limit) == truncated(text, limit).encode()
 
 
@@ -36,7 +36,7 @@ def test_bytes_are_shortened_as_their_text_is(text: str, limit: int) -> None:
 @example("磁盘已满".encode()[:-1], 4)
 @example(b"\xf0\x9f\x94" * 30, 20)
 def test_shortened_bytes_are_never_damaged(raw: bytes, limit: int) -> None:
-    """Whatever bytes come: the limit holds once they are decoded, and a damaged end is one that the input had."""
+    """Truncated bytes keep the limit when decoded, and a damaged end is one of the input."""
     short = truncated_utf8(raw, limit)
     text = short.decode("utf-8", "replace")
     assert len(text) <= limit

@@ -10,12 +10,12 @@ from tests.sim.world import Violation, simulate
 
 
 def main() -> int:
-    """Prints the trace of one seed, or one line for each of many. Exit code 1 if an invariant broke."""
+    """Prints the trace of one seed, or a line per broken world of many. Returns 1 if an invariant was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
-    parser.add_argument("--scenario", choices=sorted(SCENARIOS), help="default: every one")
+    parser.add_argument("--scenario", choices=sorted(SCENARIOS), help="run this scenario; default: all scenarios")
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--seed", type=int, help="one seed, with its trace")
-    which.add_argument("--seeds", metavar="A..B", help="from A to B, a line for each that breaks")
+    which.add_argument("--seed", type=int, help="run one seed and print its trace")
+    which.add_argument("--seeds", metavar="A..B", help="run the seeds A to B and print a line per broken world")
     arguments = parser.parse_args()
     names = [arguments.scenario] if arguments.scenario else list(SCENARIOS)
     first, last = (arguments.seed,) * 2 if arguments.seed is not None else map(int, arguments.seeds.split(".."))

@@ -1,8 +1,8 @@
 """A Kafka in memory: topics, and the coordinator of one consumer group with eager rebalances.
 
-Owns the truth: what was produced, what is kept, what was committed, who is a member. Follows Kafka where it matters
-here: commits are fenced by generation, a member that is silent for a session is put out, a rebalance waits for every
-member to join again but not for ever. Latencies and faults belong to the clients in `tests.sim.clients`.
+Owns the records, their retention, the committed offsets and the members. Follows Kafka where the pipeline depends on
+it: commits are fenced by generation, and a member without heartbeats for a session is removed. A rebalance waits for
+every member to join again, up to its time-out. Latencies and faults belong to the clients in `tests.sim.clients`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SimRecord:
 
 @dataclass(slots=True)
 class PartitionLog:
-    """Records by offset; those below `earliest` are gone."""
+    """Records by offset; retention has deleted those below `earliest`."""
 
     records: list[SimRecord] = field(default_factory=list)
     earliest: int = 0
@@ -45,7 +45,7 @@ class PartitionLog:
 
 
 class Fenced(Exception):
-    """The group no longer knows this member, or is at another generation."""
+    """The group has removed this member, or is at another generation."""
 
 
 class Group:
@@ -54,7 +54,7 @@ class Group:
     def __init__(self, partitions: Sequence[Partition]) -> None:
         self._partitions = list(partitions)
         self.generation = 0
-        self.members: dict[str, float] = {}  # name → last sign of life
+        self.members: dict[str, float] = {}  # name → time of the last heartbeat
         self._waiting: dict[str, asyncio.Future[tuple[int, list[Partition]]]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -63,7 +63,7 @@ class Group:
         return self._timer is not None
 
     def join(self, name: str) -> asyncio.Future[tuple[int, list[Partition]]]:
-        """Answers with generation and partitions once everybody has joined again."""
+        """Returns a future of generation and partitions, which is done once every member has joined again."""
         future = asyncio.get_running_loop().create_future()
         self.members[name] = now_s()
         self._waiting[name] = future
@@ -78,16 +78,16 @@ class Group:
             self._complete_if_all_are_here()
 
     def heartbeat(self, name: str, generation: int) -> bool:
-        """Whether all is well. False: rebalance, join again."""
+        """Notes a heartbeat. Returns False if the member must join again."""
         if name not in self.members:
             return False
         self.members[name] = now_s()
         return generation == self.generation and not self.rebalancing
 
     def expire(self) -> None:
-        """Puts out whom nobody has heard of for a session."""
-        for name, heard in list(self.members.items()):
-            if name not in self._waiting and now_s() - heard > SESSION_TIMEOUT_S:
+        """Removes members without a heartbeat for a session."""
+        for name, last_seen in list(self.members.items()):
+            if name not in self._waiting and now_s() - last_seen > SESSION_TIMEOUT_S:
                 self.leave(name)
 
     def check(self, name: str, generation: int) -> None:
@@ -110,7 +110,7 @@ class Group:
         self._timer = None
         self.generation += 1
         waiting, self._waiting = self._waiting, {}
-        self.members = dict.fromkeys(waiting, now_s())  # who has not joined again is out
+        self.members = dict.fromkeys(waiting, now_s())  # a member that has not joined again is removed
         names = sorted(waiting)
         for number, name in enumerate(names):
             share = [p for i, p in enumerate(self._partitions) if i * len(names) // len(self._partitions) == number]
@@ -129,18 +129,18 @@ class SimBroker:
         self._on_commit = on_commit
 
     def produce(self, partition: Partition, key: bytes | None, value: bytes | None, timestamp_ms: int) -> int:
-        """Appends to an input topic; returns the offset."""
+        """Appends a record to an input topic. Returns its offset."""
         log = self.logs[partition]
         log.records.append(SimRecord(*partition, log.end, timestamp_ms, key, value))
         return log.end - 1
 
     def write(self, topic: str, key: bytes | None, value: bytes | None, headers: tuple[tuple[str, bytes], ...]) -> None:
-        """Appends to an output topic; one partition is enough there."""
+        """Appends a record to an output topic, which has one partition."""
         records = self.outputs.setdefault(topic, [])
         records.append(SimRecord(topic, 0, len(records), 0, key, value, headers))
 
     def truncate(self, partition: Partition, earliest: int) -> None:
-        """Retention."""
+        """Deletes the records below `earliest`, as retention does."""
         log = self.logs[partition]
         log.earliest = max(log.earliest, min(earliest, log.end))
 
@@ -149,14 +149,14 @@ class SimBroker:
         return Bounds(log.earliest, log.end)
 
     def commit(self, name: str, generation: int, positions: Mapping[Partition, Committed]) -> None:
-        """Takes a commit, or raises Fenced."""
+        """Accepts a commit. Raises Fenced for one that Kafka would refuse."""
         self.group.check(name, generation)
         for partition, position in positions.items():
             self.committed[partition] = position
             self._on_commit(partition, position)
 
     def lag(self) -> int:
-        """Records that are kept and not committed."""
+        """Returns the number of records that are kept and not committed."""
         return sum(
             log.end - max(log.earliest, self.committed[p].offset if p in self.committed else 0)
             for p, log in self.logs.items()

@@ -1,9 +1,15 @@
 """The daemon's ports to Kafka, simulated: a group member that reads, and a producer.
 
-Behaves as aiokafka does where the pipeline could be hurt by it: an exception of the listener is swallowed, everything
-is revoked at each rebalance, fetching begins at the committed offset before the listener has had its say, a seek in a
-partition that is not ours raises, a commit that was given up may still arrive. A member can be killed (it then never
-does anything again) or cut off (nothing goes out or comes in; `deaf` cuts only its heartbeats: a zombie).
+Behaves as aiokafka does where its behaviour can harm the pipeline:
+
+- An exception of the listener is swallowed.
+- Each rebalance revokes every partition.
+- Fetching begins at the committed offset before the listener has returned.
+- A seek in a partition that is not assigned to the member raises.
+- A commit that the caller cancelled may still arrive.
+
+A killed member never acts again. A member that is cut off neither sends nor receives; one that is `deaf` loses only its
+heartbeats, and becomes a zombie.
 """
 
 from __future__ import annotations
@@ -33,15 +39,15 @@ class Line:
         self.dead = False
         self.cut = False
         self.deaf = False
-        self._never: list[asyncio.Future[None]] = []  # held, so that who waits for one is not swept up
+        self._never: list[asyncio.Future[None]] = []  # kept, so that the tasks that await one are not collected
 
     async def clear(self) -> None:
-        """Until the coordinator can be reached again."""
+        """Waits until the member can reach the coordinator."""
         while self.cut or self.deaf:  # noqa: ASYNC110  # virtual time: polling costs nothing
             await asyncio.sleep(0.2)
 
     async def through(self, seconds: float) -> None:
-        """Time on the way. Raises if nothing gets through; never returns to the dead."""
+        """Waits for the latency. Raises BrokerUnavailable if the member is cut off; never returns if it is dead."""
         await asyncio.sleep(seconds)
         if not self.dead and self.cut:
             await asyncio.sleep(REQUEST_TIMEOUT_S)
@@ -60,8 +66,8 @@ class SimSource:
     ) -> None:
         self.name = name
         self.generation = -1
-        self.told_error: BaseException | None = None
-        """What the listener raised and we swallowed."""
+        self.swallowed_error: BaseException | None = None
+        """The exception that the listener raised and this source swallowed."""
         self.resumed = self.paused_times = 0
         self._line = line
         self._broker = broker
@@ -72,8 +78,8 @@ class SimSource:
         self._paused: list[Partition] = []
         self._reassigning = True
         self._rejoin = asyncio.Event()
-        self._held: list[Partition] = []  # between on_assigned was called and on_revoked returned
-        self._wire = asyncio.Lock()  # one connection: what was sent first arrives first
+        self._assigned: list[Partition] = []  # from the call of on_assigned to the return of on_revoked
+        self._wire = asyncio.Lock()  # one connection: requests arrive in the order of their sending
         self._committing: list[Mapping[Partition, Committed]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._requests: list[asyncio.Task[None]] = []
@@ -110,9 +116,9 @@ class SimSource:
         while True:
             await self._rejoin.wait()
             self._reassigning = True
-            going = list(self._positions)
-            await self._tell(listener.on_revoked(going))
-            self._left(going)
+            revoked = list(self._positions)
+            await self._call(listener.on_revoked(revoked))
+            self._end_revoke(revoked)
             await self._line.clear()
             self._rejoin.clear()
             self.generation, partitions = await self._broker.group.join(self.name)
@@ -120,35 +126,35 @@ class SimSource:
             self._positions = dict.fromkeys(partitions)
             self._paused = []
             self._reassigning = False
-            self._held = list(partitions)
+            self._assigned = list(partitions)
             self._evidence.note("assigned", self.name, generation=self.generation, partitions=len(partitions))
             begin = asyncio.create_task(self._begin_where_committed(partitions))
-            await self._tell(listener.on_assigned(partitions))
+            await self._call(listener.on_assigned(partitions))
             await begin
 
-    async def _tell(self, call: object) -> None:
+    async def _call(self, answer: object) -> None:
         try:
-            await call  # type: ignore[misc]
+            await answer  # type: ignore[misc]
         except Exception as error:  # aiokafka swallows it too
-            self.told_error = error
+            self.swallowed_error = error
             self._evidence.note("listener_failed", self.name, error=repr(error))
 
-    def _left(self, going: Sequence[Partition]) -> None:
-        """The revoke returned: from here on these partitions are somebody else's."""
-        self._held = []
+    def _end_revoke(self, revoked: Sequence[Partition]) -> None:
+        """Notes that the listener's revoke has returned: another member may own these partitions from now on."""
+        self._assigned = []
         for positions in self._committing:
-            late = [partition for partition in positions if partition in going]
+            late = [partition for partition in positions if partition in revoked]
             if late:
                 self._evidence.breach("nothing_after_revoke", f"{self.name} still commits {late} after its revoke")
-        self._evidence.note("revoked", self.name, partitions=len(going))
+        self._evidence.note("revoked", self.name, partitions=len(revoked))
 
     async def _begin_where_committed(self, partitions: Sequence[Partition]) -> None:
-        """As aiokafka's fetcher does, beside the listener, for partitions nobody has sought yet."""
+        """Sets the position of partitions without a seek, beside the listener, as aiokafka's fetcher does."""
         await asyncio.sleep(self._usual(0.02))
         for partition in partitions:
-            found = self._broker.committed.get(partition)
-            if found is not None and self._positions.get(partition, 0) is None:
-                self._positions[partition] = found.offset
+            committed = self._broker.committed.get(partition)
+            if committed is not None and self._positions.get(partition, 0) is None:
+                self._positions[partition] = committed.offset
 
     # ---------------------------------------------------------------- reading
 
@@ -163,16 +169,16 @@ class SimSource:
         if silent or self._reassigning:
             await asyncio.sleep(5 * FETCH_WAIT_S if silent else FETCH_WAIT_S)
             return {}
-        found = self._take()
-        if not found:
+        fetched = self._take()
+        if not fetched:
             await asyncio.sleep(FETCH_WAIT_S)
-        elif late:  # their position has moved on already
+        elif late:  # the positions are already after these records
             await asyncio.sleep(self._rng.uniform(0, 4))
-        return found
+        return fetched
 
     def _take(self) -> dict[Partition, Sequence[Record]]:
-        found: dict[Partition, Sequence[Record]] = {}
-        gone: list[Partition] = []
+        fetched: dict[Partition, Sequence[Record]] = {}
+        out_of_range: list[Partition] = []
         room = MAX_POLL_RECORDS
         partitions = list(self._positions)
         self._rng.shuffle(partitions)
@@ -182,16 +188,16 @@ class SimSource:
                 continue
             log = self._broker.logs[partition]
             if not log.earliest <= position <= log.end:
-                gone.append(partition)
+                out_of_range.append(partition)
                 continue
             records = log.records[position : position + self._rng.randint(1, room)]
             if records:
-                found[partition] = records
+                fetched[partition] = records
                 room -= len(records)
                 self._positions[partition] = position + len(records)
-        if gone and not found:
-            raise OffsetsGone(gone)
-        return found
+        if out_of_range and not fetched:
+            raise OffsetsGone(out_of_range)
+        return fetched
 
     def seek(self, partition: Partition, offset: int) -> None:
         if partition not in self._positions:
@@ -213,21 +219,21 @@ class SimSource:
     # ---------------------------------------------------------------- offsets
 
     async def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, Committed]:
-        await self._ask()
+        await self._look_up()
         return {p: self._broker.committed[p] for p in partitions if p in self._broker.committed}
 
     async def bounds(self, partitions: Sequence[Partition]) -> Mapping[Partition, Bounds]:
-        await self._ask()
+        await self._look_up()
         return {p: self._broker.bounds(p) for p in partitions}
 
-    async def _ask(self) -> None:
+    async def _look_up(self) -> None:
         await self._line.through(self._usual(0.02))
-        if self._weather.strikes(self._rng, "ask_refused"):
+        if self._weather.strikes(self._rng, "lookup_refused"):
             raise BrokerUnavailable("sim", "no answer")
 
     async def commit(self, positions: Mapping[Partition, Committed]) -> None:
         self._evidence.committing(self.name, positions)
-        foreign = [partition for partition in positions if partition not in self._held]
+        foreign = [partition for partition in positions if partition not in self._assigned]
         if foreign and not self._line.dead:
             self._evidence.breach("nothing_after_revoke", f"{self.name} begins to commit {foreign} after its revoke")
         request = asyncio.create_task(self._request(self.generation, dict(positions)), name=f"{self.name} commit")
@@ -240,10 +246,10 @@ class SimSource:
             self._committing.remove(positions)
 
     async def _request(self, generation: int, positions: Mapping[Partition, Committed]) -> None:
-        """On the wire: goes on even if nobody waits for the answer any more."""
+        """Sends a commit. Continues even if the caller no longer waits for the answer."""
         slow = self._weather.strikes(self._rng, "commit_slow")
         refused = self._weather.strikes(self._rng, "commit_refused")
-        unheard = self._weather.strikes(self._rng, "commit_unheard")
+        answer_lost = self._weather.strikes(self._rng, "commit_answer_lost")
         async with self._wire:
             await self._line.through(self._usual(0.02) + SLOW_S * slow * self._rng.random())
         if refused:
@@ -253,7 +259,7 @@ class SimSource:
         except Fenced as error:
             self._evidence.note("fenced", self.name, reason=str(error))
             raise BrokerUnavailable("sim", str(error)) from None
-        if unheard:
+        if answer_lost:
             raise BrokerUnavailable("sim", "commit answer lost")
 
     def _usual(self, seconds: float) -> float:
@@ -288,4 +294,4 @@ class SimSink:
             self.sent_at.append(now_s())
 
     async def stop(self) -> None:
-        """Nothing is held."""
+        """Does nothing: this producer has no resources."""

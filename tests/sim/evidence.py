@@ -1,6 +1,6 @@
-"""What was seen of the world while it ran: lines produced, lines scored, alerts and dead letters out, commits taken.
+"""The facts of a world's run: lines produced and scored, alerts and dead letters published, commits accepted.
 
-Owns facts, and the breaches found so far. What must hold of the facts is in `tests.sim.invariants`.
+Owns the facts and the breaches found so far. The invariants about them are in `tests.sim.invariants`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PLAIN, ANOMALOUS, BLANK, POISON = "plain", "anomalous", "blank", "poison"
 
 @dataclass(frozen=True, slots=True)
 class Produced:
-    """A record as the simulation made it."""
+    """A record as the simulation produced it."""
 
     offset: int
     service: str
@@ -43,7 +43,7 @@ class SeenAlert:
 
 @dataclass(slots=True)
 class Breach:
-    """An invariant that did not hold."""
+    """A broken invariant."""
 
     invariant: str
     detail: str
@@ -55,24 +55,24 @@ class Breach:
 
 @dataclass(slots=True)
 class Evidence:
-    """Facts in the order they happened."""
+    """Facts, in the order of their events."""
 
     tell: Callable[[str], None] | None = None
-    """Prints the trace as it grows."""
+    """Receives each line of the trace."""
     step: int = 1
-    """The window step: an alert answers for at most so many lines, its last ones."""
+    """The window step: an alert covers at most this number of lines, the last ones of its window."""
     produced: dict[Partition, list[Produced]] = field(default_factory=dict)
     scored: dict[tuple[Partition, int], list[str]] = field(default_factory=dict)
-    """Who scored each line as new, as often as it happened."""
+    """The members that scored each line as new, one entry per time."""
     breaches: list[Breach] = field(default_factory=list)
     trace: list[str] = field(default_factory=list)
     commits: list[tuple[str, Mapping[Partition, Committed]]] = field(default_factory=list)
     alerts: list[SeenAlert] = field(default_factory=list)
     alerted: set[tuple[Partition, int]] = field(default_factory=set)
-    """Every line that some alert answers for."""
+    """Every line that an alert covers."""
     buried: set[tuple[Partition, int]] = field(default_factory=set)
     probes: dict[str, Callable[[], str | None]] = field(default_factory=dict)
-    """By member: what is beyond its bound now, if anything."""
+    """By member: a function that returns the exceeded bound, or None."""
     _read: dict[str, int] = field(default_factory=dict)
 
     def note(self, event: str, who: str, **facts: object) -> None:
@@ -82,12 +82,12 @@ class Evidence:
             self.tell(line)
 
     def breach(self, invariant: str, detail: str) -> None:
-        found = Breach(invariant, detail, _now_s())
-        self.breaches.append(found)
-        self.note("BREACH", "world", of=found)
+        breach = Breach(invariant, detail, _now_s())
+        self.breaches.append(breach)
+        self.note("BREACH", "world", of=breach)
 
     def look(self, name: str) -> None:
-        """Looks whether a member keeps its bounds."""
+        """Checks the bounds of a member."""
         beyond = self.probes[name]() if name in self.probes else None
         if beyond:
             self.breach("bounded", f"{name}: {beyond}")
@@ -97,7 +97,7 @@ class Evidence:
         self.note("commit", name, **{f"p{p.partition}": c.offset for p, c in positions.items()})
 
     def take_outputs(self, broker: SimBroker) -> Sequence[SeenAlert]:
-        """Reads what was published since the last time."""
+        """Reads the alerts and dead letters published since the last call. Returns the alerts."""
         for record in self._news(broker, DEAD):
             headers = dict(record.headers)
             partition = Partition(headers["x-original-topic"].decode(), int(headers["x-original-partition"]))
@@ -130,5 +130,5 @@ def _seen(alert: dict[str, Any]) -> SeenAlert:
 def _now_s() -> float:
     try:
         return asyncio.get_running_loop().time()
-    except RuntimeError:  # the world has ended; the last checks look back at it
+    except RuntimeError:  # the world has ended; the last checks run after it
         return float("inf")

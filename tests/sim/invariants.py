@@ -1,4 +1,4 @@
-"""What must hold, whatever goes wrong. Each is a function that yields a sentence for every breach it finds.
+"""The invariants of the simulation. Each is a function that yields a sentence for every breach.
 
 Pure: facts in, sentences out. `tests/sim/test_ablations.py` shows for each of them which safeguard keeps it.
 """
@@ -13,9 +13,9 @@ from tests.sim.evidence import ANOMALOUS, BLANK, PLAIN, POISON, Evidence, Produc
 
 
 def done_below(evidence: Evidence, broker: SimBroker, partition: Partition, start: int, end: int) -> Iterator[str]:
-    """no_early_commit: at a commit, every line below it was scored, its alert and dead letter are out.
+    """no_early_commit: at a commit, every line below it is scored, and its alert or dead letter is published.
 
-    Lines that retention took before anybody read them are excused.
+    Lines that retention deleted before a member read them are exempt.
     """
     for line in evidence.produced.get(partition, [])[start:end]:
         if line.offset < broker.logs[partition].earliest:
@@ -24,20 +24,20 @@ def done_below(evidence: Evidence, broker: SimBroker, partition: Partition, star
         if line.kind in (PLAIN, ANOMALOUS) and not scored:
             yield f"{_name(partition, line)} is below the commit and was not scored"
         elif line.kind == ANOMALOUS and (partition, line.offset) not in evidence.alerted:
-            yield f"{_name(partition, line)} is below the commit and its alert is not out"
+            yield f"{_name(partition, line)} is below the commit and its alert is not published"
         elif line.kind == POISON and (partition, line.offset) not in evidence.buried:
             yield f"{_name(partition, line)} is below the commit and not in the dead-letter topic"
 
 
 def no_hole(evidence: Evidence, broker: SimBroker) -> Iterator[str]:
-    """no_hole: every line below the final committed position was scored at least once, by whoever owned it then."""
+    """no_hole: every line below the final committed position was scored at least once, by any owner."""
     for partition in broker.logs:
         position = broker.committed[partition].offset if partition in broker.committed else 0
         yield from done_below(evidence, broker, partition, 0, position)
 
 
 def same_alert_ids(evidence: Evidence) -> Iterator[str]:
-    """same_alert_ids: all alerts of one line carry one id, and two lines never share one."""
+    """same_alert_ids: all alerts of one line have the same id, and two lines never share an id."""
     ids: dict[tuple[Partition, str, int], str] = {}
     lines: dict[str, tuple[Partition, str, int]] = {}
     for alert in evidence.alerts:
@@ -53,7 +53,7 @@ def windows_whole(
 ) -> Iterator[str]:
     """windows_whole: an alert shows exactly the last `size` lines of its service in its partition.
 
-    Lines that retention took are excused, and before the first line shown those beyond the bound on context.
+    Exempt are lines that retention deleted, and before the first shown line those beyond the bound on context.
     """
     for alert in alerts:
         lines = {
@@ -76,7 +76,7 @@ def windows_whole(
 
 
 def only_anomalies(evidence: Evidence) -> Iterator[str]:
-    """only_anomalies: an alert answers for an anomalous line, and belongs to the service that wrote it."""
+    """only_anomalies: an alert covers an anomalous line, and names the service that logged it."""
     for alert in evidence.alerts:
         lines = evidence.produced[alert.partition]
         if not any(lines[offset].kind == ANOMALOUS for offset in alert.lines[-evidence.step :]):
@@ -86,7 +86,7 @@ def only_anomalies(evidence: Evidence) -> Iterator[str]:
 
 
 def scored_once(evidence: Evidence) -> Iterator[str]:
-    """scored_once: while nothing goes wrong, every line is new in exactly one window, whatever the window step."""
+    """scored_once: without faults, every line is new in exactly one window, whatever the window step."""
     for partition, lines in evidence.produced.items():
         for line in lines:
             times = len(evidence.scored.get((partition, line.offset), []))
@@ -95,7 +95,7 @@ def scored_once(evidence: Evidence) -> Iterator[str]:
 
 
 def no_lag_left(evidence: Evidence, broker: SimBroker) -> Iterator[str]:
-    """no_lag_left: once the storm is over, everything gets committed."""
+    """no_lag_left: once the faults have ended, every record gets committed."""
     if broker.lag():
         positions = {p.partition: (broker.committed.get(p), broker.bounds(p)) for p in broker.logs}
         yield f"{broker.lag()} records are left: {positions}"

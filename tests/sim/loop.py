@@ -1,7 +1,7 @@
-"""An event loop whose time is virtual: it jumps to the next timer as soon as nothing is left to do.
+"""An event loop with virtual time: it jumps to the next timer as soon as every task waits.
 
-Owns time and nothing else. An hour of waiting costs nothing, a second is exactly a second, and a program in which
-nothing can ever happen again is told so instead of hanging.
+Owns time and nothing else. An hour of waiting costs nothing, and a second is exactly a second. A program in which every
+task waits and no timer is set ends with Deadlock instead of hanging.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 MAX_TURNS_AT_ONE_MOMENT = 50_000
-"""More turns than this without time moving is a loop that never waits: a real program would burn a core."""
+"""Turns of the loop at one moment after which a task counts as one that never waits: it would keep a core busy."""
 
 
 class Deadlock(Exception):
@@ -22,27 +22,27 @@ class Deadlock(Exception):
 
 
 class Livelock(Exception):
-    """Tasks go on for ever without waiting."""
+    """A task continues without waiting, and time stands still."""
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """`time()` starts at 0 and moves only when everything waits."""
+    """`time()` starts at 0 and advances only when every task waits."""
 
     def __init__(self) -> None:
         self._now_s = 0.0
         super().__init__(_Jumps(self))
-        self._clock_resolution = 1e-9  # timers closer than this fire together, as rounding may part them
+        self._clock_resolution = 1e-9  # timers closer than this fire together: rounding may separate them
 
     def time(self) -> float:
         return self._now_s
 
     def jump(self, seconds: float) -> None:
-        """Moves time on."""
+        """Advances the time."""
         self._now_s += seconds
 
 
 class _Jumps(selectors.SelectSelector):
-    """Where a selector would sleep, time jumps."""
+    """A selector that advances the time instead of sleeping."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         super().__init__()
@@ -54,8 +54,8 @@ class _Jumps(selectors.SelectSelector):
             raise Deadlock(f"at {self._loop.time():.3f} s every task waits and no timer is set")
         self._turns = 0 if timeout > 0 else self._turns + 1
         if self._turns > MAX_TURNS_AT_ONE_MOMENT:
-            self._turns = 0  # whoever cleans up has turns of his own
-            raise Livelock(f"at {self._loop.time():.3f} s time stands still while tasks go on")
+            self._turns = 0  # the clean-up after the error needs turns as well
+            raise Livelock(f"at {self._loop.time():.3f} s time stands still while tasks continue")
         self._loop.jump(timeout)
         return []
 
@@ -67,5 +67,5 @@ def run_virtual(main: Coroutine[Any, Any, T]) -> T:
 
 
 def now_s() -> float:
-    """Virtual seconds since the loop began."""
+    """Returns the virtual seconds since the loop began."""
     return asyncio.get_running_loop().time()

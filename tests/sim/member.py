@@ -1,4 +1,4 @@
-"""One daemon of the simulated group: the real pipeline on simulated ports, and the ways in which it may end."""
+"""One daemon of the simulated group: the real pipeline on simulated ports, and its two ends, SIGKILL and SIGTERM."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_SERVICES = 64
 
 
 class Member:
-    """Built at once, lives from `start` to `kill` or `drain`."""
+    """One daemon; it runs from `start` to `kill` or `drain`."""
 
     def __init__(
         self, name: str, scenario: Scenario, broker: SimBroker, weather: Weather, evidence: Evidence, seed: str
@@ -70,21 +70,21 @@ class Member:
         self.running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Joins the group and works."""
+        """Joins the group and starts the pipeline."""
         self._evidence.note("start", self.name)
         await self.source.start(self.pipeline.listener)
         self.running = asyncio.create_task(self._run(), name=self.name)
-        self.running.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen: `_run` tells it
+        self.running.add_done_callback(lambda task: task.cancelled() or task.exception())  # `_run` reports it
 
     async def kill(self) -> None:
-        """SIGKILL: nothing it had begun goes on, and nobody is told."""
+        """Ends the member as SIGKILL does: its work stops, and it sends no message to the group."""
         self._evidence.note("kill", self.name)
         self.expected_to_live = False
         self.line.dead = True
         await self._vanish()
 
     async def drain(self, budget_s: float = 10.0) -> bool:
-        """SIGTERM."""
+        """Drains the member as SIGTERM does. Returns True if all work was finished and committed."""
         self._evidence.note("drain", self.name)
         settled = await self.pipeline.drain(budget_s)
         self.expected_to_live = False
@@ -98,9 +98,9 @@ class Member:
 
     @property
     def strangers(self) -> list[int]:
-        """Periods of ownership that are over and still take up slots."""
-        ours = [assignment.generation for assignment in self.pipeline.partitions.assignments()]
-        return [number for number in self.pipeline._ingestor._slots if number not in ours]
+        """Generations of ended assignments that still have slots."""
+        active = [assignment.generation for assignment in self.pipeline.partitions.assignments()]
+        return [number for number in self.pipeline._ingestor._slots if number not in active]
 
     async def _run(self) -> None:
         try:

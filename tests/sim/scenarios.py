@@ -1,4 +1,4 @@
-"""The worlds that are simulated: how many members, how many lines, and what goes wrong."""
+"""The simulated worlds: their members, their lines, their faults."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.sim.weather import CALM, ROUGH, Faults
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One world. Times in virtual seconds."""
+    """One world. Times are in virtual seconds."""
 
     name: str
     members: int = 2
@@ -18,22 +18,22 @@ class Scenario:
     lines: int = 300
     over_s: float = 30.0
     size: int = 8
-    """Lines of a window: small, so that windows are full soon and cross every boundary there is."""
+    """Lines in a window: few, so that windows are full soon and cross every boundary."""
     step: int = 1
     faults: Faults = CALM
     deeds: tuple[str, ...] = ()
-    """What is done to members and topics while lines are produced: see `World`."""
+    """Deeds on members and topics while lines are produced: see `tests.sim.world`."""
     deed_count: int = 0
     anomalous: float = 0.15
     max_in_flight_lines: int = 60
     max_context_records: int = 10_000
     table_rows: int = 48
-    """Few, so that rows of the line table are given up all the time."""
+    """Rows of the line table: few, so that it evicts rows all the time."""
     ingest_s: float = 0.01
     score_s: float = 0.05
     revoke_budget_s: float = 5.0
     learning_lines: int = 0
-    """None by default, so that every anomalous line calls for its alert."""
+    """Learning lines: 0 by default, so that every anomalous line has an alert."""
 
 
 SCENARIOS = {

@@ -1,8 +1,8 @@
-"""The ports that are not Kafka: worker threads, the model and its line table, the clock.
+"""Stand-ins for the ports beside Kafka: worker threads, the model and its line table, the clock.
 
 No torch, no BERT, no threads: vectors come from a hash, scores from the text, and a "thread" is a task that takes its
-virtual time. What is kept of the real ones: functions of one worker run one after another, at any moment of the wait
-for them; a result may come long after its function ran.
+virtual time. As with real threads, the functions of one worker run one after another, at any moment of the caller's
+wait. A result may arrive long after its function ran.
 """
 
 from __future__ import annotations
@@ -51,34 +51,34 @@ class SimWorker:
     def __init__(self, name: str, usual_s: float, rng: random.Random) -> None:
         self._usual_s = usual_s
         self._rng = rng
-        self._asked: deque[tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._queue: deque[tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]]] = deque()
         self._wake = asyncio.Event()
         self._task = asyncio.create_task(self._work(), name=name)
         self.stuck = False
-        """Whether the function at hand never ends, as on a device that hangs."""
+        """True: the running function never ends, as on a device that hangs."""
 
     async def run(self, function: Callable[..., Any], *args: Any) -> Any:
         future = asyncio.get_running_loop().create_future()
-        self._asked.append((future, function, args))
+        self._queue.append((future, function, args))
         self._wake.set()
         return await future
 
     async def vanish(self) -> None:
-        """The thread ends; what was asked of it never comes."""
+        """Ends the thread; the pending calls never return."""
         self._task.cancel()
-        for future, _, _ in self._asked:
+        for future, _, _ in self._queue:
             future.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
     async def _work(self) -> None:
         while True:
-            while not self._asked:
+            while not self._queue:
                 self._wake.clear()
                 await self._wake.wait()
-            future, function, args = self._asked[0]
-            if not future.cancelled():  # else nobody waits, and it had not begun
+            future, function, args = self._queue[0]
+            if not future.cancelled():  # else no caller waits, and the function has not begun
                 await self._do(future, function, args)
-            self._asked.popleft()
+            self._queue.popleft()
 
     async def _do(self, future: asyncio.Future[Any], function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         takes_s, share = latency_s(self._rng, self._usual_s), self._rng.random()
@@ -87,7 +87,7 @@ class SimWorker:
             await asyncio.sleep(0.5)
         try:
             result, error = function(*args), None
-        except Exception as raised:  # as an executor's thread does: it is whoever awaits the result that gets it
+        except Exception as raised:  # as an executor's thread does: the caller gets it with the result
             result, error = None, raised
         await asyncio.sleep(takes_s * (1 - share))
         if future.done():
@@ -111,12 +111,12 @@ def _expected(raw: bytes) -> bytes:
 
 
 def encode(texts: Sequence[str]) -> npt.NDArray[np.float32]:
-    """A vector of length 1 for each text, always the same one."""
+    """Returns a vector of length 1 for each text, always the same one."""
     return np.frombuffer(b"".join(map(_vector, texts)), np.float32).reshape(len(texts), WIDTH)
 
 
 class SimScorer:
-    """See `logwarden.daemon.ports.Scorer`. A window is anomalous if one of its new lines holds the marker."""
+    """See `logwarden.daemon.ports.Scorer`. A window is anomalous if one of its new lines contains the marker."""
 
     def __init__(self, name: str, rows: int, evidence: Evidence) -> None:
         self._name = name
@@ -126,7 +126,7 @@ class SimScorer:
         """Raised instead of the next score."""
 
     def store(self, ids: npt.NDArray[np.int64], embeddings: npt.NDArray[np.float32]) -> None:
-        """Takes embeddings into the table."""
+        """Stores embeddings in the table."""
         self._table[ids] = embeddings
 
     def score(self, batch: WindowBatch) -> Scores:
@@ -150,7 +150,7 @@ class SimScorer:
         )
 
     def _check_rows(self, batch: WindowBatch) -> None:
-        """rows_right: when a window is scored, its rows of the line table still hold its own lines."""
+        """rows_right: when a window is scored, its rows of the line table still contain its own lines."""
         places = np.flatnonzero(batch.columns["id"] > OVERFLOW)
         if not len(places):
             return

@@ -1,7 +1,7 @@
-"""Every safeguard, switched off: the invariant that it keeps must break, or it keeps nothing.
+"""Every safeguard, switched off: the invariant that it keeps must break, or the safeguard is not needed.
 
-Each ablation names the scenario in which it hurts. A world is lived for one seed after the other until the invariant
-breaks; the seed that did is printed.
+Each ablation names the scenario in which it does harm. Worlds are run for one seed after the other until the invariant
+breaks; the output names that seed.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def a_failed_send_is_taken_for_sent(patch: Patch) -> None:
 
 
 def one_ledger_for_all_periods(patch: Patch) -> None:
-    """Without a period of its own, an assignment believes what an earlier one knew."""
+    """Gives an assignment the ledger of the partition's earlier assignment."""
     assign = Partitions.assign
 
     def assign_as_before(owner: Partitions, partition: Any, committed: Any, bounds: Any) -> None:
@@ -99,7 +99,7 @@ def ended_chunks_are_ingested(patch: Patch) -> None:
 
     drop = Ingestor.drop
     patch.setattr(Pipeline, "_ingest_now", ingest)
-    # Dropped at once instead of in turn: what the worker still has to do comes after.
+    # Dropped at once instead of in turn: the worker's pending calls run after the drop.
     close = Rebalance._close
 
     def close_and_drop(rebalance: Rebalance, revoked: Any) -> None:
@@ -145,7 +145,7 @@ def no_resume(patch: Patch) -> None:
 
 
 def only_ledgers_press(patch: Patch) -> None:
-    """What a revoke left in the batcher counts for nothing."""
+    """Leaves the lines in the batcher, which a revoke may leave behind, out of the pressure."""
     patch.setattr("logwarden.daemon.pipeline.batcher.Batcher.__len__", lambda _: 0)
 
 
@@ -196,7 +196,7 @@ ABLATIONS: list[tuple[Callable[[Patch], None], str, str]] = [
 def test_without_its_safeguard_the_invariant_breaks(
     ablate: Callable[[Patch], None], scenario: str, invariant: str, monkeypatch: Patch
 ) -> None:
-    """A safeguard that could be left out without anybody noticing is not one."""
+    """Each safeguard is needed: without it, its invariant breaks within twenty seeds."""
     ablate(monkeypatch)
     for seed in range(MAX_SEEDS):
         try:

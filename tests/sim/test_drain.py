@@ -1,4 +1,4 @@
-"""SIGTERM: what is in flight is finished and committed if it can be, and the budget is kept if it cannot."""
+"""SIGTERM: a drain finishes and commits the lines in flight, or ends at its budget."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.sim.weather import Faults
 from tests.sim.world import World, play
 
 GRACE_S = 0.3
-"""Beyond the budget: the last commit's own tenth of a second, and the tasks' end."""
+"""Seconds beyond the budget: a tenth of a second for the last commit, and the end of the tasks."""
 
 
 def tell(story: Callable[[World], Awaitable[None]], **scenario: object) -> World:
-    """Lets a story happen, in a world of one partition; nothing that must hold may break in it."""
+    """Runs a story in a world of one partition, and fails if an invariant breaks in it."""
     world = World(Scenario(name="story", partitions=1, services=1, **scenario), seed=1)  # type: ignore[arg-type]
     play(world, story(world))
     world.check()
@@ -28,7 +28,7 @@ def tell(story: Callable[[World], Awaitable[None]], **scenario: object) -> World
 
 
 async def working(world: World, lines: int, kind: str = PLAIN) -> Member:
-    """A member that has taken all of so many lines and has not finished them."""
+    """Starts a member and returns it once `lines` lines are in flight, before it has finished them."""
     member = await world.start_member()
     await asyncio.sleep(1.0)
     for _ in range(lines):
@@ -39,7 +39,7 @@ async def working(world: World, lines: int, kind: str = PLAIN) -> Member:
 
 
 async def timed(member: Member, budget_s: float) -> tuple[bool, float]:
-    """(whether everything was done, how long the drain and the end of `run` took)."""
+    """Drains a member. Returns (True if all work is done, seconds until the drain and `run` ended)."""
     assert member.running is not None
     began = now_s()
     settled = await member.pipeline.drain(budget_s)
@@ -48,7 +48,7 @@ async def timed(member: Member, budget_s: float) -> tuple[bool, float]:
 
 
 def test_a_drain_finishes_what_is_in_flight() -> None:
-    """What was read is scored, its alerts are out and its offsets committed before the process ends."""
+    """The lines in flight are scored, their alerts published and their offsets committed before the process ends."""
 
     async def story(world: World) -> None:
         member = await working(world, 20, ANOMALOUS)
@@ -62,7 +62,7 @@ def test_a_drain_finishes_what_is_in_flight() -> None:
 
 
 def test_a_drain_reads_no_more() -> None:
-    """Records that come while the daemon drains are left to the next owner."""
+    """Records that arrive during a drain are left to the next owner."""
 
     async def story(world: World) -> None:
         member = await working(world, 10)
@@ -78,7 +78,7 @@ def test_a_drain_reads_no_more() -> None:
 
 
 def test_a_drain_makes_the_windows_whose_step_is_not_full() -> None:
-    """With a window step, lines that wait for their window are judged by the drain and not left behind."""
+    """A drain scores the lines that wait for their window's step."""
 
     async def story(world: World) -> None:
         member = await working(world, 3)
@@ -91,7 +91,7 @@ def test_a_drain_makes_the_windows_whose_step_is_not_full() -> None:
 
 @pytest.mark.parametrize("where", ["broker", "sink", "score", "ingest"])
 def test_a_drain_ends_at_its_budget(where: str) -> None:
-    """A broker that does not answer, a device that hangs: the drain says that it failed, in its time."""
+    """A drain with a silent broker or a device that hangs reports its failure within its budget."""
 
     async def story(world: World) -> None:
         member = await working(world, 10, ANOMALOUS)
@@ -113,7 +113,7 @@ def test_a_drain_ends_at_its_budget(where: str) -> None:
 
 
 def test_a_drain_with_a_commit_that_hangs_ends_at_its_budget() -> None:
-    """The commit that was under way when the drain began does not hold it up beyond its time."""
+    """A commit that was in progress when the drain began does not delay it beyond its budget."""
 
     async def story(world: World) -> None:
         member = await working(world, 10)
@@ -127,7 +127,7 @@ def test_a_drain_with_a_commit_that_hangs_ends_at_its_budget() -> None:
 
 
 def test_a_drain_of_a_daemon_that_never_ran() -> None:
-    """Told to stop before it began, a daemon ends at once, and so does what is started afterwards."""
+    """A daemon that gets SIGTERM before its first step ends at once, and so does a later `run`."""
 
     async def story(world: World) -> None:
         member = await world.start_member()
@@ -141,7 +141,7 @@ def test_a_drain_of_a_daemon_that_never_ran() -> None:
 
 
 def test_a_drain_in_the_first_moment() -> None:
-    """Told to stop while its tasks have not taken their first step, a daemon ends at once."""
+    """A daemon that gets SIGTERM before the first step of its tasks ends at once."""
 
     async def story(world: World) -> None:
         member = await world.start_member()
@@ -167,7 +167,7 @@ def test_two_drains_are_one() -> None:
 
 
 def test_a_rebalance_in_the_middle_of_a_drain() -> None:
-    """Partitions that leave while the daemon drains are committed by the revoke; the drain does not wait for them."""
+    """Partitions revoked during a drain are committed by the revoke, and the drain does not wait for them."""
 
     async def story(world: World) -> None:
         member = await working(world, 10)
@@ -184,7 +184,7 @@ def test_a_rebalance_in_the_middle_of_a_drain() -> None:
 
 
 def test_a_revoke_in_the_middle_of_a_drain_that_fails() -> None:
-    """What a revoke could not finish is the next owner's: the drain does not wait for it until its budget is gone."""
+    """Lines that a revoke could not finish belong to the next owner, and the drain does not wait for them."""
 
     async def story(world: World) -> None:
         member = await working(world, 10)
@@ -198,7 +198,7 @@ def test_a_revoke_in_the_middle_of_a_drain_that_fails() -> None:
 
 
 def test_a_drain_after_the_daemon_broke() -> None:
-    """Once the tasks have ended in an error, nothing in flight will be done: the drain does not wait for it."""
+    """A drain after the tasks have failed does not wait for the lines in flight, which no task will finish."""
 
     async def story(world: World) -> None:
         member = await working(world, 10)

@@ -1,4 +1,4 @@
-"""Single misfortunes, each told as a story: pressure, poison, retries, races of a revoke, zombies, errors."""
+"""Single faults, a story each: pressure, poison, retries, races of a revoke, zombies, errors."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.sim.world import World
 
 
 def end_of(group: BaseException) -> BaseException:
-    """The error at the bottom of exception groups."""
+    """Returns the error inside nested exception groups."""
     while isinstance(group, BaseExceptionGroup):
         group = group.exceptions[0]
     return group
 
 
 def test_pressure_pauses_reading_and_nothing_is_lost() -> None:
-    """A model slower than the topic makes the daemon pause at its bound, resume below half of it, and get through."""
+    """A daemon with a slow model pauses at its bound, resumes below half of it, and loses no line."""
 
     async def story(world: World) -> None:
         member = await world.start_member()
@@ -44,7 +44,7 @@ def test_pressure_pauses_reading_and_nothing_is_lost() -> None:
 
 
 def test_pressure_of_lines_that_wait_for_their_step() -> None:
-    """Lines that wait for their window's step to fill may reach the bound; they are flushed, and reading goes on."""
+    """Lines that wait for their window's step may reach the bound; they are flushed, and reading continues."""
 
     async def story(world: World) -> None:
         member = await world.start_member()
@@ -59,7 +59,7 @@ def test_pressure_of_lines_that_wait_for_their_step() -> None:
 
 
 def test_poison_is_buried_once_and_holds_nothing_up() -> None:
-    """Records that hold no log line go to the dead-letter topic with their bytes; the lines around them are judged."""
+    """Records without a log line go to the dead-letter topic with their bytes; the lines around them are scored."""
 
     async def story(world: World) -> None:
         member = await world.start_member()
@@ -74,7 +74,7 @@ def test_poison_is_buried_once_and_holds_nothing_up() -> None:
 
 
 def test_a_publication_is_tried_until_it_is_acknowledged() -> None:
-    """While the broker takes no messages, nothing is committed beyond them; afterwards every alert is out."""
+    """Lines whose alerts the broker refuses are not committed before every alert is published."""
 
     async def story(world: World) -> None:
         world.weather.faults = Faults(send_refused=1.0)
@@ -91,7 +91,7 @@ def test_a_publication_is_tried_until_it_is_acknowledged() -> None:
 
 
 def test_a_revoke_waits_for_the_batch_at_hand() -> None:
-    """Partitions are given up only after what is in flight was scored, published and committed: no line twice."""
+    """A revoke returns after the lines in flight are scored, published and committed: no line is scored twice."""
 
     async def story(world: World) -> None:
         first = await working(world, 20, ANOMALOUS)
@@ -129,7 +129,7 @@ def test_a_revoke_that_runs_out_of_time_leaves_the_rest() -> None:
 
 
 def test_a_zombie_is_fenced_and_harmless() -> None:
-    """A member that the group gave up works on: its alerts carry the same ids, its commits are refused, it rejoins."""
+    """A member that the group removed continues: its alerts have the same ids, its commits are refused, it rejoins."""
 
     async def story(world: World) -> None:
         zombie = await working(world, 1)
@@ -153,10 +153,10 @@ def test_a_zombie_is_fenced_and_harmless() -> None:
 
 
 def test_a_broker_silent_during_a_rebalance_is_waited_for() -> None:
-    """A member that cannot ask where the group is asks again; the daemon does not end over it."""
+    """A member that cannot read the committed offsets retries, and the daemon does not end."""
 
     async def story(world: World) -> None:
-        world.weather.faults = Faults(ask_refused=1.0)
+        world.weather.faults = Faults(lookup_refused=1.0)
         world.produce(world.partitions[0], "svc", PLAIN)
         member = await world.start_member()
         await asyncio.sleep(30)
@@ -183,7 +183,7 @@ def test_an_empty_assignment_is_ready() -> None:
 
 
 def test_a_topic_made_anew_is_read_from_its_beginning() -> None:
-    """When the offsets we know are beyond the topic's end, its lines are other lines, and all of them are judged."""
+    """A topic that ends before the member's offsets has other lines, and all of them are scored."""
 
     async def story(world: World) -> None:
         member = await working(world, 30)
@@ -205,7 +205,7 @@ def test_a_topic_made_anew_is_read_from_its_beginning() -> None:
 
 
 def test_retention_that_moves_while_we_ask_about_it() -> None:
-    """A partition that leaves while we ask where it begins is not sought: it is no longer ours."""
+    """A partition that is revoked during the look-up of its bounds gets no seek from its former owner."""
 
     async def story(world: World) -> None:
         member = await working(world, 5)
@@ -213,13 +213,13 @@ def test_retention_that_moves_while_we_ask_about_it() -> None:
         source, partition = member.source, world.partitions[0]
         fetch = source.fetch
 
-        async def gone() -> object:
+        async def out_of_range() -> object:
             source.fetch = fetch  # type: ignore[method-assign]
             asyncio.get_running_loop().call_soon(leaving.set)
             raise OffsetsGone([partition])
 
         leaving = asyncio.Event()
-        source.fetch = gone  # type: ignore[assignment, method-assign]
+        source.fetch = out_of_range  # type: ignore[assignment, method-assign]
         await leaving.wait()
         await member.pipeline.listener.on_revoked([partition])
         source._positions.clear()  # seeking now would raise, as in aiokafka
@@ -233,7 +233,7 @@ def test_retention_that_moves_while_we_ask_about_it() -> None:
 
 @pytest.mark.parametrize("where", ["score", "publish", "fetch", "commit"])
 def test_an_error_in_any_task_ends_the_daemon_with_it(where: str) -> None:
-    """What cannot be retried ends `run` with that error: nothing hangs, and nobody carries on without a part."""
+    """An error that cannot be retried ends `run` with that error, and no other task continues."""
     error = BrokerRefused("not allowed")
 
     async def fails(*_: object) -> None:
@@ -259,7 +259,7 @@ def test_an_error_in_any_task_ends_the_daemon_with_it(where: str) -> None:
 
 @pytest.mark.parametrize("call", ["on_revoked", "on_assigned"])
 def test_an_error_in_a_rebalance_ends_the_daemon(call: str) -> None:
-    """The client swallows what a listener raises, so the daemon keeps it, fails its health, and ends."""
+    """The client swallows a listener's exception, so the daemon keeps it, fails its health, and ends."""
 
     async def story(world: World) -> None:
         member = await working(world, 5)
@@ -282,7 +282,7 @@ def test_an_error_in_a_rebalance_ends_the_daemon(call: str) -> None:
 
 
 def test_a_message_that_was_written_and_not_acknowledged_is_sent_again() -> None:
-    """A connection that breaks after the write makes a duplicate, with the same id and the same lines."""
+    """A connection that breaks after the write causes a duplicate with the same id and the same lines."""
 
     async def story(world: World) -> None:
         member = await world.start_member()
@@ -313,7 +313,7 @@ def test_a_message_that_was_written_and_not_acknowledged_is_sent_again() -> None
     reason="familiarity is not handed over yet: the next owner knows a service by its context only",
 )
 def test_what_a_service_learned_outlives_its_owner() -> None:
-    """A service that has been learned raises alerts under its next owner too, from the first line on."""
+    """A learned service gets its alerts from its next owner too, from the first line on."""
 
     async def story(world: World) -> None:
         member = await working(world, 50)

@@ -1,4 +1,4 @@
-"""Worlds in which something goes wrong, and what must hold in every one of them. A failure prints how to replay it."""
+"""Simulated worlds with faults, and the invariants of each. A failure prints the command that replays it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from tests.sim.scenarios import SCENARIOS
 from tests.sim.world import simulate
 
 SEEDS = range(4)
-"""Enough for a test run of half a minute; `python -m tests.sim --seeds 0..999` is for the night."""
+"""Seeds of a test run of half a minute; `python -m tests.sim --seeds 0..999` runs many more."""
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_invariant_holds(name: str, seed: int) -> None:
-    """Whatever happens to the group, lines are scored, alerts carry one id, and nothing is committed too early."""
+    """No invariant breaks in any scenario, whatever its faults."""
     simulate(SCENARIOS[name], seed)
 
 
 def test_the_storms_are_storms() -> None:
-    """The worlds in which everything happens hold rebalances, fenced commits, duplicate alerts and dead letters."""
+    """The worlds with every fault contain rebalances, fenced commits, duplicate alerts and dead letters."""
     seen: dict[str, int] = {}
     for seed in SEEDS:
         evidence = simulate(SCENARIOS["everything"], seed).evidence
@@ -51,7 +51,7 @@ def test_the_storms_are_storms() -> None:
 
 
 def test_a_seed_is_a_history() -> None:
-    """The same seed gives the same history in another process, however that one happens to hash its strings."""
+    """A seed gives the same history in another process, whatever the hashes of its strings."""
     digests = set()
     for hash_seed in ("1", "2"):
         code = (

@@ -1,4 +1,4 @@
-"""Virtual time: what the simulation stands on."""
+"""Virtual time, on which the simulation depends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_waiting_costs_nothing() -> None:
 
 
 def test_timers_fire_in_order() -> None:
-    """Who sleeps less wakes first, and time-outs run in the same time as sleeps."""
+    """A shorter sleep ends first, and time-outs run in the same time as sleeps."""
 
     async def race() -> list[str]:
         woken = []
@@ -31,16 +31,16 @@ def test_timers_fire_in_order() -> None:
                     await asyncio.sleep(seconds)
                 woken.append(name)
             except TimeoutError:
-                woken.append(f"{name} gave up at {now_s()}")
+                woken.append(f"{name} timed out at {now_s()}")
 
         await asyncio.gather(sleeper("late", 3.0), sleeper("second", 1.5), sleeper("first", 1.0))
         return woken
 
-    assert run_virtual(race()) == ["first", "second", "late gave up at 2.0"]
+    assert run_virtual(race()) == ["first", "second", "late timed out at 2.0"]
 
 
 def test_a_deadlock_is_told() -> None:
-    """A program in which nothing can ever happen again ends with an error instead of hanging."""
+    """A program in which every task waits and no timer is set ends with an error instead of hanging."""
 
     async def never() -> None:
         await asyncio.get_running_loop().create_future()
@@ -50,10 +50,10 @@ def test_a_deadlock_is_told() -> None:
 
 
 def test_a_loop_that_never_waits_is_told() -> None:
-    """A program that goes on without ever waiting ends with an error."""
+    """A program with a task that never waits ends with an error."""
 
     async def spin() -> None:
-        while True:  # noqa: ASYNC110  # this is the very thing
+        while True:  # noqa: ASYNC110  # the loop under test
             await asyncio.sleep(0)
 
     with pytest.raises(Livelock):

@@ -1,8 +1,13 @@
-"""A whole world: producers, a group of daemons, a schedule of misfortunes, and the checks. One seed, one history.
+"""A simulated world: producers, a group of daemons, a schedule of faults, and the checks. A seed fixes its history.
 
-The deeds a scenario may ask for: kill (SIGKILL, another one starts later), restart (drain, another one starts), join
-(one more member, which later drains), cut (nothing reaches a member for a while), deafen (only its heartbeats are
-lost, so that it goes on as a zombie), truncate (retention takes the oldest records of a partition).
+The deeds of a scenario:
+
+- kill: a member gets SIGKILL, and another one starts later.
+- restart: a member drains, and another one starts.
+- join: one more member starts, and drains later.
+- cut: a member loses its connection for a while.
+- deafen: a member loses its heartbeats only, and continues as a zombie.
+- truncate: retention deletes the oldest records of a partition.
 """
 
 from __future__ import annotations
@@ -28,15 +33,15 @@ from tests.sim.weather import CALM, Weather
 T = TypeVar("T")
 
 LONGEST_S = 3600.0
-"""No story takes longer: one that does waits for something that never comes."""
+"""Time limit of a story. A longer one waits for an event that never happens."""
 PATIENCE_S = 300.0
-"""So long may the group take, once all is calm, to work off what is left."""
+"""Time limit of the group for the remaining lag, once the faults have ended."""
 _TEMPLATES = ("request {} took {} ms", "user {} logged in", "cache miss for key-{}", "disk {} at {} percent", "tick")
 _WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "jetty", "knoll", "lagoon")
 
 
 class Violation(AssertionError):
-    """An invariant did not hold. Says how to see it again."""
+    """An invariant was broken. The sentence contains the command that replays the world."""
 
     def __init__(self, scenario: Scenario, seed: int, breaches: list[Breach]) -> None:
         first = breaches[0]
@@ -49,7 +54,7 @@ class Violation(AssertionError):
 
 @dataclass(slots=True)
 class Outcome:
-    """What a world left behind."""
+    """State of a world at its end."""
 
     evidence: Evidence
     broker: SimBroker
@@ -57,7 +62,7 @@ class Outcome:
 
 
 def simulate(scenario: Scenario, seed: int, tell: Callable[[str], None] | None = None) -> Outcome:
-    """Lives through one world; raises Violation if anything that must hold did not."""
+    """Runs one world to its end. Raises Violation if an invariant was broken."""
     world = World(scenario, seed, tell)
     play(world, world.live())
     if world.evidence.breaches:
@@ -66,7 +71,7 @@ def simulate(scenario: Scenario, seed: int, tell: Callable[[str], None] | None =
 
 
 def play(world: World, story: Coroutine[Any, Any, T]) -> T:
-    """Lets a story happen in a world, its own or one that a test tells."""
+    """Runs a story in a world in virtual time: the world's own story, or a test's. Returns the story's result."""
 
     async def life() -> T:
         expiring = asyncio.create_task(world.broker.expire_forever(), name="session time-outs")
@@ -90,10 +95,10 @@ class World:
         self.broker = SimBroker(self.partitions, self._on_commit)
         self.weather = Weather(scenario.faults)
         self.members: list[Member] = []
-        self._ever: list[Member] = []  # the dead too: what they waited for stays for ever undone
+        self._ever: list[Member] = []  # killed members too: their pending futures must not be collected
         self.ended_at_s = 0.0
         self.logs: Sequence[Mapping[str, Any]] = []
-        """What the daemons logged."""
+        """Log events of the daemons."""
         self._seed = f"{seed}"
         self._rng = random.Random(f"{seed} world")
         self._made = 0
@@ -108,21 +113,21 @@ class World:
         }
 
     async def live(self) -> None:
-        """From the first member's start to the last one's drain."""
+        """Runs the world from the first member's start to the last member's drain."""
         for _ in range(self.scenario.members):
             await self.start_member()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._produce_all(), name="producer")
             group.create_task(self._misfortunes(), name="misfortunes")
         await self.settle()
-        await asyncio.sleep(2.0)  # whatever a rebalance of the last moment began is over
+        await asyncio.sleep(2.0)  # a rebalance that began in the last moment has ended
         for member in self.members:
             if member.strangers:
-                self.evidence.breach("nothing_kept", f"{member.name} still holds services of {member.strangers}")
+                self.evidence.breach("nothing_kept", f"{member.name} still has services of {member.strangers}")
         for member in list(self.members):
             self.members.remove(member)
             if not await member.drain():
-                self.evidence.breach("drains", f"{member.name} had nothing to do and did not drain in its budget")
+                self.evidence.breach("drains", f"{member.name} had no work and did not drain within its budget")
         self.check()
         self.ended_at_s = now_s()
 
@@ -136,7 +141,7 @@ class World:
         return member
 
     async def settle(self) -> None:
-        """All is calm: waits until everything is committed."""
+        """Ends every fault and waits until every record is committed."""
         self.weather.faults = CALM
         for member in self.members:
             member.line.cut = member.line.deaf = False
@@ -146,28 +151,28 @@ class World:
             await asyncio.sleep(0.5)
 
     def produce(self, partition: Partition, service: str, kind: str) -> None:
-        """One record of a kind."""
+        """Produces one record of a kind."""
         text, value = self._line(partition, service, kind)
         offset = self.broker.produce(partition, service.encode(), value, EPOCH_MS + int(now_s() * 1000))
         self.evidence.produced.setdefault(partition, []).append(Produced(offset, service, kind, text))
 
     def check(self) -> None:
-        """Everything that can be said at the end."""
+        """Checks the invariants of the end."""
         evidence, broker, scenario = self.evidence, self.broker, self.scenario
         self._read_outputs()
-        found = {
+        breaches_of = {
             "no_hole": invariants.no_hole(evidence, broker),
             "same_alert_ids": invariants.same_alert_ids(evidence),
             "only_anomalies": invariants.only_anomalies(evidence),
             "no_lag_left": invariants.no_lag_left(evidence, broker),
         }
         if scenario.members == 1 and not scenario.deeds and scenario.faults == CALM:
-            found["scored_once"] = invariants.scored_once(evidence)
-        for name, breaches in found.items():
+            breaches_of["scored_once"] = invariants.scored_once(evidence)
+        for name, breaches in breaches_of.items():
             for breach in breaches:
                 evidence.breach(name, breach)
 
-    # ---------------------------------------------------------------- what happens
+    # ---------------------------------------------------------------- producers and deeds
 
     async def _produce_all(self) -> None:
         scenario, rng = self.scenario, self._rng
@@ -203,12 +208,12 @@ class World:
                 name = self._rng.choice(self.scenario.deeds)
                 group.create_task(self._deeds[name](), name=name)
 
-    def _anybody(self) -> Member | None:
-        """A member that is up; None if only one is."""
+    def _any_member(self) -> Member | None:
+        """Returns a running member, or None if only one runs."""
         return self._rng.choice(self.members) if len(self.members) > 1 else None
 
     async def _kill(self) -> None:
-        member = self._anybody()
+        member = self._any_member()
         if member:
             self.members.remove(member)
             await member.kill()
@@ -216,7 +221,7 @@ class World:
         await self.start_member()
 
     async def _restart(self) -> None:
-        member = self._anybody()
+        member = self._any_member()
         if member:
             self.members.remove(member)
             await member.drain(self._rng.choice((0.5, 10.0)))
@@ -249,7 +254,7 @@ class World:
         self.broker.truncate(partition, self._rng.randint(log.earliest, log.end))
         self.evidence.note("truncate", "world", partition=partition.partition, earliest=log.earliest, end=log.end)
 
-    # ---------------------------------------------------------------- what is looked at while it happens
+    # ---------------------------------------------------------------- checks at every commit
 
     def _on_commit(self, partition: Partition, position: Committed) -> None:
         self._read_outputs()

@@ -1,4 +1,4 @@
-"""The command line: what it loads, what it prints, and how it ends."""
+"""The command line: its imports, its output, and its exit codes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from logwarden.model.schema import LogLine, LogWindow, Verdict
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own, with no setting but the given ones."""
+    """Runs the command line in a process of its own, with no settings but the given ones."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("LOGWARDEN_")}
     return subprocess.run(
         [sys.executable, "-m", "logwarden", *arguments],
@@ -40,7 +40,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 def called(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
 ) -> tuple[int, str, str]:
-    """The command line in this process: exit code, standard output, standard error."""
+    """Runs the command line in this process. Returns exit code, standard output and standard error."""
     monkeypatch.setattr(sys, "argv", ["logwarden", *arguments])
     for name in [name for name in os.environ if name.startswith("LOGWARDEN_")]:
         monkeypatch.delenv(name)
@@ -69,13 +69,13 @@ def an_alert(offset: int = 7, text: str = "panic") -> Alert:
 
 @pytest.fixture
 def topic(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """An alerts topic in the place of Kafka: its values, and whether its reader was closed."""
-    state = SimpleNamespace(values=[], closed=False, asked=None)
+    """Replaces Kafka by an alerts topic in memory: its values, and whether its reader was closed."""
+    state = SimpleNamespace(values=[], closed=False, request=None)
 
     async def tail_topic(
         settings: Settings, name: str, *, from_beginning: bool
     ) -> AsyncIterator[tuple[bytes | None, bytes]]:
-        state.asked = (name, from_beginning)
+        state.request = (name, from_beginning)
         try:
             for value in state.values:
                 if isinstance(value, BaseException):
@@ -106,7 +106,7 @@ def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
 
 
 def test_help_names_every_command() -> None:
-    """The front door lists what there is."""
+    """`--help` lists every command."""
     ended = run("--help")
     assert ended.returncode == 0
     for command in ("run", "demo", "scan", "alerts", "train", "evaluate", "faultlab", "config"):
@@ -147,14 +147,17 @@ def test_scan_options_obey_the_limits_of_settings(tmp_path: Path) -> None:
 
 
 def test_a_missing_env_file_is_a_sentence_and_exit_code_2() -> None:
-    """A path that is not there is named."""
+    """The sentence names the missing path."""
     ended = run("config", "--env-file", "no-such.env")
     assert ended.returncode == 2
-    assert ended.stderr == "logwarden: the env file 'no-such.env' cannot be read: No such file or directory\n"
+    assert ended.stderr.splitlines() == [
+        "logwarden: the env file 'no-such.env' cannot be read: No such file or directory",
+        "  check the path after --env-file: the file must be readable UTF-8 text",
+    ]
 
 
 def test_config_shows_values_and_where_they_came_from(tmp_path: Path) -> None:
-    """The table holds every variable; secrets are stars."""
+    """The table contains every variable with the source of its value; secrets are stars."""
     env_file = tmp_path / "x.env"
     env_file.write_text("LOGWARDEN_WINDOW__STEP=4\n", encoding="utf-8")
     ended = run(
@@ -187,7 +190,7 @@ def test_config_is_readable_by_machines() -> None:
 def test_run_hands_the_settings_to_the_service_and_its_exit_code_back(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """The command is thin: settings, logs, service."""
+    """The command passes the settings on and returns the service's exit code."""
     seen: list[Settings] = []
     service = ModuleType("logwarden.daemon.service")
 
@@ -214,7 +217,7 @@ def test_run_hands_the_settings_to_the_service_and_its_exit_code_back(
             1,
             [
                 "logwarden: no Kafka broker answered at b:9092: refused",
-                "  check LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS and that the broker is up",
+                "  check LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS and that the broker is running",
             ],
         ),
         (PermissionError(13, "Permission denied", "/root/x"), 2, ["logwarden: /root/x: Permission denied"]),
@@ -229,14 +232,14 @@ def test_errors_of_the_tree_become_sentences_and_exit_codes(
     code: int,
     lines: list[str],
 ) -> None:
-    """0 drained, 1 fatal, 2 configuration; the hint is on a line of its own; Ctrl-C says nothing."""
+    """Errors end with 0 drained, 1 fatal or 2 configuration; a hint has its own line, and Ctrl-C prints nothing."""
     topic.values = [error]
     ended = called(monkeypatch, capsys, "alerts")
     assert ended == (code, "", "".join(f"{line}\n" for line in lines))
 
 
 def test_a_fault_of_ours_keeps_its_traceback(topic: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is no error of the tree is a bug, and hiding where it happened would help nobody."""
+    """An exception outside the tree is a bug, and shows its traceback."""
     topic.values = [ZeroDivisionError()]
     monkeypatch.setattr(sys, "argv", ["logwarden", "alerts"])
     for name in [name for name in os.environ if name.startswith("LOGWARDEN_")]:
@@ -248,20 +251,20 @@ def test_a_fault_of_ours_keeps_its_traceback(topic: SimpleNamespace, monkeypatch
 async def test_alerts_leave_after_the_limit_and_close_the_reader(
     topic: SimpleNamespace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`--limit 2` prints two and lets the consumer go, so that a script does not hang."""
+    """`--limit 2` prints two alerts and closes the consumer, so that a script does not hang."""
     topic.values = [an_alert(offset).encode() for offset in range(5)]
     console = Console(file=io.StringIO())
     await tail_alerts(Settings(), AlertFormat.jsonl, from_beginning=True, limit=2, console=console)
     lines = capsys.readouterr().out.splitlines()
     assert [json.loads(line)["logwarden"]["source"]["last_offset"] for line in lines] == [0, 1]
     assert topic.closed
-    assert topic.asked == ("logwarden.alerts", True)
+    assert topic.request == ("logwarden.alerts", True)
 
 
 async def test_a_limit_of_zero_asks_nobody(topic: SimpleNamespace) -> None:
-    """No alert wanted, no broker needed."""
+    """A limit of 0 needs no broker."""
     await tail_alerts(Settings(), AlertFormat.jsonl, from_beginning=False, limit=0, console=Console(file=io.StringIO()))
-    assert topic.asked is None
+    assert topic.request is None
 
 
 def test_json_lines_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
@@ -281,7 +284,7 @@ def test_json_lines_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_strange_value_is_shown_escaped_and_ends_nothing(
     value: bytes | None, form: AlertFormat, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Somebody else's record on the topic is no reason to stop, and cannot steer the terminal."""
+    """Another producer's record on the topic does not stop the tail, and cannot control the terminal."""
     stream = io.StringIO()
     show_value(value, form, Console(file=stream, width=200))
     captured = capsys.readouterr()
@@ -310,7 +313,7 @@ def test_pretty_alerts_are_rendered() -> None:
 def test_commands_of_other_storeys_become_the_other_program(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, module: str
 ) -> None:
-    """All arguments go on as they are, `--help` included."""
+    """All arguments are passed on unchanged, `--help` included."""
     became: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda path, arguments: became.append(arguments))
     for arguments in (["--help"], ["--seed", "1", "out dir", "-v"]):

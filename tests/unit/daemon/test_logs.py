@@ -1,4 +1,4 @@
-"""The daemon's own log: machine-readable, one line per event, and free of other people's log lines."""
+"""The daemon's own log: machine-readable, one line per event, and free of watched log lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from logwarden.daemon.settings.groups import LogSettings
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that reports to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -25,7 +25,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def _untouched_logging() -> Iterator[None]:
-    """Logging is global to the interpreter: put it back."""
+    """Restores logging, which is global to the interpreter."""
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     levels = {name: logging.getLogger(name).level for name in ("aiokafka", "asyncio", "urllib3")}
@@ -57,7 +57,7 @@ def test_events_are_json_lines_off_a_terminal() -> None:
 
 
 def test_events_are_for_people_on_a_terminal() -> None:
-    """On a terminal the form is coloured text; json pins the other form."""
+    """The form is coloured text on a terminal, and JSON if the setting is json."""
     stream, pinned = Terminal(), Terminal()
     configure(LogSettings(), stream)
     structlog.get_logger().info("started")
@@ -89,23 +89,23 @@ def test_warnings_become_events() -> None:
 
 
 def test_levels_below_the_chosen_one_are_silent() -> None:
-    """At warning, info says nothing."""
+    """At warning, no info event is logged."""
     stream = io.StringIO()
     configure(LogSettings(level="warning"), stream)
     structlog.get_logger().info("batch_scored")
-    logging.getLogger("somebody").info("hello")
+    logging.getLogger("library").info("hello")
     assert stream.getvalue() == ""
 
 
 @pytest.mark.parametrize("level", ["info", "warning", "error"])
 @pytest.mark.parametrize("field", ["line", "lines", "text", "value"])
 def test_no_raw_line_at_info_or_above(level: str, field: str) -> None:
-    """A password in somebody's log line does not reach ours."""
+    """A password in a watched log line does not reach the daemon's own log."""
     stream = io.StringIO()
     configure(LogSettings(level="debug"), stream)
     for secret in ("password=hunter2", b"password=hunter2", ["password=hunter2"], {"a": "password=hunter2"}):
         getattr(structlog.get_logger(), level)("seen", **{field: secret})
-    logging.getLogger("somebody").log(logging.getLevelNamesMapping()[level.upper()], "x", extra={field: "hunter2"})
+    logging.getLogger("library").log(logging.getLevelNamesMapping()[level.upper()], "x", extra={field: "hunter2"})
     assert "hunter2" not in stream.getvalue()
     assert written(stream)[0][field] == "withheld, length 16"
 
@@ -142,7 +142,7 @@ def test_an_exception_is_one_event() -> None:
 
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_a_traceback_shows_no_local_variables(form: Literal["json", "console"]) -> None:
-    """The line being worked on when something broke is a local variable, and stays out of the log."""
+    """The line in work at an error is a local variable, and stays out of the log."""
     stream = io.StringIO()
     configure(LogSettings(format=form), stream)
     line = "password=" + "hunter2"

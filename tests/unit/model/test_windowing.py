@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 from logwarden.model.windowing import NUMERIC_COLUMNS, WindowRings, concatenate
-from tests.oracles import held, push
+from tests.oracles import push, windows_of
 
 
 def test_every_line_ends_a_window_of_the_lines_before_it() -> None:
     """Windows grow to their size, then slide; services do not see each other's lines."""
     rings = WindowRings(3, 2)
-    assert held(push(rings, [0, 1, 0, 0], [10, 11, 12, 13])) == [
+    assert windows_of(push(rings, [0, 1, 0, 0], [10, 11, 12, 13])) == [
         (0, [10], 1),
         (0, [10, 12], 1),
         (0, [10, 12, 13], 1),
         (1, [11], 1),
     ]
-    assert held(push(rings, [1, 0], [14, 15])) == [(0, [12, 13, 15], 1), (1, [11, 14], 1)]
+    assert windows_of(push(rings, [1, 0], [14, 15])) == [(0, [12, 13, 15], 1), (1, [11, 14], 1)]
 
 
 def test_a_place_without_a_line_is_padding() -> None:
@@ -31,13 +31,13 @@ def test_a_place_without_a_line_is_padding() -> None:
 def test_a_step_waits_until_it_is_full_or_flushed() -> None:
     """With step 3 the third new line makes a window; what waits longer than it may is judged with fewer."""
     rings = WindowRings(4, 2, step=3)
-    assert held(push(rings, [0, 0, 1], [0, 1, 2], now=10.0)) == []
+    assert windows_of(push(rings, [0, 0, 1], [0, 1, 2], now=10.0)) == []
     assert rings.waiting(9.9).tolist() == []
     assert rings.waiting(10.0).tolist() == [0, 1]
-    assert held(push(rings, [0, 0], [3, 4], now=11.0)) == [(0, [0, 1, 3], 3)]
+    assert windows_of(push(rings, [0, 0], [3, 4], now=11.0)) == [(0, [0, 1, 3], 3)]
     assert rings.waiting(10.5).tolist() == [1]  # slot 0 waits anew, since its second batch
     assert rings.waiting(11.0).tolist() == [0, 1]
-    assert held(rings.flush(np.array([0, 1]))) == [(0, [0, 1, 3, 4], 1), (1, [2], 1)]
+    assert windows_of(rings.flush(np.array([0, 1]))) == [(0, [0, 1, 3, 4], 1), (1, [2], 1)]
     assert rings.waiting(np.inf).tolist() == []
     assert len(rings.flush(np.array([0, 1]))) == 0
 
@@ -57,7 +57,7 @@ def test_a_cleared_slot_begins_anew() -> None:
     rings.clear(np.array([0]))
     assert rings.waiting(np.inf).tolist() == [1]
     assert rings.oldest_offsets(np.array([0])).tolist() == []
-    assert held(push(rings, [0, 0], [4, 5])) == [(0, [4, 5], 2)]
+    assert windows_of(push(rings, [0, 0], [4, 5])) == [(0, [4, 5], 2)]
 
 
 def test_the_ids_of_all_rings_are_alive() -> None:
@@ -85,12 +85,12 @@ def test_batches_joined_and_cut_keep_their_windows() -> None:
     rings = WindowRings(3, 2, step=2)
     parts = [push(rings, [0, 0, 1], [0, 1, 2]), push(rings, [1, 0, 0], [3, 4, 5]), rings.flush(np.array([0, 1]))]
     assert len(parts[2]) == 0
-    everything = [window for part in parts for window in held(part)]
+    everything = [window for part in parts for window in windows_of(part)]
     joined = concatenate(parts)
-    assert held(joined) == everything
-    assert held(concatenate(parts[:1])) == held(parts[0])
-    assert held(joined.select(np.array([2, 0]))) == [everything[2], everything[0]]
-    assert held(joined.select(joined.slots == 1)) == [window for window in everything if window[0] == 1]
+    assert windows_of(joined) == everything
+    assert windows_of(concatenate(parts[:1])) == windows_of(parts[0])
+    assert windows_of(joined.select(np.array([2, 0]))) == [everything[2], everything[0]]
+    assert windows_of(joined.select(joined.slots == 1)) == [window for window in everything if window[0] == 1]
     for name in NUMERIC_COLUMNS:
         np.testing.assert_array_equal(joined.newest(name), np.concatenate([part.newest(name) for part in parts]))
 

@@ -1,4 +1,4 @@
-"""An alert as people see it in a terminal."""
+"""An alert as a terminal shows it to people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from logwarden.daemon.incidents.alert import Alert, build_alert
 from logwarden.model.schema import LogLine, LogWindow, Verdict
 
 ANY = st.characters(exclude_categories=())
-"""Every code point, lone surrogates included, which hypothesis leaves out unless asked."""
+"""Every code point, lone surrogates included, which hypothesis excludes by default."""
 
 
 def alert(*texts: str, guilty: tuple[int, ...] = (), weights: dict[int, float] | None = None, **changes: Any) -> Alert:
@@ -50,7 +50,7 @@ def shown(one: Alert, *, width: int = 100, colour: bool = False, **options: Any)
 
 
 def test_an_alert_reads_top_down() -> None:
-    """Severity, service, score against threshold, time, place and delay; then the lines with their weight."""
+    """An alert shows severity, service, score, threshold, time, place and delay, then the lines with their weights."""
     one = alert("GET /health 200", "db refused", "panic", guilty=(1,), weights={1: 0.9, 2: 0.1})
     assert [line.rstrip() for line in shown(one).splitlines()] == [
         "● ERROR  shop/api  0.850 ≥ 0.500  2023-11-14T22:13:20.000Z  logs/3@100  after 300 ms",
@@ -61,7 +61,7 @@ def test_an_alert_reads_top_down() -> None:
 
 
 def test_what_is_not_guilty_is_folded() -> None:
-    """Of 32 lines those around the guilty ones and the newest are shown, the rest is counted."""
+    """Of 32 lines those around the guilty ones and the newest are shown, and the rest is counted."""
     text = shown(alert(*[f"line-{i}" for i in range(32)], guilty=(10,)), context=1)
     rows = [line.strip() for line in text.splitlines()[1:]]
     assert rows[0] == "… 9 lines …"
@@ -78,7 +78,7 @@ def test_one_hidden_line_is_counted_in_the_singular_and_all_can_be_shown() -> No
 
 
 def test_colour_and_no_colour_say_the_same() -> None:
-    """Guilt and the newest line are told by signs, so a pipe or a colour-blind reader loses nothing."""
+    """Signs mark the guilty lines and the newest one, so a pipe or a colour-blind reader loses nothing."""
     one = alert("a", "b", "c", guilty=(1,))
     plain, coloured = shown(one), shown(one, colour=True)
     assert "\x1b[" not in plain
@@ -116,7 +116,7 @@ def test_markup_in_a_line_stays_text() -> None:
 
 @given(st.lists(st.text(ANY, max_size=50), min_size=1, max_size=5), st.text(ANY, max_size=20))
 def test_no_text_breaks_out_of_its_row(texts: list[str], service: str) -> None:
-    """Whatever the lines hold, there is one row per line and no control character in the output."""
+    """Each line of an alert has one row, without control characters, whatever its text."""
     one = alert(*texts, guilty=tuple(range(len(texts))))
     one = replace(one, service=replace(one.service, name=service))
     output = shown(one)
@@ -130,7 +130,7 @@ def test_a_long_line_is_cut_at_the_edge() -> None:
 
 
 def test_a_verdict_below_the_threshold_or_while_learning_says_so() -> None:
-    """Listings of every verdict do not claim a score over the threshold that is not."""
+    """Verdicts below the threshold or while learning are not shown as alerts."""
     assert "● INFO  shop/api  0.200 < 0.500" in shown(alert("a", probabilities=(0.8, 0.2)))
     assert "● INFO  shop/api  0.850 · learning, 0.500" in shown(alert("a", learning=True))
 
@@ -140,7 +140,7 @@ def test_a_verdict_below_the_threshold_or_while_learning_says_so() -> None:
     [(0, "0 ms"), (999, "999 ms"), (1_500, "1.5 s"), (600_000, "10 min"), (7_200_000, "2 h"), (10**9, "12 d")],
 )
 def test_delays_are_in_a_readable_unit(ms: int, words: str) -> None:
-    """From milliseconds in steady state to days in a replay."""
+    """Delays are shown from milliseconds, in steady state, to days, in a replay."""
     one = alert("a")
     one = replace(one, logwarden=replace(one.logwarden, detection_delay_ms=ms))
     assert f"after {words}" in shown(one)
@@ -155,7 +155,7 @@ def test_a_line_within_a_record_shows_its_index() -> None:
 
 
 def test_a_line_of_a_file_is_called_as_editors_call_it() -> None:
-    """Files begin at line 1 and have no partition; Kafka begins at offset 0."""
+    """Lines of a file are counted from 1 and have no partition; Kafka's offsets begin at 0."""
     text = shown(alert("a", "b"), place="app.log:100", first_number=1)
     assert "  app.log:100" in text
     assert "logs/3" not in text

@@ -1,4 +1,4 @@
-"""`logwarden scan`: the daemon's judgement on files, with a toy model in the place of BERT."""
+"""`logwarden scan`: the daemon's verdicts on files, with a toy model in the place of BERT."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from logwarden.model.windowing import WindowBatch
 
 
 def toy_engine(settings: Settings) -> Engine:
-    """Scores .99 where the newest line says panic or was never seen by its service, .01 elsewhere."""
+    """Returns an engine that scores .99 for panics and lines new to their service, and .01 for other lines."""
 
     def encode(texts: Sequence[str]) -> Any:
         return np.ones((len(texts), 4), np.float32) / 2
@@ -55,7 +55,7 @@ def toy_engine(settings: Settings) -> Engine:
 
 
 def scanned(*files: Path, terminal: bool = False, settings: dict[str, str] | None = None, **options: Any) -> Any:
-    """What a scan printed (rendered alerts) and noted."""
+    """Runs a scan. Returns its output (rendered alerts) and its notes."""
     out, notes = io.StringIO(), io.StringIO()
     out_terminal = terminal and options.get("form") is AlertFormat.jsonl
     scan(
@@ -77,31 +77,31 @@ CALM = ["request served", "connection closed", "cache refreshed", "user logged i
 
 
 def found(out: str) -> list[str]:
-    """The places of the alerts, `name:line`."""
+    """Returns the places of the alerts, `name:line`."""
     return [match[0] for line in out.splitlines() if line.startswith("●") and (match := re.search(r"\S+:\d+$", line))]
 
 
 def test_the_first_part_of_a_file_is_for_learning_and_the_scan_says_so(tmp_path: Path) -> None:
-    """Of 42 lines 21 are learned from; the panic among them raises nothing, the one after them does."""
+    """Of 42 lines 21 are for learning: a panic among them is no alert, a later one is."""
     path = written(tmp_path / "app.log", *CALM[:10], "panic: early", *CALM[:20], "panic: late", *CALM[:10])
     result = scanned(path)
-    assert found(result.out) == [f"{path}:32"]  # line 11 is among the learned ones
+    assert found(result.out) == [f"{path}:32"]  # line 11 is one of the learning lines
     assert "panic: late" in result.out
     assert result.notes == (
-        f"{path}: 1 anomalous window in 42 lines; the first 21 of app.log were for learning and raised nothing; "
-        "give --baseline with a log of a good day to judge all of them\n"
+        f"{path}: 1 anomalous window in 42 lines; no alerts from the first 21 lines of app.log, which were for "
+        "learning; to get verdicts on all lines, pass a fault-free log with --baseline\n"
     )
 
 
 def test_long_files_are_learned_from_up_to_the_setting(tmp_path: Path) -> None:
-    """Half of the file is the most that learning takes, the setting what it wants."""
+    """Learning takes the lines of the setting, and at most half of the file."""
     path = written(tmp_path / "app.log", *CALM, "panic", *CALM)
     assert found(scanned(path, settings={"ALERTS__LEARNING_LINES": "4"}).out) == [f"{path}:41"]
-    assert "the first 4 of app.log" in scanned(path, settings={"ALERTS__LEARNING_LINES": "4"}).notes
+    assert "the first 4 lines of app.log" in scanned(path, settings={"ALERTS__LEARNING_LINES": "4"}).notes
 
 
 def test_a_baseline_makes_every_line_judged(tmp_path: Path) -> None:
-    """What the good log holds is known, whatever else comes is new from the first line on."""
+    """Lines of the baseline are known, and every other line is new from the first one on."""
     good = written(tmp_path / "good.log", *CALM)
     bad = written(tmp_path / "bad.log", "disk full", "request served", "disk full")
     result = scanned(bad, baseline=(good,))
@@ -111,14 +111,14 @@ def test_a_baseline_makes_every_line_judged(tmp_path: Path) -> None:
 
 
 def test_a_baseline_serves_every_service(tmp_path: Path) -> None:
-    """Two files, one good day: neither finds the calm lines new."""
+    """Two files with one baseline: the calm lines are new in neither."""
     good = written(tmp_path / "good.log", *CALM)
     files = [written(tmp_path / name, "request served", "panic") for name in ("a.log", "b.log")]
     assert found(scanned(*files, baseline=(good,)).out) == [f"{path}:2" for path in files]
 
 
 def test_files_are_services_unless_told_otherwise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Names tell services apart, equal names by their folders; --service makes them one history."""
+    """A file's name is its service, equal names get their folders, and --service makes them one history."""
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
     one = written(tmp_path / "a" / "x.log", *CALM)
@@ -135,7 +135,7 @@ def test_files_are_services_unless_told_otherwise(tmp_path: Path, capsys: pytest
 
 
 def test_json_lines_follow_the_schema_of_the_alerts_topic(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A consumer of the topic can read a scan, verdicts on calm lines included."""
+    """A consumer of the alerts topic can read a scan, verdicts on calm lines included."""
     path = written(tmp_path / "app.log", *CALM, "panic \x1b[2J")
     scanned(path, form=AlertFormat.jsonl, every_verdict=True)
     schema = json.loads(
@@ -166,7 +166,7 @@ def test_every_verdict_is_a_row_for_people(tmp_path: Path) -> None:
 
 
 def test_structured_lines_are_read_as_the_daemon_reads_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """JSON gives its message and time; what only begins like JSON is a line; blanks keep their numbers."""
+    """JSON gives its message and time, broken JSON is a plain line, and blank lines keep their numbers."""
     path = written(
         tmp_path / "app.json",
         '{"message": "request served", "@timestamp": "2024-01-01T00:00:00Z"}',
@@ -186,14 +186,14 @@ def test_structured_lines_are_read_as_the_daemon_reads_them(tmp_path: Path, caps
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\x00\n", b"no newline at the end", b"crlf\r\n" * 3])
 def test_odd_files_are_no_errors(tmp_path: Path, content: bytes) -> None:
-    """Nothing, blanks, bytes that are not text, a missing last newline, line ends of another system."""
+    """Empty files, blank lines, binary bytes, a missing last newline and CRLF are no errors."""
     path = tmp_path / "odd.log"
     path.write_bytes(content)
     assert "anomalous windows in " in scanned(path, settings={"ALERTS__LEARNING_LINES": "10"}).notes
 
 
 def test_chunks_do_not_change_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """How much is read at a time is nobody's business."""
+    """The size of the chunks in which a file is read does not change its verdicts."""
     path = written(tmp_path / "app.log", *CALM, "panic", *CALM, "panic")
     whole = scanned(path, every_verdict=True)
     monkeypatch.setattr(module, "CHUNK_BYTES", 7)
@@ -201,13 +201,13 @@ def test_chunks_do_not_change_the_result(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_steps_cover_the_end_of_the_file(tmp_path: Path) -> None:
-    """With a step of 16 the last lines are judged although their step is not full."""
+    """The last lines of a file are scored with a step of 16, although their step is not full."""
     path = written(tmp_path / "app.log", *CALM, "panic")
     assert found(scanned(path, settings={"WINDOW__STEP": "16"}).out) == [f"{path}:41"]
 
 
 def test_standard_input_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`-` is read as it comes, so learning takes what the setting says."""
+    """`-` reads standard input as it arrives, with the setting's number of learning lines."""
 
     class Pipe(io.BytesIO):
         def seekable(self) -> bool:
@@ -221,7 +221,7 @@ def test_standard_input_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("field", ["files", "baseline"])
 def test_a_file_that_cannot_be_read_ends_the_scan_before_the_model_loads(tmp_path: Path, field: str) -> None:
-    """A wrong name is found at once, as a sentence, and a folder is no file."""
+    """A wrong path or a folder is refused in one sentence, before the model loads."""
     good = written(tmp_path / "good.log", "x")
     for wrong in (tmp_path / "none.log", tmp_path):
         options = ScanOptions(files=(wrong,)) if field == "files" else ScanOptions(files=(good,), baseline=(wrong,))
@@ -230,7 +230,7 @@ def test_a_file_that_cannot_be_read_ends_the_scan_before_the_model_loads(tmp_pat
 
 
 def test_a_missing_line_break_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of an endless line only the beginning is kept, and the next line is read again in full."""
+    """Of an endless line only the beginning is kept, and the next line is read in full."""
     monkeypatch.setattr(module, "CHUNK_BYTES", 16)
     monkeypatch.setattr(module, "LONGEST_LINE_BYTES", 32)
     path = written(tmp_path / "app.log", "x" * 5_000, "short")
@@ -242,7 +242,7 @@ def test_a_missing_line_break_does_not_fill_the_memory(tmp_path: Path, monkeypat
 
 
 def test_a_terminal_shows_how_far_the_scan_is(tmp_path: Path) -> None:
-    """The bar is on standard error, so a redirected result holds none of it."""
+    """The progress bar is on standard error, so a redirected result does not contain it."""
     path = written(tmp_path / "app.log", *CALM, "panic")
     result = scanned(path, terminal=True)
     assert "%" in result.notes

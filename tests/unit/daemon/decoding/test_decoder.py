@@ -1,4 +1,4 @@
-"""Records as shippers really write them, and as nobody should: each comes out as a line, a blank or a dead letter."""
+"""Records of real shippers, and malformed ones: each becomes a line, a blank or a dead letter."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def ms(moment: str) -> int:
     ids=["filebeat", "fluent-bit", "vector", "generic", "plain"],
 )
 def test_each_shipper_is_understood(value: bytes, line: str, service: str, time_ms: int) -> None:
-    """Text, service and time are where this shipper puts them; nothing has to be configured."""
+    """Text, service and time are found in each shipper's format without configuration."""
     found = decoded(value)
     assert found.lines == [line.encode()]
     assert found.services == [service]
@@ -63,7 +63,7 @@ def test_each_shipper_is_understood(value: bytes, line: str, service: str, time_
 
 
 def test_a_key_with_dots_is_found_as_it_is_written() -> None:
-    """Kubernetes labels hold dots; the longest key that fits is taken."""
+    """Kubernetes labels contain dots; the longest key that matches wins."""
     value = {"log": "x", "kubernetes": {"labels": {"app.kubernetes.io/name": "web"}, "container_name": "c"}}
     flat = {"message": "x", "service.name": "flat", "service": {"name": "nested"}}
     nested = {"message": "x", "service.name": None, "service": {"name": "nested"}}
@@ -86,7 +86,7 @@ def test_a_key_with_dots_is_found_as_it_is_written() -> None:
     ],
 )
 def test_without_a_service_the_key_counts_and_then_the_topic(record: LogRecord, service: str) -> None:
-    """Every line belongs to some service; a service that is no name is none."""
+    """Every line has a service: without a name in the record, its key, then its topic."""
     assert default_decoder().decode([record]).services == [service]
 
 
@@ -107,7 +107,7 @@ def test_without_a_service_the_key_counts_and_then_the_topic(record: LogRecord, 
     ids=lambda value: value[:20].decode("latin-1") if isinstance(value, bytes) else value,
 )
 def test_what_holds_no_line_is_a_dead_letter(value: bytes, stage: str) -> None:
-    """A record that cannot be read goes aside with the reason, and the ones around it are read all the same."""
+    """A record that cannot be read becomes a dead letter with the reason; its neighbours are read."""
     found = decoded(b"before", value, b"after")
     assert found.lines == [b"before", b"after"]
     assert found.places == [0, 2]
@@ -119,7 +119,7 @@ def test_what_holds_no_line_is_a_dead_letter(value: bytes, stage: str) -> None:
 
 @pytest.mark.parametrize("value", [b"[1,2]", b'"text"', b"7", b"null", b"", b"  "])
 def test_json_that_is_no_object_is_dead_only_where_json_is_promised(value: bytes) -> None:
-    """In `auto` a value without a brace is plain text; in `json` it breaks the promise."""
+    """A value that is no JSON object is plain text in `auto`, and a dead letter in `json`."""
     found = decoded(value)
     assert found.dead == []
     assert found.lines == ([value] if value.strip() else [])
@@ -128,7 +128,7 @@ def test_json_that_is_no_object_is_dead_only_where_json_is_promised(value: bytes
 
 @pytest.mark.parametrize("depth", [10, 400, 900, 990, 1000, 1100, 10_000])
 def test_nesting_of_any_depth_is_a_line_or_a_dead_letter(depth: int) -> None:
-    """Brackets within brackets exhaust the reader, not the daemon: nobody can stop it with one record."""
+    """Deeply nested brackets make a dead letter and do not stop the daemon."""
     found = decoded(b'{"message":' + b"[" * depth + b"]" * depth + b"}", b"after")
     assert len(found.lines) + len(found.dead) == 2
     assert found.lines[-1] == b"after"
@@ -151,7 +151,7 @@ def test_what_says_nothing_is_blank(value: bytes | None) -> None:
 
 
 def test_a_record_is_one_line() -> None:
-    """A traceback in one record stays together: its line breaks become spaces."""
+    """A traceback in one record stays one line: its line breaks become spaces."""
     found = decoded(b"Traceback:\n  File x\nError\n", b'{"message":"a\\nb\\r\\nc"}')
     assert found.lines == [b"Traceback:   File x Error", b"a b c"]
 
@@ -163,14 +163,14 @@ def test_text_that_is_no_string_is_shown_as_json() -> None:
 
 
 def test_bytes_that_are_no_text_are_replaced_and_counted() -> None:
-    """A Latin-1 line is readable but for its letters beyond ASCII; UTF-8 passes untouched."""
+    """A Latin-1 line is readable except for its letters beyond ASCII; UTF-8 is unchanged."""
     found = decoded(b"caf\xe9 closed", "café closed".encode(), b"\xff\xfe")
     assert found.lines == ["caf� closed".encode(), "café closed".encode(), "��".encode()]
     assert found.replaced == 2
 
 
 def test_a_line_of_ten_megabytes_is_cut_and_counted() -> None:
-    """The bound on a line holds for plain text and for JSON; what is cut is not a fault of the text."""
+    """The limit on a line applies to plain text and to JSON, and a truncated line does not count as damaged."""
     for value in (b"x" * 10_000_000, b'{"message":"' + b"x" * 10_000_000 + b'"}'):
         found = decoded(value, decoder=default_decoder(max_line_chars=1000))
         assert found.lines == [b"x" * 999 + "…".encode()]
@@ -179,7 +179,7 @@ def test_a_line_of_ten_megabytes_is_cut_and_counted() -> None:
 
 @pytest.mark.parametrize("limit", range(2, 7))
 def test_a_limit_counts_characters(limit: int) -> None:
-    """A line of any script keeps as many characters as the setting names, and a truncated one ends in an ellipsis."""
+    """A line of any script keeps the setting's number of characters, and a truncated one ends in an ellipsis."""
     found = decoded("aé中😀é中😀".encode(), decoder=default_decoder(max_line_chars=limit))
     assert found.lines[0].decode() == "aé中😀é中😀"[: limit - 1] + "…"
     assert (found.cut, found.replaced) == (1, 0)
@@ -188,7 +188,7 @@ def test_a_limit_counts_characters(limit: int) -> None:
 
 
 def test_bad_bytes_count_as_characters() -> None:
-    """A line of bytes that are not UTF-8 keeps its bound when each of them becomes U+FFFD."""
+    """A line of bytes that are not UTF-8 keeps its limit when each of them becomes U+FFFD."""
     found = decoded(b"\xe9" * 3000, decoder=default_decoder(max_line_chars=1000))
     assert found.lines[0].decode() == "�" * 999 + "…"
     assert (found.cut, found.replaced) == (1, 1)
@@ -214,11 +214,11 @@ def test_bad_bytes_count_as_characters() -> None:
     ],
 )
 def test_times_are_read_in_the_forms_that_shippers_use(value: object, expected: int) -> None:
-    """RFC 3339 with any zone, or seconds, milli-, micro- and nanoseconds since the epoch, as numbers or text."""
+    """Times are RFC 3339 with any zone, or s, ms, µs or ns since the epoch, as numbers or strings."""
     assert decoded(json.dumps({"message": "x", "time": value}).encode()).timestamps == [expected]
 
 
 @pytest.mark.parametrize("value", ["yesterday", "", "1" * 400, -5, 0, True, None, {"a": 1}, [], 1e300, "٣", "1.2.3"])
 def test_a_time_that_is_none_leaves_the_records_own(value: object) -> None:
-    """Kafka's timestamp stands in for what cannot be read as a time."""
+    """A time that cannot be read is replaced by Kafka's timestamp."""
     assert decoded(json.dumps({"message": "x", "time": value}).encode()).timestamps == [1_700_000_000_000]

@@ -1,4 +1,4 @@
-"""One loader for the daemon and `scan`: an operator's mistake is bad configuration, a bug in logwarden is not."""
+"""The loader of daemon and `scan`: an operator's mistake is bad configuration, a bug in logwarden is not."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_an_operators_mistake_is_bad_configuration(
 def test_a_bug_is_not_bad_configuration(
     tiny_checkpoint: Path, bug: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error from inside keeps its traceback: a search through the settings would find nothing."""
+    """An error from inside keeps its traceback: a search through the settings would not help."""
 
     def broken(*_: object, **__: object) -> None:
         raise bug("operands could not be broadcast together")
@@ -50,7 +50,7 @@ def test_a_bug_is_not_bad_configuration(
 
 
 def test_a_loaded_engine_is_whole(tiny_checkpoint: Path) -> None:
-    """Scorer, table and policy come from one model, and the settings win over the model's own threshold."""
+    """Scorer, table and policy belong to one model, and the settings override the model's threshold."""
     engine = load_engine(settings_of(tiny_checkpoint, ALERTS__THRESHOLD="0.25", ALERTS__LEARNING_LINES="7"))
     assert (engine.policy.threshold, engine.policy.learning_lines) == (0.25, 7)
     assert engine.policy.model_revision
@@ -59,7 +59,7 @@ def test_a_loaded_engine_is_whole(tiny_checkpoint: Path) -> None:
 
 
 def test_an_open_stream_shows_what_an_alert_may_contain(tiny_checkpoint: Path) -> None:
-    """However many lines a window has, an alert stays below the broker's limit."""
+    """An alert stays below the broker's limit, whatever the number of lines in its window."""
     engine = load_engine(settings_of(tiny_checkpoint))
     small = settings_of(tiny_checkpoint, WINDOW__SIZE="32", ALERTS__MAX_LINE_CHARS="1024")
     large = settings_of(tiny_checkpoint, WINDOW__SIZE="512", ALERTS__MAX_LINE_CHARS="65536")

@@ -1,4 +1,4 @@
-"""The alert: its identity, its schema, its bytes, and that a replay gives the same one."""
+"""The alert: its id, its schema, its bytes, and that a replay builds the same one."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def verdict(
 
 
 def test_an_alert_says_what_where_and_why() -> None:
-    """The whole alert of a two-line window, word for word."""
+    """The complete alert of a two-line window, field by field."""
     alert = build_alert(verdict("GET /health 200", "panic: runtime error"), now_ms=1_700_000_000_251)
     assert json.loads(alert.encode()) == {
         "schema_version": 1,
@@ -103,13 +103,13 @@ def test_an_alert_says_what_where_and_why() -> None:
 
 
 def test_the_id_is_pinned() -> None:
-    """Consumers remember ids across our releases, so this one must never change."""
+    """Consumers remember ids across releases, so this one must never change."""
     assert alert_id("logs", 3, "shop/api", 101, 0) == "c8685206-0675-5f52-9f5e-fb890b0a070c"
     assert len({alert_id("logs", p, s, o, i) for p in (0, 1) for s in "ab" for o in (0, 1) for i in (0, 1)}) == 16
 
 
 ANY = st.characters(exclude_categories=())
-"""Every code point, lone surrogates included, which hypothesis leaves out unless asked."""
+"""Every code point, lone surrogates included, which hypothesis excludes by default."""
 texts = st.text(ANY, max_size=40)
 offsets = st.integers(min_value=-1, max_value=2**63 - 1)
 lines = st.builds(
@@ -143,7 +143,7 @@ verdicts = st.builds(
 
 @given(verdicts, st.none() | st.integers(-(2**63), 2**63 - 1))
 def test_every_alert_fits_the_schema(one: Verdict, now_ms: int | None) -> None:
-    """Whatever the lines hold (surrogates, NUL, absurd clocks), the value is valid JSON of the published form."""
+    """An alert is valid JSON of the published schema, whatever its lines (surrogates, NUL, absurd clocks)."""
     alert = build_alert(one, now_ms=now_ms)
     VALIDATOR.validate(json.loads(alert.encode()))
     assert decode_alert(alert.encode()) == alert
@@ -152,7 +152,7 @@ def test_every_alert_fits_the_schema(one: Verdict, now_ms: int | None) -> None:
 
 
 def test_a_lone_surrogate_does_not_stop_an_alert() -> None:
-    """JSON input can smuggle one into any text, and UTF-8 cannot carry it."""
+    """JSON input can carry a lone surrogate into any text, and UTF-8 cannot encode it."""
     one = verdict("a\ud800b", service="api\udfff")
     alert = build_alert(dataclasses.replace(one, window=dataclasses.replace(one.window, topic="\ud800")), now_ms=None)
     assert (alert.message, alert.service.name) == ("a?b", "api?")
@@ -160,7 +160,7 @@ def test_a_lone_surrogate_does_not_stop_an_alert() -> None:
 
 
 def test_the_schema_is_strict() -> None:
-    """A field that the schema does not know, or one that is gone, fails the test before it surprises a consumer."""
+    """A field that is unknown to the schema, or missing, fails the test before it breaks a consumer."""
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
     def objects(schema: Any) -> Any:
@@ -179,7 +179,7 @@ def test_the_schema_is_strict() -> None:
 
 
 def test_a_replay_gives_the_same_bytes_but_for_the_delay() -> None:
-    """Consumers drop the second delivery by its id; nothing else in it may contradict the first."""
+    """Consumers drop the second delivery by its id, so its other fields must equal the first's."""
 
     def without_delay(alert: Alert) -> bytes:
         fields = json.loads(alert.encode())
@@ -190,7 +190,7 @@ def test_a_replay_gives_the_same_bytes_but_for_the_delay() -> None:
     assert first.encode() != again.encode()
     assert headers(first) == headers(again)
     assert without_delay(first) == without_delay(again)
-    # float32 noise of another batch company
+    # float32 noise of another batch
     noisy = build_alert(verdict(score=0.97 + 3e-9), now_ms=None)
     assert without_delay(noisy) == without_delay(first)
 
@@ -226,13 +226,13 @@ def test_alerts_of_a_service_stay_in_order() -> None:
     "value", [b"", b"{}", b"[1]", b"\xff", b'{"schema_version": 1}', build_alert(verdict(), now_ms=None).encode()[:-1]]
 )
 def test_what_is_no_alert_is_refused(value: bytes) -> None:
-    """Other producers may write into an alerts topic; a reader gets one kind of error."""
+    """Other producers may write to an alerts topic; a reader gets one kind of error."""
     with pytest.raises(ValueError, match=r"."):
         decode_alert(value)
 
 
 def test_an_alert_of_another_schema_version_is_refused() -> None:
-    """A later version may give a field another meaning; a field that is only new changes nothing."""
+    """A later schema version may change the meaning of a field; an additional field alone is accepted."""
     value = build_alert(verdict(), now_ms=None).encode()
     assert decode_alert(value.replace(b'{"schema', b'{"new":[],"schema', 1)) == decode_alert(value)
     with pytest.raises(ValueError, match="schema version 2, not 1"):
@@ -253,7 +253,7 @@ def test_an_alert_of_another_schema_version_is_refused() -> None:
     ],
 )
 def test_severity_is_the_way_from_threshold_to_certainty(score: float, threshold: float, word: str) -> None:
-    """A score just over the threshold warns, however high the threshold is."""
+    """A score just over the threshold is a warning, whatever the threshold."""
     assert severity(verdict(score=score, threshold=threshold)) == word
 
 
@@ -264,7 +264,7 @@ def test_a_verdict_of_the_learning_phase_is_no_anomaly() -> None:
 
 
 def test_the_fingerprint_ignores_variable_words() -> None:
-    """The same fault with other numbers is one incident, another fault another; pinned for incidents that are open."""
+    """A fault with other numbers is the same incident, another fault another one; pinned for open incidents."""
     one = fingerprint("conn 17 to 10.0.0.7:5432 refused, id=a9f3")
     assert one == fingerprint("conn 9 to 10.1.2.3:999 refused, id=77be  ")
     assert one != fingerprint("conn 17 to 10.0.0.7:5432 accepted, id=a9f3")
@@ -277,7 +277,7 @@ def test_a_fingerprint_of_a_hostile_line_is_fast() -> None:
 
 
 def test_long_lines_are_cut_and_marked() -> None:
-    """The alert stays under the broker's message limit: 32 lines of at most so many characters."""
+    """An alert of 32 truncated lines stays under the broker's message limit."""
     alert = build_alert(verdict("x" * 5_000, "y" * 20), now_ms=None, max_line_chars=20)
     assert alert.logwarden.lines[0].text == "x" * 19 + "…"
     assert alert.message == "y" * 20
@@ -295,12 +295,12 @@ def test_long_lines_are_cut_and_marked() -> None:
     ],
 )
 def test_times_are_rfc_3339(ms: int | None, text: str | None) -> None:
-    """Milliseconds and Z; a clock beyond the calendar is no time at all."""
+    """Times have milliseconds and a Z; a clock beyond the calendar gives no time."""
     assert rfc3339(ms) == text
 
 
 def test_a_clock_that_runs_ahead_is_no_negative_delay() -> None:
-    """The shipper's clock may be in our future."""
+    """A shipper's clock may be ahead of the daemon's."""
     assert build_alert(verdict(), now_ms=0).logwarden.detection_delay_ms == 0
     timeless = verdict()
     line = dataclasses.replace(timeless.window.newest, timestamp_ms=None)

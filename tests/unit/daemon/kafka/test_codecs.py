@@ -32,13 +32,13 @@ class Listener:
 
 @pytest.fixture(scope="module")
 def embedded() -> Any:
-    """A client whose process also holds the broker."""
+    """Yields a client whose process contains the embedded broker."""
     return confluent_kafka.Producer({"test.mock.num.brokers": 1, "bootstrap.servers": ""})
 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
 async def test_a_compressed_batch_is_read_from_the_embedded_broker(embedded: Any, codec: str) -> None:
-    """What librdkafka compressed comes out of the source as it went in."""
+    """The source returns the values that librdkafka compressed."""
     broker = next(iter(embedded.list_topics(f"in.{codec}", 10).brokers.values()))
     address = f"{broker.host}:{broker.port}"
     producer = confluent_kafka.Producer({"bootstrap.servers": address, "compression.type": codec, "linger.ms": 20})
@@ -60,7 +60,7 @@ async def test_a_compressed_batch_is_read_from_the_embedded_broker(embedded: Any
 
 
 def test_a_missing_library_is_named_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without cramjam three codecs cannot be read; the daemon says which, and what to install, before it reads."""
+    """A missing cramjam is reported before the first read, with the three codecs and the package to install."""
     monkeypatch.setattr(codecs, "cramjam", None)
     with pytest.raises(ConfigurationError, match=r"snappy, lz4, zstd .* cramjam") as refused:
         KafkaSource(KafkaSettings())

@@ -1,4 +1,4 @@
-"""What the Kafka source makes of a client that says less than the broker did."""
+"""The Kafka source's reading of a client that reports less than the broker answered."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ASKED = [Partition("logs", 0), Partition("logs", 1)]
 
 
 class Admin:
-    """Answers as it is told."""
+    """Returns the answers of the test."""
 
     def __init__(self, answer: dict[TopicPartition, OffsetAndMetadata] | Exception) -> None:
         self._answer = answer
@@ -36,7 +36,7 @@ def source(answer: dict[TopicPartition, OffsetAndMetadata] | Exception) -> Kafka
 
 
 async def test_nothing_committed_is_an_answer() -> None:
-    """A broker names each partition asked for; -1 is one where nothing is committed."""
+    """A broker lists each requested partition; -1 is one without a committed offset."""
     answer = {
         TopicPartition("logs", 0): OffsetAndMetadata(7, "context"),
         TopicPartition("logs", 1): OffsetAndMetadata(-1, ""),

@@ -1,4 +1,4 @@
-"""Timed events and the batches that must come of them."""
+"""Timed events and the batches that they must make."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from logwarden.daemon.pipeline.batcher import Batcher
 
 
 def batcher() -> Batcher[str]:
-    """A word stands for a piece of work of as many windows as it has letters."""
+    """Returns a batcher of words: a word is a piece of work with a window per letter."""
     return Batcher(max_windows=4, max_delay_s=0.5)
 
 
 @pytest.mark.parametrize(
     ("events", "batches"),
     [
-        # (time, what came or None for a look whether a batch is due)
+        # (time, the work that arrived, or None to check for a due batch)
         ([(0.0, "a"), (0.4, None), (0.5, None)], [[], ["a"]]),
         ([(0.0, "aa"), (0.1, "bb"), (0.1, None)], [["aa", "bb"]]),
         ([(0.0, "aaa"), (0.1, "bb"), (0.1, None), (0.2, None), (0.6, None)], [["aaa"], [], ["bb"]]),
@@ -23,12 +23,12 @@ def batcher() -> Batcher[str]:
         ([(0.0, "a"), (0.0, "bbbb"), (0.0, None), (0.0, None)], [["a"], ["bbbb"]]),
         ([(0.0, "a"), (0.1, "b"), (0.2, "c"), (0.5, None), (0.9, None)], [["a", "b", "c"], []]),
         ([(0.0, "aa"), (0.0, "bb"), (0.0, "cc"), (0.0, None), (0.1, None), (0.5, None)], [["aa", "bb"], [], ["cc"]]),
-        ([(0.0, ""), (0.1, None), (0.5, None)], [[], [""]]),  # work without windows must not wait for ever either
+        ([(0.0, ""), (0.1, None), (0.5, None)], [[], [""]]),  # work without windows must not wait without end either
         ([(0.0, None)], [[]]),
     ],
 )
 def test_a_batch_leaves_full_or_in_time(events: list[tuple[float, str | None]], batches: list[list[str]]) -> None:
-    """Enough windows, or the oldest has waited long enough: first in, first out, no piece of work split."""
+    """A batch is due with enough windows, or when its oldest has waited long enough, in order and unsplit."""
     waiting, taken = batcher(), []
     for now, work in events:
         if work is None:
@@ -39,7 +39,7 @@ def test_a_batch_leaves_full_or_in_time(events: list[tuple[float, str | None]], 
 
 
 def test_the_wait_is_that_of_the_oldest() -> None:
-    """Who sleeps until the next batch is told how long, and that it is now when there is enough."""
+    """`wait_s` returns the seconds until the next batch, and 0 once there are enough windows."""
     waiting = batcher()
     assert waiting.wait_s(7.0) is None
     waiting.put("a", 7.0)
@@ -51,7 +51,7 @@ def test_the_wait_is_that_of_the_oldest() -> None:
 
 
 def test_at_the_end_whatever_is_left_is_due() -> None:
-    """A drain does not wait for delays, but still takes no more than fits at a time."""
+    """A drain does not wait for delays, and takes no more than one batch at a time."""
     waiting = batcher()
     for work in ("aaa", "bb", "c"):
         waiting.put(work, 0.0)
@@ -61,7 +61,7 @@ def test_at_the_end_whatever_is_left_is_due() -> None:
 
 
 def test_the_length_is_the_windows_that_wait() -> None:
-    """Backlog is counted in windows, and what was taken waits no more."""
+    """The backlog is counted in windows, without those already taken."""
     waiting = batcher()
     for work in ("aaa", "bb"):
         waiting.put(work, 0.0)

@@ -1,4 +1,4 @@
-"""Services in slots: who goes when there are too many, what context may do, and that no line is lost on the way."""
+"""Services in slots: which one is evicted, what context may do, and that no line is lost in between."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 
 from logwarden.daemon.pipeline.ingest import Ingested, Work, by_assignment
 from logwarden.daemon.pipeline.ledger import decode_metadata
-from tests.oracles import LogRecord, assignment, ingestor_of, judged, said
+from tests.oracles import LogRecord, assignment, fresh_lines_of, ingestor_of, records_of
 
 
-def held(work: Sequence[Work]) -> list[tuple[str, list[int], int]]:
-    """(service, offsets of the window, how many of them are new) of every window."""
+def windows_in(work: Sequence[Work]) -> list[tuple[str, list[int], int]]:
+    """Returns (service, offsets of the window, number of new lines) for every window."""
     found = []
     for piece in work:
         rows = piece.windows.windows("offset")
@@ -25,65 +25,68 @@ def held(work: Sequence[Work]) -> list[tuple[str, list[int], int]]:
 
 
 def test_windows_belong_to_a_service_of_a_partition() -> None:
-    """The same name in two partitions is two services: order is only known within a partition."""
+    """One name in two partitions is two services: lines have an order only within a partition."""
     one, two = assignment(1), assignment(2)
-    found = ingestor_of(8).ingest([(one, said("aba")), (two, said("a", first=70))], now=0.0)
+    found = ingestor_of(8).ingest([(one, records_of("aba")), (two, records_of("a", first=70))], now=0.0)
     [work] = found.work
-    assert sorted(held([work])) == [("a", [0], 1), ("a", [0, 2], 1), ("a", [70], 1), ("b", [1], 1)]
-    assert judged([work]) == [(1, 0), (1, 1), (1, 2), (2, 70)]
+    assert sorted(windows_in([work])) == [("a", [0], 1), ("a", [0, 2], 1), ("a", [70], 1), ("b", [1], 1)]
+    assert fresh_lines_of([work]) == [(1, 0), (1, 1), (1, 2), (2, 70)]
     assert (found.lines, found.context_lines) == (4, 0)
 
 
 def test_what_is_no_line_is_reported_beside() -> None:
-    """Blanks and dead letters come out with their partition, so that their offsets can be done."""
+    """Blanks and dead letters are returned with their partition, so that their offsets can be done."""
     records = [LogRecord(b"x", 5), LogRecord(None, 6), LogRecord(b"{broken", 7), LogRecord(b" ", 8)]
     found = ingestor_of(2).ingest([(assignment(), records)], now=0.0)
     assert [(owner.generation, offsets.tolist()) for owner, offsets in found.blank] == [(1, [6, 8])]
     assert [(owner.generation, letter.record.offset) for owner, letter in found.dead] == [(1, 7)]
-    assert judged(found.work) == [(1, 5)]
+    assert fresh_lines_of(found.work) == [(1, 5)]
 
 
 def test_a_fetch_without_lines_makes_no_windows() -> None:
-    """Nothing but tombstones is nothing to score."""
+    """A fetch of tombstones alone has no windows to score."""
     found = ingestor_of(2).ingest([(assignment(), [LogRecord(None, 5)])], now=0.0)
     assert found.work == []
 
 
 def test_the_longest_quiet_service_makes_room() -> None:
-    """With two slots the third service takes the place of the one that has been silent longest."""
+    """A third service in two slots evicts the one without lines for the longest time."""
     ingestor, owner = ingestor_of(2), assignment()
     for first, services in ((0, "a"), (1, "b"), (2, "a"), (3, "c")):
-        ingestor.ingest([(owner, said(services, first))], now=0.0)
+        ingestor.ingest([(owner, records_of(services, first))], now=0.0)
     assert ingestor.services == 2
-    assert held(ingestor.ingest([(owner, said("a", 4))], now=0.0).work) == [("a", [0, 2, 4], 1)]
-    found = held(ingestor.ingest([(owner, said("b", 5))], now=0.0).work)
-    assert found == [("b", [5], 1)]  # forgotten, so it begins anew
+    assert windows_in(ingestor.ingest([(owner, records_of("a", 4))], now=0.0).work) == [("a", [0, 2, 4], 1)]
+    found = windows_in(ingestor.ingest([(owner, records_of("b", 5))], now=0.0).work)
+    assert found == [("b", [5], 1)]  # evicted, so it begins again
 
 
 def test_no_service_of_the_batch_at_hand_makes_room() -> None:
-    """A batch with a known and a new service pushes out the absent one, whatever their order."""
+    """A batch with a known and a new service evicts the absent one, whatever their order."""
     ingestor, owner = ingestor_of(2), assignment()
-    ingestor.ingest([(owner, said("a"))], now=0.0)
-    ingestor.ingest([(owner, said("b", 1))], now=0.0)
-    assert held(ingestor.ingest([(owner, said("ca", 2))], now=0.0).work)[-2:] == [("a", [0, 3], 1), ("c", [2], 1)]
+    ingestor.ingest([(owner, records_of("a"))], now=0.0)
+    ingestor.ingest([(owner, records_of("b", 1))], now=0.0)
+    assert windows_in(ingestor.ingest([(owner, records_of("ca", 2))], now=0.0).work)[-2:] == [
+        ("a", [0, 3], 1),
+        ("c", [2], 1),
+    ]
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
 def test_a_batch_of_more_services_than_slots_loses_nothing(step: int) -> None:
-    """A hundred services in two slots: every line is judged once, be it by a flush before its service goes."""
+    """Of a hundred services in two slots, every line is scored once, if need be by a flush before an eviction."""
     ingestor, owner = ingestor_of(2, step=step), assignment()
     services = [f"s{(i * 7) % 25}" for i in range(100)]
-    found = ingestor.ingest([(owner, said(services))], now=0.0)
+    found = ingestor.ingest([(owner, records_of(services))], now=0.0)
     rest = ingestor.flush(before=np.inf)
-    assert judged([*found.work, *rest]) == [(1, offset) for offset in range(100)]
+    assert fresh_lines_of([*found.work, *rest]) == [(1, offset) for offset in range(100)]
     assert ingestor.services == 2
     assert len({piece.pushes for piece in found.work}) == 1
 
 
 def test_every_push_is_to_be_reported_once() -> None:
-    """The log stream keeps the lines of work that was not scored; when all is scored, it keeps none."""
+    """The log stream keeps the lines of unscored work, and none once all work is scored."""
     ingestor, owner = ingestor_of(2, step=2), assignment()
-    found = ingestor.ingest([(owner, said("abcdabcdaab"))], now=0.0)
+    found = ingestor.ingest([(owner, records_of("abcdabcdaab"))], now=0.0)
     pushes = sum(piece.pushes for piece in [*found.work, *ingestor.flush(before=np.inf)])
     ingestor.scored(pushes)
     with pytest.raises(IndexError):
@@ -91,71 +94,77 @@ def test_every_push_is_to_be_reported_once() -> None:
 
 
 def test_context_fills_windows_and_makes_none() -> None:
-    """Lines below the committed offset were judged by the previous owner: they only stand in later windows."""
+    """Lines below the committed offset were scored by the previous owner: they only fill later windows."""
     owner = assignment(score_from=4, context=0)
-    records = [*said("aaa"), LogRecord(b"{broken", 3), LogRecord(None, 3), *said("ab", 4), LogRecord(b"{broken", 6)]
+    records = [
+        *records_of("aaa"),
+        LogRecord(b"{broken", 3),
+        LogRecord(None, 3),
+        *records_of("ab", 4),
+        LogRecord(b"{broken", 6),
+    ]
     found = ingestor_of(4).ingest([(owner, records)], now=0.0)
-    assert held(found.work) == [("a", [1, 2, 4], 1), ("b", [5], 1)]
+    assert windows_in(found.work) == [("a", [1, 2, 4], 1), ("b", [5], 1)]
     assert found.context_lines == 3
     assert found.blank == []
     assert [letter.record.offset for _, letter in found.dead] == [6]
 
 
 def test_context_is_never_new_in_a_later_window() -> None:
-    """With a step, context may wait in the ring: it is judged neither with our lines nor alone."""
+    """Context that waits in a ring for its step is scored neither with new lines nor alone."""
     ingestor, owner = ingestor_of(4, size=4, step=3), assignment(score_from=4, context=0)
-    found = ingestor.ingest([(owner, said("aabb"))], now=0.0)
-    assert held(found.work) == []
-    mixed = ingestor.ingest([(owner, said("a", 4))], now=1.0)
-    assert held(mixed.work) == [("a", [0, 1, 4], 1)]
+    found = ingestor.ingest([(owner, records_of("aabb"))], now=0.0)
+    assert windows_in(found.work) == []
+    mixed = ingestor.ingest([(owner, records_of("a", 4))], now=1.0)
+    assert windows_in(mixed.work) == [("a", [0, 1, 4], 1)]
     waited = ingestor.flush(before=100.0)
-    assert held(waited) == []
-    later = ingestor.ingest([(owner, said("b", 5))], now=2.0)
-    assert held([*later.work, *ingestor.flush(before=100.0)]) == [("b", [2, 3, 5], 1)]
+    assert windows_in(waited) == []
+    later = ingestor.ingest([(owner, records_of("b", 5))], now=2.0)
+    assert windows_in([*later.work, *ingestor.flush(before=100.0)]) == [("b", [2, 3, 5], 1)]
 
 
 def test_lines_wait_for_their_step_until_they_are_flushed() -> None:
-    """A trickling service is judged when its oldest new line has waited long enough."""
+    """A service with few lines is scored when its oldest new line has waited long enough."""
     ingestor, owner = ingestor_of(4, step=3), assignment()
     assert ingestor.waits
     assert not ingestor_of(1).waits
-    found = ingestor.ingest([(owner, said("ab"))], now=10.0)
-    ingestor.ingest([(owner, said("a", 2))], now=12.0)
-    assert held(found.work) == []
+    found = ingestor.ingest([(owner, records_of("ab"))], now=10.0)
+    ingestor.ingest([(owner, records_of("a", 2))], now=12.0)
+    assert windows_in(found.work) == []
     assert ingestor.flush(before=9.0) == []
-    assert held(ingestor.flush(before=10.0)) == [("a", [0, 2], 2), ("b", [1], 1)]
+    assert windows_in(ingestor.flush(before=10.0)) == [("a", [0, 2], 2), ("b", [1], 1)]
     assert ingestor.flush(before=np.inf) == []
 
 
 def test_what_is_dropped_is_forgotten_and_its_slots_are_free() -> None:
-    """A revoked partition leaves nothing behind, and the next owner's services are new; others keep theirs."""
-    ingestor, gone, kept = ingestor_of(3), assignment(1), assignment(2)
-    ingestor.ingest([(gone, said("ab")), (kept, said("a"))], now=0.0)
-    ingestor.drop([gone, assignment(99)])
+    """A revoked partition's services are new to the next owner; other partitions keep theirs."""
+    ingestor, revoked, kept = ingestor_of(3), assignment(1), assignment(2)
+    ingestor.ingest([(revoked, records_of("ab")), (kept, records_of("a"))], now=0.0)
+    ingestor.drop([revoked, assignment(99)])
     assert ingestor.services == 1
     again = assignment(3)
-    found = ingestor.ingest([(again, said("ab", 2)), (kept, said("a", 1))], now=0.0)
-    assert sorted(held(found.work)) == [("a", [0, 1], 1), ("a", [2], 1), ("b", [3], 1)]
+    found = ingestor.ingest([(again, records_of("ab", 2)), (kept, records_of("a", 1))], now=0.0)
+    assert sorted(windows_in(found.work)) == [("a", [0, 1], 1), ("a", [2], 1), ("b", [3], 1)]
     ingestor.drop([again, kept])
     assert ingestor.services == 0
 
 
 def test_the_commit_says_where_the_windows_begin() -> None:
-    """From the context offset on, the next owner sees all that the windows from the position on will hold."""
+    """A read from the context offset on rebuilds every window from the position on."""
     ingestor, owner = ingestor_of(4), assignment()
     for first, services in ((0, "abb"), (3, "bbb"), (6, "bb")):
-        records = said(services, first)
+        records = records_of(services, first)
         owner.ledger.open(np.array([r.offset for r in records]))
         for _, at, context in ingestor.ingest([(owner, records)], now=0.0).contexts:
             owner.ledger.note_context(at, context)
     owner.ledger.done(np.arange(6))
     position, metadata = owner.ledger.to_commit(1000)
-    assert (position, decode_metadata(metadata)) == (6, 0)  # the quiet service a needs its line
+    assert (position, decode_metadata(metadata)) == (6, 0)  # service a, without newer lines, needs its line
     assert decode_metadata(owner.ledger.to_commit(2)[1]) == 4
 
 
 def test_facts_for_the_metrics_are_those_of_the_fetch() -> None:
-    """New, replaced, cut and overflowed lines are counted per fetch, not in all."""
+    """New, replaced, truncated and overflowed lines are counted per fetch, not in total."""
     ingestor, owner = ingestor_of(2), assignment()
     first: Ingested = ingestor.ingest([(owner, [LogRecord(b"one"), LogRecord(b"two \xff", 1)])], now=0.0)
     second = ingestor.ingest([(owner, [LogRecord(b"one", 2), LogRecord(b"x" * 9000, 3)])], now=0.0)
@@ -163,12 +172,12 @@ def test_facts_for_the_metrics_are_those_of_the_fetch() -> None:
     assert (second.new_lines, second.replaced, second.cut) == (1, 0, 1)
     assert ingestor.table_rows == 3
     many = [LogRecord(b"n" + b"o" * i, 10 + i) for i in range(70)]
-    # of 64 rows two are reserved, and three lines stand in a window still
+    # of 64 rows two are reserved, and windows still refer to three lines
     assert ingestor.ingest([(owner, many)], now=0.0).overflowed == 70 - (64 - 2 - 3)
 
 
 def test_offsets_are_grouped_by_their_owner() -> None:
-    """Each assignment gets its own offsets, in order; nobody is left out."""
+    """Each assignment gets its own offsets, in order, and no assignment is left out."""
     one, two = assignment(1), assignment(2)
     owners = np.array([two, one, two], object)
     groups = by_assignment(owners, np.array([5, 6, 7]))

@@ -1,4 +1,4 @@
-"""Which offset may be committed, by example; what others may have written into the commit's metadata."""
+"""Examples of the offset to commit, and of foreign metadata in a commit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def opened(offsets: list[int], lines: list[int] | None = None, *, score_from: in
 
 
 def test_the_position_is_the_lowest_line_not_done() -> None:
-    """What is done beyond a gap is not committed before the gap is closed."""
+    """Lines done beyond a gap are not committed before the gap is closed."""
     ledger = opened([0, 1, 2, 3])
     ledger.done(np.array([1, 3]))
     assert (ledger.position(), ledger.outstanding) == (0, 2)
@@ -29,7 +29,7 @@ def test_the_position_is_the_lowest_line_not_done() -> None:
 
 
 def test_offsets_may_have_gaps() -> None:
-    """Compaction and transactions leave holes: nothing waits for an offset that no record has."""
+    """Compaction and transactions leave gaps: the position does not wait for an offset without a record."""
     ledger = opened([10, 13, 20], score_from=7)
     assert ledger.position() == 10
     ledger.done(np.array([10]))
@@ -39,7 +39,7 @@ def test_offsets_may_have_gaps() -> None:
 
 
 def test_a_record_is_done_with_its_last_line() -> None:
-    """A record of three lines holds the position until all three are done."""
+    """The position stays before a record of three lines until all three are done."""
     ledger = opened([5, 6], [3, 1])
     ledger.done(np.array([5, 6, 5]))
     assert (ledger.position(), ledger.outstanding) == (5, 1)
@@ -48,7 +48,7 @@ def test_a_record_is_done_with_its_last_line() -> None:
 
 
 def test_a_record_grows_to_its_lines_once_it_is_decoded() -> None:
-    """Before decoding a record counts as one line; afterwards as many as it contains, also beside other batches."""
+    """A record counts as one line before decoding, and as its number of lines afterwards, beside other batches too."""
     ledger = opened([5, 6])
     ledger.open(np.array([7, 8]))
     assert ledger.outstanding == 4
@@ -61,7 +61,7 @@ def test_a_record_grows_to_its_lines_once_it_is_decoded() -> None:
 
 
 def test_a_record_that_is_done_does_not_grow() -> None:
-    """A position that passed a record must not come back to it."""
+    """A position that passed a record must not return to it."""
     ledger = opened([5, 6])
     ledger.done(np.array([5]))
     with pytest.raises(AssertionError, match="before any of its lines is done"):
@@ -73,7 +73,7 @@ def test_before_any_record_the_position_is_where_scoring_begins() -> None:
     ledger = PartitionLedger(42, 30)
     assert ledger.position() == 42
     assert ledger.to_commit(1000) == Committed(42, encode_metadata(30))
-    ledger.done(np.array([], np.int64))  # nothing done is no news
+    ledger.done(np.array([], np.int64))  # no line is done, so there is nothing to commit
 
 
 def test_batches_of_records_are_done_in_any_order() -> None:
@@ -90,7 +90,7 @@ def test_batches_of_records_are_done_in_any_order() -> None:
     ("offsets", "reason"), [([2], "open"), ([9], "open"), ([0, 0], "once"), ([1, 1, 1], "once"), ([-1], "open")]
 )
 def test_our_own_mistakes_are_noticed(offsets: list[int], reason: str) -> None:
-    """A line is done once, and only if it was opened: a slip here would commit what was never scored."""
+    """A line is done once, and only if it was opened: a mistake here would commit an unscored line."""
     ledger = opened([0, 1, 3], [1, 2, 1])
     with pytest.raises(AssertionError, match=reason):
         ledger.done(np.array(offsets))
@@ -104,7 +104,7 @@ def test_records_come_in_order_and_once() -> None:
 
 
 def test_the_context_is_that_of_the_position() -> None:
-    """The metadata names the oldest line that windows from the position on still need, not that of the newest batch."""
+    """The metadata names the oldest line of the windows from the position on, not that of the newest batch."""
     ledger = PartitionLedger(100, 90)
     ledger.open(np.arange(100, 110))
     ledger.note_context(100, 95)
@@ -125,7 +125,7 @@ def test_the_context_is_bounded() -> None:
 
 @pytest.mark.parametrize("context", [0, 7, 2**63 - 1])
 def test_metadata_goes_through_the_broker(context: int) -> None:
-    """What one owner writes the next one reads, and it is far below the broker's limit."""
+    """The next owner reads the metadata that the last owner wrote, far below the broker's limit."""
     assert decode_metadata(encode_metadata(context)) == context
     assert len(encode_metadata(context)) < 100
 
@@ -155,5 +155,5 @@ def test_metadata_goes_through_the_broker(context: int) -> None:
     ],
 )
 def test_metadata_of_others_is_none_of_ours(metadata: str) -> None:
-    """Another tool may have committed for our group: what it wrote beside is ignored, whatever it is."""
+    """Metadata that another tool committed for the group is ignored, whatever it contains."""
     assert decode_metadata(metadata) is None

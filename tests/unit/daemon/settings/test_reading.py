@@ -1,4 +1,4 @@
-"""The settings: read once, explained field by field, refused with a sentence an operator can act on."""
+"""The settings: read once, described field by field, refused in a sentence that an operator can act on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def refusal(**variables: str) -> str:
 
 
 def test_an_empty_environment_gives_the_documented_defaults() -> None:
-    """Without a variable the daemon reads `logs` from localhost with windows of 32 lines and step 1."""
+    """The defaults read `logs` from localhost with windows of 32 lines and step 1."""
     settings = read_settings({})
     assert settings == Settings()
     assert settings.kafka.bootstrap_servers == "localhost:9092"
@@ -44,13 +44,13 @@ def test_variables_reach_their_nested_field() -> None:
 
 @pytest.mark.parametrize("value", ["a,b.c", " a , b.c ,", '["a", "b.c"]'])
 def test_lists_are_json_or_commas(value: str) -> None:
-    """Shell users write commas, charts write JSON; both mean the same list."""
+    """Shell users write commas, charts write JSON, and both mean the same list."""
     assert read_settings({"LOGWARDEN_KAFKA__INPUT_TOPICS": value}).kafka.input_topics == ("a", "b.c")
 
 
 @pytest.mark.parametrize("value", [",", "[]", '["a"', '[""]', "[1]"])
 def test_a_list_of_nothing_is_refused(value: str) -> None:
-    """No topic at all, broken JSON and empty names are mistakes, not an idle daemon."""
+    """An empty list, broken JSON and empty names are mistakes, not an idle daemon."""
     assert "LOGWARDEN_KAFKA__INPUT_TOPICS is " in refusal(KAFKA__INPUT_TOPICS=value)
 
 
@@ -89,7 +89,7 @@ def test_none_is_written_as_a_word_and_empty_means_unset() -> None:
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(variables: dict[str, str], sentence: str) -> None:
-    """The sentence holds the variable, its value and what would be right."""
+    """The sentence contains the variable, its value and the allowed values."""
     assert refusal(**variables) == sentence
 
 
@@ -100,16 +100,16 @@ def test_a_wrong_value_is_named_with_what_is_allowed(variables: dict[str, str], 
         ({"KAFKA__REBALANCE_TIMEOUT_MS": "44999"}, ["REBALANCE_TIMEOUT_MS is 44999", "SESSION_TIMEOUT_MS"]),
         ({"KAFKA__FETCH_MAX_WAIT_MS": "1000", "KAFKA__REQUEST_TIMEOUT_MS": "1000"}, ["FETCH_MAX_WAIT_MS is 1000"]),
         ({"LIMITS__MAX_IN_FLIGHT_LINES": "64"}, ["MAX_IN_FLIGHT_LINES is 64", "MAX_POLL_RECORDS"]),
-        ({"KAFKA__INPUT_TOPICS": "a,logwarden.alerts"}, ["ALERTS_TOPIC is 'logwarden.alerts'", "reads what it writes"]),
+        ({"KAFKA__INPUT_TOPICS": "a,logwarden.alerts"}, ["ALERTS_TOPIC is 'logwarden.alerts'", "reads its own output"]),
         ({"KAFKA__DEAD_LETTER_TOPIC": "logs"}, ["DEAD_LETTER_TOPIC is 'logs'"]),
         ({"KAFKA__SECURITY_PROTOCOL": "SASL_SSL", "KAFKA__SASL_USERNAME": "u"}, ["needs both", "SASL_PASSWORD"]),
-        ({"KAFKA__SASL_USERNAME": "u"}, ["SASL_USERNAME", "PLAINTEXT, which ignores it"]),
-        ({"KAFKA__SSL_CAFILE": __file__}, ["SSL_CAFILE", "PLAINTEXT, which ignores it"]),
+        ({"KAFKA__SASL_USERNAME": "u"}, ["SASL_USERNAME", "PLAINTEXT, which ignores them"]),
+        ({"KAFKA__SSL_CAFILE": __file__}, ["SSL_CAFILE", "PLAINTEXT, which ignores them"]),
         ({"KAFKA__SECURITY_PROTOCOL": "SSL", "KAFKA__SSL_KEYFILE": __file__}, ["SSL_CERTFILE is not"]),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(variables: dict[str, str], words: list[str]) -> None:
-    """Each value alone is fine; together they would lose lines, loop, or leave a password unused."""
+    """Values that are right alone and wrong together are refused: they lose lines, loop, or leave a password unused."""
     sentence = refusal(**variables)
     assert [word for word in words if word not in sentence] == []
 
@@ -122,7 +122,7 @@ def test_an_unknown_variable_names_the_nearest_known_one() -> None:
 
 
 def test_variables_of_others_that_share_the_prefix_are_left_alone() -> None:
-    """The test suite has its own, and Kubernetes adds its service links when the Service is called logwarden."""
+    """Variables of the test suite and Kubernetes' service links for a Service called logwarden are ignored."""
     of_the_tests = re.findall(r"LOGWARDEN_[A-Z]+(?:_[A-Z]+)?(?==)", (ROOT / ".ci" / "run").read_text(encoding="utf-8"))
     assert "LOGWARDEN_REQUIRE_FAULTLAB" in of_the_tests
     foreign = {
@@ -141,7 +141,7 @@ def test_variables_of_others_that_share_the_prefix_are_left_alone() -> None:
 
 
 def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
-    """Each row of the description says which of the three its value came from."""
+    """Each row of the description names the source of its value."""
     env_file = tmp_path / "logwarden.env"
     env_file.write_text("LOGWARDEN_WINDOW__SIZE=64\nexport LOGWARDEN_WINDOW__STEP='4'\nOTHER=1\n", encoding="utf-8")
     settings = read_settings({"LOGWARDEN_WINDOW__SIZE": "16"}, env_file)
@@ -163,7 +163,7 @@ def test_options_of_the_command_line_win_and_obey_the_same_limits() -> None:
 
 
 def test_a_dollar_in_the_file_is_a_dollar(tmp_path: Path) -> None:
-    """A password such as pa${HOME}ss is taken as it stands."""
+    """A password such as pa${HOME}ss is not interpolated."""
     env_file = tmp_path / "logwarden.env"
     env_file.write_text("LOGWARDEN_KAFKA__GROUP_ID=pa${HOME}ss\n", encoding="utf-8")
     assert read_settings({}, env_file).kafka.group_id == "pa${HOME}ss"
@@ -179,7 +179,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_misspelt_variable_in_the_file_is_refused_too(tmp_path: Path) -> None:
-    """The file is held to the same names as the environment."""
+    """A file may contain the same names as the environment, and no others."""
     env_file = tmp_path / "logwarden.env"
     env_file.write_text("LOGWARDEN_WINDOW__SIZ=64\n", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="did you mean LOGWARDEN_WINDOW__SIZE"):
@@ -187,7 +187,7 @@ def test_a_misspelt_variable_in_the_file_is_refused_too(tmp_path: Path) -> None:
 
 
 def test_the_real_environment_is_read_by_load_and_only_by_load(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that builds Settings() gets the defaults whatever the shell around it exports."""
+    """A test that builds Settings() gets the defaults, whatever its shell exports."""
     monkeypatch.setenv("LOGWARDEN_WINDOW__SIZE", "64")
     for name in [name for name in os.environ if name.startswith("LOGWARDEN_") and "__" not in name]:
         monkeypatch.delenv(name)
@@ -196,7 +196,7 @@ def test_the_real_environment_is_read_by_load_and_only_by_load(monkeypatch: pyte
 
 
 def test_secrets_are_never_shown() -> None:
-    """Neither the description nor the representation of the settings holds the password."""
+    """Neither the description nor the representation of the settings contains the password."""
     settings = read_settings(
         {
             "LOGWARDEN_KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
@@ -210,14 +210,14 @@ def test_secrets_are_never_shown() -> None:
 
 
 def test_settings_are_frozen() -> None:
-    """What was read at the start holds until the end."""
+    """The settings of the start cannot change until the end."""
     with pytest.raises(ValidationError):
         Settings().window.size = 3
     assert Settings(window=WindowSettings(size=3), kafka=KafkaSettings(group_id="g")).window.size == 3
 
 
 def test_every_setting_is_described_with_its_unit() -> None:
-    """A description is a sentence; a duration says its unit, and whatever may be None says what None means."""
+    """Each description is a sentence, with the unit of a duration and the meaning of None."""
     rows = describe(Settings())
     assert len(rows) == len({row.variable for row in rows}) == 48
     for row in rows:

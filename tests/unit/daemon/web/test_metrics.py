@@ -1,4 +1,4 @@
-"""The metrics: what Prometheus sees after each fact."""
+"""The metrics: Prometheus' samples after each fact."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from logwarden.daemon.web.metrics import CONTENT_TYPE, PrometheusTelemetry
 
 
 def samples(telemetry: PrometheusTelemetry) -> dict[str, float]:
-    """Every sample as `name{label="value"}` without the library's own process and gc metrics and creation times."""
+    """Returns every sample as `name{label="value"}`, without process and gc metrics and creation times."""
     found = {}
     for family in text_string_to_metric_families(telemetry.render().decode()):
         for sample in family.samples:
@@ -79,7 +79,7 @@ FACTS: list[tuple[Callable[[PrometheusTelemetry], None], dict[str, float]]] = [
 def test_a_fact_moves_its_metrics_and_no_other(
     fact: Callable[[PrometheusTelemetry], None], expected: dict[str, float]
 ) -> None:
-    """Each method changes exactly the samples that its name promises."""
+    """Each method changes exactly the samples of its name."""
     telemetry = PrometheusTelemetry()
     before = samples(telemetry)
     fact(telemetry)
@@ -95,7 +95,7 @@ def test_every_fact_is_tested() -> None:
 
 
 def test_a_revoked_partition_leaves_no_lag_behind() -> None:
-    """A lag that nobody updates any more would page somebody for ever."""
+    """A lag that is never updated again would page the operator without end."""
     telemetry = PrometheusTelemetry()
     telemetry.rebalanced(assigned=1, revoked=0)
     telemetry.lag("logs", 0, 9_000)
@@ -105,7 +105,7 @@ def test_a_revoked_partition_leaves_no_lag_behind() -> None:
 
 
 def test_names_follow_the_conventions_and_no_label_is_unbounded() -> None:
-    """Counters end in _total, durations in _seconds, and no label holds a service or a text."""
+    """Counters end in _total, durations in _seconds, and no label contains a service or a text."""
     telemetry = PrometheusTelemetry()
     for fact, _ in FACTS:
         fact(telemetry)

@@ -1,4 +1,4 @@
-"""The probes and the metrics, asked over a real socket."""
+"""The probes and the metrics, requested over a real socket."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from logwarden.daemon.web.server import HttpServer
 
 @pytest.fixture
 async def served() -> AsyncIterator[tuple[HealthState, str]]:
-    """A running server: its health state and its address."""
+    """Yields a running server: its health state and its address."""
     health = HealthState()
     routes = [*probe_routes(health), *metrics_routes(PrometheusTelemetry().render, CONTENT_TYPE)]
     server = HttpServer(HttpSettings(host="127.0.0.1", port=0), routes)
@@ -34,7 +34,7 @@ async def ask(url: str) -> tuple[int, Any]:
 
 
 async def test_a_daemon_is_ready_when_assigned_and_warm(served: tuple[HealthState, str]) -> None:
-    """Until then the probe answers 503 and says what is missing."""
+    """The probe answers 503 with the missing conditions until the daemon is ready."""
     health, url = served
     status, body = await ask(f"{url}/readyz")
     assert status == 503
@@ -46,7 +46,7 @@ async def test_a_daemon_is_ready_when_assigned_and_warm(served: tuple[HealthStat
 
 
 async def test_a_draining_daemon_is_alive_but_not_ready(served: tuple[HealthState, str]) -> None:
-    """Kubernetes must neither send it work nor kill it before it has committed."""
+    """Kubernetes must neither send traffic to it nor kill it before its commit."""
     health, url = served
     health.assigned = health.warm = health.draining = True
     assert await ask(f"{url}/readyz") == (503, {"ready": False, "reasons": ["draining"]})
@@ -54,7 +54,7 @@ async def test_a_draining_daemon_is_alive_but_not_ready(served: tuple[HealthStat
 
 
 async def test_a_failed_daemon_is_neither(served: tuple[HealthState, str]) -> None:
-    """The first reason stays: what follows is its consequence."""
+    """The first reason stays, because later ones are its consequences."""
     health, url = served
     health.assigned = health.warm = True
     health.failed("no progress for 300 s")
@@ -64,7 +64,7 @@ async def test_a_failed_daemon_is_neither(served: tuple[HealthState, str]) -> No
 
 
 async def test_metrics_are_served_in_prometheus_form(served: tuple[HealthState, str]) -> None:
-    """The body is the registry, the content type the one Prometheus negotiates by."""
+    """The body is the registry, and the content type is Prometheus' own."""
     _, url = served
     async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as answer:
         assert answer.status == 200
@@ -73,7 +73,7 @@ async def test_metrics_are_served_in_prometheus_form(served: tuple[HealthState, 
 
 
 async def test_a_port_in_use_is_one_sentence() -> None:
-    """The operator is told which setting to change, not shown an OSError."""
+    """The sentence names the setting to change and is no OSError."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         server = HttpServer(HttpSettings(host="127.0.0.1", port=port), [])
@@ -83,14 +83,14 @@ async def test_a_port_in_use_is_one_sentence() -> None:
 
 
 async def test_an_address_that_is_not_ours_is_one_sentence() -> None:
-    """A host of another machine is named together with the reason of the operating system."""
+    """The sentence names a foreign host together with the reason of the operating system."""
     server = HttpServer(HttpSettings(host="192.0.2.1", port=0), [])
     with pytest.raises(ConfigurationError, match=r"LOGWARDEN_HTTP__HOST is '192\.0\.2\.1'"):
         await server.start()
 
 
 async def test_without_a_port_nothing_listens() -> None:
-    """`LOGWARDEN_HTTP__PORT=none` turns the server off, and stopping what never ran is harmless."""
+    """`LOGWARDEN_HTTP__PORT=none` turns the server off, and a stop without a start is harmless."""
     server = HttpServer(HttpSettings(port=None), [])
     await server.start()
     assert server.port is None
