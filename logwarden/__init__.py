@@ -1,4 +1,4 @@
-"""The one import name: the Python API, by name. Everything else lies below it and may change from version to version.
+"""The public Python API. Everything below it may change from version to version.
 
 Names are loaded on first use, so that `import logwarden` imports neither torch nor a Kafka client. The command line is
 `logwarden.__main__`.
@@ -30,13 +30,13 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a public name at its first use (PEP 562)."""
+    """Loads a public name on its first use (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
-    return found
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
 
 
 def __dir__() -> list[str]:
-    """Names the public API also before it is loaded."""
+    """Returns the public names too before they are loaded."""
     return sorted({*globals(), *__all__})

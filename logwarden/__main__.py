@@ -1,4 +1,4 @@
-"""Makes `python -m logwarden` the command line, for those whose PATH does not have the program."""
+"""Runs the command line as `python -m logwarden`, where the program is not on the PATH."""
 
 from logwarden.daemon.__main__ import main
 

@@ -1,5 +1,5 @@
 """Ground floor: masking, windows, familiarity, the model and its Python API. No sockets, no asyncio, no environment.
 
-The public names are offered by `logwarden` itself. Nothing is imported here, so that `import logwarden.model.schema`
-leaves torch alone.
+`logwarden` itself offers the public names. Nothing is imported here, so that `import logwarden.model.schema` does not
+load torch.
 """

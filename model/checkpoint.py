@@ -1,10 +1,10 @@
-"""One directory = one model. The only file of `model/`, besides the line encoder, that opens files.
+"""One directory = one model. Of `model/`, only this file and the line encoder's open files.
 
     config.json, model.safetensors   the head (LogWindowClassifier.save_pretrained)
     calibration.json                 probability and threshold
     encoder/                         the line encoder: any BERT checkpoint directory
 
-`bert_path` puts another BERT in the place of `encoder/`; the head must have been trained on one of that width.
+`bert_path` replaces `encoder/` by another BERT. The head must have been trained on one of that width.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from logwarden.model.encoder import LineEncoder
 from logwarden.model.errors import ModelMismatch, ModelMissing, ModelUnreadable
 
 SHIPPED = Path(__file__).parent / "weights"
-"""The model that comes with the package."""
+"""Directory of the model in the package."""
 
 _HEAD = "model.safetensors"
 _CALIBRATION = "calibration.json"
@@ -38,7 +38,7 @@ class ModelCheckpoint:
     encoder: LineEncoder
     calibration: Calibration
     revision: str
-    """Twelve hexadecimal digits that change whenever the weights do; alerts carry it."""
+    """Twelve hexadecimal digits that change with the weights. Every alert carries them."""
 
 
 def load_checkpoint(
@@ -56,8 +56,8 @@ def load_checkpoint(
     if encoder.width != classifier.config.encoder_width:
         raise ModelMismatch(
             f"the model in {directory} was trained on line embeddings {classifier.config.encoder_width} wide, but the "
-            f"BERT in {bert_path or directory / _ENCODER} makes them {encoder.width} wide; train a head for it with "
-            "`logwarden train --bert-path`"
+            f"BERT in {bert_path or directory / _ENCODER} makes them {encoder.width} wide; use its own BERT, or "
+            "train a head for this one with `logwarden train --bert-path`"
         )
     revision = hashlib.blake2b((directory / _HEAD).read_bytes(), digest_size=6, key=encoder.fingerprint.encode()[:64])
     return ModelCheckpoint(classifier, encoder, _load_calibration(directory), revision.hexdigest())
@@ -66,7 +66,7 @@ def load_checkpoint(
 def save_checkpoint(
     directory: Path, classifier: LogWindowClassifier, encoder: LineEncoder | None, calibration: Calibration
 ) -> None:
-    """Writes a model directory. Without an encoder the directory's own stays as it is."""
+    """Writes a model directory. Without an encoder, the directory keeps the one that it has."""
     directory.mkdir(parents=True, exist_ok=True)
     classifier.config.encoder_revision = encoder.fingerprint if encoder else classifier.config.encoder_revision
     classifier.save_pretrained(directory)

@@ -1,15 +1,15 @@
-"""LogWindowClassifier: embeddings and familiarity of a window's lines → is its newest line part of something wrong?
+"""LogWindowClassifier: embeddings and familiarity of a window's lines → logits of its judged line, normal and anomaly.
 
-Decisions, each to be measured against what it replaced (training/LOG.md):
-- Per line a score r = (½ + σ(b(e))) · surprise · (1 + w · distance) + a(e): text decides how much a surprise matters,
-  and r never falls when surprise rises. With a, b and the mixture at their initial values the logit is the newest
-  line's surprise, so training starts at the best label-free baseline and must beat it.
-- The query of the attention pooling is the judged line; keys and values depend on text alone, so they are computed once
+Decisions, each measured against what it replaced (training/LOG.md):
+- Every line has a score r = (½ + σ(b(e))) · surprise · (1 + w · distance) + a(e). Text decides how much a surprise
+  matters, and r never falls when surprise rises. With a, b and the mixture at their initial values the logit is the
+  newest line's surprise: training starts at the best label-free baseline and must beat it.
+- The query of the attention pooling is the judged line. Keys and values depend on text alone, so they are computed once
   per distinct line and kept in the line table. Familiarity enters as a bias on the attention and through r.
 - The distance into the past is bucketed logarithmically: a head trained on windows of 32 lines serves 2 … 512.
-- What was learned from text is bounded beside a history: unbounded it fitted the systems trained on, and on systems
-  never seen it ranked worse than no training at all.
-- Without history (age 0) familiarity counts for nothing, and says so (`known`): the window is judged by text.
+- The share of text is bounded beside a history. Unbounded it fitted the systems trained on, and on other systems it
+  ranked worse than no training at all.
+- Without a history (age 0) the input `known` is 0 and familiarity has no weight: the window is judged by its text.
 
 Legend: B windows · L lines · D width · E width of the line encoder · H attention heads · K classes
 """
@@ -36,11 +36,11 @@ FAMILIARITY_WIDTH = 3
 _AGE_BITS = 14.0
 _SURPRISE_UNIT_BITS = 4.0  # brings 0…14 bits to 0…3.5, the range in which the logit moves
 _BUCKETS = 12
-_WORDS_SAY, _MIXTURE_SAY = 0.75, 0.75
-"""Bounds on what words alone, and each logit of the mixture, may add to the score of a service with a history."""
+_MAX_TEXT_SCORE, _MAX_MIXTURE_LOGIT = 0.75, 0.75
+"""Most that text alone, and each logit of the mixture, may add to the score of a service with a history."""
 _SUMMARY = 14
-_TOP = 4  # how many of the greatest line scores are averaged; a shorter window has zeros in their place
-_FULL_BITS = 5.0  # log2 of the 32 lines of a usual window: how full a window is must not depend on its padding
+_TOP = 4  # number of greatest line scores that are averaged; a shorter window has zeros in their place
+_FULL_BITS = 5.0  # log2 of the 32 lines of a usual window: the fill of a window must not depend on its padding
 
 
 class LogWindowConfig(PreTrainedConfig):  # type: ignore[misc]
@@ -82,7 +82,7 @@ class LogWindowConfig(PreTrainedConfig):  # type: ignore[misc]
 
 
 class LineRows(NamedTuple):
-    """What the head needs of a line's text; computed once per distinct line and kept in the line table."""
+    """Projections of a line's text, computed once per distinct line and kept in the line table."""
 
     query: Tensor  # (…, D)
     key: Tensor  # (…, D)
@@ -92,7 +92,7 @@ class LineRows(NamedTuple):
 
 @dataclass
 class LogWindowOutput(ModelOutput):  # type: ignore[misc]
-    """`loss` is the total for the optimiser; the parts are for the log."""
+    """Output of one forward pass. `loss` is the total for the optimiser; its parts are for the log."""
 
     loss: Tensor | None = None
     logits: Tensor | None = None  # (B, K)
@@ -104,7 +104,7 @@ class LogWindowOutput(ModelOutput):  # type: ignore[misc]
 
 
 class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
-    """The head. The line encoder stands beside it in the checkpoint, not inside: it runs once per distinct line."""
+    """The head. The line encoder is not part of it, because it runs once per distinct line."""
 
     config_class = LogWindowConfig
 
@@ -129,7 +129,7 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
             2 * width + 32, config.expert_hidden_size, 2, experts=config.experts, top_p=config.gate_top_p
         )
         self.post_init()
-        # After post_init, which would overwrite it: an untrained text says nothing (a = 0, ½ + σ(b) = 1).
+        # After post_init, which would overwrite it: untrained, text has no effect (a = 0, ½ + σ(b) = 1).
         last = cast(nn.Linear, self.text_gates[-1])
         nn.init.zeros_(last.weight)
         with torch.no_grad():
@@ -142,7 +142,7 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
                 nn.init.zeros_(module.bias)
 
     def project(self, embeddings: Tensor) -> LineRows:
-        """(…, E) line embeddings of length 1 → what the line table keeps of them."""
+        """Returns the rows of the line table for (…, E) line embeddings of length 1."""
         query, key, value = self.projection(embeddings).chunk(3, dim=-1)
         return LineRows(query, key, value, self.text_gates(embeddings))
 
@@ -155,11 +155,11 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         labels: Tensor | None = None,
         **_: Any,
     ) -> LogWindowOutput:
-        """Windows of line embeddings → logits.
+        """Returns logits and losses for windows of line embeddings.
 
         `embeddings` (B, L, E); `familiarity` (B, L, 3) float32 (see `FAMILIARITY_WIDTH`); `attention_mask` (B, L), 1
-        where there is a line, oldest first, padded on the left; `judged` (B,) the place of the line in question,
-        default the last; `labels` (B,) 0 or 1, or a float share of 1.
+        where there is a line, oldest first, padded on the left; `judged` (B,) the place of the judged line, default
+        the last; `labels` (B,) 0 or 1, or a float share of 1.
         """
         rows = self.project(embeddings)
         place = (
@@ -183,12 +183,12 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         mask: Tensor,  # B, L
         judged: Tensor,  # B
     ) -> tuple[Tensor, Tensor, Routing]:
-        """The head on rows of the line table → logits (B, K), line weights (B, L), routing."""
+        """Returns logits (B, K), line weights (B, L) and routing for rows of the line table."""
         mask = mask.bool()
         batch = torch.arange(len(judged), device=judged.device)
         surprise, known, distance = _unpack(familiarity, self.config.learning_lines)  # B, L each
         scores = (0.5 + gates[..., 1].sigmoid()) * surprise * (1 + F.softplus(self.distance_weight) * distance)
-        scores = (scores + _by_words(gates[..., 0], known)).masked_fill(~mask, 0.0)  # B, L: r
+        scores = (scores + _text_score(gates[..., 0], known)).masked_fill(~mask, 0.0)  # B, L: r
         attention = self._attend(query, key, surprise, mask, judged)  # B, H, L
         heads = _split_heads(value, self.config.attention_heads)  # B, L, H, D/H
         pooled = torch.einsum("bhl,blhd->bhd", attention, heads).flatten(1)  # B, D
@@ -196,7 +196,7 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         summary = _summarise(scores, surprise, known, distance, familiarity[..., LOG_COUNT], mask, judged)
         context = self.norm(torch.cat([pooled, value[batch, judged], self.summary(summary)], dim=-1))
         mixed, routing = self.mixture(self.dropout(context))  # B, K
-        mixed = _MIXTURE_SAY * (mixed / _MIXTURE_SAY).tanh()
+        mixed = _MAX_MIXTURE_LOGIT * (mixed / _MAX_MIXTURE_LOGIT).tanh()
         logits = mixed + torch.stack([-base / 2, base / 2], dim=-1)
         weights = _line_weights(shares, attention.mean(dim=1), mixed[:, 1] - mixed[:, 0])
         return logits, weights, routing
@@ -213,11 +213,11 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         return logits.masked_fill(~mask[:, None], -1e9).softmax(dim=-1)
 
     def _base(self, scores: Tensor, mask: Tensor, judged: Tensor) -> tuple[Tensor, Tensor]:
-        """The monotone part of the logit (B,), and how much of it each line brings (B, L)."""
+        """Returns the monotone part of the logit (B,), and each line's share of it (B, L)."""
         batch = torch.arange(len(judged), device=judged.device)
         weight = F.softplus(self.base)
         top, at = scores.masked_fill(~mask, -1e4).topk(min(_TOP, scores.shape[1]), dim=-1)  # B, 4
-        top = top.clamp_min(0.0)  # a padded place, or a line that speaks for normal, adds nothing
+        top = top.clamp_min(0.0)  # padding adds nothing, nor does a line whose text is a sign of health
         newest = scores[batch, judged]
         base = weight[0] * newest + weight[1] * top[:, 0] + weight[2] * top.sum(dim=-1) / _TOP + self.base_offset
         shares = torch.zeros_like(scores)
@@ -246,9 +246,9 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         )
 
 
-def _by_words(a: Tensor, known: Tensor) -> Tensor:
-    """What a line's words say whatever its history: all there is without one, little beside one. (B, L)"""
-    return a * (1 - known) + _WORDS_SAY * a.tanh() * known
+def _text_score(a: Tensor, known: Tensor) -> Tensor:
+    """(B, L) part of a line's score that its text alone brings: unbounded without a history, bounded beside one."""
+    return a * (1 - known) + _MAX_TEXT_SCORE * a.tanh() * known
 
 
 def _split_heads(x: Tensor, heads: int) -> Tensor:
@@ -257,7 +257,7 @@ def _split_heads(x: Tensor, heads: int) -> Tensor:
 
 
 def _unpack(familiarity: Tensor, learning_lines: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Familiarity → surprise in units, whether the history is long enough to mean anything (0…1), distance."""
+    """Returns surprise in units of 4 bits, trust in the history (0…1) and distance, each (B, L)."""
     log_count, log_age = familiarity[..., LOG_COUNT], familiarity[..., LOG_AGE]
     # From a sixteenth of the learning phase to its end, trust grows from 0 to 1.
     full = math.log2(1 + learning_lines)
@@ -275,11 +275,11 @@ def _summarise(
     mask: Tensor,
     judged: Tensor,
 ) -> Tensor:
-    """Facts about the window that pooling over text would lose. (B, 14)"""
+    """Returns (B, 14) facts about the window that pooling over text would lose."""
     batch = torch.arange(len(judged), device=judged.device)
     lines = mask.sum(dim=1).clamp_min(1)
     new = (surprise > 1.0) & mask
-    never = (log_count == 0) & (known > 0) & mask  # seen never is more than seen once: a reload is seen once a week
+    never = (log_count == 0) & (known > 0) & mask  # apart from lines seen once, such as a weekly reload
     count = log_count[batch, judged]
     return torch.stack(
         [
@@ -303,9 +303,9 @@ def _summarise(
 
 
 def _line_weights(shares: Tensor, attention: Tensor, mixed: Tensor) -> Tensor:
-    """Share of the score that each line carries (B, L), summing to 1, or to 0 if nothing speaks for an anomaly.
+    """Returns each line's share of the score (B, L), summing to 1, or to 0 if no line raises the score.
 
-    The base is a sum over lines and splits exactly; the mixture is not, its part is split by attention.
+    The base is a sum over lines and splits exactly. The mixture is not; attention splits its part.
     """
     carried = shares.clamp_min(0.0) + attention * mixed.clamp_min(0.0)[:, None]
     total = carried.sum(dim=-1, keepdim=True)

@@ -3,9 +3,9 @@
     detector = LogAnomalyDetector()
     detector.predict("...")["prediction"]
 
-A text is one or more log lines. It is judged line by line, each given the lines before it; the text's verdict is that
-of its most anomalous line. Without `service` the text is judged by its words alone; with it, also by what that service
-was heard to say before (`learn`). Asking changes nothing: the same question gets the same answer.
+A text is one or more log lines. Each line is judged in the context of the lines before it, and the text's verdict is
+that of its most anomalous line. Without `service` a text is judged by its words alone; with it, also by the lines that
+were learned for that service (`learn`). A prediction changes nothing: the same text has the same result again.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from logwarden.model.verdicts import Scores, guilty_lines
 from logwarden.model.windowing import WindowBatch
 
 _MAX_LINE_CHARS = 8192
-_LEARNED_AT_ONCE = 4096  # a day of log at once would need a row of the line table for each of its lines
+_LEARNED_AT_ONCE = 4096  # at most so many lines need rows of the line table at once, however long a text is
 
 
 class LogAnomalyDetector:
-    """Judges texts of log lines. Not thread-safe: one detector per thread.
+    """Judges texts of log lines. Not thread-safe: use one detector per thread.
 
-    `model_path`: a model directory, None = the one that is shipped. `bert_path`: a BERT checkpoint directory that takes
-    the place of the model's own line encoder. `device`: auto, cpu, cuda or cuda:N. `labels`: "en" or "zh".
+    `model_path`: a model directory, None = the shipped model. `bert_path`: a BERT checkpoint directory that replaces
+    the model's own line encoder. `device`: auto, cpu, cuda or cuda:N. `labels`: "en" or "zh".
     Raises ModelMissing (a FileNotFoundError) for a missing directory, and ModelUnreadable, ModelMismatch or
     DeviceUnavailable (each a ValueError) for what is there and cannot be used.
     """
@@ -63,24 +63,23 @@ class LogAnomalyDetector:
 
     @property
     def device(self) -> torch.device:
-        """Where the model runs; it may fall back to the CPU when the GPU has no memory left."""
+        """Device of the model, which falls back to the CPU when the GPU has no memory left."""
         return self._scorer.device
 
     def predict(self, text: str, service: str | None = None) -> dict[str, Any]:
-        """Judges one text. See `predict_batch` for the result."""
+        """Judges one text. `predict_batch` describes the result."""
         return self.predict_batch([text], service)[0]
 
     def predict_batch(self, texts: Sequence[str], service: str | None = None) -> list[dict[str, Any]]:
         """Judges texts independently of each other, in one batch.
 
-        Each result holds `prediction` (a label), `confidence` (the probability of that label), `probabilities` (by
-        label), `logits` ([normal, anomaly]), `lines` (`text`, own `score`, and `weight` and `guilty` in the deciding
-        window, of every line), `threshold` and `history_lines` (how much of the service was known; 0 = judged by text
-        alone, as it is for a service that was not learned). Raises ValueError for a text that is not a `str` or that
-        holds no line.
+        Each result contains `prediction` (a label), `confidence` (the probability of that label), `probabilities` (by
+        label), `logits` ([normal, anomaly]), `threshold`, `history_lines` (lines learned for the service; 0 = judged by
+        text alone) and `lines`. Each line has `text`, its own `score`, and its `weight` and `guilty` in the deciding
+        window. Raises ValueError for a text that is not a `str` or that contains no line.
         """
         if isinstance(texts, str):
-            raise ValueError("a batch is a list of texts; give a single text to predict")
+            raise ValueError("a batch must be a list of texts; pass a single text to predict")
         lines = [_split(text) for text in texts]
         if not lines:
             return []
@@ -92,7 +91,7 @@ class LogAnomalyDetector:
         return [self._result(number, batch, scores, lines[number], history) for number in range(len(lines))]
 
     def learn(self, text: str, service: str) -> int:
-        """Adds a text's lines to what the service is known to say. Returns how many lines of it are known now."""
+        """Adds a text's lines to the history of a service. Returns the number of lines in that history."""
         lines = _split(text)
         slot = self._slots.setdefault(service, len(self._slots))
         if slot >= self._max_services:
@@ -108,9 +107,9 @@ class LogAnomalyDetector:
     def preprocess_log_sequence(
         self, text: str, max_log_entry_length: int = 128, max_sequence_length: int = 32
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The line embeddings that the head reads: the last lines, oldest first, padded on the left.
+        """Returns the line embeddings that the head reads: of the last lines, oldest first, padded on the left.
 
-        Returns `(embeddings, attention_mask)` of shapes (1, max_sequence_length, width) float32 and
+        They are `(embeddings, attention_mask)` of shapes (1, max_sequence_length, width) float32 and
         (1, max_sequence_length) int64, on the host. `max_log_entry_length` is in tokens.
         """
         keys = mask_blob(b"\n".join(_split(text)) + b"\n")[-max_sequence_length:]
@@ -125,14 +124,18 @@ class LogAnomalyDetector:
     def _result(
         self, number: int, batch: WindowBatch, scores: Scores, lines: list[bytes], history: int
     ) -> dict[str, Any]:
-        windows = np.flatnonzero(batch.slots == number)  # one per line, in order
+        # A text of 50 lines has windows 0…49, one per line, in order. Window 40 of size 32 decides, with 32 lines:
+        #   end      41      lines read when it was made
+        #   start     9      its first line
+        #   weights  of lines 9…40 are those of the window; the others have none
+        windows = np.flatnonzero(batch.slots == number)
         worst = int(windows[scores.probability[windows].argmax()])
         anomaly = float(scores.probability[worst])
         label = self.labels[int(anomaly >= self.threshold)]
         probabilities = dict(zip(self.labels, (1.0 - anomaly, anomaly), strict=True))
         weights = np.zeros(len(lines), np.float32)
         guilty = np.zeros(len(lines), bool)
-        end = int(np.flatnonzero(windows == worst)[0]) + 1  # the deciding window ends with this many lines read
+        end = int(np.flatnonzero(windows == worst)[0]) + 1
         start = end - int(batch.filled[worst])
         weights[start:end] = scores.line_weights[worst, batch.size - (end - start) :]
         guilty[start:end] = guilty_lines(scores.line_weights[worst])[batch.size - (end - start) :]
@@ -157,11 +160,11 @@ class LogAnomalyDetector:
 
 def _split(text: str) -> list[bytes]:
     if not isinstance(text, str):
-        raise ValueError(f"a text to judge must be a str, not {type(text).__name__}")
+        raise ValueError(f"a text must be a str, not {type(text).__name__}")
     # splitlines leaves no line break of any kind in a line; a lone surrogate, which UTF-8 cannot carry, becomes "?".
     lines = [truncated(line, _MAX_LINE_CHARS).encode("utf-8", "replace") for line in text.splitlines() if line.strip()]
     if not lines:
-        raise ValueError("the text is empty: there is no log line to judge")
+        raise ValueError("the text is empty; pass at least one log line")
     return lines
 
 

@@ -1,9 +1,9 @@
 """Turns canonical masked lines into embeddings with BERT: mean over the tokens of the last layer, length one.
 
-Owns loading and saving of an encoder directory, tokenising, batching by length. Knows nothing of services, windows
-or the line table that remembers its answers: a line is embedded once, at first sight, so this is the cold path.
+Owns loading and saving of an encoder directory, tokenising, and batching by length. Knows nothing of services, windows
+or the line table that keeps its results. The cold path: a line is embedded once, at first sight.
 
-Any BERT checkpoint fits: the compact one that ships with logwarden, a clone of `bert-base-uncased`, your own.
+Any BERT checkpoint fits: the compact one in the package, a clone of `bert-base-uncased`, the operator's own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from logwarden.model.errors import ModelMissing, ModelUnreadable
 # N texts · T tokens · D width
 
 MAX_TOKENS = 64
-"""A canonical line of 240 characters rarely holds more; the tail of a longer one is dumps and stack frames."""
+"""A canonical line of 240 characters rarely has more tokens; the tail of a longer one is dumps and stack frames."""
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _DAMAGE = (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError)
@@ -39,11 +39,11 @@ _IGNORED = ("pooler.", "cls.", "embeddings.position_ids", "embeddings.token_type
 class LineEncoder:
     """A BERT model and its WordPiece tokenizer, ready to embed lines.
 
-    `encode` changes nothing, so one encoder may be shared by threads; `to` is for set-up.
+    `encode` changes nothing, so threads may share an encoder. `to` is for set-up.
     """
 
     def __init__(self, model: BertModel, tokenizer: Tokenizer) -> None:
-        """`model` without pooler; `tokenizer` puts its own [CLS] and [SEP] around a text."""
+        """Takes a model without pooler, and a tokenizer that puts its own [CLS] and [SEP] around a text."""
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._model = model.eval().requires_grad_(False)
@@ -79,7 +79,7 @@ class LineEncoder:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights live and where `encode` computes and answers."""
+        """Device of the weights and of what `encode` returns."""
         device: torch.device = self._model.device
         return device
 
@@ -87,8 +87,8 @@ class LineEncoder:
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits that name configuration, vocabulary and weights.
 
-        Equal before `save` and after loading again; two encoders that answer differently differ here, so it may key
-        stored embeddings. Computed at first use (30 ms for the shipped encoder).
+        The same before `save` and after loading again. Encoders with different embeddings have different ones, so they
+        may key stored embeddings. Computed at first use (30 ms for the shipped encoder).
         """
         if not self._fingerprint:
             self._fingerprint = _fingerprint(self._model, self._tokenizer)
@@ -96,7 +96,7 @@ class LineEncoder:
 
     @property
     def model(self) -> BertModel:
-        """The wrapped model, for those who teach it or build another from it."""
+        """The wrapped model, for training."""
         return self._model
 
     @property
@@ -110,27 +110,27 @@ class LineEncoder:
         return self
 
     def tokenize(self, texts: Sequence[str], *, max_tokens: int = MAX_TOKENS) -> list[list[int]]:
-        """Token ids of each text, [CLS] and [SEP] included, at most `max_tokens` of them (and [SEP] stays last)."""
+        """Returns at most `max_tokens` token ids of each text, [CLS] and [SEP] included. [SEP] stays last."""
         limit = min(max_tokens, int(self._model.config.max_position_embeddings))
         assert limit >= 2, "a text needs at least its [CLS] and [SEP]"
         found = (encoding.ids for encoding in self._tokenizer.encode_batch(list(texts)))
         return [ids if len(ids) <= limit else ids[: limit - 1] + ids[-1:] for ids in found]
 
     def encode(self, texts: Sequence[str], *, max_tokens: int = MAX_TOKENS, batch_size: int = 64) -> torch.Tensor:
-        """(N, D) float32 on `device`, rows of length one, in the order of `texts`.
+        """Returns (N, D) float32 on `device`, rows of length one, in the order of `texts`.
 
         A row does not depend on the other texts of the call beyond 1e-5 (float32). An empty text is embedded like any
         other; no texts give (0, D).
         """
         token_ids = self.tokenize(texts, max_tokens=max_tokens)
-        # Texts of like length share a batch, so that little of it is padding.
+        # Texts of similar length share a batch, so that little of it is padding.
         order = sorted(range(len(token_ids)), key=lambda n: len(token_ids[n]))
-        answer = torch.empty(len(texts), self.width, dtype=torch.float32, device=self.device)  # (N, D)
+        embeddings = torch.empty(len(texts), self.width, dtype=torch.float32, device=self.device)  # (N, D)
         with torch.inference_mode():
             for at in range(0, len(order), batch_size):
                 chosen = order[at : at + batch_size]
-                answer[chosen] = embed_tokens(self._model, [token_ids[n] for n in chosen])
-        return answer
+                embeddings[chosen] = embed_tokens(self._model, [token_ids[n] for n in chosen])
+        return embeddings
 
     def save(self, path: str | Path) -> None:
         """Writes config.json, model.safetensors (float16: half the size, 1e-3 of exactness) and tokenizer.json."""
@@ -146,7 +146,7 @@ class LineEncoder:
 
 
 def embed_tokens(model: BertModel, token_ids: Sequence[Sequence[int]]) -> torch.Tensor:
-    """(N, D) float32, rows of length one: the mean over a text's own tokens. Keeps gradients, for training."""
+    """Returns (N, D) float32, rows of length one: the mean over a text's own tokens. Keeps gradients, for training."""
     lengths = torch.tensor([len(ids) for ids in token_ids])  # (N,)
     longest = int(lengths.max())
     padded = torch.zeros(len(token_ids), longest, dtype=torch.long)  # (N, T); 0 is [PAD] in every BERT vocabulary
@@ -191,7 +191,7 @@ def _load_pickled(path: Path) -> Mapping[str, torch.Tensor]:
 
 
 def _renamed(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Weights of any BERT checkpoint under BertModel's names; the oldest ones say gamma and beta."""
+    """Returns the weights of any BERT checkpoint under BertModel's names. The oldest ones are called gamma and beta."""
     renamed = {}
     for name, value in weights.items():
         name = name.removeprefix("bert.").replace("LayerNorm.gamma", "LayerNorm.weight")
@@ -214,7 +214,7 @@ def _load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def word_piece_tokenizer(pieces: Sequence[str], *, lower_case: bool = True) -> Tokenizer:
-    """A BERT tokenizer over `pieces`, whose positions are the token ids."""
+    """Returns a BERT tokenizer over `pieces`, whose positions are the token ids."""
     vocabulary = {piece: number for number, piece in enumerate(pieces)}
     tokenizer: Any = BertWordPieceTokenizer(vocabulary, lowercase=lower_case)
     return Tokenizer.from_str(tokenizer.to_str())

@@ -12,7 +12,7 @@ Every message is one line that names the thing at fault and the action to take.
 
 
 class ModelError(Exception):
-    """The model cannot be used as it was asked for. The message is one complete sentence."""
+    """The configured model cannot be used. The message is one complete sentence."""
 
 
 class ModelMissing(ModelError, FileNotFoundError):

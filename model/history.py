@@ -1,18 +1,21 @@
-"""Familiarity: what each service has said before, and how well a line fits into that.
+"""Familiarity: the known lines of each service, and how well a new line fits among them.
 
-For every (slot, masked line) it keeps how often the line was seen, and how far it is from the nearest line that the
-slot knew when it first came; for every slot its age in lines. Each line is measured against the lines before it, then
-counted, in stream order: the result does not depend on how the stream was cut into batches.
+For every pair of a slot and a masked line it keeps a count, and the distance to the nearest line that the slot knew at
+first sight; for every slot its age in lines. Each line is measured against the lines before it, then counted, in
+stream order. The result does not depend on the batches that the stream was split into.
 
 Lines are named by their stable 64-bit hash (`logwarden.model.masking.line_hash`), never by a row of this process's
-table, so that a snapshot can be restored elsewhere. Bounded in lines per slot and in all; the rarest, longest unseen go
-first. Knows nothing of text, windows or torch.
+table, so that snapshots and deltas are valid elsewhere. Bounded in lines per slot and in all: the rarest lines are
+evicted first, and of these the longest unseen. Knows nothing of text, windows or torch.
+
+Legend: n lines of a batch · k pairs · g slots
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,29 +23,73 @@ from logwarden.model import masking
 from logwarden.model.arrays import Floats, Ints
 
 AGE_CAP_BITS = 14.0
-"""Ages count up to 2**14 lines: else a new normal line of a service that has run for a year would stay surprising for
-months (log2(1e9 / 1e3) is still 20 bits), and the scale would grow with uptime."""
+"""Ages count up to 2**14 lines. Without the cap a new normal line of a service that has run for a year would stay
+surprising for months (log2(1e9 / 1e3) is still 20 bits), and the scale would grow with uptime."""
 
 _MIX = np.int64(-7046029254386353131)  # odd, from the golden ratio: spreads slots over the key space
-_EVICTED_SHARE = 4  # evict a quarter at once, so that the scan over all rows is paid rarely
+_EVICTED_SHARE = 4  # evict a quarter at once, so that the scan over all rows is rare
 
 
 @dataclass(frozen=True, slots=True)
 class Familiarity:
-    """What the history says of n lines, each measured just before it was counted."""
+    """Measures of n lines, each taken just before the line was counted."""
 
     log_count: Floats
-    """(n,) log2(1 + times this line was seen in its slot)."""
+    """(n,) log2(1 + earlier occurrences of this line in its slot)."""
     log_age: Floats
-    """(n,) log2(1 + lines of the slot so far), at most AGE_CAP_BITS."""
+    """(n,) log2(1 + earlier lines of the slot), at most AGE_CAP_BITS."""
     rows: Ints
-    """(n,) row of the (slot, line) pair, for `distances` and `set_distances`."""
+    """(n,) row of the pair, for `distances` and `set_distances`."""
     first: Ints
-    """Places of the lines that their slot had never seen, in stream order."""
+    """Places of the first occurrences of lines that are new to their slot, in stream order."""
+
+
+class Pairs(NamedTuple):
+    """k pairs of a slot and a line."""
+
+    slots: Ints
+    """(k,)"""
+    hashes: Ints
+    """(k,) stable hash of the line."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HistoryDelta:
+    """Final values, not differences, of all that one push changed in a history.
+
+    Deltas of one history, applied in order to an empty one or to an older snapshot, rebuild it. Applying a delta twice
+    changes nothing. Its arrays are read-only. A delta is valid in another process of the same masking version; where a
+    service has another slot there, the reader translates `slots`, `aged_slots` and `evicted.slots`.
+    """
+
+    slots: Ints
+    """(k,) slot of every counted pair, in the order of first occurrence; as are the next four columns."""
+    hashes: Ints
+    counts: Ints
+    """(k,) times seen."""
+    seen_at: Ints
+    """(k,) age of the slot when the line was last seen."""
+    distances: Floats
+    """(k,) distance to the nearest line that the slot knew at first sight, 0…1."""
+    aged_slots: Ints
+    """(g,) every slot in which a line was counted."""
+    ages: Ints
+    """(g,) lines counted so far in each of them."""
+    evicted: Pairs
+    """Pairs that the push evicted; it may have counted them itself."""
+
+    def __post_init__(self) -> None:
+        for array in (self.slots, self.hashes, self.counts, self.seen_at, self.distances, self.aged_slots, self.ages):
+            array.flags.writeable = False
+        for array in self.evicted:
+            array.flags.writeable = False
 
 
 class History:
-    """Counts for at most `max_slots` slots and `max_lines_per_slot` distinct lines each; `max_rows` pairs in all."""
+    """Counts lines for at most `max_slots` slots, `max_lines_per_slot` distinct lines each, `max_rows` pairs in all.
+
+    Pairs are rows of flat arrays that grow by doubling; a dictionary leads from a pair's key to its row.
+    """
 
     def __init__(self, max_slots: int, *, max_lines_per_slot: int = 1024, max_rows: int = 1_000_000) -> None:
         self._max_lines = max_lines_per_slot
@@ -62,77 +109,134 @@ class History:
         return len(self._rows)
 
     def age(self, slots: Ints) -> Ints:
-        """Lines counted so far in each of these slots."""
+        """Returns the number of lines counted so far in each of these slots."""
         return np.asarray(self._age[slots])
 
     def observe(self, slots: Ints, hashes: Ints) -> Familiarity:
         """Measures n ≥ 1 lines in order and counts them."""
+        # One slot of age 10 that knows line A, 4 times, and not B. The batch is A B A B:
+        #   inverse   0 1 0 1         index of each line's key among the distinct keys
+        #   rank      0 0 1 1         equal lines of the batch before it
+        #   counts    4 0 5 1         times seen in the slot, plus rank
+        #   ages      10 11 12 13     age of the slot, plus the batch's lines of the slot before it
+        #   first     1               place of B's first occurrence
+        # Afterwards the slot has age 14 and knows A 6 times, B twice.
         keys = _key(slots, hashes)
         unique, at, inverse, sizes = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
         known = list(map(self._rows.get, unique.tolist()))
-        # In stream order, not in that of the keys: what is handed on must not depend on how the stream was cut.
+        # In stream order, not in that of the keys: snapshots must not depend on the batches.
         new = sorted((i for i, row in enumerate(known) if row is None), key=at.__getitem__)
         if new:
             for i, row in zip(new, self._allocate(unique[new], slots[at[new]], hashes[at[new]]), strict=True):
                 known[i] = row
         unique_rows = np.array(known, np.int64)
-        rows = unique_rows[inverse]
+        rows = unique_rows[inverse]  # (n,)
         counts = self._count[rows] + _rank(inverse)
         _, slot_inverse = np.unique(slots, return_inverse=True)
         ages = self._age[slots] + _rank(slot_inverse)
         self._count[unique_rows] += sizes
         np.add.at(self._age, slots, 1)
         np.maximum.at(self._seen_at, rows, ages)
-        return Familiarity(
-            log_count=np.log2(counts + 1).astype(np.float32),
-            log_age=np.minimum(np.log2(ages + 1), AGE_CAP_BITS).astype(np.float32),
-            rows=rows,
-            first=np.sort(at[new]),
-        )
+        return _familiarity(counts, ages, rows, first=np.sort(at[new]))
 
     def peek(self, slot: int, hashes: Ints) -> Familiarity:
-        """Measures lines of one slot as `observe` would, but counts nothing; rows are -1 where the line is unknown."""
-        _, inverse = np.unique(hashes, return_inverse=True)
-        rows = np.array(
-            [self._rows.get(key, -1) for key in _key(np.full(len(hashes), slot), hashes).tolist()], np.int64
-        )
-        counts = np.where(rows >= 0, self._count[rows], 0) + _rank(inverse) if self._rows else _rank(inverse)
+        """Measures lines of one slot as `observe` would, but counts nothing. Rows are -1 where the line is unknown."""
+        rows, counts, rank = self._find(slot, hashes)
         ages = self._age[slot] + np.arange(len(hashes))
-        return Familiarity(
-            log_count=np.log2(counts + 1).astype(np.float32),
-            log_age=np.minimum(np.log2(ages + 1), AGE_CAP_BITS).astype(np.float32),
-            rows=rows,
-            first=np.flatnonzero((rows < 0) & (_rank(inverse) == 0)),
-        )
+        return _familiarity(counts + rank, ages, rows, first=np.flatnonzero((rows < 0) & (rank == 0)))
+
+    def recall(self, slot: int, hashes: Ints) -> Familiarity:
+        """Measures lines of one slot that are already counted, and counts nothing. Rows are -1 where unknown.
+
+        Each is measured as the newest counted line would be, without itself: a count of 1 means never seen before. A
+        line that was evicted in the meantime is new.
+        """
+        rows, counts, rank = self._find(slot, hashes)
+        ages = np.full(len(hashes), max(0, int(self._age[slot]) - 1))
+        return _familiarity(np.maximum(counts - 1, 0), ages, rows, first=np.flatnonzero((rows < 0) & (rank == 0)))
+
+    def _find(self, slot: int, hashes: Ints) -> tuple[Ints, Ints, Ints]:
+        """(n,) each: row (-1 = unknown), times the line was seen, how many of `hashes` before it are equal."""
+        _, inverse = np.unique(hashes, return_inverse=True)
+        keys = _key(np.full(len(hashes), slot), hashes).tolist()
+        rows = np.array([self._rows.get(key, -1) for key in keys], np.int64)
+        counts = np.zeros(len(rows), np.int64)
+        counts[rows >= 0] = self._count[rows[rows >= 0]]
+        return rows, counts, _rank(inverse)
 
     def distances(self, rows: Ints) -> Floats:
-        """Distance of each pair's line to the nearest one known when it first came: 0 = alike, 1 = nothing like it."""
+        """Returns each line's distance to the nearest line known at first sight: 0 = alike, 1 = nothing like it."""
         return np.asarray(self._distance[rows])
 
     def set_distances(self, rows: Ints, distances: Floats) -> None:
-        """Stores what was measured for lines that were new to their slot."""
+        """Stores the distances of lines that were new to their slot."""
         self._distance[rows] = distances
 
     def known_hashes(self, slot: int) -> Ints:
-        """Hashes of the lines that a slot knows, in the order of first sight."""
+        """Returns the hashes of a slot's known lines, in the order of first sight."""
         return np.asarray(self._hash[self._rows_of.get(slot, [])])
 
-    def trim(self) -> Ints:
-        """Evicts where a bound is passed; returns the slots whose own bound it was. Call between batches."""
-        crowded = np.flatnonzero(self._distinct > self._max_lines)
-        for slot in crowded.tolist():
+    def trim(self) -> Pairs:
+        """Evicts pairs where a bound is passed, and returns them. Call it between batches."""
+        evicted = [
             self._evict(np.array(self._rows_of[slot]), self._max_lines)
+            for slot in np.flatnonzero(self._distinct > self._max_lines).tolist()
+        ]
         if len(self._rows) > self._max_rows:
-            self._evict(np.flatnonzero(self._slot >= 0), self._max_rows)
-        return crowded
+            evicted.append(self._evict(np.flatnonzero(self._slot >= 0), self._max_rows))
+        if not evicted:
+            return NO_PAIRS
+        return Pairs(*(np.concatenate(columns) for columns in zip(*evicted, strict=True)))
+
+    def delta(self, slots: Ints, rows: Ints, evicted: Pairs) -> HistoryDelta:
+        """Returns what a push changed, given slots and rows (n,) of the lines it counted, and the pairs it evicted.
+
+        Call it before the history changes again: it reads the present values.
+        """
+        # Lines were counted in rows 7 3 7 9 3, and row 9 was evicted afterwards:
+        #   distinct rows                      3 7 9
+        #   place of the first of each         1 0 3
+        #   in the order of first occurrence   7 3 9
+        #   not evicted                        7 3
+        distinct, first = np.unique(rows, return_index=True)
+        kept = distinct[np.argsort(first)]
+        kept = kept[self._slot[kept] >= 0]
+        aged = np.unique(slots)
+        return HistoryDelta(
+            slots=self._slot[kept],
+            hashes=self._hash[kept],
+            counts=self._count[kept],
+            seen_at=self._seen_at[kept],
+            distances=self._distance[kept],
+            aged_slots=aged,
+            ages=self._age[aged],
+            evicted=evicted,
+        )
+
+    def apply(self, delta: HistoryDelta) -> None:
+        """Sets everything that a delta contains to its values, as if its push had happened here."""
+        keys = _key(delta.slots, delta.hashes)
+        rows = [self._rows.get(key) for key in keys.tolist()]
+        new = [i for i, row in enumerate(rows) if row is None]
+        if new:
+            for i, row in zip(new, self._allocate(keys[new], delta.slots[new], delta.hashes[new]), strict=True):
+                rows[i] = row
+        at = np.array(rows, np.int64)
+        self._count[at] = delta.counts
+        self._seen_at[at] = delta.seen_at
+        self._distance[at] = delta.distances
+        self._age[delta.aged_slots] = delta.ages
+        # A pair that the push both counted for the first time and evicted has no row here.
+        evicted = [self._rows.get(key) for key in _key(*delta.evicted).tolist()]
+        self._drop(np.array([row for row in evicted if row is not None], np.int64))
 
     def clear(self, slots: Ints) -> None:
-        """Forgets everything about these slots."""
+        """Drops ages and pairs of these slots."""
         self._drop(np.array([row for slot in slots.tolist() for row in self._rows_of.get(slot, [])], np.int64))
         self._age[slots] = 0
 
     def snapshot(self, slot: int) -> dict[str, object]:
-        """The slot's state as plain values, valid in another process of the same masking version."""
+        """Returns the slot's state as plain values, valid in another process of the same masking version."""
         rows = self._rows_of.get(slot, [])
         return {
             "masking": masking.VERSION,
@@ -146,7 +250,7 @@ class History:
         }
 
     def restore(self, slot: int, state: Mapping[str, object]) -> bool:
-        """Takes a snapshot into an empty slot. False if it was made under other masking rules: the slot learns anew."""
+        """Restores a snapshot into an empty slot. Returns False, and restores nothing, for another masking version."""
         if state.get("masking") != masking.VERSION:
             return False
         assert self._age[slot] == 0, "a snapshot is restored into an empty slot"
@@ -162,6 +266,7 @@ class History:
         return True
 
     def _allocate(self, keys: Ints, slots: Ints, hashes: Ints) -> list[int]:
+        """Gives k new pairs a row each, with all counts at zero."""
         if len(keys) > len(self._free):
             self._grow(max(len(keys), len(self._count), 1024))
         rows = [self._free.pop() for _ in range(len(keys))]
@@ -177,6 +282,7 @@ class History:
         return rows
 
     def _grow(self, more: int) -> None:
+        # From 3 rows by 2: the free list gets 4, 3, so that `pop` hands the lowest row out first.
         size = len(self._count)
         self._free.extend(range(size + more - 1, size - 1, -1))
         for name in ("_count", "_seen_at", "_hash", "_distance"):
@@ -184,10 +290,15 @@ class History:
             setattr(self, name, np.concatenate([column, np.zeros(more, column.dtype)]))
         self._slot = np.concatenate([self._slot, np.full(more, -1)])
 
-    def _evict(self, rows: Ints, bound: int) -> None:
+    def _evict(self, rows: Ints, bound: int) -> Pairs:
+        # 9 lines, a bound of 8: 9 - 8 + 8 // 4 = 3 are evicted, and 6 stay. Rows are sorted by count, then by the lines
+        # of the slot since the line was last seen, the most first.
         surplus = len(rows) - bound + bound // _EVICTED_SHARE
         unseen = self._age[self._slot[rows]] - self._seen_at[rows]
-        self._drop(rows[np.lexsort((-unseen, self._count[rows]))[:surplus]])
+        victims = rows[np.lexsort((-unseen, self._count[rows]))[:surplus]]
+        evicted = Pairs(self._slot[victims], self._hash[victims])
+        self._drop(victims)
+        return evicted
 
     def _drop(self, rows: Ints) -> None:
         for key in _key(self._slot[rows], self._hash[rows]).tolist():
@@ -202,14 +313,31 @@ class History:
         self._free.extend(rows.tolist())
 
 
+NO_PAIRS = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+def _familiarity(counts: Ints, ages: Ints, rows: Ints, first: Ints) -> Familiarity:
+    return Familiarity(
+        log_count=np.log2(counts + 1).astype(np.float32),
+        log_age=np.minimum(np.log2(ages + 1), AGE_CAP_BITS).astype(np.float32),
+        rows=rows,
+        first=first,
+    )
+
+
 def _key(slots: Ints, hashes: Ints) -> Ints:
-    """One 64-bit key per pair; among a million pairs two collide with a chance of about 3e-8."""
+    """(k,) one 64-bit key per pair. Among a million pairs two collide with a chance of about 3e-8."""
     with np.errstate(over="ignore"):
         return np.asarray(hashes ^ (slots * _MIX))
 
 
 def _rank(inverse: Ints) -> Ints:
-    """For each element how many equal ones come before it."""
+    """(n,) number of equal elements before each element."""
+    # inverse                    2 0 2 2 0
+    #   order, ordered           1 4 0 2 3     0 0 2 2 2
+    #   starts of equal runs     0 2
+    #   place within the run     0 1 0 1 2
+    #   back in input order      0 0 1 2 1
     order = np.argsort(inverse, kind="stable")
     ordered = inverse[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])

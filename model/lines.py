@@ -1,11 +1,13 @@
-"""Masked line → line id: the dictionary in front of the line table.
+"""The line table: masked line → line id, and the embedding that belongs to it.
 
-A line id is a row of the line table, where BERT's embedding of the masked line lies. Two levels: the exact bytes of the
-fast masking → id, and, for bytes not met before, the canonical text → id. Only a text met for the first time costs an
-embedding. Bounded: when no row is free, the rows longest unused are given up, except those that a ring or an unscored
-window still refers to. If even that frees nothing, a line gets the overflow row, which knows nothing, and is counted.
+A line id is a row of the table. Two levels lead to it: from the exact bytes of the fast masking, and, for new bytes,
+from the canonical text. Only a new text costs an embedding. Bounded: when no row is free, the rows longest unused are
+evicted, except those that a ring or an unscored window refers to. A line that gets no row even then is counted, and
+its id is the overflow row, whose embedding is zero.
 
-Knows nothing of windows, services or Kafka; BERT is a function that it is given.
+Knows nothing of windows, services or Kafka. BERT is a function that it is given.
+
+Legend: n lines of a batch · D width of an embedding
 """
 
 from __future__ import annotations
@@ -19,22 +21,24 @@ from logwarden.model.arrays import Floats, Ids, Ints
 from logwarden.model.masking import canonical, line_hash
 
 PADDING = 0
+"""Id of the places of a window that no line fills."""
 OVERFLOW = 1
+"""Id of a line for which the table had no row."""
 _RESERVED = 2
-_EVICTED_SHARE = 4  # give up a quarter of the table at once: finding the victims costs a scan
-_KEYS_PER_ROW = 8  # exact forms remembered for each row; beyond that, the second level answers
+_EVICTED_SHARE = 4  # evict a quarter of the table at once, because the choice costs a scan
+_KEYS_PER_ROW = 8  # exact forms kept for each row on average; without its key a line is found by its text
 
 Encode = Callable[[Sequence[str]], Floats]
-"""Texts → embeddings (n, D), each row of length 1."""
+"""Turns texts into embeddings (n, D), each of length 1."""
 LiveIds = Callable[[], Ids]
-"""Ids that a ring or an unscored window refers to; an id may occur more than once."""
+"""Returns the ids that a ring or an unscored window refers to, some of them repeatedly."""
 Store = Callable[[Ints, Floats], None]
-"""Ids (n,) and their embeddings (n, D) → the place where windows are scored."""
+"""Puts embeddings (n, D) under their ids (n,) where windows are scored."""
 
 
 @dataclass(slots=True)
 class LineCounts:
-    """Facts for the metrics; they only grow."""
+    """Counters for the metrics."""
 
     embedded: int = 0
     evicted: int = 0
@@ -42,11 +46,10 @@ class LineCounts:
 
 
 class LineTable:
-    """Ids and embeddings of at most `rows` distinct lines at a time: all that a stream has of its model.
+    """Ids and embeddings of at most `rows` distinct lines at a time: the model half of a stream's state.
 
-    `encode` is called with the texts that are new, once per batch; `store(ids, embeddings)` receives the results
-    before any window can refer to them. Serves one stream: a row that another stream refers to would not be known here
-    as alive.
+    `encode` is called with the new texts, once per batch. `store(ids, embeddings)` receives the results before any
+    window can refer to them. A table serves one stream, because only one stream names the ids that must not be evicted.
     """
 
     def __init__(self, rows: int, encode: Encode, store: Store) -> None:
@@ -69,14 +72,15 @@ class LineTable:
         return len(self._by_text)
 
     def text(self, line_id: int) -> str:
-        """The canonical text of a row; empty for padding and overflow."""
+        """Returns the canonical text of a row; empty for padding and overflow."""
         return self._texts[line_id]
 
     def lookup(self, keys: list[bytes], live_ids: LiveIds) -> tuple[Ids, Ints]:
-        """Ids (n,) and stable hashes (n,) of n first-level keys; embeds what is new.
+        """Returns ids (n,) and stable hashes (n,) of n first-level keys. Embeds the new texts among them.
 
-        `live_ids` is called only if rows must be evicted, which is never one that it names.
+        `live_ids` is called only when rows are evicted, and no id that it returns is among these.
         """
+        # Known keys cost one dictionary look-up each, and then two array operations for the whole batch.
         self._batch += 1
         found = list(map(self._by_key.get, keys))
         hashes: Ints
@@ -85,7 +89,7 @@ class LineTable:
             overflow = self._add(keys, missing, found, live_ids)
             ids = np.array(found, np.int32)
             hashes = self._hashes[ids]
-            for i, text in overflow.items():  # no row for them, but their history is kept all the same
+            for i, text in overflow.items():  # a line without a row still has a name, so its history is kept
                 hashes[i] = line_hash(text)
         else:
             ids = np.array(found, np.int32)
@@ -94,17 +98,17 @@ class LineTable:
         return ids, hashes
 
     def known(self, hashes: Ints) -> Ints:
-        """Ids of those of these lines that are in the table now."""
+        """Returns the ids of those of these lines that are in the table now."""
         ids = map(self._by_hash.get, hashes.tolist())
         return np.array([line_id for line_id in ids if line_id is not None], np.int64)
 
     def embeddings(self, ids: Ints) -> Floats:
-        """Embeddings (n, D) of rows, on the host; zero for padding and overflow."""
-        assert self._embeddings is not None, "a line was looked up before its embedding is asked for"
+        """Returns the embeddings (n, D) of rows, on the host; zero for padding and overflow."""
+        assert self._embeddings is not None, "a line is looked up before its embedding is read"
         return np.asarray(self._embeddings[ids])
 
     def _add(self, keys: list[bytes], missing: list[int], found: list[int | None], live_ids: LiveIds) -> dict[int, str]:
-        """Fills `found` at the missing places; returns the texts of lines that got no row, by place."""
+        """Fills `found` at the missing places. Returns the texts of lines that got no row, by place."""
         texts = {key: canonical(key) for key in {keys[i] for i in missing}}
         # In stream order, so that ids do not depend on how a set happens to iterate.
         new = list(dict.fromkeys(t for t in (texts[keys[i]] for i in missing) if t not in self._by_text))
@@ -116,7 +120,7 @@ class LineTable:
         if placed:
             self._place(placed, rows)
         if len(self._by_key) > _KEYS_PER_ROW * len(self._texts):
-            self._by_key.clear()
+            self._by_key.clear()  # masked forms of one text can be endless; the common ones are back within a batch
         overflow: dict[int, str] = {}
         for i in missing:
             text = texts[keys[i]]
@@ -144,7 +148,11 @@ class LineTable:
             self._by_hash[int(self._hashes[row])] = row
 
     def _evict(self, wanted: int, current: set[str], in_use: Ids) -> None:
-        """Gives up the rows longest unused that nothing alive refers to."""
+        """Evicts the rows longest unused to which nothing alive refers, `in_use` and the texts at hand included."""
+        # 8 rows: 0 and 1 reserved, 7 free, 3 in a ring; last used in batches 5, 2, 4 for rows 4, 5, 6:
+        #   alive         1 1 0 1 0 0 0 1     row 2 was last used in batch 1
+        #   candidates    2 4 5 6
+        #   by last use   2 5 6 4             of which the first 2 are evicted, a quarter of the table
         alive = np.zeros(len(self._texts), bool)
         alive[:_RESERVED] = True
         alive[self._free] = True
@@ -153,11 +161,11 @@ class LineTable:
         candidates = np.flatnonzero(~alive)
         count = max(wanted - len(self._free), len(self._texts) // _EVICTED_SHARE)
         victims = candidates[np.argsort(self._last_used[candidates], kind="stable")][:count]
-        gone = set(victims.tolist())
+        evicted = set(victims.tolist())
         for row in victims.tolist():
             del self._by_text[self._texts[row]]
             del self._by_hash[int(self._hashes[row])]
             self._texts[row] = ""
-        self._by_key = {key: row for key, row in self._by_key.items() if row not in gone}
+        self._by_key = {key: row for key, row in self._by_key.items() if row not in evicted}
         self._free.extend(victims.tolist())
         self.counts.evicted += len(victims)

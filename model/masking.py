@@ -1,12 +1,12 @@
 """Replaces the variable parts of log lines ("masking"), so that lines of one kind become one text.
 
 Two levels. `mask_blob` runs on every line and is vectorised over a whole batch: a token of
-``[0-9A-Za-z_-]`` that holds a digit becomes ``*``, unless it is a short number in a place where status and
+``[0-9A-Za-z_-]`` with a digit in it becomes ``*``, unless it is a short number in a place where status and
 error codes stand (200 turning into 503 is evidence). `canonical` runs once per distinct result of the first
 level and may therefore be slow: dates, addresses, paths, URLs, user names, lists.
 The second level reads only the first level's output, so one key always has one canonical text.
 
-Knows nothing of line ids, services or tensors. `mask_reference` is the definition that tests hold `mask_blob` to.
+Knows nothing of line ids, services or tensors. `mask_reference` is the definition; tests compare `mask_blob` with it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _BEFORE_CODE = re.compile(
 
 
 def mask_reference(line: bytes) -> bytes:
-    """First level on one line, token by token: slow, obvious, the oracle of `mask_blob`."""
+    """Masks one line on the first level, token by token: slow, obvious, the oracle of `mask_blob`."""
     out, at = [], 0
     for token in re.finditer(rb"[0-9A-Za-z_-]+", line):
         out.append(line[at : token.start()])
@@ -63,17 +63,22 @@ def _is_code(line: bytes, token: re.Match[bytes]) -> bool:
 
 
 def mask_blob(blob: bytes) -> list[bytes]:
-    """First level on many lines at once.
+    """Masks many lines on the first level at once.
 
-    `blob` holds lines that each end in a newline (and hold none inside). Returns one masked line each, equal to
-    `mask_reference` of it. About a microsecond per line of 140 bytes; no Python loop over lines or tokens.
+    `blob` consists of lines that each end in a newline and have none inside. Returns one masked line for each, equal
+    to `mask_reference` of it. About a microsecond per line of 140 bytes; no Python loop over lines or tokens.
     """
     if not blob:
         return []
     assert blob.endswith(b"\n"), "every line of the blob ends in a newline"
+    # "a 17=x2" and a newline, 8 bytes:
+    #   ends       1 4 7        every byte that is in no token ends a token before it, which may be empty
+    #   starts     0 2 5        of the tokens "a", "17", "x2"
+    #   masked     0 1 1        tokens with a digit
+    #   out        "a *=*" and the newline: first bytes become stars, the other bytes of these tokens are deleted
     raw = np.frombuffer(blob, np.uint8)
     classes = np.frombuffer(blob.translate(_CLASSES), np.uint8)
-    ends = np.flatnonzero(classes == 0)  # one (maybe empty) token before every byte that belongs to no token
+    ends = np.flatnonzero(classes == 0)
     starts = np.empty_like(ends)
     starts[0] = 0
     np.add(ends[:-1], 1, out=starts[1:])
@@ -127,7 +132,7 @@ def _in_status_position(raw: Bytes, text: Bytes, at: Ints, size: Ints) -> Bools:
 
 
 def _after_code_word(text: Bytes) -> Bools:
-    """Whether a code word stands before, behind one to three separators as `_is_code` spells them."""
+    """(n,) True where a code word stands before the token, with one to three separators as `_is_code` spells them."""
     equals = (text == 0x3D) | (text == 0x3A)
     space = text == 0x20
     quote = (text == 0x22) | (text == 0x27)
@@ -142,7 +147,7 @@ def _after_code_word(text: Bytes) -> Bools:
 
 
 def _ends_in_code_word(text: Bytes) -> Bools:
-    """`text` is reversed: column 0 is the byte right before the separators."""
+    """(n,) True where the bytes end in a code word. `text` is reversed: column 0 is the byte before the separators."""
     found = np.zeros(len(text), bool)
     for word in _CODE_ENDINGS:
         found |= (text[:, : len(word)] == np.frombuffer(word[::-1], np.uint8)).all(axis=1)
@@ -177,12 +182,12 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 def canonical(key: bytes) -> str:
-    """Second level: the text that stands for every line with this first-level key.
+    """Returns the text that stands for every line with this first-level key.
 
-    At most `MAX_CANONICAL_CHARS` characters; bytes that are not UTF-8 come out as U+FFFD. Empty for a line of
-    white space. It is what the line encoder reads and what `line_hash` names.
+    It has at most `MAX_CANONICAL_CHARS` characters, U+FFFD for bytes that are not UTF-8, and is empty for a line of
+    white space. The line encoder reads it, and `line_hash` names it.
     """
-    # Cut before the rules, so that a line of megabytes costs no more than a long one.
+    # Truncated before the rules, so that a line of megabytes costs no more than a long one.
     text = key[: 4 * MAX_CANONICAL_CHARS].decode("utf-8", "replace").replace("\0", " ")
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
@@ -190,11 +195,11 @@ def canonical(key: bytes) -> str:
 
 
 def line_hash(text: str) -> int:
-    """A 64-bit name for a canonical text that is the same in every run and on every machine (blake2b)."""
+    """Returns a 64-bit name for a canonical text, the same in every run and on every machine (blake2b)."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
 
 
 def mask_line(line: str) -> str:
-    """Both levels on one line, for training and tests; the hot path uses `mask_blob` and a dictionary."""
+    """Masks one line on both levels, for training and tests. The hot path uses `mask_blob` and a dictionary."""
     one_line = line.encode("utf-8", "replace").replace(b"\n", b" ")
     return canonical(mask_blob(one_line + b"\n")[0])

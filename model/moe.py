@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 
 class Routing(NamedTuple):
-    """What the gate decided, for losses and logs."""
+    """Decisions of the gate, for losses and logs."""
 
     gates: Tensor  # (B, E) P where kept, else 0
     probabilities: Tensor  # (B, E) P before the gate
@@ -31,10 +31,15 @@ class Routing(NamedTuple):
 
 def top_p_gates(probabilities: Tensor, top_p: float) -> Tensor:
     """Keeps the likeliest experts up to the first that takes the sum past `top_p`; at least one. (B, E) → (B, E)"""
-    ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)  # a tie goes to the first, in any batch
-    before = ordered.cumsum(dim=-1) - ordered  # what the likelier experts sum to
+    # top_p 0.6     probabilities 0.2 0.5 0.3
+    #   ordered     0.5 0.3 0.2
+    #   before      0.0 0.5 0.8       sum of the likelier experts
+    #   keep        yes yes no        0.5 + 0.3 is the first sum past 0.6
+    #   gates       0.0 0.5 0.3       in the order of the experts again
+    ordered, order = probabilities.sort(dim=-1, descending=True, stable=True)  # of equal ones the first, in any batch
+    before = ordered.cumsum(dim=-1) - ordered
     keep = before <= top_p
-    keep[..., 0] = True  # also at top_p < 0 or with a NaN-free but degenerate router
+    keep[..., 0] = True  # at any top_p, however small
     return torch.zeros_like(probabilities).scatter(-1, order, ordered * keep)
 
 
@@ -51,7 +56,7 @@ class TopPMixture(nn.Module):
         nn.init.normal_(self.inner, std=width**-0.5)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Routing]:
-        """(B, D) → (B, C) and the routing."""
+        """Returns (B, C) for (B, D), and the routing."""
         probabilities = F.linear(x.float(), self.router.weight.float()).softmax(dim=-1)  # B, E in fp32
         gates = top_p_gates(probabilities, self.top_p)
         out = x.new_zeros(len(x), self.outer.shape[1])

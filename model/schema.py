@@ -27,13 +27,13 @@ class LogLine:
     index: int = 0
     """Position within its record, for formats that carry many lines in one record."""
     timestamp_ms: int | None = None
-    """Milliseconds since the epoch, from the event if it says so, else Kafka's record timestamp."""
+    """Milliseconds since the epoch, from the event if it has a time, else Kafka's record timestamp."""
     weight: float = 0.0
     """Share of the window's score that this line carries, 0…1; the weights of a window sum to 1 (or to 0)."""
     surprise: float = 0.0
     """log2((lines of the service so far + 1) / (times this masked line was among them + 1)), bits; 0 = no history."""
     guilty: bool = False
-    """Whether the line is one of those that carry the score (see `logwarden.model.verdicts.guilty_lines`)."""
+    """True for the lines that carry the score (see `logwarden.model.verdicts.guilty_lines`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +47,13 @@ class LogWindow:
 
     @property
     def newest(self) -> LogLine:
-        """The line that the window is about: its identity and the subject of the verdict."""
+        """The line that the verdict is about; it identifies the window."""
         return self.lines[-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What the model says of a window's newest line, given the lines before it and the service's history."""
+    """The model's answer on a window's newest line, given the lines before it and the service's history."""
 
     window: LogWindow
     probabilities: tuple[float, float]
@@ -65,7 +65,7 @@ class Verdict:
     learning: bool
     """True while the service's history is too short to judge by; such a verdict raises no alert."""
     history_lines: int
-    """How many lines of this service were known before the newest one."""
+    """Number of lines of this service before the newest one."""
     model_revision: str
 
     @property
@@ -75,7 +75,7 @@ class Verdict:
 
     @property
     def is_anomaly(self) -> bool:
-        """Whether an alert is due: over the threshold, and past the learning phase."""
+        """True if an alert is due: at the threshold or above, and past the learning phase."""
         return self.score >= self.threshold and not self.learning
 
 

@@ -1,7 +1,7 @@
 """Scores windows: the line table on the device, the gather by id, the head, the calibration.
 
-One thread at a time scores; another may store new rows meanwhile, because no window that is being scored refers to them
-yet. Knows nothing of services, offsets or alerts.
+One thread at a time scores. Another thread may store new rows meanwhile: no window that is being scored refers to them.
+Knows nothing of services, offsets or alerts.
 
 Legend: w windows · L window size · D head width · E encoder width
 """
@@ -46,7 +46,10 @@ def pick_device(wanted: str) -> torch.device:
 
 
 class WindowScorer:
-    """The model on a device, with a table of `rows` lines."""
+    """The model on a device, with a table of `rows` lines.
+
+    `max_windows` are scored at a time; the number shrinks when the device runs out of memory.
+    """
 
     def __init__(
         self, checkpoint: ModelCheckpoint, *, device: str = "auto", rows: int = 32_768, max_windows: int = 1024
@@ -57,15 +60,15 @@ class WindowScorer:
         self._classifier = checkpoint.classifier.to(self.device)
         checkpoint.encoder.to(self.device)
         width = checkpoint.classifier.config.hidden_size
-        # Row 0 is padding and row 1 the overflow row: zero says nothing.
+        # Row 0 is padding and row 1 the overflow row. They stay zero, which is the embedding of no information.
         self._table = LineRows(*(torch.zeros(rows, n, device=self.device) for n in (width, width, width, 2)))
 
     def line_table(self) -> LineTable:
-        """Returns an empty table of line ids for these rows, to build the one stream that fills them."""
+        """Returns a new, empty table over the scorer's rows. Only one may be in use: they share the rows."""
         return LineTable(len(self._table.query), self.encode, self.store)
 
     def encode(self, texts: Sequence[str]) -> Floats:
-        """Canonical texts → embeddings (n, E), each of length 1, on the host."""
+        """Returns the embeddings (n, E) of canonical texts, each of length 1, on the host."""
         return self._with_room(lambda: self._encode(texts))
 
     @torch.inference_mode()
@@ -75,19 +78,21 @@ class WindowScorer:
 
     @torch.inference_mode()
     def store(self, ids: Ints, embeddings: Floats) -> None:
-        """Puts lines into the table: what the head needs of them is computed here, once."""
+        """Computes what the head needs of new lines, and puts it into the table under their ids (n,)."""
+        # (n, E) → query, key and value (n, D) and two gates (n, 2)
         rows = self._classifier.project(torch.from_numpy(embeddings).to(self.device))
         at = torch.from_numpy(ids).to(self.device)
         for table, values in zip(self._table, rows, strict=True):
             table[at] = values
 
     def score(self, batch: WindowBatch) -> Scores:
-        """Scores w windows, at most `max_windows` at a time. Out of GPU memory: smaller batches, then the CPU."""
+        """Scores w windows. When the GPU has no memory left, it goes on with smaller batches and then on the CPU."""
         return self._with_room(lambda: self._score(batch))
 
     @torch.inference_mode()
     def _score(self, batch: WindowBatch) -> Scores:
         logits, weights = [], []
+        # 2,500 windows in parts of 1,024: [0, 1024), [1024, 2048), [2048, 2500)
         for start in range(0, len(batch), self._max_windows):
             part = batch.select(np.arange(start, min(start + self._max_windows, len(batch))))
             out, share = self._score_part(part)
@@ -99,15 +104,16 @@ class WindowScorer:
 
     def _score_part(self, batch: WindowBatch) -> tuple[Tensor, Tensor]:
         ids = torch.from_numpy(batch.windows("id")).to(self.device)  # w, L
+        # w, L, 3: the order is that of `logwarden.model.classifier.FAMILIARITY_WIDTH`
         familiarity = np.stack([batch.windows(name) for name in ("log_count", "log_age", "distance")], axis=-1)
         judged_place = _most_surprising_fresh(batch, familiarity)
         judged = torch.from_numpy(judged_place).to(self.device)  # w
-        newest = ids.gather(1, judged[:, None]).squeeze(1)
+        judged_ids = ids.gather(1, judged[:, None]).squeeze(1)  # w
         logits, shares, _ = self._classifier.score(
-            self._table.query[newest],
-            self._table.key[ids],
-            self._table.value[ids],
-            self._table.gates[ids],
+            self._table.query[judged_ids],  # w, D
+            self._table.key[ids],  # w, L, D
+            self._table.value[ids],  # w, L, D
+            self._table.gates[ids],  # w, L, 2
             torch.from_numpy(familiarity).to(self.device),
             ids != PADDING,
             judged,
@@ -115,13 +121,14 @@ class WindowScorer:
         return logits, shares
 
     def _with_room(self, compute: Callable[[], T]) -> T:
+        """Computes, and again with less memory for as long as the device has none left."""
         while True:
             try:
                 return compute()
             except torch.OutOfMemoryError:
                 if self.device.type == "cpu":
-                    raise  # there is no other place to go
-            # Out here the error is gone, and with it the frames that kept the tensors which did not fit.
+                    raise  # the CPU is the last resort
+            # Outside the `except` block, where the error no longer keeps the tensors of its frames alive.
             self._make_room()
 
     def _make_room(self) -> None:
@@ -138,12 +145,17 @@ class WindowScorer:
 
 
 def _most_surprising_fresh(batch: WindowBatch, familiarity: Floats) -> Ints:
-    """The place of the line that each window is asked about: the newest, or with a step the most surprising new one."""
+    """(w,) place of each window's judged line: the newest, or with a step the most surprising fresh one."""
     newest = np.full(len(batch), batch.size - 1)
     if not len(batch) or batch.fresh.max() == 1:
         return newest
-    surprise = familiarity[:, :, 1] - familiarity[:, :, 0]
+    # Window size 4, of which 3 lines are fresh:
+    #   surprise                9 2 5 5
+    #   without the old line    - 2 5 5
+    #   reversed                5 5 2 -     the greatest is first at 0
+    #   place                   4 - 1 - 0 = 3
+    surprise = familiarity[:, :, 1] - familiarity[:, :, 0]  # w, L
     old = np.arange(batch.size) < (batch.size - batch.fresh)[:, None]
     surprise[old] = -np.inf
-    # From the newest backwards, so that of two equally surprising lines the later one is asked about.
+    # Reversed, so that of two equally surprising lines the later one is judged.
     return np.asarray(batch.size - 1 - surprise[:, ::-1].argmax(axis=1))

@@ -1,7 +1,9 @@
 """Lines in, windows out: masking, line ids, familiarity and rings for one batch of lines.
 
-The one path that daemon, `scan`, the Python API and training share, so that they cannot drift apart. Synchronous and
-owned by one thread at a time. Knows nothing of Kafka, of scores or of where a slot's lines come from.
+Daemon, `scan`, the Python API and training share this one path, so that they cannot differ. Synchronous; one thread
+at a time owns it. Knows nothing of Kafka, of scores or of the origin of a slot's lines.
+
+Legend: n lines of a batch · w windows · k known lines of a slot · D width of an embedding
 """
 
 from __future__ import annotations
@@ -12,15 +14,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from logwarden.model.arrays import Column, Floats, Ids, Ints, Texts
-from logwarden.model.history import Familiarity, History
+from logwarden.model.arrays import Bools, Column, Floats, Ids, Ints, Texts
+from logwarden.model.history import NO_PAIRS, Familiarity, History, HistoryDelta
 from logwarden.model.lines import LineTable
 from logwarden.model.masking import mask_blob
 from logwarden.model.schema import truncated_utf8
 from logwarden.model.windowing import WindowBatch, WindowRings
 
+_MEASURED = ("log_count", "log_age", "distance")
+"""Columns with what the history measures of a line."""
 _BLOCK = 512
-"""New lines compared at a time: ten thousand against each other at once would take gigabytes."""
+"""New lines compared at a time. Ten thousand against each other at once would take gigabytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +34,9 @@ class LineColumns:
     texts: list[bytes]
     """Raw lines, UTF-8, without a newline inside."""
     slots: Ints
-    """(n,) which service and partition, as a row of the rings."""
+    """(n,) row of the rings for the line's service and partition."""
     offset: Ints
-    """(n,)"""
+    """(n,) of the record that brought the line."""
     index: Ids
     """(n,) position within the record."""
     timestamp: Ints
@@ -42,9 +46,9 @@ class LineColumns:
 class LogStream:
     """Turns lines into windows. Bounded by its arguments.
 
-    Two kinds of state, so that either can be exchanged alone. `rings` and `history` belong to the services and are
-    built here; a service's history survives its model. `table` belongs to the model and is given: line ids, embeddings
-    and, by way of its `store`, the rows where windows are scored. Only the ids in the rings join the two.
+    Its state has two halves that can be exchanged separately. `rings` and `history` belong to the services; a service's
+    history outlives its model. `table` belongs to the model: line ids, embeddings and, by way of its `store`, the rows
+    where windows are scored. The two meet in the ids in the rings alone.
     `shown_chars`: raw lines are kept up to this many characters, for people to read in alerts.
     """
 
@@ -64,89 +68,130 @@ class LogStream:
         self._max_slots = max_slots
         self._shown_chars = shown_chars
         self._unscored: deque[Ids] = deque()
+        # Of the newest push: slots and history rows of the lines that it counted, and the pairs that it evicted.
+        self._counted: tuple[Ints, Ints] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+        self._evicted = NO_PAIRS
 
-    def push(self, lines: LineColumns, now: float = 0.0) -> WindowBatch:
-        """Takes n ≥ 1 lines and returns the windows that became due. Call `scored` once they are done with."""
+    def push(self, lines: LineColumns, now: float = 0.0, *, counted: Bools | None = None) -> WindowBatch:
+        """Takes n ≥ 1 lines and returns the windows that became due. Call `scored` once they are scored.
+
+        `counted` (n,): False for a line that the history has counted before, such as a line that is replayed behind a
+        restored snapshot. It enters the rings, is measured against the history, and is not counted again.
+        """
         keys = mask_blob(b"\n".join(lines.texts) + b"\n")
-        assert len(keys) == len(lines.texts), "a line holds no newline"
+        assert len(keys) == len(lines.texts), "a line contains no newline"
         ids, hashes = self.table.lookup(keys, self._live_ids)
-        seen = self.history.observe(lines.slots, hashes)
-        if len(seen.first):
-            self._measure_distances(seen.first, seen.rows, lines.slots, ids)
-        batch = self.rings.push(
-            lines.slots,
-            {
-                "id": ids,
-                "log_count": seen.log_count,
-                "log_age": seen.log_age,
-                "distance": self.history.distances(seen.rows),
-                "offset": lines.offset,
-                "index": lines.index,
-                "timestamp": lines.timestamp,
-                "text": self._shown(lines.texts),
-            },
-            now,
-        )
-        self.history.trim()
+        if counted is None or counted.all():
+            measured, self._counted = self._count(lines.slots, hashes, ids)
+        else:
+            measured, self._counted = self._count_some(lines.slots, hashes, ids, counted)
+        columns: dict[str, Column] = {"id": ids, "text": self._shown(lines.texts)}
+        columns |= {"offset": lines.offset, "index": lines.index, "timestamp": lines.timestamp}
+        batch = self.rings.push(lines.slots, columns | measured, now)
+        self._evicted = self.history.trim()
         self._unscored.append(np.unique(batch.columns["id"]))
         return batch
 
+    def delta(self) -> HistoryDelta:
+        """Returns what the newest push changed in the history. Call it before the next `push` or `clear`."""
+        return self.history.delta(*self._counted, self._evicted)
+
     def flush(self, slots: Ints) -> WindowBatch:
-        """The windows of lines that wait for their step to fill. Call `scored` once they are done with."""
+        """Returns the windows of lines that wait for their step to fill. Call `scored` once they are scored."""
         batch = self.rings.flush(slots)
         self._unscored.append(np.unique(batch.columns["id"]))
         return batch
 
     def peek(self, lines: LineColumns, histories: Sequence[int | None]) -> WindowBatch:
-        """Windows of texts that are asked about, not learned: nothing is remembered of them.
+        """Returns the windows of texts that are scored and not learned: rings and history stay as they are.
 
-        `lines.slots` numbers the texts from 0; `histories[i]` is the slot whose history text i is measured against, or
-        None for no history at all. Step 1: a window for every line. Call `scored` once they are done with.
+        `lines.slots` numbers the texts from 0. `histories[i]` is the slot whose history text i is measured against, or
+        None for no history. Every line ends a window, whatever the step. Call `scored` once they are scored.
         """
         ids, hashes = self.table.lookup(mask_blob(b"\n".join(lines.texts) + b"\n"), self._live_ids)
-        columns: dict[str, Column] = {
-            name: np.zeros(len(ids), np.float32) for name in ("log_count", "log_age", "distance")
-        }
+        columns: dict[str, Column] = {name: np.zeros(len(ids), np.float32) for name in _MEASURED}
         for number, slot in enumerate(histories):
             if slot is None:
                 continue
             places = np.flatnonzero(lines.slots == number)
             seen = self.history.peek(slot, hashes[places])
-            columns["log_count"][places] = seen.log_count
-            columns["log_age"][places] = seen.log_age
-            columns["distance"][places] = self._peeked_distances(slot, seen, hashes[places], ids[places])
-        rings = WindowRings(self.rings.size, len(histories))
-        texts = self._shown(lines.texts)
-        columns |= {"id": ids, "offset": lines.offset, "index": lines.index, "timestamp": lines.timestamp}
-        batch = rings.push(lines.slots, {**columns, "text": texts})
+            for name, values in self._peeked(slot, seen, hashes[places], ids[places]).items():
+                columns[name][places] = values
+        columns |= {"id": ids, "text": self._shown(lines.texts)}
+        columns |= {"offset": lines.offset, "index": lines.index, "timestamp": lines.timestamp}
+        batch = WindowRings(self.rings.size, len(histories)).push(lines.slots, columns)
         self._unscored.append(np.unique(ids))
         return batch
 
     def scored(self) -> None:
-        """Says that the oldest batch not yet reported is done with; its lines' rows may be given up from now on."""
+        """Reports the oldest unscored batch as scored. The rows of its lines may be evicted from now on."""
         self._unscored.popleft()
 
     def clear(self, slots: Ints) -> None:
-        """Forgets these slots entirely; they may serve other services afterwards."""
+        """Empties rings and history of these slots, which may serve other services afterwards."""
         self.rings.clear(slots)
         self.history.clear(slots)
 
     def _live_ids(self) -> Ids:
+        """Ids that a later window or an unscored one refers to. Read only when the table must evict rows."""
         return np.concatenate([self.rings.live_ids(self._max_slots), *list(self._unscored)])
 
-    def _measure_distances(self, first: Ints, rows: Ints, slots: Ints, ids: Ids) -> None:
-        """Distance of each line that is new to its slot to the nearest line the slot knew before it.
+    def _count(self, slots: Ints, hashes: Ints, ids: Ids) -> tuple[dict[str, Column], tuple[Ints, Ints]]:
+        """Counts n lines. Returns the measured columns (n,), and slots and history rows (n,) of the counted lines."""
+        seen = self.history.observe(slots, hashes)
+        if len(seen.first):
+            self._measure_distances(seen.first, seen.rows, slots, ids)
+        distance = self.history.distances(seen.rows)
+        return {"log_count": seen.log_count, "log_age": seen.log_age, "distance": distance}, (slots, seen.rows)
 
-        Cold path: once per (slot, line). 1 - the greatest cosine; 1 for the first line of all.
+    def _count_some(
+        self, slots: Ints, hashes: Ints, ids: Ids, counted: Bools
+    ) -> tuple[dict[str, Column], tuple[Ints, Ints]]:
+        """Returns what `_count` does, but only measures lines that are not `counted`. Rare: while lines are replayed.
+
+        Every line is measured against the lines counted before it, so the batch is taken in runs of equal `counted`.
+        """
+        columns: dict[str, Column] = {name: np.empty(len(ids), np.float32) for name in _MEASURED}
+        rows = np.full(len(ids), -1)
+        # counted   0 0 0 1 1 0       edges   3 5       runs   [0, 3) [3, 5) [5, 6)
+        edges = np.flatnonzero(counted[1:] != counted[:-1]) + 1
+        for start, end in zip([0, *edges.tolist()], [*edges.tolist(), len(ids)], strict=True):
+            run = np.arange(start, end)
+            if counted[start]:
+                measured, (_, rows[run]) = self._count(slots[run], hashes[run], ids[run])
+                for name, values in measured.items():
+                    columns[name][run] = values
+                continue
+            for slot in np.unique(slots[run]).tolist():
+                places = run[slots[run] == slot]
+                seen = self.history.recall(slot, hashes[places])
+                for name, values in self._peeked(slot, seen, hashes[places], ids[places]).items():
+                    columns[name][places] = values
+        return columns, (slots[counted], rows[counted])
+
+    def _peeked(self, slot: int, seen: Familiarity, hashes: Ints, ids: Ids) -> dict[str, Column]:
+        """The measured columns (n,) of lines of one slot that are not counted."""
+        distance = self._peeked_distances(slot, seen, hashes, ids)
+        return {"log_count": seen.log_count, "log_age": seen.log_age, "distance": distance}
+
+    def _measure_distances(self, first: Ints, rows: Ints, slots: Ints, ids: Ids) -> None:
+        """Stores the distance of each line that is new to its slot to the nearest line that the slot knew before it.
+
+        The distance is 1 - the greatest cosine, and 1 for a slot's first line. Cold path: once per slot and line.
         """
         for slot in np.unique(slots[first]).tolist():
             places = first[slots[first] == slot]
+            # The slot knew A B before the batch C A D: known_hashes is now A B C D, of which the last 2 are new.
             hashes = self.history.known_hashes(slot)
-            known = hashes[: len(hashes) - len(places)]  # without those that were just added
+            known = hashes[: len(hashes) - len(places)]
             self.history.set_distances(rows[places], self._distances(known, ids[places]))
 
     def _peeked_distances(self, slot: int, seen: Familiarity, hashes: Ints, ids: Ids) -> Floats:
-        """(n,) what `push` would have measured; an unknown line said twice is as far the second time."""
+        """(n,) distances as `push` would have measured them. All occurrences of an unknown line have the same one."""
+        # Hashes 9 4 9 7, of which 7 is known. Unknown at first sight: 9 4, measured as 0.3 and 0.8:
+        #   order                        1 0            sorted hashes 4 9, distances 0.8 0.3
+        #   unknown occurrences 9 4 9    found at 1 0 1 among the sorted hashes
+        #   distances                    0.3 0.8 0.3
         distances = np.zeros(len(ids), np.float32)
         known = seen.rows >= 0
         distances[known] = self.history.distances(seen.rows[known])
@@ -156,22 +201,28 @@ class LogStream:
         return distances
 
     def _distances(self, known: Ints, new: Ids) -> Floats:
-        """(n,) distance of each new line to the nearest of the known lines and of the new lines before it."""
+        """(n,) distance of each new line to the nearest of the known lines and of the new lines before it.
+
+        A known line that is not in the table, because its row was evicted or its history restored, is left out.
+        """
         if not len(new):
             return np.zeros(0, np.float32)
+        # Known lines K1 K2, new lines C D E, blocks of 2. The first block is C D, at places 2 3 of `vectors`:
+        #   similar      rows C D, columns K1 K2 C D
+        #   set to 0     C beside C D, D beside D: a line is compared only with the lines before it
         known_ids = self.table.known(known)
         vectors = self.table.embeddings(np.concatenate([known_ids, new.astype(np.int64)]))  # k+n, D
         nearest = np.zeros(len(new), np.float32)
         for start in range(0, len(new), _BLOCK):
             end = min(start + _BLOCK, len(new))
-            places = np.arange(len(known_ids) + start, len(known_ids) + end)  # of the block in `vectors`
+            places = np.arange(len(known_ids) + start, len(known_ids) + end)  # b: of the block in `vectors`
             similar = vectors[places] @ vectors[: places[-1] + 1].T  # b, k+end
             similar[places[:, None] <= np.arange(places[-1] + 1)] = 0.0
             nearest[start:end] = similar.max(axis=1)
         return np.asarray((1.0 - nearest).clip(0.0, 1.0))
 
     def _shown(self, texts: Sequence[bytes]) -> Texts:
-        """(n,) the lines as people will read them, none longer than `shown_chars` characters."""
+        """(n,) the lines as people read them, none longer than `shown_chars` characters."""
         column = np.empty(len(texts), object)
         column[:] = texts
         # A line of few bytes has few characters, and almost every line has few bytes: only the others are looked at.

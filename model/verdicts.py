@@ -1,6 +1,6 @@
-"""From scores as arrays to verdicts that people read. Only for the few windows that somebody will look at.
+"""Scores as arrays → the few alerts, and the verdicts that people read.
 
-Knows no torch: the daemon's simulation and the command line read it without loading the model.
+Knows no torch, so that the daemon's simulation and the command line work without loading the model.
 
 Legend: w windows · L window size
 """
@@ -17,39 +17,43 @@ from logwarden.model.schema import LogLine, LogWindow, Verdict
 from logwarden.model.windowing import WindowBatch
 
 GUILTY_SHARE = 0.5
-"""A line is guilty if it carries at least this share of what the heaviest line of its window carries."""
+"""A line is guilty if its weight is at least this share of the greatest weight in its window."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What the model says of w windows, as arrays on the host."""
+    """The model's answers on w windows, as arrays on the host."""
 
     logits: Floats
     """(w, 2) normal, anomaly."""
     probability: Doubles
     """(w,) calibrated probability of an anomaly."""
     line_weights: Floats
-    """(w, L) share of the score that each line carries, oldest first."""
+    """(w, L) share of the score that each line carries, oldest first; 0 in padding."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlertPolicy:
-    """When a score becomes an alert, and what goes into the verdict beside it."""
+    """The rule that makes an alert of a score, and the facts of the model that a verdict carries."""
 
     threshold: float
+    """Least probability of an anomaly that raises an alert."""
     learning_lines: int
-    """Lines of a service that must be known before its newest line may raise an alert."""
+    """Lines of a service that must be counted before its newest line may raise an alert."""
     model_revision: str
+    """Names the weights, for the alert's reader."""
 
     def alerts_due(self, batch: WindowBatch, scores: Scores) -> Bools:
-        """(w,) which windows raise an alert."""
+        """Returns (w,) True for the windows that raise an alert."""
+        # With 200 learning lines, a line with 200 lines before it has log_age log2(201) and may raise one. The 1e-4 is
+        # wider than a rounding of float32 and narrower than the step of one line, 1.44 / 201 bits.
         known = batch.newest("log_age") >= np.float32(math.log2(1 + self.learning_lines)) - 1e-4
         return np.asarray((scores.probability >= self.threshold) & known)
 
     def verdict(
         self, batch: WindowBatch, scores: Scores, place: int, *, service: str, topic: str = "", partition: int = 0
     ) -> Verdict:
-        """The verdict of one window of the batch."""
+        """Returns the verdict on one window, given its place in the batch."""
         history = history_lines(batch, place)
         anomaly = float(scores.probability[place])
         return Verdict(
@@ -69,18 +73,25 @@ class AlertPolicy:
 
 
 def guilty_lines(weights: Floats) -> Bools:
-    """(…, L) line weights → which lines carry the score. The newest line always does: an alert is about it."""
+    """Returns (…, L) True for the lines that carry the score. The newest line is one: the alert is about it."""
+    # weights   0.0 0.5 0.2 0.3      half of the greatest is 0.25
+    # guilty    0   1   0   1
     guilty = weights >= np.maximum(GUILTY_SHARE * weights.max(axis=-1, keepdims=True), 1e-6)
     guilty[..., -1] = True
     return np.asarray(guilty)
 
 
 def history_lines(batch: WindowBatch, place: int) -> int:
-    """How many lines of the service were known before the window's newest one, as far as ages are counted."""
+    """Returns the number of lines of the service before the window's newest one, as far as ages are counted."""
+    # The inverse of log_age = log2(1 + lines); rounding removes the error of float32.
     return round(2 ** float(batch.columns["log_age"][batch.ends[place]]) - 1)
 
 
 def _lines(batch: WindowBatch, weights: Floats, place: int) -> tuple[LogLine, ...]:
+    """The lines of one window, oldest first, without its padding."""
+    # Window size 4, 3 lines that end at place 8 of the flat columns:
+    #   lines       places 6, 7, 8 of the columns, [end - filled, end)
+    #   weights     columns 1, 2, 3 of the row, [size - filled, size): column 0 is padding
     filled, end = int(batch.filled[place]), int(batch.ends[place]) + 1
     guilty = guilty_lines(weights)
     columns = {name: column[end - filled : end] for name, column in batch.columns.items()}

@@ -1,12 +1,12 @@
-"""The last lines of every service, kept as rings of arrays and turned into windows for a whole batch at once.
+"""Keeps the last lines of every service as rings of arrays, and makes the windows of a whole batch at once.
 
 A *slot* is one row of the rings: one service in one partition (or one file). A window is the last `size` lines of a
-slot, ending at a given line; with step 1 every line ends exactly one window, so windows depend on nothing but the
-order of lines: not on batch boundaries, not on where a reader started.
+slot, ending at a given line. With step 1 every line ends exactly one window, so windows depend only on the order of the
+lines: neither on batch boundaries nor on the place where a reader started.
 
-Pure array logic: knows no line text, no model, no Kafka; time comes in as an argument.
+Pure array logic: knows no line text, no model, no Kafka. Time is an argument.
 
-Legend: n lines of the batch · w windows · L window size · m lines of the batch with their context.
+Legend: n lines of the batch · g slots in it · w windows · L window size · m lines of the batch and their contexts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TEXT_COLUMN = "text"
 
 @dataclass(slots=True)
 class WindowBatch:
-    """Windows that share one flat copy of their lines; a window is a slice of it."""
+    """Windows that share one flat copy of their lines. A window is a slice of it."""
 
     size: int
     columns: dict[str, Column]
@@ -43,31 +43,39 @@ class WindowBatch:
     filled: Ints
     """(w,) lines in the window, 1…size; the places before them are padding."""
     fresh: Ints
-    """(w,) how many of the window's last lines no earlier window judged, 1…step."""
+    """(w,) number of the window's last lines that no earlier window judged, 1…step."""
     slots: Ints
-    """(w,) the slot of each window."""
+    """(w,) slot of each window."""
 
     def __len__(self) -> int:
         return len(self.ends)
 
     def windows(self, name: str) -> Column:
-        """One column as windows (w, L), oldest line first, zero where there is no line."""
+        """Returns one column as windows (w, L), oldest line first, zero where there is no line."""
         if not len(self.ends):
             return np.zeros((0, self.size), self.columns[name].dtype)
+        # Windows of 3 that end at places 2 and 4 of the flat column:
+        #   column                        0 a b c d       (0 = padding)
+        #   row i of the sliding view     column[i : i + 3], a view of m - 2 rows
+        #   rows ends - 2 = 0, 2          0 a b | b c d
         return np.asarray(sliding_window_view(self.columns[name], self.size)[self.ends - (self.size - 1)])
 
     def newest(self, name: str) -> Column:
-        """One column of the newest lines (w,)."""
+        """Returns one column of the newest lines (w,)."""
         return np.asarray(self.columns[name][self.ends])
 
     def fresh_lines(self) -> tuple[Ints, Ints]:
-        """Places in the flat columns of all fresh lines, and for each the window that judges it."""
+        """Returns the places of all fresh lines in the flat columns, and for each the window that judges it."""
+        # Windows that end at places 9 and 14, with 3 and 2 fresh lines:
+        #   window    0 0 0 1 1
+        #   back      0 1 2 0 1          steps from the window's end, counted from 0 in every window
+        #   places    9 8 7 14 13
         window = np.repeat(np.arange(len(self)), self.fresh)
         back = np.arange(len(window)) - np.repeat(np.cumsum(self.fresh) - self.fresh, self.fresh)
         return self.ends[window] - back, window
 
     def select(self, keep: Column) -> WindowBatch:
-        """The windows named by a mask or by indices; the lines are shared, not copied."""
+        """Returns the windows at a mask or at indices. The lines are shared, not copied."""
         return WindowBatch(
             size=self.size,
             columns=self.columns,
@@ -79,9 +87,10 @@ class WindowBatch:
 
 
 def concatenate(batches: Sequence[WindowBatch]) -> WindowBatch:
-    """One batch of all windows, in the order given; at least one batch, all of one window size."""
+    """Returns one batch of all windows, in the order given; at least one batch, all of one window size."""
     if len(batches) == 1:
         return batches[0]
+    # Batches of 5, 3 and 4 flat lines are laid one behind the other: their places shift by 0, 5 and 8.
     shift = np.cumsum([0] + [len(b.columns["id"]) for b in batches[:-1]])
     return WindowBatch(
         size=batches[0].size,
@@ -96,8 +105,8 @@ def concatenate(batches: Sequence[WindowBatch]) -> WindowBatch:
 class WindowRings:
     """Rings of the last `size` lines of at most `max_slots` slots.
 
-    `step`: a window is due after so many new lines of a slot (1 = at every line); `flush` makes the window of a slot
-    whose new lines have waited long enough. Memory: about 40 bytes a line of a ring, and the texts it refers to.
+    `step`: new lines of a slot from one window to the next (1 = a window at every line). `flush` makes the window of a
+    slot whose new lines have waited long enough. Memory: about 40 bytes per line of a ring, and the texts.
     """
 
     def __init__(self, size: int, max_slots: int, *, step: int = 1) -> None:
@@ -110,32 +119,40 @@ class WindowRings:
         }
         self._rings[TEXT_COLUMN] = np.full((max_slots, size), b"", object)
         self._filled = np.zeros(max_slots, np.int64)
+        # A ring is filled from the right: its newest line is in the last column, padding in the first ones.
         self._pending = np.zeros(max_slots, np.int64)  # lines since the last due window
-        self._waiting_since = np.full(max_slots, np.inf)  # when the oldest of them came, in the caller's clock
+        self._waiting_since = np.full(max_slots, np.inf)  # arrival of the oldest of them, on the caller's clock
 
     def push(self, slots: Ints, columns: Mapping[str, Column], now: float = 0.0) -> WindowBatch:
         """Appends lines in order and returns the windows that became due, grouped by slot, in order within a slot.
 
         `slots` (n,) and every column (n,) belong to the same n ≥ 1 lines.
         """
+        # Window size 3, so every slot brings 2 lines of context. Slot 5 has the ring (p q r), slot 2 the ring (0 0 x):
+        #   slots of the lines a b c     5 2 5
+        #   ordered by slot              2: b       5: a c
+        #   flat column                  0 x b | q r a c
+        #   place of b, a, c             2           5 6
+        #   windows end at               2           5 6     (0 x b), (q r a), (r a c)
+        #   rings afterwards             2: (0 x b), 5: (r a c)
         context = self.size - 1
         order = np.argsort(slots, kind="stable")
         ordered = slots[order]
         first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])  # (g,) where each slot's lines begin
-        groups = ordered[first]
-        counts = np.diff(np.r_[first, len(slots)])
-        # Flat layout: the context of group 0, its lines, the context of group 1, its lines, …
+        groups = ordered[first]  # (g,) slots, ascending
+        counts = np.diff(np.r_[first, len(slots)])  # (g,) lines of each
+        # (g, L-1) places of the contexts: group i is preceded by i whole contexts and by the lines of groups before it.
         head = (first + np.arange(len(groups)) * context)[:, None] + np.arange(context)
-        place = np.arange(len(slots)) + np.repeat((np.arange(len(groups)) + 1) * context, counts)
-        last = place[first + counts - 1]
+        place = np.arange(len(slots)) + np.repeat((np.arange(len(groups)) + 1) * context, counts)  # (n,)
+        last = place[first + counts - 1]  # (g,) place of each group's newest line
         flat: dict[str, Column] = {}
         for name, ring in self._rings.items():
             column = np.empty(len(slots) + len(groups) * context, ring.dtype)
-            column[head] = ring[groups, 1:]
+            column[head] = ring[groups, 1:]  # the oldest line of a full ring is in no window of a new line
             column[place] = columns[name][order]
             ring[groups] = sliding_window_view(column, self.size)[last - context]
             flat[name] = column
-        rank = np.arange(len(slots)) - np.repeat(first, counts)
+        rank = np.arange(len(slots)) - np.repeat(first, counts)  # (n,) number of a line within its group, from 0
         filled = np.minimum(np.repeat(self._filled[groups], counts) + rank + 1, self.size)
         self._filled[groups] = np.minimum(self._filled[groups] + counts, self.size)
         due = self._due(groups, counts, rank, now)
@@ -149,27 +166,33 @@ class WindowRings:
         )
 
     def _due(self, groups: Ints, counts: Ints, rank: Ints, now: float) -> Bools:
+        """(n,) True for the lines that end a window; keeps account of those that wait for their step to fill."""
         if self.step == 1:
             return np.ones(len(rank), bool)
+        # Step 3, one slot with 2 pending lines, 5 new ones:
+        #   pending + rank + 1     3 4 5 6 7
+        #   due                    1 0 0 1 0       at every multiple of 3
+        #   left                   7 % 3 = 1       the last line waits, since now
         pending = self._pending[groups]
         due = np.asarray((np.repeat(pending, counts) + rank + 1) % self.step == 0)
         left = (pending + counts) % self.step
-        started = (pending == 0) | (pending + counts >= self.step)  # the oldest pending line is one of these
+        started = (pending == 0) | (pending + counts >= self.step)  # the oldest line that waits is a new one
         self._waiting_since[groups] = np.where(left == 0, np.inf, np.where(started, now, self._waiting_since[groups]))
         self._pending[groups] = left
         return due
 
     def waiting(self, before: float) -> Ints:
-        """Slots with lines that no window holds as new yet and that came at or before the given time."""
-        return np.flatnonzero((self._pending > 0) & (self._waiting_since <= before))  # so also for before = inf
+        """Returns the slots whose oldest line that waits for its step came at or before the given time."""
+        # Both conditions, because a slot without such a line has the time inf, and `before` may be inf.
+        return np.flatnonzero((self._pending > 0) & (self._waiting_since <= before))
 
     def flush(self, slots: Ints) -> WindowBatch:
-        """The windows of these slots' pending lines, before their step is full. Slots without any give none."""
+        """Returns the windows of these slots' pending lines, before their step is full. Skips slots without any."""
         slots = slots[self._pending[slots] > 0]
         batch = WindowBatch(
             size=self.size,
             columns={name: ring[slots].ravel() for name, ring in self._rings.items()},
-            ends=np.arange(1, len(slots) + 1) * self.size - 1,
+            ends=np.arange(1, len(slots) + 1) * self.size - 1,  # rings in a row: with size 3 they end at 2, 5, 8, …
             filled=self._filled[slots],
             fresh=self._pending[slots],
             slots=slots,
@@ -179,7 +202,7 @@ class WindowRings:
         return batch
 
     def clear(self, slots: Ints) -> None:
-        """Forgets these slots; they can serve other services afterwards. Pending lines are dropped: flush first."""
+        """Empties these slots, which can serve other services afterwards. Drops pending lines: flush first."""
         for name, ring in self._rings.items():
             ring[slots] = b"" if name == TEXT_COLUMN else 0
         self._filled[slots] = 0
@@ -187,11 +210,18 @@ class WindowRings:
         self._waiting_since[slots] = np.inf
 
     def oldest_offsets(self, slots: Ints) -> Ints:
-        """Offset of the oldest line that the *next* window of each slot will hold; slots without lines are left out."""
+        """Returns the offset of the oldest line that the *next* window of each slot will contain.
+
+        Skips slots without such a line; with windows of one line these are all.
+        """
+        if self.size == 1:
+            return np.zeros(0, np.int64)
         slots = slots[self._filled[slots] > 0]
-        kept = np.minimum(self._filled[slots], self.size - 1)  # the next line pushes a full ring's first one out
+        # Size 4: a ring (0 0 a b) keeps 2 lines, of which a in column 2 is the oldest. A full ring (a b c d) keeps 3,
+        # because the next line pushes a out: b in column 1.
+        kept = np.minimum(self._filled[slots], self.size - 1)
         return np.asarray(self._rings["offset"][slots, self.size - kept])
 
     def live_ids(self, slots_in_use: int) -> Ids:
-        """Distinct line ids that some ring of the first `slots_in_use` slots holds."""
+        """Returns the distinct line ids in the rings of the first `slots_in_use` slots."""
         return np.unique(self._rings["id"][:slots_in_use])

@@ -23,9 +23,8 @@ def test_rings_are_deques(size: int, batches: list[list[int]]) -> None:
         offsets = list(range(offset, offset + len(slots)))
         offset += len(slots)
         assert windows_of(push(rings, slots, offsets)) == naive.push(slots, offsets)
-        if size > 1:  # a window of one line needs none before it
-            needed = [naive.oldest(slot) for slot in range(SLOTS)]
-            assert rings.oldest_offsets(np.arange(SLOTS)).tolist() == [o for o in needed if o is not None]
+        needed = [naive.oldest(slot) for slot in range(SLOTS) if size > 1]  # a window of one line needs none before it
+        assert rings.oldest_offsets(np.arange(SLOTS)).tolist() == [o for o in needed if o is not None]
 
 
 @given(SIZES, BATCHES)

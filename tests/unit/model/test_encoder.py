@@ -100,6 +100,16 @@ def test_a_clone_of_bert_base_uncased_loads(encoder: LineEncoder, tmp_path: Path
     )
 
 
+def test_weights_in_pytorchs_own_format_are_read(encoder: LineEncoder, tmp_path: Path) -> None:
+    """Many checkpoints still come with pytorch_model.bin; it gives the embeddings of the same weights elsewhere."""
+    encoder.save(tmp_path)
+    torch.save(load_file(tmp_path / "model.safetensors"), tmp_path / "pytorch_model.bin")
+    (tmp_path / "model.safetensors").unlink()
+    torch.testing.assert_close(
+        LineEncoder.from_directory(tmp_path).encode(TEXTS), encoder.encode(TEXTS), atol=5e-3, rtol=0
+    )
+
+
 def test_a_cased_vocabulary_keeps_its_capitals(encoder: LineEncoder, tmp_path: Path) -> None:
     """A checkpoint that says do_lower_case false reads "Disk" and "disk" as different words."""
     encoder.save(tmp_path)

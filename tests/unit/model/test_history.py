@@ -60,7 +60,8 @@ def test_the_rarest_and_longest_unseen_go_first() -> None:
     observe(history, [1] * 8, list(range(100, 108)))
     observe(history, [0] * 4, [1, 2, 1, 2])
     observe(history, [0] * 7, [3, 4, 5, 6, 7, 8, 9])
-    assert history.trim().tolist() == [0]
+    evicted = history.trim()
+    assert (evicted.slots.tolist(), evicted.hashes.tolist()) == ([0, 0, 0], [3, 4, 5])
     kept = history.known_hashes(0).tolist()
     assert kept == [1, 2, 6, 7, 8, 9]  # a quarter below the bound, so that trimming is rare
     assert len(history.known_hashes(1)) == 8
@@ -129,6 +130,47 @@ def test_a_snapshot_of_other_masking_rules_is_refused(monkeypatch: pytest.Monkey
     other = History(1)
     assert not other.restore(0, state)
     assert (len(other), other.age(np.array([0])).tolist()) == (0, [0])
+
+
+def test_recalling_measures_a_line_without_itself() -> None:
+    """A line that is replayed was counted before: seen once means never before, and nothing is counted again."""
+    history = History(1)
+    observe(history, [0] * 4, [1, 1, 2, 1])
+    before = json.dumps(history.snapshot(0))
+    again = history.recall(0, np.array([2, 1, 1, 9, 9]))
+    assert (counts(again), ages(again)) == ([0, 2, 2, 0, 0], [3] * 5)
+    assert (again.rows.tolist()[3:], again.first.tolist()) == ([-1, -1], [3])  # evicted in the meantime: new
+    assert json.dumps(history.snapshot(0)) == before
+    empty = History(1).recall(0, np.array([5]))
+    assert (counts(empty), ages(empty)) == ([0], [0])
+
+
+def test_a_delta_has_final_values() -> None:
+    """A push's delta says what is true after it: counts and ages in all, in the order of first occurrence."""
+    history = History(3)
+    observe(history, [2, 2], [5, 5])
+    slots = np.array([2, 0, 2, 2])
+    seen = history.observe(slots, np.array([6, 5, 5, 6]))
+    history.set_distances(seen.rows[seen.first], np.array([0.5, 1.0], np.float32))
+    delta = history.delta(slots, seen.rows, history.trim())
+    assert (delta.slots.tolist(), delta.hashes.tolist()) == ([2, 0, 2], [6, 5, 5])
+    assert (delta.counts.tolist(), delta.seen_at.tolist()) == ([2, 1, 3], [4, 0, 3])
+    assert delta.distances.tolist() == [0.5, 1.0, 0.0]
+    assert (delta.aged_slots.tolist(), delta.ages.tolist()) == ([0, 2], [1, 5])
+    assert len(delta.evicted.slots) == len(delta.evicted.hashes) == 0
+
+
+def test_a_delta_cannot_be_changed() -> None:
+    """A journal keeps deltas for minutes; later pushes and readers leave them as they are."""
+    history, slots = History(1), np.zeros(1, np.int64)
+    delta = history.delta(slots, observe(history, [0], [7]).rows, history.trim())
+    observe(history, [0], [7])
+    assert (delta.counts.tolist(), delta.ages.tolist()) == ([1], [1])
+    for array in (delta.hashes, delta.counts, delta.ages, delta.distances, delta.evicted.hashes):
+        with pytest.raises(ValueError, match="read-only"):
+            array[...] = 0
+    with pytest.raises(AttributeError):
+        delta.counts = slots  # type: ignore[misc]
 
 
 def test_an_empty_snapshot_is_a_snapshot() -> None:

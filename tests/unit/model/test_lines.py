@@ -78,6 +78,14 @@ def test_the_rows_longest_unused_are_given_up() -> None:
     assert spy.encoded[-1] == "b"
 
 
+def test_a_quarter_of_the_table_is_evicted_at_once() -> None:
+    """The choice of victims costs a scan of the table, so one of them pays for many new lines."""
+    table, _ = table_of(22)
+    table.lookup(keys("a b c d e f g h i j k l m n o p q r s t"))
+    table.lookup(keys("u"))
+    assert (table.counts.evicted, len(table)) == (5, 16)
+
+
 def test_a_line_in_a_live_window_is_never_given_up() -> None:
     """A row that a ring or an unscored window refers to keeps its text and its embedding, however long unused."""
     live: list[int] = []
@@ -124,6 +132,15 @@ def test_more_new_lines_than_rows_fill_the_table_and_overflow() -> None:
     assert [table.text(row) for row in ids.tolist()] == ["a", "b", "c", "", "", ""]
     assert hashes.tolist() == [line_hash(text) for text in "abcded"]
     assert (len(table), table.counts.overflowed, table.counts.embedded) == (3, 3, 3)
+
+
+def test_endless_forms_of_one_text_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that all stand for one text are forgotten when they are too many; the text keeps its row."""
+    monkeypatch.setattr("logwarden.model.lines._KEYS_PER_ROW", 1)
+    table, spy = table_of(5)
+    rows = {int(table.lookup([b"up since *" + b" *" * stars + b" now"])[0][0]) for stars in range(40)}
+    assert len(rows) == len(spy.encoded) == 1
+    assert len(table._by_key) <= 6
 
 
 def test_a_table_needs_a_row_for_a_line() -> None:

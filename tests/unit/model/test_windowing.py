@@ -100,3 +100,11 @@ def test_a_step_beyond_the_window_would_leave_lines_unjudged(step: int) -> None:
     """A step must lie between 1 and the size, or lines would fall between two windows."""
     with pytest.raises(ValueError, match="between 1 and the window size 4"):
         WindowRings(4, 1, step=step)
+
+
+def test_no_windows_have_the_shape_of_windows() -> None:
+    """A batch in which no window is due can be stacked, gathered and scored like any other."""
+    batch = push(WindowRings(4, 2, step=3), [0, 1], [7, 8])
+    assert len(batch) == 0
+    assert batch.windows("offset").shape == batch.windows("text").shape == (0, 4)
+    assert batch.newest("offset").tolist() == []
