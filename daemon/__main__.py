@@ -176,7 +176,7 @@ def alerts(
 @app.command()
 def config(
     form: Annotated[
-        ConfigFormat, typer.Option("--format", help="Print a table, JSON, or the documentation's markdown table.")
+        ConfigFormat, typer.Option("--format", help="Print a table, JSON, or the page docs/settings.md.")
     ] = ConfigFormat.table,
     env_file: EnvFile = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Compares ARCHITECTURE.md with the code: the imports that it describes, and the names that it contains.
+"""Compares the documents with the code: the imports that ARCHITECTURE.md describes, and the names that all contain.
 
 More tests keep torch and Kafka clients out: `tests/sim/test_invariants.py` for the pipeline,
 `tests/unit/daemon/test_command_line.py` for light commands, `tests/unit/model/test_detector.py` for `model/schema.py`.
@@ -21,7 +21,14 @@ from tests import layout
 ROOT = Path(__file__).parent.parent
 PRODUCTS = ("daemon", "demo", "logwarden", "model", "training")
 DOCUMENT = ROOT / "ARCHITECTURE.md"
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 MAX_LINES = 220
+OF_THE_PAST = {"from-the-original-scripts.md": {"inference.py", "moe_log_detector.py"}}
+"""Files that a page names because they exist no more."""
 
 IMPORTERS = {
     "aiokafka": {"daemon/kafka"},
@@ -117,21 +124,23 @@ def test_two_files_of_the_model_open_files() -> None:
 
 def test_the_pipeline_is_given_its_effects() -> None:
     """Clock, broker, model and threads are built in `daemon/service.py`; the data path only knows their ports."""
-    named = set()
+    effects = ("logwarden.daemon.kafka", "logwarden.daemon.engine", "logwarden.daemon.clock", "logwarden.daemon.worker")
+    of_the_daemon = {"KafkaSource", "KafkaSink", "SystemClock", "ThreadWorker", "load_engine"}
+    built = of_the_daemon | {"loading", "tail_topic"}
+    named: dict[str, set[str]] = {}
     for path in _files("daemon"):
         for node in ast.walk(_tree(path)):
-            if isinstance(node, ast.ImportFrom) and node.module in (
-                "logwarden.daemon.kafka.consumer",
-                "logwarden.daemon.engine.loading",
-                "logwarden.daemon.worker",
-            ):
-                named.add(path.name)
-            if isinstance(node, ast.ImportFrom) and node.module == "logwarden.daemon":
-                named |= {path.name for alias in node.names if alias.name in ("kafka", "scorer", "worker")}
-    assert named == {"service.py", "alerts.py"}  # the latter: `logwarden alerts`, which reads a topic for people
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(effects):
+                for name in built & {alias.name for alias in node.names}:
+                    named.setdefault(path.relative_to(ROOT / "daemon").as_posix(), set()).add(name)
+    assert named == {
+        "service.py": of_the_daemon,
+        "commands/alerts.py": {"tail_topic"},  # `logwarden alerts` reads a topic for people
+        "commands/scan.py": {"loading"},  # `logwarden scan` reads files, without a broker
+    }
 
 
-# ---------------------------------------------------------------- the document
+# ---------------------------------------------------------------- the documents
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +151,9 @@ def text() -> str:
 
 @cache
 def _all_files() -> dict[str, list[str]]:
-    """Returns file name → paths in the products."""
+    """Returns file name → paths in the products and the documents."""
     found: dict[str, list[str]] = {}
-    for package in (*PRODUCTS, "deploy"):
+    for package in (*PRODUCTS, "deploy", "docs"):
         for path in (ROOT / package).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 found.setdefault(path.name, []).append(path.relative_to(ROOT).as_posix())
@@ -162,13 +171,38 @@ def _defined_in_tests() -> frozenset[str]:
     )
 
 
-def missing_files(text: str) -> list[str]:
-    """Returns files and folders in a text that do not exist. A bare name may be anywhere in the products."""
+@cache
+def _defined_in_code() -> frozenset[str]:
+    """Returns classes, methods, functions and modules, and the settings as `group.field`."""
+    defined: set[str] = set()
+    for path in _files(*PRODUCTS, "tests"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        for end in range(1, len(parts) + 1):
+            module = ".".join(parts[:end])
+            defined |= {module, f"logwarden.{module}"}
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.ClassDef):
+                defined |= {node.name} | {f"{node.name}.{n.name}" for n in node.body if hasattr(n, "name")}
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                defined |= {node.name, f"{path.stem}.{node.name}"}
+    settings = (ROOT / "daemon" / "settings" / "groups.py").read_text(encoding="utf-8")
+    fields = {f"{group}.{name}" for group in re.findall(r"^    (\w+): \w+Settings = ", settings, re.M)
+              for name in re.findall(r"^    (\w+): ", settings, re.M)}  # fmt: skip
+    return frozenset(defined | fields)
+
+
+def missing_files(text: str, folder: Path = ROOT) -> list[str]:
+    """Returns files and folders in a text that do not exist, neither below the root nor below the text's folder.
+
+    A bare name may be anywhere in the products.
+    """
     named = set(re.findall(r"(?<![\w./-])[\w.-]+(?:/[\w.-]+)*\.(?:py|md|toml|json|yaml|xml|sh|txt)\b", text))
     named |= set(
-        re.findall(r"(?<![\w./-])(?:daemon|demo|logwarden|model|training|tests|deploy)/(?:\w+/)*(?![\w.])", text)
+        re.findall(r"(?<![\w./-])(?:daemon|demo|logwarden|model|training|tests|deploy|docs)/(?:\w+/)*(?![\w.])", text)
     )
-    return sorted(name for name in named if not (ROOT / name).exists() and name not in _all_files())
+    named = {re.sub(r"^(?:\.\./)+", "", name) for name in named}  # of a link out of a folder
+    there = {name for name in named if (ROOT / name).exists() or (folder / name).exists() or name in _all_files()}
+    return sorted(named - there)
 
 
 def missing_tests(text: str) -> list[str]:
@@ -181,19 +215,29 @@ def missing_tests(text: str) -> list[str]:
 
 def missing_code(text: str) -> list[str]:
     """Returns names in code type, such as `PartitionLedger.position`, that the code does not define."""
-    defined: set[str] = set()
-    for path in _files(*PRODUCTS, "tests"):
-        for node in ast.walk(_tree(path)):
-            if isinstance(node, ast.ClassDef):
-                defined |= {node.name} | {f"{node.name}.{n.name}" for n in node.body if hasattr(n, "name")}
-            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                defined |= {node.name, f"{path.stem}.{node.name}"}
-    named = re.findall(r"`([A-Z][a-z]\w+(?:\.\w+)?|\w+\.\w+)(?:\(\))?`", text)
-    external = re.compile(r"^(?:\d|LOGWARDEN_|Trainer$|\w+\.(?:py|md|toml|json|yaml|sh|txt)$)")
-    settings = (ROOT / "daemon" / "settings" / "groups.py").read_text(encoding="utf-8")
-    fields = {f"{group}.{name}" for group in re.findall(r"^    (\w+): \w+Settings = ", settings, re.M)
-              for name in re.findall(r"^    (\w+): ", settings, re.M)}  # fmt: skip
-    return sorted(name for name in set(named) - defined - fields if not external.match(name))
+    named = re.findall(r"`([A-Z][a-z]\w+(?:\.\w+)?|\w+(?:\.\w+)+)(?:\(\))?`", text)
+    external = re.compile(r"^(?:\d|LOGWARDEN_|\w+\.(?:py|md|toml|json|yaml|sh|txt)$|alert\.schema\.json$)")
+    return sorted(name for name in set(named) - _defined_in_code() if not external.match(name))
+
+
+def missing_rooms(text: str) -> list[str]:
+    """Returns packages without a row in the map of rooms. `<name>` in a row stands for every package there."""
+    rows = set(re.findall(r"^\| `([\w/<>-]+/)` \|", text, re.M))
+    packages = [path.parent.relative_to(ROOT) for name in PRODUCTS for path in (ROOT / name).rglob("__init__.py")]
+    any_of = {re.sub(r"<\w+>/$", "", row) for row in rows if row.endswith(">/")}
+    return sorted(
+        f"{package.as_posix()}/"
+        for package in packages
+        if f"{package.as_posix()}/" not in rows and f"{package.parent.as_posix()}/" not in any_of
+    )
+
+
+def missing_sections(text: str) -> list[str]:
+    """Returns the sections of a decision that this text lacks, or has without words."""
+    sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", text, re.M | re.S))
+    return [
+        name for name in ("Context", "Decision", "Alternatives", "Consequences") if not sections.get(name, "").strip()
+    ]
 
 
 def test_the_document_is_short(text: str) -> None:
@@ -202,29 +246,49 @@ def test_the_document_is_short(text: str) -> None:
 
 
 def test_the_document_names_what_is_there(text: str) -> None:
-    """Every file, test and name in ARCHITECTURE.md exists."""
-    assert missing_files(text) == []
+    """Every test and every name in ARCHITECTURE.md exists."""
     assert missing_tests(text) == []
     assert missing_code(text) == []
 
 
-def test_the_way_in_names_what_is_there() -> None:
-    """Every file in CONTRIBUTING.md exists."""
-    assert missing_files((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")) == []
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_document_names_files_that_are_there(document: Path) -> None:
+    """Every file and folder that a document names exists, unless the page is about the past."""
+    missing = missing_files(document.read_text(encoding="utf-8"), document.parent)
+    assert set(missing) == OF_THE_PAST.get(document.name, set())
 
 
-def test_every_file_has_its_place_in_the_document(text: str) -> None:
-    """No file of the daemon, the model or the public package is left out of the map."""
-    files = [path.name for path in (*(ROOT / "daemon").rglob("*.py"), *(ROOT / "model").glob("*.py"))]
-    assert [name for name in files if name != "__init__.py" and not re.search(rf"\b{name}\b", text)] == []
-    assert "logwarden/__init__.py" in text
-    assert "logwarden/__main__.py" in text
+def test_every_package_is_on_the_map(text: str) -> None:
+    """A reader who looks for the home of a new line finds every room, with its owner."""
+    assert missing_rooms(text) == []
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda path: path.stem)
+def test_a_decision_has_its_sections(page: Path) -> None:
+    """A decision without alternatives and consequences is an announcement."""
+    text = page.read_text(encoding="utf-8")
+    assert missing_sections(text) == []
+    assert text.startswith(f"# {int(page.name[:4])}. ")
+    assert missing_code(text) == []
+
+
+def test_every_decision_is_listed_once() -> None:
+    """The numbers have no gap, and the index leads to every page by its title."""
+    index = (ROOT / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
+    titles = [page.read_text(encoding="utf-8").partition("\n")[0].partition(". ")[2] for page in DECISIONS]
+    rows = [
+        f"| {n} | [{title}]({page.name}) |" for n, (title, page) in enumerate(zip(titles, DECISIONS, strict=True), 1)
+    ]
+    assert len(rows) > 10
+    assert [line for line in index.splitlines() if re.match(r"\| \d", line)] == rows
 
 
 def test_what_is_not_there_is_found() -> None:
-    """Each check finds a missing name; a check that cannot fail would let the document rot."""
-    assert missing_files("see `daemon/nowhere.py`, nothing.py, tests/none/") == [
+    """Each check finds a missing name; a check that cannot fail would let the documents rot."""
+    assert missing_files("see `daemon/nowhere.py`, nothing.py, tests/none/, [x](../../model/none.md), docs/none/") == [
         "daemon/nowhere.py",
+        "docs/none/",
+        "model/none.md",
         "nothing.py",
         "tests/none/",
     ]
@@ -232,7 +296,18 @@ def test_what_is_not_there_is_found() -> None:
         "no_such_ablation",
         "test_of_nothing",
     ]
-    assert missing_code("`PartitionLedger.nothing` `Nobody` `PartitionLedger.position`") == [
+    assert missing_code("`PartitionLedger.nothing` `Nobody` `PartitionLedger.position` `logwarden.model.none`") == [
         "Nobody",
         "PartitionLedger.nothing",
+        "logwarden.model.none",
     ]
+    assert missing_sections("## Context\nwords\n## Decision\n\n## Consequences\nwords\n") == [
+        "Decision",
+        "Alternatives",
+    ]
+
+
+def test_a_room_that_is_not_on_the_map_is_found(text: str) -> None:
+    """Without its row a package is missing; a mention elsewhere is no row."""
+    assert missing_rooms(text.replace("| `daemon/kafka/` |", "| daemon |")) == ["daemon/kafka/"]
+    assert len(missing_rooms("see daemon/kafka/")) > 10

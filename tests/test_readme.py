@@ -16,14 +16,16 @@ import typer.main
 
 from logwarden.daemon.__main__ import app
 from logwarden.daemon.incidents import alert as alerts
-from logwarden.daemon.settings.describing import describe, settings_table_markdown
+from logwarden.daemon.settings.describing import describe, settings_markdown
 from logwarden.daemon.settings.groups import Settings
+from logwarden.daemon.web.metrics import PrometheusTelemetry
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-PAGES = sorted((ROOT / "docs").glob("*.md"))
-NAMED = [path for name in ("README.md", "CONTRIBUTING.md", "deploy/RUNBOOK.md") if (path := ROOT / name).is_file()]
-DOCUMENTS = [*NAMED, *PAGES]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+TOP = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "deploy/RUNBOOK.md")
+DOCUMENTS = [*(path for name in TOP if (path := ROOT / name).is_file()), *PAGES]
+MAX_README_LINES = 130
 WEIGHTS = ROOT / "model" / "weights" / "model.safetensors"
 FOLDERS = ("daemon", "demo", "model", "training")
 """Folders at the top of the repository. Their modules are imported as `logwarden.…` only."""
@@ -88,10 +90,17 @@ def _wrong(words: list[str]) -> Iterator[str]:
         yield from _wrong_logwarden(words[1:])
     elif words[:2] == ["python", "-m"]:
         top = words[2].partition(".")[0]
-        if top in FOLDERS or (top in ("logwarden", "tests") and find_spec(words[2]) is None):
+        if top in FOLDERS or (top in ("logwarden", "tests") and not _is_module(words[2])):
             yield f"there is no module {words[2]}"
         elif top in ("logwarden", "tests"):
             yield from _unknown_options(words[3:], _options_of(words[2]))
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # a package above it is missing
+        return False
 
 
 def _wrong_logwarden(words: list[str]) -> Iterator[str]:
@@ -132,10 +141,26 @@ def unknown_settings(text: str) -> list[str]:
     return sorted(found - known - groups)
 
 
-def broken_links(document: Path) -> list[str]:
-    """Returns the links to files of the repository that do not exist."""
-    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", _FENCE.sub("", document.read_text(encoding="utf-8")))
-    return [target for target in targets if "://" not in target and not (document.parent / target).exists()]
+def unknown_metrics(text: str) -> list[str]:
+    """Returns metrics with the prefix `logwarden_` that `/metrics` does not have."""
+    known = set(re.findall(r"^# TYPE (\w+)", PrometheusTelemetry().render().decode(), re.M))
+    return sorted(set(re.findall(r"\blogwarden_[a-z_]+", text)) - known)
+
+
+def broken_links(document: Path, text: str | None = None) -> list[str]:
+    """Returns links to files of the repository, or headings, that do not exist. `text`: in place of the document's."""
+    text = document.read_text(encoding="utf-8") if text is None else text
+    targets = re.findall(r"\]\(([^)\s]+)[^)]*\)", _FENCE.sub("", text))
+    return [target for target in targets if "://" not in target and not _leads_somewhere(document, target)]
+
+
+def _leads_somewhere(document: Path, target: str) -> bool:
+    name, _, anchor = target.partition("#")
+    path = document.parent / name if name else document
+    if not path.exists():
+        return False
+    headings = re.findall(r"^#+ (.*)$", _FENCE.sub("", path.read_text(encoding="utf-8")), re.M) if anchor else []
+    return not anchor or anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 # ---------------------------------------------------------------- tests
@@ -155,7 +180,7 @@ def test_the_python_in_the_readme_compiles() -> None:
 
 
 @needs_readme
-@pytest.mark.parametrize("document", [README, *PAGES], ids=lambda path: path.name)
+@pytest.mark.parametrize("document", [README, *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name)
 @pytest.mark.skipif(not WEIGHTS.is_file(), reason="the shipped model's weights are not in model/weights yet")
 def test_the_python_in_the_readme_runs(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Python of the README or of a page runs when pasted into a prompt."""
@@ -166,12 +191,9 @@ def test_the_python_in_the_readme_runs(document: Path, tmp_path: Path, monkeypat
             exec(compile("\n" * (block.line - 1) + block.text, document.name, "exec"), namespace)
 
 
-@needs_readme
-def test_the_settings_table_is_the_settings() -> None:
-    """README's table is what `logwarden config --format markdown` prints: the settings of this very version."""
-    found = re.search(r"<!-- settings -->\n(.*?)<!-- /settings -->", README.read_text(encoding="utf-8"), re.S)
-    assert found, "README.md has the marks <!-- settings --> and <!-- /settings -->"
-    assert found[1].strip() == settings_table_markdown().strip()
+def test_the_settings_page_is_the_settings() -> None:
+    """docs/settings.md is what `logwarden config --format markdown` prints: the settings of this very version."""
+    assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == settings_markdown()
 
 
 @needs_readme
@@ -199,9 +221,36 @@ def test_variables_exist(document: Path) -> None:
 
 
 @each_document
+def test_metrics_exist(document: Path) -> None:
+    """Every metric that a document names is one that `/metrics` has."""
+    assert unknown_metrics(document.read_text(encoding="utf-8")) == []
+
+
+@each_document
 def test_links_lead_somewhere(document: Path) -> None:
-    """A link within the repository leads to a file of it."""
+    """A link within the repository leads to a file of it, and to a heading where it names one."""
     assert broken_links(document) == []
+
+
+def test_a_link_that_leads_nowhere_is_found() -> None:
+    """A file that is missing and a heading that is missing are both found; other sites are left alone."""
+    links = (
+        "[a](CONTRIBUTING.md) [b](NOTHING.md) [c](#limits) [d](#nothing) [e](CONTRIBUTING.md#tests) [f](docs/x.md#y)"
+    )
+    assert broken_links(README, f"{links} [g](https://example.org/x)") == ["NOTHING.md", "#nothing", "docs/x.md#y"]
+
+
+def test_the_readme_is_short() -> None:
+    """A reader who only wants to know what this is should not have to scroll for long."""
+    assert 50 < len(README.read_text(encoding="utf-8").splitlines()) <= MAX_README_LINES
+
+
+def test_the_readme_begins_with_an_alert_and_a_way_to_try_it() -> None:
+    """The first screen shows the result, the command that produces one, and how to install it, in this order."""
+    text = README.read_text(encoding="utf-8")
+    places = [text.index(mark) for mark in ('"logwarden": {', "\nmake demo", "\npip install", "logwarden run")]
+    assert places == sorted(places)
+    assert text.count("\n", 0, places[1]) < 40
 
 
 @pytest.mark.parametrize(
@@ -213,6 +262,7 @@ def test_links_lead_somewhere(document: Path) -> None:
         "```sh\nlogwarden scan app.log \\\n  --basline good.log\n```",
         "Say `logwarden alerts --frm-beginning`.",
         "Say `python -m logwarden.training.trian`.",
+        "Say `python -m logwarden.training.nothing.train`.",
         "Say `python -m training" + ".train`.",
         "```sh\nlogwarden --verson\n```",
     ],
@@ -230,6 +280,7 @@ def test_right_commands_are_left_alone() -> None:
         "`make`, `logwarden`"
     )
     assert wrong_commands(text) == []
+    assert unknown_metrics("logwarden_lag_records logwarden_lag") == ["logwarden_lag"]
     assert unknown_settings("LOGWARDEN_KAFKA__GROUP_IDS LOGWARDEN_KAFKA__ LOGWARDEN_DATA") == [
         "LOGWARDEN_KAFKA__GROUP_IDS"
     ]

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from logwarden.daemon.commands.formats import ConfigFormat
-from logwarden.daemon.settings.describing import SettingRow, describe, settings_table_markdown
+from logwarden.daemon.settings.describing import SettingRow, describe, settings_markdown
 from logwarden.daemon.settings.reading import read_settings
 
 WIDEST = 160
@@ -20,10 +20,10 @@ SOURCE_STYLES = {"environment": "green", "file": "cyan", "default": "dim"}
 
 
 def show_config(form: ConfigFormat, env_file: Path | None, console: Console) -> None:
-    """Prints the settings as `run` would read them now; `markdown` is the documentation's table, without values."""
+    """Prints the settings as `run` would read them now; `markdown` is docs/settings.md, without values."""
     rows = describe(read_settings(env_file=env_file))
     if form is ConfigFormat.markdown:
-        print(settings_table_markdown(), end="")
+        print(settings_markdown(), end="")
     elif form is ConfigFormat.json:
         print(msgspec.json.format(msgspec.json.encode([asdict(row) for row in rows])).decode())
     else:

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
 
 from logwarden.daemon.errors import ConfigurationError
-from logwarden.daemon.settings.describing import allowed_values, setting_fields
+from logwarden.daemon.settings.describing import allowed_values, setting_fields, with_article
 from logwarden.daemon.settings.groups import PREFIX, Settings
 
 HINT = "`logwarden config` lists every setting with its default and meaning"
@@ -117,7 +117,7 @@ def _sentence(error: ValidationError) -> str:
         return f"{first['ctx']['error']}{more}"
     group, field = (str(part) for part in first["loc"][:2])
     variable, definition = next((v, d) for v, g, f, d in setting_fields() if (g, f) == (group, field))
-    return f"{variable} is {_as_given(first['input'])}, but it must be {allowed_values(definition)}{more}"
+    return f"{variable} is {_as_given(first['input'])}, but it must be {with_article(allowed_values(definition))}{more}"
 
 
 def _as_given(value: object) -> str:

@@ -19,7 +19,7 @@ from logwarden.daemon.commands.alerts import show_value, tail_alerts
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError, FatalError
 from logwarden.daemon.incidents.alert import Alert, build_alert, decode_alert
-from logwarden.daemon.settings.describing import settings_table_markdown
+from logwarden.daemon.settings.describing import settings_markdown
 from logwarden.daemon.settings.groups import Settings
 from logwarden.model.schema import LogLine, LogWindow, Verdict
 
@@ -127,7 +127,7 @@ def test_a_wrong_setting_is_a_sentence_and_exit_code_2() -> None:
         assert ended.returncode == 2
         assert ended.stdout == ""
         assert ended.stderr.splitlines() == [
-            "logwarden: LOGWARDEN_WINDOW__SIZE is '1', but it must be an integer from 2 to 512",
+            "logwarden: LOGWARDEN_WINDOW__SIZE is '1', but it must be an integer 2–512",
             "  `logwarden config` lists every setting with its default and meaning",
         ]
 
@@ -137,7 +137,7 @@ def test_scan_options_obey_the_limits_of_settings(tmp_path: Path) -> None:
     for arguments, words in (
         (["--threshold", "2"], "LOGWARDEN_ALERTS__THRESHOLD is '2.0', but it must be"),
         (["--device", "tpu"], "LOGWARDEN_MODEL__DEVICE is 'tpu', but it must be"),
-        (["--model", str(tmp_path / "none")], "but it must be an existing directory"),
+        (["--model", str(tmp_path / "none")], "but it must be the path of an existing directory or none"),
         ([], "'no-such.log' cannot be read: No such file or directory"),
     ):
         ended = run("scan", "no-such.log", *arguments)
@@ -179,12 +179,12 @@ def test_config_shows_values_and_where_they_came_from(tmp_path: Path) -> None:
 
 
 def test_config_is_readable_by_machines() -> None:
-    """`--format json` is one list of objects; `--format markdown` is the documentation's table."""
+    """`--format json` is one list of objects; `--format markdown` is the page docs/settings.md."""
     rows = json.loads(run("config", "--format", "json", LOGWARDEN_HTTP__PORT="0").stdout)
     assert len(rows) == 48
     port = next(row for row in rows if row["variable"] == "LOGWARDEN_HTTP__PORT")
     assert (port["value"], port["default"], port["source"]) == ("0", "8080", "environment")
-    assert run("config", "--format", "markdown").stdout == settings_table_markdown()
+    assert run("config", "--format", "markdown").stdout == settings_markdown()
 
 
 def test_run_hands_the_settings_to_the_service_and_its_exit_code_back(

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from logwarden.daemon.errors import ConfigurationError
-from logwarden.daemon.settings.describing import describe, settings_table_markdown
+from logwarden.daemon.settings.describing import describe, settings_markdown
 from logwarden.daemon.settings.groups import KafkaSettings, Settings, WindowSettings
 from logwarden.daemon.settings.reading import read_settings
 
@@ -63,28 +63,28 @@ def test_none_is_written_as_a_word_and_empty_means_unset() -> None:
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
-        ({"WINDOW__SIZE": "1"}, "LOGWARDEN_WINDOW__SIZE is '1', but it must be an integer from 2 to 512"),
+        ({"WINDOW__SIZE": "1"}, "LOGWARDEN_WINDOW__SIZE is '1', but it must be an integer 2–512"),
         ({"LOG__LEVEL": "loud"}, "LOGWARDEN_LOG__LEVEL is 'loud', but it must be one of debug, info, warning, error"),
         ({"MODEL__DEVICE": "tpu"}, "LOGWARDEN_MODEL__DEVICE is 'tpu', but it must be auto, cpu, cuda or cuda:N"),
         (
             {"ALERTS__THRESHOLD": "0"},
-            "LOGWARDEN_ALERTS__THRESHOLD is '0', but it must be a number above 0 and at most 1 or none",
+            "LOGWARDEN_ALERTS__THRESHOLD is '0', but it must be a number > 0 and ≤ 1 or none",
         ),
         (
             {"ALERTS__THRESHOLD": "nan"},
-            "LOGWARDEN_ALERTS__THRESHOLD is 'nan', but it must be a number above 0 and at most 1 or none",
+            "LOGWARDEN_ALERTS__THRESHOLD is 'nan', but it must be a number > 0 and ≤ 1 or none",
         ),
         (
             {"KAFKA__START_TIMEOUT_S": "inf"},
-            "LOGWARDEN_KAFKA__START_TIMEOUT_S is 'inf', but it must be a number of at least 0 or none",
+            "LOGWARDEN_KAFKA__START_TIMEOUT_S is 'inf', but it must be a number ≥ 0 or none",
         ),
         (
             {"KAFKA__SSL_CAFILE": "/no/ca.pem", "KAFKA__SECURITY_PROTOCOL": "SSL"},
-            "LOGWARDEN_KAFKA__SSL_CAFILE is '/no/ca.pem', but it must be an existing file or none",
+            "LOGWARDEN_KAFKA__SSL_CAFILE is '/no/ca.pem', but it must be the path of an existing file or none",
         ),
         (
             {"HTTP__PORT": "65536", "LIMITS__MAX_SERVICES": "many"},
-            "LOGWARDEN_LIMITS__MAX_SERVICES is 'many', but it must be an integer of at least 1 (and 1 more is wrong)",
+            "LOGWARDEN_LIMITS__MAX_SERVICES is 'many', but it must be an integer ≥ 1 (and 1 more is wrong)",
         ),
     ],
 )
@@ -158,7 +158,7 @@ def test_options_of_the_command_line_win_and_obey_the_same_limits() -> None:
     settings = read_settings({variable: "0.3"}, overrides={variable: "0.7"})
     assert settings.alerts.threshold == 0.7
     assert settings.origin(variable) == "option"
-    with pytest.raises(ConfigurationError, match="above 0 and at most 1"):
+    with pytest.raises(ConfigurationError, match="> 0 and ≤ 1"):
         read_settings({}, overrides={variable: "7"})
 
 
@@ -227,9 +227,36 @@ def test_every_setting_is_described_with_its_unit() -> None:
         assert "none" not in row.allowed.split() or "None:" in row.description, row.variable
 
 
-def test_the_readme_table_has_a_row_per_setting() -> None:
-    """README's table is generated, so a new setting cannot be forgotten in it."""
-    table = settings_table_markdown().splitlines()
-    assert len(table) == 2 + len(describe(Settings()))
-    assert table[2].startswith("| `LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS` | `localhost:9092` | Brokers")
-    assert {line.count("|") for line in table} == {5}
+@pytest.mark.parametrize(
+    ("variable", "allowed"),
+    [
+        ("LOGWARDEN_WINDOW__SIZE", "integer 2–512"),
+        ("LOGWARDEN_LIMITS__MAX_SERVICES", "integer ≥ 1"),
+        ("LOGWARDEN_HTTP__PORT", "integer 0–65535 or none"),
+        ("LOGWARDEN_BATCH__MAX_DELAY_MS", "number 0–10000"),
+        ("LOGWARDEN_ALERTS__THRESHOLD", "number > 0 and ≤ 1 or none"),
+        ("LOGWARDEN_KAFKA__GROUP_ID", "string"),
+        ("LOGWARDEN_KAFKA__SASL_PASSWORD", "string or none"),
+        ("LOGWARDEN_KAFKA__INPUT_TOPICS", "list of strings"),
+        ("LOGWARDEN_KAFKA__SSL_CAFILE", "path of an existing file or none"),
+        ("LOGWARDEN_MODEL__PATH", "path of an existing directory or none"),
+        ("LOGWARDEN_MODEL__ALLOW_DOWNLOAD", "true or false"),
+        ("LOGWARDEN_LOG__FORMAT", "one of auto, json, console"),
+        ("LOGWARDEN_MODEL__DEVICE", "auto, cpu, cuda or cuda:N"),
+    ],
+)
+def test_a_type_is_named_as_programmers_name_it(variable: str, allowed: str) -> None:
+    """The type column has the words that an operator knows from other manuals, with the limits behind them."""
+    assert {row.variable: row.allowed for row in describe(Settings())}[variable] == allowed
+
+
+def test_the_page_has_a_row_per_setting() -> None:
+    """The page is generated, so a new setting or a new group cannot be forgotten in it."""
+    page = settings_markdown().splitlines()
+    rows = [line for line in page if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == [row.variable for row in describe(Settings())]
+    assert rows[0].startswith("| `LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS` | string | `localhost:9092` | Brokers")
+    assert {line.count("|") for line in rows} == {5}
+    assert [line for line in page if line.startswith("## ")] == [
+        f"## {group.capitalize()}" for group in Settings.model_fields
+    ]
