@@ -113,10 +113,6 @@ async def test_a_model_that_cannot_be_loaded_connects_to_nothing(
     assert service._health.failure == "no model there"
 
 
-@pytest.mark.xfail(
-    raises=AssertionError,
-    reason="the stops follow each other in one finally block, and the first failure skips the others",
-)
 @pytest.mark.parametrize("failing", ["source", "sink"])
 @virtually
 async def test_everything_is_stopped_even_when_one_stop_fails(virtual: Life, failing: str) -> None:

@@ -232,9 +232,6 @@ async def test_a_revoke_during_the_search_stops_nothing() -> None:
     assert reading.offsets[NAMED_B] == WHOLE[:2], "what was read is returned; the pipeline knows whose it is"
 
 
-@pytest.mark.xfail(
-    raises=pytest.fail.Exception, reason="every error of the client counts as the batch's while records are salvaged"
-)
 @virtually
 async def test_a_refusal_during_the_search_is_a_refusal() -> None:
     """The client raises an error of the group once, from whatever fetch comes next."""
