@@ -133,6 +133,7 @@ def scan(
     """Find anomalies in log files, without Kafka. Options override settings."""
     from rich.console import Console
 
+    from logwarden.daemon import logs
     from logwarden.daemon.commands.scan import ScanOptions
     from logwarden.daemon.commands.scan import scan as scan_files
     from logwarden.daemon.settings.reading import read_settings
@@ -142,6 +143,7 @@ def scan(
         overrides={f"LOGWARDEN_{name}": str(value) for name, value in given.items() if value is not None},
         env_file=env_file,
     )
+    logs.configure(settings.log)
     options = ScanOptions(files=files, baseline=baseline or (), service=service, form=form, every_verdict=every)
     try:
         scan_files(options, settings, _console(), Console(stderr=True, highlight=False))

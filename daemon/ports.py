@@ -105,6 +105,8 @@ class Engine:
     """Line ids and embeddings; filled by the one stream that is opened on it, read where windows are scored."""
     policy: AlertPolicy
     """The rule that makes an alert of a score, with the model's revision."""
+    device: str = "cpu"
+    """Where the scorer computes, for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

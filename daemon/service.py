@@ -100,6 +100,14 @@ class Service:
         # On the score worker: loading takes a second or two, and the event loop answers probes meanwhile.
         engine = await score_worker.run(load_engine, settings)
         self._health.warm = True
+        policy = engine.policy
+        log.info(
+            "model_loaded",
+            device=engine.device,
+            revision=policy.model_revision,
+            threshold=policy.threshold,
+            pid=os.getpid(),
+        )
         max_services = settings.limits.max_services
         ports = Ports(
             source=source,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 
 import numpy as np
-import structlog
 import torch
 
 from logwarden.daemon.errors import ConfigurationError
@@ -18,8 +16,6 @@ from logwarden.model.errors import ModelError
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.verdicts import AlertPolicy
-
-log = structlog.get_logger(__name__)
 
 
 def load_engine(settings: Settings) -> Engine:
@@ -44,15 +40,8 @@ def load_engine(settings: Settings) -> Engine:
         learning_lines=settings.alerts.learning_lines,
         model_revision=loaded.revision,
     )
-    engine = Engine(scorer=scorer, table=scorer.line_table(), policy=policy)
+    engine = Engine(scorer=scorer, table=scorer.line_table(), policy=policy, device=str(scorer.device))
     _warm_up(engine)
-    log.info(
-        "model_loaded",
-        device=str(scorer.device),
-        revision=loaded.revision,
-        threshold=policy.threshold,
-        pid=os.getpid(),
-    )
     return engine
 
 

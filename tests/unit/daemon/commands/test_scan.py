@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Sequence
 from importlib import resources
@@ -248,3 +250,14 @@ def test_a_terminal_shows_how_far_the_scan_is(tmp_path: Path) -> None:
     assert "%" in result.notes
     assert "\x1b" not in result.out
     assert "%" not in scanned(path, terminal=True, form=AlertFormat.jsonl).notes, "a bar would tear the JSON lines"
+
+
+@pytest.mark.parametrize("level", ["info", "debug"])
+def test_standard_output_has_results_only(tmp_path: Path, tiny_checkpoint: Path, level: str) -> None:
+    """A reader of the results finds one JSON object per line, whatever the model and the log have to report."""
+    path = written(tmp_path / "app.log", *CALM, "panic")
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("LOGWARDEN_")}
+    variables |= {"LOGWARDEN_MODEL__PATH": str(tiny_checkpoint), "LOGWARDEN_LOG__LEVEL": level}
+    command = [sys.executable, "-m", "logwarden", "scan", "--all", "--format", "jsonl", str(path)]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=100, check=True)
+    assert [json.loads(line)["schema_version"] for line in done.stdout.splitlines()] == [1] * (len(CALM) + 1)
