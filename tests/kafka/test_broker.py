@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -182,7 +183,7 @@ def test_a_failed_start_shows_the_jvm_log(broker: Broker) -> None:
 
 def test_missing_java_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason for a skip without Java names the package to install, in one line."""
-    monkeypatch.setattr(harness.shutil, "which", lambda name: None if name == "java" else f"/usr/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "java" else f"/usr/bin/{name}")
     reason = harness.missing_requirements()
     assert reason is not None
     assert "Java 17 and Maven" in reason
