@@ -9,7 +9,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 
 import structlog
 
@@ -74,7 +74,13 @@ class Service:
     async def serve(self) -> int:
         """Starts, serves until `stop` or a signal, drains."""
         source, sink = KafkaSource(self._settings.kafka), KafkaSink(self._settings.kafka)
-        with _signals(self.stop):
+        async with AsyncExitStack() as stack:  # every stop is tried, in the reverse order, also when one of them fails
+            stack.enter_context(_signals(self.stop))
+            stack.push_async_callback(self._http.stop)
+            for worker in reversed(self._workers):
+                stack.callback(worker.close)
+            stack.push_async_callback(sink.stop)
+            stack.push_async_callback(source.stop)
             await self._http.start()
             try:
                 pipeline = await self._build(source, sink)
@@ -86,12 +92,7 @@ class Service:
             except LogwardenError as error:
                 self._health.failed(str(error))
                 raise
-            finally:
-                await source.stop()
-                await sink.stop()
-                for worker in self._workers:
-                    worker.close()
-                await self._http.stop()
+        raise AssertionError("the block returns or raises")
 
     async def _build(self, source: KafkaSource, sink: KafkaSink) -> Pipeline:
         settings = self._settings

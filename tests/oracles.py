@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from logwarden.daemon.decoding.decoder import Decoder
+from logwarden.daemon.decoding.decoder import Decoder, LogEvent
 from logwarden.daemon.pipeline.ingest import Ingestor, Work
 from logwarden.daemon.pipeline.ledger import PartitionLedger
 from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile
@@ -174,6 +174,15 @@ def default_decoder(*, form: str = "auto", max_line_chars: int = 8192) -> Decode
         time_paths=paths.time_paths,
         max_line_chars=max_line_chars,
     )
+
+
+class EventPerTextLine(Decoder):
+    """Reads plain text as one event per line, as formats with many events in a record will."""
+
+    def _events(self, value: bytes) -> Iterable[LogEvent]:
+        if value.lstrip()[:1] == b"{":
+            return super()._events(value)
+        return [LogEvent(line) for line in value.split(b"\n")]
 
 
 def ingestor_of(slots: int, *, size: int = 3, step: int = 1) -> Ingestor:

@@ -21,6 +21,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import (
+    ConsumerStoppedError,
     CorruptRecordException,
     KafkaError,
     NoOffsetForPartitionError,
@@ -129,15 +130,13 @@ class KafkaSource:
             raise OffsetsGone([Partition(*p) for p in error.args[0]]) from None
         except REFUSALS as error:
             raise BrokerRefused(f"the Kafka broker refused to continue: {reason(error)}") from error
-        except (CorruptRecordException, UnsupportedCodecError):
-            return self._search(self._consumer, now)
-        except KafkaError as error:
-            if error.retriable:
+        except Exception as error:  # a batch that cannot be decompressed raises the errors of the codec's library
+            if _is_of_a_batch(error):
+                return self._search(self._consumer, now)
+            if isinstance(error, KafkaError) and error.retriable:
                 raise BrokerUnavailable(self._settings.bootstrap_servers, reason(error)) from error
             # A task inside the client ended, or the group removed this member: only a new client can join again.
             raise FatalError(f"the Kafka consumer cannot continue: {reason(error)}") from error
-        except Exception:  # a batch that cannot be decompressed raises the errors of the codec's library
-            return self._search(self._consumer, now)
         found = {Partition(*partition): records for partition, records in batch.items()}
         self._next |= {partition: records[-1].offset + 1 for partition, records in found.items()}
         return found
@@ -225,19 +224,25 @@ class KafkaSource:
         found: dict[TopicPartition, Sequence[Record]] = {}
         for partition in consumer.assignment() - consumer.paused():
             try:
-                found |= await consumer.getmany(partition, timeout_ms=0)
+                found |= await self._fetch_from(consumer, partition)
             except OffsetOutOfRangeError as error:
                 self._pending.append(OffsetsGone([Partition(*p) for p in error.args[0]]))
-            except (CorruptRecordException, UnsupportedCodecError):
-                found |= await self._salvage(consumer, partition)
-            except KafkaError:
+            except Exception:
                 self._rewind(consumer)
                 raise
-            except Exception:  # the errors of a codec's library, as above
-                found |= await self._salvage(consumer, partition)
         if not found:  # nothing waits for records in this mode
             await asyncio.sleep(self._settings.fetch_max_wait_ms / 1000)
         return found
+
+    async def _fetch_from(
+        self, consumer: AIOKafkaConsumer, partition: TopicPartition
+    ) -> dict[TopicPartition, Sequence[Record]]:
+        try:
+            return dict(await consumer.getmany(partition, timeout_ms=0))
+        except Exception as error:  # a codec's library raises errors of its own
+            if not _is_of_a_batch(error):
+                raise
+            return await self._salvage(consumer, partition)
 
     async def _salvage(
         self, consumer: AIOKafkaConsumer, partition: TopicPartition
@@ -257,12 +262,16 @@ class KafkaSource:
                     records += batch.get(partition, ())
         except TimeoutError:
             pass  # the broker was slow, or the batch is whole again: the next fetch continues here
-        except Exception as error:  # whatever made the fetch before this one fail
+        except Exception as error:  # as above
+            if not _is_of_a_batch(error):
+                raise
             self._isolate(consumer, named, records[-1].offset + 1 if records else self._next.get(named, 0), error)
         return {partition: records} if records else {}
 
     def _isolate(self, consumer: AIOKafkaConsumer, partition: Partition, offset: int, error: Exception) -> None:
         """Stops one partition at an offset; the others continue as before."""
+        if TopicPartition(*partition) not in consumer.assignment():
+            return  # revoked while its records were read
         self._quarantine.add(partition, asyncio.get_running_loop().time())
         self._searching_until = 0.0
         self._next[partition] = offset
@@ -291,6 +300,13 @@ class KafkaSource:
                 raise TopicAuthorizationFailedError(found["topic"])
             if found["error_code"] == _TOPIC_MISSING:
                 log.warning("input_topic_missing", topic=found["topic"], hint="it is read as soon as it is created")
+
+
+def _is_of_a_batch(error: Exception) -> bool:
+    """Returns True if an error of `getmany` is about a batch: its codec's errors, not those of Kafka or the client."""
+    if isinstance(error, CorruptRecordException | UnsupportedCodecError):
+        return True
+    return not isinstance(error, KafkaError | ConsumerStoppedError)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types

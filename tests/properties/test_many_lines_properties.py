@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from logwarden.daemon.decoding.decoder import Decoder, LogEvent
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.judge import ScoredBatch, WindowJudge
 from logwarden.daemon.pipeline.ledger import PartitionLedger, where_to_start
@@ -20,7 +19,7 @@ from logwarden.daemon.ports import Engine
 from logwarden.daemon.records import Bounds, Committed, Partition
 from logwarden.model.stream import LogStream
 from logwarden.model.verdicts import AlertPolicy
-from tests.oracles import LogRecord, TableSpy, default_decoder, profile_of
+from tests.oracles import EventPerTextLine, LogRecord, TableSpy, default_decoder, profile_of
 from tests.unit.daemon.pipeline.test_judge import Clock, Scorer
 
 LOGS = Partition("logs", 0)
@@ -28,13 +27,6 @@ RECORDS = st.lists(st.sampled_from([0, 0, 1, 1, 1, 2, 7, 500]), min_size=1, max_
 SIZE = 4
 Line = tuple[int, int]
 """(offset, index)"""
-
-
-class EventPerTextLine(Decoder):
-    """Reads a record as one event per line of its text, as formats with many events in a record will."""
-
-    def _events(self, value: bytes) -> Iterable[LogEvent]:
-        return [LogEvent(line) for line in value.split(b"\n")]
 
 
 def record(offset: int, lines: int) -> LogRecord:

@@ -18,6 +18,9 @@ from tests.sim.broker import SimBroker
 ALERTS, DEAD = "alerts", "dead-letters"
 PLAIN, ANOMALOUS, BLANK, POISON = "plain", "anomalous", "blank", "poison"
 
+Place = tuple[int, int]
+"""A line of a partition: the offset of its record, and its position within the record."""
+
 
 @dataclass(frozen=True, slots=True)
 class Produced:
@@ -26,7 +29,18 @@ class Produced:
     offset: int
     service: str
     kind: str
-    text: bytes
+    texts: tuple[bytes, ...]
+    """Its lines; none if the record is blank or unreadable."""
+
+    @property
+    def lines(self) -> dict[Place, bytes]:
+        """The lines by their places."""
+        return {(self.offset, index): text for index, text in enumerate(self.texts)}
+
+    @property
+    def anomalous(self) -> set[Place]:
+        """The lines that need an alert: the first and the last one of an anomalous record."""
+        return {(self.offset, 0), (self.offset, len(self.texts) - 1)} if self.kind == ANOMALOUS else set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +51,8 @@ class SeenAlert:
     partition: Partition
     service: str
     offset: int
-    lines: tuple[int, ...]
+    index: int
+    lines: tuple[Place, ...]
     texts: tuple[str, ...]
 
 
@@ -62,13 +77,13 @@ class Evidence:
     step: int = 1
     """The window step: an alert covers at most this number of lines, the last ones of its window."""
     produced: dict[Partition, list[Produced]] = field(default_factory=dict)
-    scored: dict[tuple[Partition, int], list[str]] = field(default_factory=dict)
+    scored: dict[tuple[Partition, Place], list[str]] = field(default_factory=dict)
     """The members that scored each line as new, one entry per time."""
     breaches: list[Breach] = field(default_factory=list)
     trace: list[str] = field(default_factory=list)
     commits: list[tuple[str, Mapping[Partition, Committed]]] = field(default_factory=list)
     alerts: list[SeenAlert] = field(default_factory=list)
-    alerted: set[tuple[Partition, int]] = field(default_factory=set)
+    alerted: set[tuple[Partition, Place]] = field(default_factory=set)
     """Every line that an alert covers."""
     buried: set[tuple[Partition, int]] = field(default_factory=set)
     probes: dict[str, Callable[[], str | None]] = field(default_factory=dict)
@@ -104,7 +119,7 @@ class Evidence:
             self.buried.add((partition, int(headers["x-original-offset"])))
         fresh = [_seen(msgspec.json.decode(record.value)) for record in self._news(broker, ALERTS)]
         for alert in fresh:
-            self.alerted.update((alert.partition, offset) for offset in alert.lines[-self.step :])
+            self.alerted.update((alert.partition, place) for place in alert.lines[-self.step :])
         self.alerts.extend(fresh)
         return fresh
 
@@ -122,7 +137,8 @@ def _seen(alert: dict[str, Any]) -> SeenAlert:
         partition=Partition(source["topic"], source["partition"]),
         service=alert["service"]["name"],
         offset=source["last_offset"],
-        lines=tuple(line["offset"] for line in lines),
+        index=source["index"],
+        lines=tuple((line["offset"], line["index"]) for line in lines),
         texts=tuple(line["text"] for line in lines),
     )
 

@@ -9,24 +9,24 @@ from collections.abc import Iterator, Sequence
 
 from logwarden.daemon.records import Partition
 from tests.sim.broker import SimBroker
-from tests.sim.evidence import ANOMALOUS, BLANK, PLAIN, POISON, Evidence, Produced, SeenAlert
+from tests.sim.evidence import POISON, Evidence, Place, Produced, SeenAlert
 
 
 def done_below(evidence: Evidence, broker: SimBroker, partition: Partition, start: int, end: int) -> Iterator[str]:
     """no_early_commit: at a commit, every line below it is scored, and its alert or dead letter is published.
 
-    Lines that retention deleted before a member read them are exempt.
+    Records that retention deleted before a member read them are exempt.
     """
-    for line in evidence.produced.get(partition, [])[start:end]:
-        if line.offset < broker.logs[partition].earliest:
+    for record in evidence.produced.get(partition, [])[start:end]:
+        if record.offset < broker.logs[partition].earliest:
             continue
-        scored = (partition, line.offset) in evidence.scored
-        if line.kind in (PLAIN, ANOMALOUS) and not scored:
-            yield f"{_name(partition, line)} is below the commit and was not scored"
-        elif line.kind == ANOMALOUS and (partition, line.offset) not in evidence.alerted:
-            yield f"{_name(partition, line)} is below the commit and its alert is not published"
-        elif line.kind == POISON and (partition, line.offset) not in evidence.buried:
-            yield f"{_name(partition, line)} is below the commit and not in the dead-letter topic"
+        unscored = [place for place in record.lines if (partition, place) not in evidence.scored]
+        if unscored:
+            yield f"{_name(partition, record)} is below the commit and was not scored: {unscored}"
+        elif any((partition, place) not in evidence.alerted for place in record.anomalous):
+            yield f"{_name(partition, record)} is below the commit and its alert is not published"
+        elif record.kind == POISON and (partition, record.offset) not in evidence.buried:
+            yield f"{_name(partition, record)} is below the commit and not in the dead-letter topic"
 
 
 def no_hole(evidence: Evidence, broker: SimBroker) -> Iterator[str]:
@@ -38,10 +38,10 @@ def no_hole(evidence: Evidence, broker: SimBroker) -> Iterator[str]:
 
 def same_alert_ids(evidence: Evidence) -> Iterator[str]:
     """same_alert_ids: all alerts of one line have the same id, and two lines never share an id."""
-    ids: dict[tuple[Partition, str, int], str] = {}
-    lines: dict[str, tuple[Partition, str, int]] = {}
+    ids: dict[tuple[Partition, str, Place], str] = {}
+    lines: dict[str, tuple[Partition, str, Place]] = {}
     for alert in evidence.alerts:
-        line = (alert.partition, alert.service, alert.offset)
+        line = (alert.partition, alert.service, (alert.offset, alert.index))
         if ids.setdefault(line, alert.id) != alert.id:
             yield f"{line} was alerted as {ids[line]} and as {alert.id}"
         if lines.setdefault(alert.id, line) != line:
@@ -56,21 +56,24 @@ def windows_whole(
     Exempt are lines that retention deleted, and before the first shown line those beyond the bound on context.
     """
     for alert in alerts:
+        newest = (alert.offset, alert.index)
         lines = {
-            line.offset: line.text.decode()
-            for line in evidence.produced[alert.partition][: alert.offset + 1]
-            if line.service == alert.service and line.kind in (PLAIN, ANOMALOUS)
+            place: text.decode()
+            for record in evidence.produced[alert.partition][: alert.offset + 1]
+            if record.service == alert.service
+            for place, text in record.lines.items()
+            if place <= newest
         }
-        where = f"{alert.partition} {alert.service} {alert.offset} shows {alert.lines}"
+        where = f"{alert.partition} {alert.service} {newest} shows {alert.lines}"
         if alert.lines != tuple(sorted(set(alert.lines))) or len(alert.lines) > size:
             yield f"{where}: not in order, or too many"
-        if any(lines.get(offset) != text for offset, text in zip(alert.lines, alert.texts, strict=True)):
+        if any(lines.get(place) != text for place, text in zip(alert.lines, alert.texts, strict=True)):
             yield f"{where}: not all are lines of the service"
         start = alert.lines[0]
         if len(alert.lines) < size:
-            start = min(start, alert.offset - max_context)
-        kept = max(start, broker.logs[alert.partition].earliest)
-        missing = [offset for offset in lines if offset >= kept and offset not in alert.lines]
+            start = min(start, (alert.offset - max_context, 0))
+        kept = max(start, (broker.logs[alert.partition].earliest, 0))
+        missing = [place for place in lines if place >= kept and place not in alert.lines]
         if missing:
             yield f"{where}, but not {missing}"
 
@@ -78,20 +81,24 @@ def windows_whole(
 def only_anomalies(evidence: Evidence) -> Iterator[str]:
     """only_anomalies: an alert covers an anomalous line, and names the service that logged it."""
     for alert in evidence.alerts:
-        lines = evidence.produced[alert.partition]
-        if not any(lines[offset].kind == ANOMALOUS for offset in alert.lines[-evidence.step :]):
+        records = evidence.produced[alert.partition]
+        if not any(place in records[place[0]].anomalous for place in alert.lines[-evidence.step :]):
             yield f"{alert.partition} {alert.offset}: an alert without any anomalous line"
-        if lines[alert.offset].service != alert.service:
-            yield f"{alert.partition} {alert.offset} belongs to {lines[alert.offset].service}, not {alert.service}"
+        if records[alert.offset].service != alert.service:
+            yield f"{alert.partition} {alert.offset} belongs to {records[alert.offset].service}, not {alert.service}"
 
 
 def scored_once(evidence: Evidence) -> Iterator[str]:
     """scored_once: without faults, every line is new in exactly one window, whatever the window step."""
-    for partition, lines in evidence.produced.items():
-        for line in lines:
-            times = len(evidence.scored.get((partition, line.offset), []))
-            if times != (line.kind not in (BLANK, POISON)):
-                yield f"{_name(partition, line)} was scored {times} times"
+    for partition, records in evidence.produced.items():
+        for record in records:
+            for place in record.lines:
+                times = len(evidence.scored.get((partition, place), []))
+                if times != 1:
+                    yield f"{_name(partition, record)}, line {place[1]}, was scored {times} times"
+    for partition, place in evidence.scored:
+        if place not in evidence.produced[partition][place[0]].lines:
+            yield f"{partition} {place} was scored and is no line"
 
 
 def no_lag_left(evidence: Evidence, broker: SimBroker) -> Iterator[str]:
@@ -101,5 +108,5 @@ def no_lag_left(evidence: Evidence, broker: SimBroker) -> Iterator[str]:
         yield f"{broker.lag()} records are left: {positions}"
 
 
-def _name(partition: Partition, line: Produced) -> str:
-    return f"{partition.topic}/{partition.partition} {line.offset} ({line.kind})"
+def _name(partition: Partition, record: Produced) -> str:
+    return f"{partition.topic}/{partition.partition} {record.offset} ({record.kind})"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 
-from logwarden.daemon.decoding.decoder import Decoder
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.partitions import TopicProfile
@@ -16,6 +15,7 @@ from logwarden.daemon.web.metrics import PrometheusTelemetry
 from logwarden.model.lines import LineTable
 from logwarden.model.stream import LogStream
 from logwarden.model.verdicts import AlertPolicy
+from tests.oracles import EventPerTextLine
 from tests.sim.broker import SimBroker
 from tests.sim.clients import MAX_POLL_RECORDS, Line, SimSink, SimSource
 from tests.sim.evidence import ALERTS, DEAD, Evidence
@@ -42,7 +42,7 @@ class Member:
         self.scorer = SimScorer(name, scenario.table_rows, evidence)
         self.expected_to_live = True
         self._evidence = evidence
-        self._bound = scenario.max_in_flight_lines + MAX_POLL_RECORDS
+        self._bound = scenario.max_in_flight_lines + MAX_POLL_RECORDS * max(scenario.lines_of_a_record)
         ports = Ports(
             source=self.source,
             sink=self.sink,
@@ -137,7 +137,7 @@ def _innermost(error: BaseException) -> BaseException:
 
 def _profile() -> TopicProfile:
     settings = InputSettings()
-    decoder = Decoder(
+    decoder = EventPerTextLine(
         format=settings.format,
         text_paths=settings.text_paths,
         service_paths=settings.service_paths,

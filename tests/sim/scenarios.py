@@ -32,6 +32,8 @@ class Scenario:
     ingest_s: float = 0.01
     score_s: float = 0.05
     revoke_budget_s: float = 5.0
+    lines_of_a_record: tuple[int, ...] = (1,)
+    """The numbers of lines that a record may contain; blank and unreadable records contain none."""
     learning_lines: int = 0
     """Learning lines: 0 by default, so that every anomalous line has an alert."""
 
@@ -68,6 +70,16 @@ SCENARIOS = {
             deed_count=6,
             revoke_budget_s=0.5,
         ),
+        Scenario(
+            name="many_lines",
+            members=3,
+            lines=150,
+            lines_of_a_record=(1, 1, 3, 40),
+            deeds=("kill", "join"),
+            deed_count=5,
+            faults=ROUGH,
+        ),
+        Scenario(name="calm_many_lines", members=1, lines=80, lines_of_a_record=(1, 2, 40), step=3),
         Scenario(name="slow_ingest", ingest_s=1.0, deeds=("join",), deed_count=4, revoke_budget_s=0.5),
         Scenario(
             name="everything",

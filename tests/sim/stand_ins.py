@@ -139,8 +139,8 @@ class SimScorer:
         for place, number in zip(places.tolist(), window.tolist(), strict=True):
             text = batch.columns["text"][place]
             partition = Partition("input", int(text[1 : text.index(b" ")]))
-            line = (partition, int(batch.columns["offset"][place]))
-            self._evidence.scored.setdefault(line, []).append(self._name)
+            line = (int(batch.columns["offset"][place]), int(batch.columns["index"][place]))
+            self._evidence.scored.setdefault((partition, line), []).append(self._name)
             anomalous[number] |= MARKER in text
         probability = np.where(anomalous, 0.97, 0.02)
         return Scores(

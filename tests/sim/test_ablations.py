@@ -163,6 +163,18 @@ def no_flush(patch: Patch) -> None:
     patch.setattr(Ingestor, "waits", False)
 
 
+def records_do_not_grow(patch: Patch) -> None:
+    """A record of many lines counts as one, and is done with its first line."""
+    patch.setattr(PartitionLedger, "grow", lambda *_: None)
+
+
+def lines_of_a_record_share_an_id(patch: Patch) -> None:
+    id_of = alert.alert_id
+    patch.setattr(
+        alert, "alert_id", lambda topic, partition, service, offset, index: id_of(topic, partition, service, offset, 0)
+    )
+
+
 ABLATIONS: list[tuple[Callable[[Patch], None], str, str]] = [
     (commit_what_was_fetched, "crashes", "no_early_commit"),
     (commit_what_was_fetched, "crashes", "no_hole"),
@@ -183,6 +195,8 @@ ABLATIONS: list[tuple[Callable[[Patch], None], str, str]] = [
     (random_alert_ids, "everything", "same_alert_ids"),
     (rows_are_given_up_unscored, "slow_model", "rows_right"),
     (no_flush, "calm_steps", "no_lag_left"),
+    (records_do_not_grow, "many_lines", "members_live"),
+    (lines_of_a_record_share_an_id, "many_lines", "same_alert_ids"),
 ]
 
 

@@ -152,9 +152,9 @@ class World:
 
     def produce(self, partition: Partition, service: str, kind: str) -> None:
         """Produces one record of a kind."""
-        text, value = self._line(partition, service, kind)
+        texts, value = self._record(partition, service, kind)
         offset = self.broker.produce(partition, service.encode(), value, EPOCH_MS + int(now_s() * 1000))
-        self.evidence.produced.setdefault(partition, []).append(Produced(offset, service, kind, text))
+        self.evidence.produced.setdefault(partition, []).append(Produced(offset, service, kind, texts))
 
     def check(self) -> None:
         """Checks the invariants of the end."""
@@ -187,18 +187,26 @@ class World:
                 self.produce(rng.choice(self.partitions), service, rng.choices(kinds, chances)[0])
             await asyncio.sleep(rng.uniform(0, 2) * scenario.over_s * burst / scenario.lines)
 
-    def _line(self, partition: Partition, service: str, kind: str) -> tuple[bytes, bytes | None]:
+    def _record(self, partition: Partition, service: str, kind: str) -> tuple[tuple[bytes, ...], bytes | None]:
+        """Returns the lines of a record and its value."""
         rng = self._rng
         if kind == BLANK:
-            return b"", rng.choice((b"", b" \n", None))
+            return (), rng.choice((b"", b" \n", None))
         if kind == POISON:
-            return b"", rng.choice((b'{"broken', b"{}", b'{"message": '))
-        words = (rng.choice(_WORDS), rng.randrange(1000))
-        text = f"p{partition.partition} {service} {rng.choice(_TEMPLATES).format(*words)} {rng.choice(_WORDS)}".encode()
+            return (), rng.choice((b'{"broken', b"{}", b'{"message": '))
+        counts = self.scenario.lines_of_a_record
+        texts = [self._line(partition, service) for _ in range(rng.choice(counts) if len(counts) > 1 else counts[0])]
         if kind == ANOMALOUS:
-            text += b" " + MARKER
-        as_json = rng.random() < 0.2
-        return text, b'{"message": "%s", "service": "%s"}' % (text, service.encode()) if as_json else text
+            for index in {0, len(texts) - 1}:
+                texts[index] += b" " + MARKER
+        if len(texts) == 1 and rng.random() < 0.2:
+            return tuple(texts), b'{"message": "%s", "service": "%s"}' % (texts[0], service.encode())
+        return tuple(texts), b"\n".join(texts)
+
+    def _line(self, partition: Partition, service: str) -> bytes:
+        rng = self._rng
+        words = (rng.choice(_WORDS), rng.randrange(1000))
+        return f"p{partition.partition} {service} {rng.choice(_TEMPLATES).format(*words)} {rng.choice(_WORDS)}".encode()
 
     async def _misfortunes(self) -> None:
         times = sorted(self._rng.uniform(0.5, self.scenario.over_s) for _ in range(self.scenario.deed_count))

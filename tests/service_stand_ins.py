@@ -1,0 +1,118 @@
+"""Stand-ins for Kafka, the model and the threads of one daemon, which record the order in which they begin and end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from logwarden.daemon.ports import Engine, RebalanceListener
+from logwarden.daemon.records import Message, Partition, Record
+from logwarden.daemon.settings.groups import Settings
+from logwarden.daemon.settings.reading import read_settings
+from logwarden.model.verdicts import AlertPolicy, Scores
+from logwarden.model.windowing import WindowBatch
+from tests.fakes import LOGS, FakeSink, FakeSource, InlineWorker
+from tests.oracles import TableSpy
+
+
+class Source(FakeSource):
+    """Assigns one partition at its start. A fetch takes a moment, and runs `on_fetch` first."""
+
+    def __init__(self, life: Life) -> None:
+        super().__init__()
+        self.life = life
+        self.on_fetch: Callable[[], None] = lambda: None
+
+    async def start(self, listener: RebalanceListener) -> None:
+        self.life.begin("source")
+        await listener.on_assigned(LOGS[:1])
+
+    async def fetch(self) -> Mapping[Partition, Sequence[Record]]:
+        self.on_fetch()
+        await asyncio.sleep(0.001)
+        return await super().fetch() if self.answers else {}
+
+    async def stop(self) -> None:
+        self.life.end("source")
+
+
+class Sink(FakeSink):
+    """Takes every message, or hangs."""
+
+    def __init__(self, life: Life) -> None:
+        super().__init__()
+        self.life = life
+        self.hangs = False
+
+    async def start(self) -> None:
+        self.life.begin("sink")
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
+        await super().send(messages)
+
+    async def stop(self) -> None:
+        self.life.end("sink")
+
+
+class Worker(InlineWorker):
+    """A worker without a thread, as virtual time knows none."""
+
+    def __init__(self, life: Life, name: str) -> None:
+        self._life = life
+        self._name = name
+
+    def close(self) -> None:
+        self._life.end(self._name)
+
+
+class AlarmedScorer:
+    """Finds every window anomalous."""
+
+    def score(self, batch: WindowBatch) -> Scores:
+        rows = len(batch)
+        return Scores(
+            logits=np.tile(np.array([0.0, 1.0], np.float32), (rows, 1)),
+            probability=np.full(rows, 0.97),
+            line_weights=np.full((rows, batch.size), 1 / batch.size, np.float32),
+        )
+
+
+class Life:
+    """Everything that a service builds, and the order in which it begins and ends."""
+
+    def __init__(self) -> None:
+        self.trace: list[str] = []
+        self.times: list[float] = []
+        self.refusals: dict[str, list[Exception]] = {"source": [], "sink": []}
+        self.failing_stops: dict[str, Exception] = {}
+        self.source = Source(self)
+        self.sink = Sink(self)
+        self.engine = Engine(
+            scorer=AlarmedScorer(),
+            table=TableSpy().table(),
+            policy=AlertPolicy(threshold=0.5, learning_lines=0, model_revision="test"),
+        )
+
+    def begin(self, name: str) -> None:
+        self.trace.append(f"start {name}")
+        self.times.append(asyncio.get_running_loop().time())
+        if self.refusals[name]:
+            raise self.refusals[name].pop(0)
+
+    def end(self, name: str) -> None:
+        self.trace.append(f"stop {name}")
+        if name in self.failing_stops:
+            raise self.failing_stops[name]
+
+
+def settings_of(**values: str) -> Settings:
+    values = {"HTTP__PORT": "none", "KAFKA__INPUT_TOPICS": "logs"} | values
+    return read_settings({f"LOGWARDEN_{name}": value for name, value in values.items()})
+
+
+def later(seconds: float, action: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(seconds, action)

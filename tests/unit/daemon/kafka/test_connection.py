@@ -1,0 +1,227 @@
+"""Reaching the broker: options of every protocol, the check of access, and what the client's errors mean."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    AuthenticationMethodNotSupported,
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    IllegalSaslStateError,
+    KafkaConnectionError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    UnsupportedSaslMechanismError,
+)
+from pydantic import SecretStr
+
+from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
+from logwarden.daemon.kafka import connection as module
+from logwarden.daemon.kafka.connection import (
+    STOP_TIMEOUT_S,
+    check_access,
+    connection_options,
+    reason,
+    stopped,
+    translated,
+)
+from logwarden.daemon.settings.groups import KafkaSettings
+from tests.fakes import capture, events, virtually
+from tests.sim.loop import now_s
+
+SASL = {"sasl_username": "user", "sasl_password": SecretStr("secret"), "sasl_mechanism": "SCRAM-SHA-512"}
+
+
+# ---------------------------------------------------------------- options
+
+
+def test_a_plain_connection_has_no_credentials() -> None:
+    """Address, name, time-out and protocol, and nothing of SASL or TLS."""
+    settings = KafkaSettings(bootstrap_servers="a:1,b:2", client_id="me", request_timeout_ms=1_234)
+    assert connection_options(settings) == {
+        "bootstrap_servers": "a:1,b:2",
+        "client_id": "me",
+        "request_timeout_ms": 1_234,
+        "security_protocol": "PLAINTEXT",
+    }
+
+
+@pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "SASL_SSL"])
+def test_a_password_is_passed_on_in_the_clear_to_the_client_only(protocol: str) -> None:
+    """The client needs the password itself; a printed setting hides it."""
+    settings = KafkaSettings(security_protocol=protocol, **SASL)  # type: ignore[arg-type]
+    options = connection_options(settings)
+    assert options["sasl_mechanism"] == "SCRAM-SHA-512"
+    assert options["sasl_plain_username"] == "user"
+    assert options["sasl_plain_password"] == "secret"
+    assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(("protocol", "is_tls"), [("SSL", True), ("SASL_SSL", True), ("SASL_PLAINTEXT", False)])
+def test_tls_checks_the_brokers_certificate(protocol: str, is_tls: bool) -> None:
+    """The operating system's authorities are trusted where no files are set, and the host's name is checked."""
+    options = connection_options(KafkaSettings(security_protocol=protocol))  # type: ignore[arg-type]
+    assert ("ssl_context" in options) is is_tls
+    if is_tls:
+        assert options["ssl_context"].verify_mode is ssl.CERT_REQUIRED
+        assert options["ssl_context"].check_hostname
+
+
+@pytest.mark.parametrize("name", ["ssl_cafile", "ssl_certfile"])
+@pytest.mark.parametrize("text", ["", "no certificate"])
+def test_a_file_that_is_no_certificate_is_bad_configuration(tmp_path: Path, name: str, text: str) -> None:
+    """An operator's mistake is one sentence before anything is connected."""
+    file = tmp_path / "file.pem"
+    file.write_text(text, encoding="utf-8")
+    files: dict[str, Any] = {name: file}
+    with pytest.raises(ConfigurationError, match="the TLS certificates cannot be used: "):
+        connection_options(KafkaSettings(security_protocol="SSL", **files))
+
+
+def test_a_removed_file_is_bad_configuration(tmp_path: Path) -> None:
+    """A secret that was unmounted since the settings were read."""
+    file = tmp_path / "file.pem"
+    file.touch()
+    settings = KafkaSettings(security_protocol="SSL", ssl_cafile=file)
+    file.unlink()
+    with pytest.raises(ConfigurationError, match="No such file"):
+        connection_options(settings)
+
+
+# ---------------------------------------------------------------- access
+
+
+class Brokers:
+    """Answers connections by address; records them."""
+
+    def __init__(self, answers: dict[tuple[str, int], Exception | None]) -> None:
+        self._answers = answers
+        self.tried: list[tuple[str, int]] = []
+        self.options: dict[str, Any] = {}
+        self.closed = 0
+
+    async def connect(self, host: str, port: int, **options: Any) -> Brokers:
+        self.tried.append((host, port))
+        self.options = options
+        error = self._answers[host, port]
+        if error is not None:
+            raise error
+        return self
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def brokers(monkeypatch: pytest.MonkeyPatch, answers: dict[tuple[str, int], Exception | None]) -> Brokers:
+    made = Brokers(answers)
+    monkeypatch.setattr(module, "create_conn", made.connect)
+    return made
+
+
+async def test_the_first_broker_that_answers_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is away is passed over; the connection is closed again; an IPv6 address loses its brackets."""
+    found = brokers(monkeypatch, {("a", 1): OSError("away"), ("::1", 2): None})
+    await check_access(KafkaSettings(bootstrap_servers="a:1, [::1]:2,c:3"))
+    assert found.tried == [("a", 1), ("::1", 2)]
+    assert found.closed == 1
+    assert "bootstrap_servers" not in found.options
+    assert found.options["security_protocol"] == "PLAINTEXT"
+
+
+@pytest.mark.parametrize("error", [OSError("no route"), KafkaConnectionError("no route"), TimeoutError("no route")])
+async def test_no_broker_that_answers_is_unavailable(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """The sentence names all addresses and the last cause."""
+    found = brokers(monkeypatch, {("a", 1): OSError("first"), ("b", 2): error})
+    with pytest.raises(BrokerUnavailable) as caught:
+        await check_access(KafkaSettings(bootstrap_servers="a:1,b:2"))
+    assert str(caught.value).startswith("no Kafka broker answered at a:1,b:2: ")
+    assert str(caught.value).endswith("no route")
+    assert found.tried == [("a", 1), ("b", 2)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [AuthenticationFailedError("bad"), UnsupportedSaslMechanismError("bad"), AuthenticationMethodNotSupported("bad")],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_refusal_is_not_asked_of_the_next_broker(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """A wrong password is wrong everywhere, and each try counts towards a lock: address and user are named."""
+    found = brokers(monkeypatch, {("a", 1): error, ("b", 2): None})
+    settings = KafkaSettings(bootstrap_servers="a:1,b:2", security_protocol="SASL_PLAINTEXT", **SASL)  # type: ignore[arg-type]
+    with pytest.raises(BrokerRefused, match=r"at a:1 refused the user 'user': .*bad") as refused:
+        await check_access(settings)
+    assert "LOGWARDEN_KAFKA__SASL_PASSWORD" in refused.value.hint
+    assert "secret" not in str(refused.value)
+    assert found.tried == [("a", 1)]
+
+
+@pytest.mark.parametrize("address", ["broker", "broker:kafka", "broker:"])
+async def test_an_address_without_a_port_is_bad_configuration(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    """The sentence shows the part that is wrong and the form that is right."""
+    brokers(monkeypatch, {})
+    with pytest.raises(ConfigurationError, match=f"{address}' *, but must be host:port"):
+        await check_access(KafkaSettings(bootstrap_servers=address))
+
+
+# ---------------------------------------------------------------- errors and stops
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AuthenticationFailedError("x"),
+        ClusterAuthorizationFailedError("x"),
+        GroupAuthorizationFailedError("x"),
+        IllegalSaslStateError("x"),
+        TopicAuthorizationFailedError("x"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_refusal_is_final(error: Exception) -> None:
+    """Trying again does not change a permission."""
+    assert isinstance(translated(error, KafkaSettings()), BrokerRefused)
+
+
+@pytest.mark.parametrize("error", [KafkaError("x"), KafkaConnectionError("x"), OSError("x"), TimeoutError()])
+def test_everything_else_may_pass(error: Exception) -> None:
+    """The sentence names the address that did not answer."""
+    found = translated(error, KafkaSettings(bootstrap_servers="a:1"))
+    assert isinstance(found, BrokerUnavailable)
+    assert found.bootstrap == "a:1"
+
+
+def test_an_error_without_a_message_is_named_by_its_class() -> None:
+    """An empty sentence would end in a colon."""
+    assert reason(TimeoutError()) == "TimeoutError"
+    assert reason(OSError("no route")) == "no route"
+
+
+@virtually
+async def test_a_client_that_does_not_stop_is_left_behind() -> None:
+    """The exit continues after ten seconds, with a warning that contains the reason."""
+    with capture() as caught:
+        await stopped(asyncio.sleep(3600))
+    assert now_s() == STOP_TIMEOUT_S == 10.0
+    assert events(caught, "client_stop_failed") == [{"error": "TimeoutError", "log_level": "warning"}]
+
+
+@virtually
+async def test_a_client_that_stops_with_an_error_is_stopped() -> None:
+    """An error of the client is logged; a bug is not hidden."""
+
+    async def fail(error: Exception) -> None:
+        raise error
+
+    with capture() as caught:
+        await stopped(asyncio.sleep(0))
+        await stopped(fail(KafkaConnectionError("away")))
+        await stopped(fail(OSError("away")))
+    assert len(events(caught, "client_stop_failed")) == 2
+    with pytest.raises(ZeroDivisionError):
+        await stopped(fail(ZeroDivisionError()))

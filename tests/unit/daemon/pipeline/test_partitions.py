@@ -1,0 +1,129 @@
+"""Periods of ownership: where each begins, what is counted then, and what its end does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from logwarden.daemon.pipeline.ledger import encode_metadata
+from logwarden.daemon.records import Bounds, Committed
+from tests.fakes import LOGS, World, capture, events, metric, virtually
+
+KEPT = Bounds(100, 1_000)
+
+
+def committed(offset: int, context: int) -> Committed:
+    return Committed(offset, encode_metadata(context))
+
+
+@virtually
+async def test_an_assignment_begins_at_its_context() -> None:
+    """Reading begins before the committed offset, judging at it; the records in between are counted."""
+    world = World()
+    world.partitions.assign(LOGS[0], committed(500, 470), KEPT)
+    assignment = world.partitions.active(LOGS[0])
+    assert assignment is not None
+    assert world.source.seeks == [(LOGS[0], 470)]
+    assert (assignment.ledger.read_from, assignment.ledger.position()) == (470, 500)
+    assert metric(world.telemetry, "context_records_total") == 30
+    assert metric(world.telemetry, "short_contexts_total") == 0
+    assert metric(world.telemetry, "offset_out_of_range_total", topic="logs", partition="0") == 0
+
+
+@virtually
+async def test_a_context_that_is_not_kept_is_short() -> None:
+    """The broker no longer has the whole context: the windows are rebuilt from what is left, and that is counted."""
+    world = World()
+    world.partitions.assign(LOGS[0], committed(120, 90), KEPT)
+    assert world.source.seeks == [(LOGS[0], 100)]
+    assert metric(world.telemetry, "context_records_total") == 20
+    assert metric(world.telemetry, "short_contexts_total") == 1
+
+
+@pytest.mark.parametrize("offset", [99, 1_001])
+@virtually
+async def test_a_committed_offset_that_is_not_kept_is_an_incident(offset: int) -> None:
+    """Lines may be lost: a metric and an error with every offset report it, and reading begins at the oldest one."""
+    world = World()
+    with capture() as caught:
+        world.partitions.assign(LOGS[2], committed(offset, offset - 9), KEPT)
+    assert world.source.seeks == [(LOGS[2], 100)]
+    assert metric(world.telemetry, "offset_out_of_range_total", topic="logs", partition="2") == 1
+    [found] = events(caught, "offset_out_of_range")
+    assert (found["topic"], found["partition"], found["log_level"]) == ("logs", 2, "error")
+    assert (found["committed"], found["earliest"], found["end"]) == (offset, 100, 1_000)
+    assert found["going_on_from"] == 100
+
+
+@pytest.mark.parametrize("offset", [100, 1_000])
+@virtually
+async def test_the_bounds_themselves_are_kept(offset: int) -> None:
+    """A group that has read everything, and one at the oldest line, have lost nothing."""
+    world = World()
+    with capture() as caught:
+        world.partitions.assign(LOGS[0], committed(offset, offset), KEPT)
+    assert world.source.seeks == [(LOGS[0], offset)]
+    assert events(caught, "offset_out_of_range") == []
+    assert metric(world.telemetry, "offset_out_of_range_total", topic="logs", partition="0") == 0
+
+
+@virtually
+async def test_a_new_group_begins_at_the_oldest_line() -> None:
+    """No offset was committed, so no line was lost."""
+    world = World()
+    world.partitions.assign(LOGS[0], None, KEPT)
+    assert world.source.seeks == [(LOGS[0], 100)]
+    assert metric(world.telemetry, "offset_out_of_range_total", topic="logs", partition="0") == 0
+    assert metric(world.telemetry, "short_contexts_total") == 0
+
+
+@virtually
+async def test_generations_rise_over_all_assignments() -> None:
+    """The number shows that a fetch began before an assignment; no number is used twice."""
+    world = World()
+    assert world.partitions.newest_generation == 0
+    first = world.assign(LOGS[0])
+    second = world.assign(LOGS[1])
+    world.partitions.close([first])
+    again = world.assign(LOGS[0])
+    assert [a.generation for a in (first, second, again)] == [1, 2, 3]
+    assert world.partitions.newest_generation == 3
+    assert world.partitions.assignments() == [second, again]
+
+
+@virtually
+async def test_a_partition_that_is_being_revoked_gets_no_new_work() -> None:
+    """Its lines in flight are still counted and committed, but the partition is no longer active."""
+    world = World()
+    kept, revoked = world.assign(LOGS[0]), world.assign(LOGS[1])
+    revoked.ledger.open(np.arange(3))
+    assert world.partitions.revoke([LOGS[1], LOGS[3]]) == [revoked], "the fourth was never assigned"
+    assert world.partitions.active(LOGS[1]) is None
+    assert world.partitions.active(LOGS[0]) is kept
+    assert world.partitions.active(LOGS[3]) is None
+    assert world.partitions.lines_in_flight == 3
+    assert not revoked.ended
+
+
+@virtually
+async def test_a_closed_assignment_has_ended_and_its_lines_do_not_count() -> None:
+    """Closing an older period of a partition leaves the newer one alone."""
+    world = World()
+    old = world.assign(LOGS[0])
+    old.ledger.open(np.arange(3))
+    world.partitions.close([old])
+    assert old.ended
+    assert world.partitions.lines_in_flight == 0
+    new = world.assign(LOGS[0])
+    world.partitions.close([old])
+    assert world.partitions.active(LOGS[0]) is new
+    assert not new.ended
+
+
+@virtually
+async def test_a_partition_is_not_assigned_twice() -> None:
+    """Two ledgers for one partition would commit over each other."""
+    world = World()
+    world.assign(LOGS[0])
+    with pytest.raises(AssertionError, match="revoked before"):
+        world.partitions.assign(LOGS[0], None, KEPT)

@@ -1,0 +1,48 @@
+"""From settings to decoder and profile: every setting arrives where it is used."""
+
+from __future__ import annotations
+
+from logwarden.daemon.profiles import decoder_of, profiles_of
+from logwarden.daemon.settings.groups import Settings
+from logwarden.daemon.settings.reading import read_settings
+from tests.oracles import LogRecord
+
+
+def settings_of(**values: str) -> Settings:
+    return read_settings({f"LOGWARDEN_{name}": value for name, value in values.items()})
+
+
+RECORD = LogRecord(b'{"what": "disk full", "who": "db", "when": "2024-01-01T00:00:00Z", "message": "x"}')
+
+
+def test_a_decoder_reads_by_the_paths_of_the_settings() -> None:
+    """Text, service and time come from the configured paths and not from the usual ones."""
+    settings = settings_of(INPUT__TEXT_PATHS="what", INPUT__SERVICE_PATHS="who", INPUT__TIME_PATHS="when")
+    found = decoder_of(settings).decode([RECORD])
+    assert (found.lines, found.services, found.timestamps) == ([b"disk full"], ["db"], [1_704_067_200_000])
+
+
+def test_a_format_may_replace_the_configured_one() -> None:
+    """`scan` reads plain files as raw lines whatever the daemon's setting is."""
+    settings = settings_of(INPUT__FORMAT="json", INPUT__TEXT_PATHS="what")
+    assert decoder_of(settings).decode([RECORD]).lines == [b"disk full"]
+    assert decoder_of(settings, format="raw").decode([RECORD]).lines == [RECORD.value]
+
+
+def test_long_lines_are_cut_at_the_limit() -> None:
+    """The limit of reading is the one of `limits`, not the one of alerts."""
+    settings = settings_of(LIMITS__MAX_LINE_CHARS="64", ALERTS__MAX_LINE_CHARS="16")
+    found = decoder_of(settings).decode([LogRecord(b"a" * 64), LogRecord(b"a" * 65)])
+    assert found.cut == 1
+    assert len(found.lines[1].decode()) == 64
+
+
+def test_a_profile_names_the_topics_of_the_settings() -> None:
+    """All topics share one profile, by identity, so that a batch needs one comparison."""
+    settings = settings_of(KAFKA__ALERTS_TOPIC="found", KAFKA__DEAD_LETTER_TOPIC="buried", ALERTS__MAX_LINE_CHARS="99")
+    profile_of = profiles_of(settings)
+    profile = profile_of("a")
+    assert profile_of("b") is profile
+    assert (profile.alerts_topic, profile.dead_letter_topic) == ("found", "buried")
+    assert profile.max_alert_line_chars == 99
+    assert profile.threshold is None, "the model's own threshold, which settings may replace in the policy"
