@@ -193,8 +193,8 @@ def _load_pickled(path: Path) -> Mapping[str, torch.Tensor]:
 def _renamed(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Returns the weights of any BERT checkpoint under BertModel's names. The oldest ones are called gamma and beta."""
     renamed = {}
-    for name, value in weights.items():
-        name = name.removeprefix("bert.").replace("LayerNorm.gamma", "LayerNorm.weight")
+    for old, value in weights.items():
+        name = old.removeprefix("bert.").replace("LayerNorm.gamma", "LayerNorm.weight")
         name = name.replace("LayerNorm.beta", "LayerNorm.bias")
         if not name.startswith(_IGNORED):
             renamed[name] = value.float()

@@ -179,7 +179,7 @@ class World:
             in_flight=self.in_flight,
             checkpoint=self.checkpoint,
             publisher=self.publisher,
-            flush=lambda: self.flush(),
+            flush=lambda: self.flush(),  # noqa: PLW0108 - tests replace `flush` later
             drop=self._drop,
             budget_s=BUDGET_S,
         )

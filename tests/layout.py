@@ -28,11 +28,11 @@ def folders() -> dict[str, Path]:
 
 def found_packages() -> list[str]:
     """The packages that the folders hold, by their `__init__.py`, sorted."""
-    found = []
-    for package, folder in folders().items():
-        for marker in folder.rglob("__init__.py"):
-            found.append(".".join((package, *marker.parent.relative_to(folder).parts)))
-    return sorted(found)
+    return sorted(
+        ".".join((package, *marker.parent.relative_to(folder).parts))
+        for package, folder in folders().items()
+        for marker in folder.rglob("__init__.py")
+    )
 
 
 def link(target: Path) -> None:

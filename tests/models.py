@@ -57,7 +57,8 @@ def tiny_classifier(*, seed: int = 7, width: int = WIDTH, untrained: bool = Fals
             with torch.no_grad():
                 for weight in classifier.parameters():
                     weight.add_(torch.randn_like(weight) * 0.2)
-    return classifier.eval()
+    classifier.eval()
+    return classifier
 
 
 def save_tiny(directory: Path, *, seed: int = 7, width: int = WIDTH) -> Path:

@@ -27,8 +27,8 @@ from logwarden.model.windowing import NUMERIC_COLUMNS, WindowBatch, WindowRings
 def columns(offsets: list[int]) -> dict[str, np.ndarray]:
     """Returns columns of lines that differ in every column, by their offset."""
     at = np.array(offsets, np.int64)
-    numeric = {name: (at + 1).astype(kind) for name, kind in NUMERIC_COLUMNS.items()} | {"offset": at}
-    return numeric | {"text": np.array([b"line %d" % offset for offset in offsets], object)}
+    numeric: dict[str, np.ndarray] = {name: (at + 1).astype(kind) for name, kind in NUMERIC_COLUMNS.items()}
+    return numeric | {"offset": at, "text": np.array([b"line %d" % offset for offset in offsets], object)}
 
 
 def push(rings: WindowRings, slots: list[int], offsets: list[int], now: float = 0.0) -> WindowBatch:
@@ -104,7 +104,8 @@ def embed(texts: Sequence[str]) -> np.ndarray:
     """Returns vectors (n, 8) of length 1 that depend on the text alone."""
     seeds = [list(hashlib.blake2b(text.encode(), digest_size=8).digest()) for text in texts]
     vectors = np.array(seeds, np.float32) - 100.0
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: np.ndarray = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
 
 
 @dataclass
@@ -212,7 +213,7 @@ def records_of(services: str | Sequence[str], first: int = 0) -> list[LogRecord]
 
 def fresh_lines_of(work: Sequence[Work]) -> list[tuple[int, int]]:
     """Returns (generation of the assignment, offset) of every line that is fresh in a window."""
-    lines = []
+    lines: list[tuple[int, int]] = []
     for piece in work:
         places, window = piece.windows.fresh_lines()
         owners = [owner.generation for owner in piece.assignments[window]]

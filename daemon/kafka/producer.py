@@ -60,7 +60,8 @@ class KafkaSink:
         try:
             async with asyncio.timeout(self._settings.request_timeout_ms / 1000):
                 for m in messages:
-                    sent.append(await self._producer.send(m.topic, value=m.value, key=m.key, headers=list(m.headers)))
+                    future = await self._producer.send(m.topic, value=m.value, key=m.key, headers=list(m.headers))
+                    sent.append(future)  # one by one: after a failure, `finally` needs the futures before it
                 await asyncio.gather(*sent)
         except MessageSizeTooLargeError as error:
             largest = max(messages, key=lambda message: len(message.value or b""))

@@ -55,7 +55,7 @@ def masking(lines: list[bytes]) -> None:
 def rings(count: int) -> None:
     """Measures the windows of every line: rings of arrays, or a deque per service."""
     slots = np.random.default_rng(1).integers(0, SERVICES, count)
-    columns = {name: np.zeros(BATCH, kind) for name, kind in NUMERIC_COLUMNS.items()} | {
+    columns: dict[str, np.ndarray] = {name: np.zeros(BATCH, kind) for name, kind in NUMERIC_COLUMNS.items()} | {
         "text": np.zeros(BATCH, object)
     }
     ours = WindowRings(SIZE, SERVICES)

@@ -1,6 +1,6 @@
 """A real Apache Kafka broker for tests, without containers: one JVM, KRaft, loopback only.
 
-Owns the jars (fetched once by Maven into `.cache/kafka-VERSION/libs`), the storage format, the ports and the JVM.
+Owns the storage format, the ports and the JVM; the jars are those of `tests/kafka/jars.py`.
 Offers SIGKILL and restart on the same data, SIGSTOP and SIGCONT. Refuses to know logwarden's topics and settings.
 
 Every method of `Broker` blocks; an async test whose event loop must keep running calls it by `asyncio.to_thread`.
@@ -17,8 +17,6 @@ import base64
 import contextlib
 import os
 import random
-import re
-import shutil
 import signal
 import socket
 import struct
@@ -34,25 +32,18 @@ from typing import Self
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
 
+from tests.kafka.jars import VERSION, FetchFailed, fetch_jars, missing_requirements, tail
 from tests.kafka.properties import PROPERTIES, SASL_PROPERTIES
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-POM = Path(__file__).with_name("pom.xml")
-# TEST_KAFKA_VERSION and not LOGWARDEN_…: the daemon refuses LOGWARDEN_ variables that are not its settings.
-VERSION = os.environ.get("TEST_KAFKA_VERSION", "4.1.1")  # or 3.9.1: the profiles of pom.xml
-OLDEST_JAVA = 17  # needed by the class files of the 4.x broker
 
 # Linux assigns source ports from 32768 up (ip_local_port_range): no outgoing connection below it takes the port
 # while the broker is down between kill() and restart().
 PORTS = range(15_000, 32_768)
 PORT_TRIES = 5
 
-FETCH_TIMEOUT_S = 600.0  # 43 MB, over a slow line
 FORMAT_TIMEOUT_S = 60.0
 START_TIMEOUT_S = 60.0  # about 4 s on two idle cores; CI shares them with the rest of the suite
 STOP_TIMEOUT_S = 20.0
 POLL_S = 0.05
-LOG_TAIL_LINES = 30
 # Saves a third of the start: the tests end before a better compiler and collector would pay.
 LIGHT = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
 
@@ -67,46 +58,6 @@ class BrokerFailed(RuntimeError):
 
 class PortTaken(BrokerFailed):
     """Another process bound the port between its choice and the bind. A retry chooses another port."""
-
-
-def missing_requirements(version: str = VERSION) -> str | None:
-    """Returns one line with the packages to install, or None if a broker can be started on this machine."""
-    if shutil.which("sh") is None or os.name != "posix":
-        return "a real Kafka broker in tests needs a POSIX system"
-    wanted = f"Java {OLDEST_JAVA} and Maven (Debian: apt-get install openjdk-17-jre-headless maven)"
-    java = shutil.which("java")
-    if java is None:
-        return f"no java on the PATH; a real Kafka broker needs {wanted}"
-    banner = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=False).stderr
-    found = re.search(r'version "(\d+)', banner)
-    if found is None or int(found[1]) < OLDEST_JAVA:
-        return f"java on the PATH is {found[1] if found else 'unreadable'}; a real Kafka broker needs {wanted}"
-    if not _libs(version).is_dir() and shutil.which("mvn") is None:
-        return f"no mvn on the PATH to fetch Kafka's jars with; a real Kafka broker needs {wanted}"
-    return None
-
-
-def fetch_jars(version: str = VERSION) -> Path:
-    """Returns the folder with the broker's jars, fetched on first use. A folder of that name is always complete."""
-    libs = _libs(version)
-    if libs.is_dir():
-        return libs
-    cache = libs.parent.parent
-    cache.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"kafka-{version}.part-", dir=cache) as part:
-        whole = Path(part, "whole")
-        command = ["mvn", "-q", "-B", "-f", str(POM), "-P", f"kafka-{version}", "dependency:copy-dependencies"]
-        command += [f"-DoutputDirectory={whole / 'libs'}", "-DincludeScope=runtime"]
-        fetched = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S, check=False)
-        if fetched.returncode != 0:
-            raise BrokerFailed(f"Maven could not fetch Kafka {version}:\n{_tail(fetched.stdout + fetched.stderr)}")
-        try:
-            whole.rename(libs.parent)
-        except OSError:
-            # Another test run was faster; rename(2) never replaces a folder with content.
-            if not libs.is_dir():
-                raise
-    return libs
 
 
 async def create_topics(
@@ -152,7 +103,8 @@ class Broker:
         """Returns a running broker with empty storage in a new folder under `directory`.
 
         With `sasl` it also listens at `sasl_bootstrap` (SASL_PLAINTEXT; PLAIN and SCRAM-SHA-256; `sasl_user`,
-        `sasl_password`). Raises BrokerFailed when Java, Maven or the start fail.
+        `sasl_password`). Raises BrokerFailed when Java or Maven is missing or the start fails, FetchFailed when Maven
+        cannot fetch the jars.
         """
         missing = missing_requirements(version)
         if missing:
@@ -289,7 +241,7 @@ class Broker:
         self._properties.write_text(text, encoding="utf-8")
         formatted = subprocess.run(command, capture_output=True, text=True, timeout=FORMAT_TIMEOUT_S, check=False)
         if formatted.returncode != 0:
-            raise BrokerFailed(f"formatting the storage failed:\n{_tail(formatted.stdout + formatted.stderr)}")
+            raise BrokerFailed(f"formatting the storage failed:\n{tail(formatted.stdout + formatted.stderr)}")
 
     def _await_answer(self, log_start: int) -> None:
         """Polls until every listener's broker is in the cluster's metadata. Raises PortTaken or BrokerFailed."""
@@ -307,7 +259,7 @@ class Broker:
     def _log_tail(self, log_start: int) -> str:
         with self.log_path.open("rb") as log:
             log.seek(log_start)
-            return _tail(log.read().decode(errors="replace"))
+            return tail(log.read().decode(errors="replace"))
 
     def _release(self) -> None:
         """Ends the watchdog: after the JVM is reaped, its pid may belong to another process."""
@@ -317,14 +269,6 @@ class Broker:
             self._watchdog.communicate(b"released\n", timeout=STOP_TIMEOUT_S)
         finally:
             self._watchdog = None
-
-
-def _libs(version: str) -> Path:
-    return REPOSITORY / ".cache" / f"kafka-{version}" / "libs"
-
-
-def _tail(text: str) -> str:
-    return "\n".join(text.splitlines()[-LOG_TAIL_LINES:])
 
 
 def _cluster_id() -> str:
@@ -390,7 +334,7 @@ def _main() -> None:
             broker.wait()
     except KeyboardInterrupt:
         return
-    except BrokerFailed as failure:
+    except (BrokerFailed, FetchFailed) as failure:
         raise SystemExit(str(failure)) from None
 
 

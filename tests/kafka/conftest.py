@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.kafka.broker import Broker, missing_requirements
+from tests.kafka.broker import Broker
 from tests.kafka.fleet import Fleet
+from tests.kafka.jars import missing_requirements
 from tests.kafka.topics import Topics, fresh_topics
 
 HERE = Path(__file__).parent

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,9 +21,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError
 from aiokafka.structs import OffsetAndMetadata
 
-from tests.kafka import broker as harness
-from tests.kafka.broker import Broker, BrokerFailed, create_topics
+from tests.kafka.broker import POLL_S, Broker, BrokerFailed, create_topics
 from tests.kafka.evidence import eventually
+from tests.kafka.jars import REPOSITORY, missing_requirements
 from tests.kafka.topics import LOG_PARTITIONS, Topics
 
 DEADLINE_S = 30.0
@@ -150,7 +151,7 @@ async def test_the_sasl_listener_wants_a_login(broker: Broker) -> None:
 def test_the_jvm_dies_with_its_owner(tmp_path: Path, number: signal.Signals) -> None:
     """The broker ends soon after the process that owns it, however that process ends."""
     command = [sys.executable, "-m", "tests.kafka.broker", "--dir", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=harness.REPOSITORY) as owner:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as owner:
         try:
             assert owner.stdout is not None
             host, port = owner.stdout.readline().strip().split(":")
@@ -163,7 +164,7 @@ def test_the_jvm_dies_with_its_owner(tmp_path: Path, number: signal.Signals) -> 
     deadline = time.monotonic() + DEADLINE_S
     while listens(host, int(port)):
         assert time.monotonic() < deadline, "the JVM outlived its owner"
-        time.sleep(harness.POLL_S)
+        time.sleep(POLL_S)
 
 
 def test_a_failed_start_shows_the_jvm_log(broker: Broker) -> None:
@@ -182,8 +183,8 @@ def test_a_failed_start_shows_the_jvm_log(broker: Broker) -> None:
 
 def test_missing_java_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason for a skip without Java names the package to install, in one line."""
-    monkeypatch.setattr(harness.shutil, "which", lambda name: None if name == "java" else f"/usr/bin/{name}")
-    reason = harness.missing_requirements()
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "java" else f"/usr/bin/{name}")
+    reason = missing_requirements()
     assert reason is not None
     assert "Java 17 and Maven" in reason
     assert "\n" not in reason

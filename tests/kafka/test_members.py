@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import time
+from functools import partial
 from importlib import resources
 
 import jsonschema
@@ -14,7 +15,7 @@ import pytest
 from tests.kafka.chaos import Chaos
 from tests.kafka.evidence import AlertLog, Group, Traffic, eventually
 from tests.kafka.fleet import Fleet
-from tests.kafka.member import EXIT_S, READY_S, command, environment
+from tests.kafka.member import EXIT_S, READY_S, Member, command, environment
 from tests.kafka.topics import LOG_PARTITIONS, Topics
 
 ROUNDS = 3
@@ -25,6 +26,11 @@ SCHEMA = json.loads(
 
 def group_of(topics: Topics) -> Group:
     return Group(topics.bootstrap, topics.group, topics.logs, LOG_PARTITIONS)
+
+
+def has_half(member: Member) -> bool:
+    """Returns True once the member is ready with half of the partitions."""
+    return member.ready() and member.metric("logwarden_partitions") == LOG_PARTITIONS // 2
 
 
 async def test_one_member_scores_every_line_and_drains(topics: Topics, fleet: Fleet) -> None:
@@ -114,16 +120,11 @@ async def test_members_come_and_go_while_lines_keep_coming(topics: Topics, fleet
         AlertLog.reading(topics.bootstrap, topics.alerts) as alerts,
     ):
         async with traffic.flowing(100):
-            half = LOG_PARTITIONS // 2
             for member in (leaving, staying):
-                await eventually(
-                    lambda m=member: m.ready() and m.metric("logwarden_partitions") == half, READY_S, "half of them"
-                )
+                await eventually(partial(has_half, member), READY_S, "half of them")
             joining = fleet.start()
             assert leaving.terminate() == 0
-            await eventually(
-                lambda: joining.ready() and joining.metric("logwarden_partitions") == half, READY_S, "its share"
-            )
+            await eventually(partial(has_half, joining), READY_S, "its share")
             await traffic.send(100)
         await eventually(lambda: alerts.covers(traffic.sent), 30, "an alert for every line")
         await eventually(group_of(topics).is_done, 10, "lag 0")

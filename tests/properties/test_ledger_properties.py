@@ -85,6 +85,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def the_context_is_bounded(self) -> None:
         position, metadata = self.ledger.to_commit(FOREVER)
         whole = decode_metadata(metadata)
+        assert whole is not None
         for bound in (0, 1, 4):
             assert self.ledger.to_commit(bound) == (position, encode_metadata(max(whole, position - bound)))
 

@@ -33,7 +33,8 @@ def state_of(history: History) -> str:
 
 def parts(count: int, cuts: list[int]) -> list[slice]:
     """Slices over `count` lines; the cuts are repeated until they suffice."""
-    found, start = [], 0
+    found: list[slice] = []
+    start = 0
     while start < count:
         end = min(count, start + cuts[len(found) % len(cuts)])
         found.append(slice(start, end))
@@ -122,7 +123,8 @@ def test_a_line_that_is_not_counted_leaves_no_trace(lines: list[tuple[int, str, 
     """Counted and uncounted lines in any order and cut are measured as by a dictionary of the counted ones."""
     stream, naive = stream_of(), NaiveHistory()
     texts = {word: index for index, word in enumerate(canonical(word.encode()) for word in WORDS)}
-    found, expected = {}, {}
+    found: dict[int, tuple[float, float, float]] = {}
+    expected: dict[int, tuple[float, float]] = {}
     for part in parts(len(lines), cuts):
         batch = lines[part]
         counted = np.array([count for _, _, count in batch])

@@ -21,7 +21,7 @@ from logwarden.daemon.pipeline import partitions as partitions_module
 from logwarden.daemon.pipeline.checkpoint import Checkpoint
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.intake import Intake
-from logwarden.daemon.pipeline.ledger import PartitionLedger, Start
+from logwarden.daemon.pipeline.ledger import PartitionLedger, Start, where_to_start
 from logwarden.daemon.pipeline.partitions import Assignment, Partitions
 from logwarden.daemon.pipeline.pipeline import Pipeline
 from logwarden.daemon.pipeline.publication import Publication
@@ -112,8 +112,6 @@ def ended_chunks_are_ingested(patch: Patch) -> None:
 
 
 def no_context_is_read(patch: Patch) -> None:
-    where_to_start = partitions_module.where_to_start
-
     def at_the_commit(committed: Any, bounds: Any, max_context: int) -> Start:
         score_from, _, _ = where_to_start(committed, bounds, max_context)
         return Start(score_from, score_from, False)
@@ -122,8 +120,6 @@ def no_context_is_read(patch: Patch) -> None:
 
 
 def jump_to_the_end(patch: Patch) -> None:
-    where_to_start = partitions_module.where_to_start
-
     def latest(committed: Any, bounds: Any, max_context: int) -> Start:
         if committed is None or committed.offset < bounds.earliest:
             return Start(bounds.end, bounds.end, True)

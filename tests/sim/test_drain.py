@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ GRACE_S = 0.3
 """Seconds beyond the budget: a tenth of a second for the last commit, and the end of the tasks."""
 
 
-def tell(story: Callable[[World], Awaitable[None]], **scenario: object) -> World:
+def tell(story: Callable[[World], Coroutine[Any, Any, None]], **scenario: object) -> World:
     """Runs a story in a world of one partition, and fails if an invariant breaks in it."""
     world = World(Scenario(name="story", partitions=1, services=1, **scenario), seed=1)  # type: ignore[arg-type]
     play(world, story(world))

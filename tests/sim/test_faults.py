@@ -245,10 +245,9 @@ def test_an_error_in_any_task_ends_the_daemon_with_it(where: str) -> None:
         assert member.running is not None
         if where == "score":
             member.scorer.fails = error
-        elif where == "publish":
-            member.sink.send = fails  # type: ignore[method-assign]
         else:
-            setattr(member.source, where, fails)
+            port, name = (member.sink, "send") if where == "publish" else (member.source, where)
+            setattr(port, name, fails)
         world.produce(world.partitions[0], "svc", ANOMALOUS)
         await asyncio.wait([member.running], timeout=10)
         assert member.running.done()

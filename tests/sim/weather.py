@@ -52,7 +52,8 @@ class Weather:
 
     def strikes(self, rng: random.Random, fault: str) -> bool:
         """Returns True if the fault strikes this call. Draws in any case, so that a calm run has the same latencies."""
-        return rng.random() < getattr(self.faults, fault)
+        chance: float = getattr(self.faults, fault)
+        return rng.random() < chance
 
 
 def latency_s(rng: random.Random, usual_s: float) -> float:

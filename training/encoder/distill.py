@@ -96,9 +96,10 @@ def build_corpus(harvested: Path, *, seed: int = 0) -> tuple[list[str], dict[str
     pool = [(name.rpartition("/")[2], text) for name, texts in packages.items() for text in texts if text not in banned]
     training: dict[str, None] = {}
     for logger, text in chance.sample(pool, min(MAX_HARVESTED, len(pool))):
+        line = text
         if chance.random() < 0.35:
-            text = mask_line(chance.choice(_HEADERS).format(name=f"{logger}.{chance.choice(_WORDS)}") + text)
-        training[text] = None
+            line = mask_line(chance.choice(_HEADERS).format(name=f"{logger}.{chance.choice(_WORDS)}") + text)
+        training[line] = None
     logs = [text for texts in systems.values() for text in texts if text not in banned]
     chance.shuffle(logs)
     held["seen systems"], logs = logs[:300], logs[300:]
@@ -182,7 +183,7 @@ class Distillation:
         shape = (len(self.numbers), teacher.width)
         mode: Any = "r+" if (run.parent / "answers.f16").exists() else "w+"
         self.answers: Any = np.memmap(run.parent / "answers.f16", dtype=np.dtype(np.float16), mode=mode, shape=shape)
-        self.tokens = {text: ids for text, ids in zip(self.numbers, student.tokenize(list(self.numbers)), strict=True)}
+        self.tokens = dict(zip(self.numbers, student.tokenize(list(self.numbers)), strict=True))
 
     def batches(self) -> Iterator[list[str]]:
         """Yields batches of texts of similar length in a seeded order, endlessly; a resumed run skips earlier ones."""

@@ -16,6 +16,9 @@ from logwarden.model.calibration import Calibration
 from logwarden.model.checkpoint import load_checkpoint, save_checkpoint
 from tests.models import save_tiny, tiny_classifier, tiny_encoder
 
+Damage = Callable[[Path], object]
+"""Rewrites a file. Its result is not used."""
+
 
 @pytest.fixture
 def directory(tiny_checkpoint: Path, tmp_path: Path) -> Path:
@@ -61,17 +64,17 @@ def test_a_model_without_calibration_has_the_plain_one(directory: Path) -> None:
     assert load_checkpoint(directory).calibration == Calibration()
 
 
-def cut(share: float) -> Callable[[Path], None]:
+def cut(share: float) -> Damage:
     """Keeps the first part of a file, as an interrupted copy does."""
-    return lambda path: path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)]) and None
+    return lambda path: path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
 
 
-def filled(content: bytes) -> Callable[[Path], None]:
-    return lambda path: path.write_bytes(content) and None
+def filled(content: bytes) -> Damage:
+    return lambda path: path.write_bytes(content)
 
 
-def with_values(**values: object) -> Callable[[Path], None]:
-    return lambda path: path.write_text(json.dumps(json.loads(path.read_text()) | values)) and None
+def with_values(**values: object) -> Damage:
+    return lambda path: path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +105,7 @@ def with_values(**values: object) -> Callable[[Path], None]:
         ("encoder/tokenizer.json", cut(0.5)),
     ],
 )
-def test_a_damaged_model_is_one_sentence(directory: Path, name: str, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_model_is_one_sentence(directory: Path, name: str, damage: Damage) -> None:
     """Whatever a file was turned into, the error is a ValueError that names the directory on one line."""
     damage(directory / name)
     with pytest.raises(ValueError, match="cannot be read") as caught:

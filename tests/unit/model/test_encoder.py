@@ -159,7 +159,7 @@ def test_weights_of_another_shape_are_damage(encoder: LineEncoder, tmp_path: Pat
 def test_embedding_tokens_keeps_gradients(encoder: LineEncoder) -> None:
     """Training teaches through the very function that serves."""
     encoder.model.requires_grad_(True)
-    embed_tokens(encoder.model, encoder.tokenize(TEXTS)).sum().backward()
+    torch.autograd.backward(embed_tokens(encoder.model, encoder.tokenize(TEXTS)).sum())
     gradient = encoder.model.embeddings.word_embeddings.weight.grad
     assert gradient is not None
     assert gradient.abs().sum() > 0

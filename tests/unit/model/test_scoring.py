@@ -67,7 +67,9 @@ def test_no_windows_are_scored_too(loaded: ModelCheckpoint) -> None:
     assert (found.logits.shape, found.probability.shape, found.line_weights.shape) == ((0, 2), (0,), (0, 8))
 
 
-def test_with_a_step_the_most_surprising_new_line_is_judged(loaded: ModelCheckpoint) -> None:
+def test_with_a_step_the_most_surprising_new_line_is_judged(
+    loaded: ModelCheckpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A window of four new lines is asked about the rarest of them, the later of two; old lines are not asked about."""
     scorer, stream = scored_stream(loaded, step=4)
     asked: list[list[int]] = []
@@ -77,7 +79,7 @@ def test_with_a_step_the_most_surprising_new_line_is_judged(loaded: ModelCheckpo
         asked.append(args[-1].tolist())
         return score(*args)
 
-    loaded.classifier.score = spy
+    monkeypatch.setattr(loaded.classifier, "score", spy)
     scorer.score(stream.push(log_lines([SAID[0]] * 300)))
     asked.clear()
     scorer.score(stream.push(log_lines([SAID[0], SAID[1], SAID[0], SAID[0]])))
@@ -116,7 +118,10 @@ def test_a_gpu_without_room_for_one_window_gives_way_to_the_cpu(
     """When nothing fits the CPU takes over, with one warning, and the answer is the same."""
     scorer, stream = scored_stream(loaded)
     batch = some_windows(stream)
-    ask = (lambda: scorer.score(batch).logits) if part == "score" else (lambda: scorer.encode(SAID))
+
+    def ask() -> np.ndarray:
+        return scorer.score(batch).logits if part == "score" else scorer.encode(SAID)
+
     expected = ask()
     name = {"score": "_score_part", "encode": "_encode"}[part]
     real = getattr(WindowScorer, name)

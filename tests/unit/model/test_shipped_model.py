@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass
 from functools import cache
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -105,8 +106,8 @@ def answers() -> tuple[Answer, ...]:
         gates.append(result[2].gates)
         return result
 
-    classifier.score = spy
-    scores = scorer.score(batch)
+    with patch.object(classifier, "score", spy):
+        scores = scorer.score(batch)
     kept = (torch.cat(gates) > 0).sum(dim=1).tolist()
     classifier.mixture.top_p = 1.0
     open_logits = scorer.score(batch).logits

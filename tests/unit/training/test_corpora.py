@@ -72,8 +72,8 @@ def test_rounds_come_one_after_another(tmp_path: Path) -> None:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     with tarfile.open(folder / "logs.tar.xz", "w:xz") as archive:
-        for path in sorted(folder.rglob("*.log")):
-            archive.add(path, path.relative_to(folder))
+        for log in sorted(folder.rglob("*.log")):
+            archive.add(log, log.relative_to(folder))
     (folder / "sessions.csv").write_text(
         "campaign,test,round,outcome,fault_type,component,lines\n"
         "Nova,Test_1,1,FAILURE,x,/nova/a.py,3\nNova,Test_1,2,NO_FAILURE,x,/nova/a.py,0\n"

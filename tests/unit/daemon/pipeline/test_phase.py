@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from logwarden.daemon.pipeline.phase import Lifetime, Phase
 from logwarden.daemon.pipeline.pulse import Pulse
@@ -32,7 +33,8 @@ def test_every_change_wakes_the_waiters() -> None:
     async def story() -> None:
         pulse = Pulse()
         lifetime = Lifetime(pulse)
-        for change in (lambda: lifetime.advance(Phase.DRAINING), lifetime.changed):
+        changes: list[Callable[[], None]] = [lambda: lifetime.advance(Phase.DRAINING), lifetime.changed]
+        for change in changes:
             waiting = asyncio.create_task(pulse.wait(None))
             await asyncio.sleep(1)
             assert not waiting.done()

@@ -19,12 +19,12 @@ from tests.recordings import WORDS, stream
 
 def test_the_defaults_are_those_of_the_daemon() -> None:
     """The evaluation measures the product with the settings that an operator gets without setting any."""
-    settings = Settings()
-    assert settings.window.size == replay_module.WINDOW_SIZE
+    settings, used = Settings(), vars(replay_module)
+    assert settings.window.size == used["WINDOW_SIZE"]
     assert settings.window.step == 1, "the replay makes a window for every line"
-    assert settings.alerts.learning_lines == replay_module.LEARNING_LINES
-    assert settings.limits.max_history_lines_per_service == replay_module.MAX_HISTORY_LINES
-    assert settings.limits.max_line_chars == replay_module.MAX_LINE_CHARS
+    assert settings.alerts.learning_lines == used["LEARNING_LINES"]
+    assert settings.limits.max_history_lines_per_service == used["MAX_HISTORY_LINES"]
+    assert settings.limits.max_line_chars == used["MAX_LINE_CHARS"]
     assert settings.alerts.threshold is None, "the replay uses the threshold of the model"
 
 

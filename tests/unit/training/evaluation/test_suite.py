@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from logwarden.model.checkpoint import load_checkpoint
+from logwarden.training import corpora
 from logwarden.training.evaluation import __main__ as command
-from logwarden.training.evaluation import session_results, suite, sweeps, tables
+from logwarden.training.evaluation import session_results, sweeps, tables
 from logwarden.training.evaluation.baselines import BASELINES, LineSessions
 from logwarden.training.evaluation.fault_results import quiet_threshold, result_of, timeline_of
 from logwarden.training.evaluation.replay import ReplayedStream
@@ -261,7 +262,7 @@ def test_hdfs_is_measured_from_recording_to_tables(
     tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The whole command on a small stand-in: our rows, every baseline, the unseen part, both sweeps."""
-    monkeypatch.setattr(suite.corpora, "hdfs_lines", lambda: blocks(1_500, 150))
+    monkeypatch.setattr(corpora, "hdfs_lines", lambda: blocks(1_500, 150))
     assert command.main(["--data", "hdfs", "--model", str(tiny_checkpoint), "--seeds", "2", "--markdown"]) == 0
     printed = capsys.readouterr().out
     assert "seeds 0 to 1" in printed
@@ -276,8 +277,8 @@ def test_openstack_is_measured_from_recordings_to_tables(
     tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Rounds and windows of one size, each beside the counts that separate them alone; machines over several orders."""
-    monkeypatch.setattr(suite.corpora, "openstack_fault_rounds", lambda: iter(fault_rounds(40)))
-    monkeypatch.setattr(suite.corpora, "openstack_vm_sessions", machines)
+    monkeypatch.setattr(corpora, "openstack_fault_rounds", lambda: iter(fault_rounds(40)))
+    monkeypatch.setattr(corpora, "openstack_vm_sessions", machines)
     arguments = ["--model", str(tiny_checkpoint), "--seeds", "2", "--markdown"]
     assert command.main(["--data", "openstack-faults", *arguments]) == 0
     assert command.main(["--data", "openstack-vm", *arguments]) == 0

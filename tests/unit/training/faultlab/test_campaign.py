@@ -31,7 +31,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "recorder"
     script.write_text(f"#!{sys.executable}\n{PROGRAM}")
     script.chmod(0o755)
-    monkeypatch.setattr(campaign.sys, "executable", str(script))
+    monkeypatch.setattr(sys, "executable", str(script))
 
 
 def job(root: Path, system: str, repetition: int) -> Job:

@@ -75,8 +75,14 @@ class KafkaNodes:
         scratch.mkdir()
         properties.write_text(
             conf.NODE.format(
-                **{"node": number, "voters": voters, "data": disk.path / "data", "user": USER, "password": PASSWORD},
-                **{"client": ports.client, "peer": ports.peer, "controller": ports.controller},
+                node=number,
+                voters=voters,
+                data=disk.path / "data",
+                user=USER,
+                password=PASSWORD,
+                client=ports.client,
+                peer=ports.peer,
+                controller=ports.controller,
             )
         )
         child = self._workshop.child(

@@ -82,7 +82,7 @@ class Redis:
     def start(self) -> None:
         self._start_primary()
         self._start_replica()
-        articles = "".join(f"SET article:{number} {'x' * 60}\n" for number in range(0, 300))
+        articles = "".join(f"SET article:{number} {'x' * 60}\n" for number in range(300))
         if self._clients.ask(self._clients.ports.primary, feed=articles) is None:
             raise StartFailed("redis-cli", "the articles could not be written")
 
