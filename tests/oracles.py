@@ -182,7 +182,7 @@ class EventPerTextLine(Decoder):
     def _events(self, value: bytes) -> Iterable[LogEvent]:
         if value.lstrip()[:1] == b"{":
             return super()._events(value)
-        return [LogEvent(line) for line in value.split(b"\n")]
+        return [(line, None, None) for line in value.split(b"\n")]
 
 
 def ingestor_of(slots: int, *, size: int = 3, step: int = 1) -> Ingestor:

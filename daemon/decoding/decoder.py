@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -46,12 +46,9 @@ class Decoded:
     """Lines longer than the limit."""
 
 
-class LogEvent(NamedTuple):
-    """One log event of a record, not cleaned yet."""
-
-    text: bytes
-    service: str | None = None
-    time_ms: int | None = None
+LogEvent = tuple[bytes, str | None, int | None]
+"""One log event of a record: its text, not cleaned yet; its service and its time in milliseconds, where it has them.
+A plain tuple, because one is made for every record."""
 
 
 class Decoder:
@@ -90,30 +87,25 @@ class Decoder:
             except UndecodableRecord as error:
                 out.dead.append((place, DeadLetter(record=record, stage=error.stage, reason=str(error))))
                 continue
-            if not self._take(events, record, place, out):
+            index = 0
+            for text, service, at_ms in events:
+                line = self._clean(text, out)
+                if line:
+                    out.lines.append(line)
+                    out.services.append((service or _key_text(record) or record.topic)[:MAX_SERVICE_CHARS])
+                    out.timestamps.append(record.timestamp if at_ms is None else at_ms)
+                    out.places.append(place)
+                    out.index.append(index)
+                    index += 1
+            if not index:
                 out.blank.append(place)
         return out
-
-    def _take(self, events: Iterable[LogEvent], record: Record, place: int, out: Decoded) -> int:
-        """Appends the lines of a record to the columns; returns how many there are."""
-        index = 0
-        for event in events:
-            line = self._clean(event.text, out)
-            if not line:
-                continue
-            out.lines.append(line)
-            out.services.append((event.service or _key_text(record) or record.topic)[:MAX_SERVICE_CHARS])
-            out.timestamps.append(record.timestamp if event.time_ms is None else event.time_ms)
-            out.places.append(place)
-            out.index.append(index)
-            index += 1
-        return index
 
     def _events(self, value: bytes) -> Iterable[LogEvent]:
         """Returns the events of a record. Raises UndecodableRecord if its value contains none."""
         is_json = self._format == "json" or (self._format == "auto" and value.lstrip()[:1] == b"{")
         if not is_json:
-            return (LogEvent(value),)
+            return ((value, None, None),)
         try:
             event = self._json.decode(value)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # the last: brackets in brackets
@@ -126,7 +118,7 @@ class Decoder:
         if not isinstance(text, str):
             text = _as_json(text)
         at_ms = time_ms(first_value(event, self._time_paths))
-        return (LogEvent(text.encode("utf-8", "replace"), self._service(event), at_ms),)
+        return ((text.encode("utf-8", "replace"), self._service(event), at_ms),)
 
     def _service(self, event: dict[str, Any]) -> str | None:
         for path in self._service_paths:
@@ -139,9 +131,10 @@ class Decoder:
 
     def _clean(self, raw: bytes, out: Decoded) -> bytes:
         """Returns a line of valid UTF-8 within the limit, without line breaks and blanks around it."""
-        whole = raw.strip(_BLANKS)
-        line = truncated_utf8(whole, self._max_line_chars)
-        out.cut += line is not whole
+        line = whole = raw.strip(_BLANKS)
+        if len(whole) > self._max_line_chars:  # few lines: no text has more characters than bytes
+            line = truncated_utf8(whole, self._max_line_chars)
+            out.cut += line is not whole
         if not line.isascii():
             try:
                 line.decode()
