@@ -46,7 +46,7 @@ async def test_one_unreadable_batch_stops_one_partition(
             assert (report["level"], report["partition"], report["offset"]) == ("error", 1, LINES)
             assert member.status("/readyz") == 503
             assert member.status("/livez") == 200
-            assert f"{logs}/1 stands still at offset {LINES}" in member.body("/readyz")
+            assert f"{logs}/1 is stopped at offset {LINES}" in member.body("/readyz")
             assert member.metric("logwarden_unreadable_batches_total") >= 1
             assert not alerts.covers_partition_now(1, [LINES]), "nothing of the batch is judged"
         await eventually(lambda: alerts.covers_partition(1, range(3 * LINES)), 40, "the batch and those after it")
