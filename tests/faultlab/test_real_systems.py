@@ -47,7 +47,7 @@ def test_postgres_end_to_end(needs: Callable[[str], None], tmp_path: Path, tempo
     """One command records PostgreSQL under two real faults, in the server's own words, and leaves nothing behind."""
     needs("postgres")
     environment = os.environ | {"TMPDIR": str(temporary)}
-    options = ["--fault", "deadlock", "--fault", "wrong_password_burst", "--minutes", "0.6", "--out", str(tmp_path)]
+    options = ["--fault", "deadlock", "--fault", "wrong_password_burst", "--minutes", "0.2", "--out", str(tmp_path)]
     command = [*RECORD, *options]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=380, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
