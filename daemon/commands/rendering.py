@@ -93,9 +93,7 @@ def _folded(lines: Sequence[AlertLine], context: int) -> Iterator[int]:
         if i > before + 1:
             yield before + 1 - i
         yield i
-        before = i
-    if len(lines) > before + 1:
-        yield before + 1 - len(lines)
+        before = i  # the newest line is the last one and kept, so nothing is hidden after it
 
 
 def _fold(hidden: int, width: int) -> Text:

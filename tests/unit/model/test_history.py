@@ -184,3 +184,15 @@ def test_bits_are_logarithms_of_one_more() -> None:
     """The columns that the head reads are log2(1 + n), so that 0 means never."""
     seen = observe(History(1), [0] * 4, [1] * 4)
     assert seen.log_count.tolist() == pytest.approx([math.log2(1 + n) for n in range(4)])
+
+
+def test_growth_numbers_the_new_rows_once() -> None:
+    """However often a history grows, each row is free or in use, and none lies beyond the columns."""
+    history = History(4, max_lines_per_slot=10_000)
+    for first in range(0, 5_000, 700):
+        lines = list(range(first, first + 700))
+        seen = observe(history, [first % 4] * 700, lines)
+        assert counts(seen) == [0] * 700
+        rows = sorted([*history._free, *history._rows.values()])
+        assert rows == list(range(len(history._count)))
+        assert len(history._count) == len(history._slot) == len(history._distance)

@@ -215,6 +215,18 @@ async def test_a_slow_broker_is_not_an_unreadable_batch() -> None:
 
 
 @virtually
+async def test_an_idle_search_waits_as_long_as_an_idle_fetch() -> None:
+    """Partition by partition, nothing waits for records; without a pause the loop would spin."""
+    consumer = FakeConsumer({A: 0, B: 0})
+    source = source_of(consumer, fetch_max_wait_ms=250)
+    consumer.errors.append(CorruptRecordException("a wrong checksum"))
+    assert await source.fetch() == {}
+    began = now_s()
+    assert await source.fetch() == {}
+    assert now_s() - began == 0.25
+
+
+@virtually
 async def test_a_revoke_during_the_search_stops_nothing() -> None:
     """The partition is another member's in the middle of its records: no report, no pause, no error."""
     consumer = damaged()

@@ -82,6 +82,13 @@ async def test_a_port_in_use_is_one_sentence() -> None:
     assert str(caught.value) == f"LOGWARDEN_HTTP__PORT is {port}, but another program listens there already"
 
 
+def test_a_reason_without_a_number_is_named_too() -> None:
+    """Some errors of the operating system carry a text and no number; the sentence has that text."""
+    refusal = HttpServer(HttpSettings(host="127.0.0.1", port=7), [])._refusal
+    assert refusal(OSError("no more sockets")).endswith("listening there fails: no more sockets")
+    assert refusal(OSError(13, "Permission denied")).endswith("listening there fails: Permission denied")
+
+
 async def test_an_address_that_is_not_ours_is_one_sentence() -> None:
     """The sentence names a foreign host together with the reason of the operating system."""
     server = HttpServer(HttpSettings(host="192.0.2.1", port=0), [])
