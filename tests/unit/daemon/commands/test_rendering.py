@@ -137,7 +137,18 @@ def test_a_verdict_below_the_threshold_or_while_learning_says_so() -> None:
 
 @pytest.mark.parametrize(
     ("ms", "words"),
-    [(0, "0 ms"), (999, "999 ms"), (1_500, "1.5 s"), (600_000, "10 min"), (7_200_000, "2 h"), (10**9, "12 d")],
+    [
+        (0, "0 ms"),
+        (999, "999 ms"),
+        (1_000, "1.0 s"),
+        (119_999, "120.0 s"),
+        (120_000, "2 min"),
+        (7_199_999, "120 min"),
+        (7_200_000, "2 h"),
+        (172_799_999, "48 h"),
+        (172_800_000, "2 d"),
+        (10**9, "12 d"),
+    ],
 )
 def test_delays_are_in_a_readable_unit(ms: int, words: str) -> None:
     """Delays are shown from milliseconds, in steady state, to days, in a replay."""
