@@ -38,6 +38,9 @@ SWAPPED_ARITHMETIC: dict[type[ast.operator], tuple[str, str]] = {
     ast.Div: ("/", "*"),
     ast.FloorDiv: ("//", "*"),
 }
+LARGE = 100
+"""Integers from here on are doubled and halved: one more record in a buffer of 4,096 changes nothing that can be seen,
+while twice a budget or a unit does."""
 SWAPPED_FUNCTIONS = {"min": "max", "max": "min", "minimum": "maximum", "maximum": "minimum"}
 LOGGERS = ("log", "logger", "_log", "_logger")
 
@@ -180,6 +183,10 @@ class _Finder:
         if isinstance(node.value, bool):
             yield self._replace(node, "truth", str(not node.value))
         elif isinstance(node.value, int):
+            if node.value >= LARGE:
+                yield self._replace(node, "number", str(2 * node.value))
+                yield self._replace(node, "number", str(node.value // 2))
+                return
             yield self._replace(node, "number", str(node.value + 1))
             if node.value > 0:
                 yield self._replace(node, "number", str(node.value - 1))
