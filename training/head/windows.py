@@ -89,16 +89,6 @@ class WindowSet(Dataset[dict[str, Any]]):
         return WindowSet(self.table, self.ids[places], self.familiarity[places], self.labels[places])
 
 
-def join(sets: Sequence[WindowSet]) -> WindowSet:
-    """Joins sets that share a growing table; the table of the last set contains the others."""
-    return WindowSet(
-        sets[-1].table,
-        np.concatenate([s.ids for s in sets]),
-        np.concatenate([s.familiarity for s in sets]),
-        np.concatenate([s.labels for s in sets]),
-    )
-
-
 def canonical_lines(lines: Sequence[str]) -> list[str]:
     """Returns the canonical text of each raw event; line breaks inside an event become spaces."""
     cache: dict[bytes, str] = {}
