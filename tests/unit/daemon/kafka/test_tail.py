@@ -94,3 +94,15 @@ async def test_a_reader_that_leaves_stops_the_client(consumer: Consumer) -> None
     async with aclosing(tail_topic(Settings(), "alerts", from_beginning=True)) as messages:  # type: ignore[type-var]
         assert await anext(messages) == (None, b"1")
     assert consumer.stops == 1
+
+
+async def test_access_is_checked_first(consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong password is one sentence from the check; the client would only report that it cannot bootstrap."""
+
+    async def refuse(_: KafkaSettings) -> None:
+        raise BrokerRefused("the Kafka broker refused the user")
+
+    monkeypatch.setattr(module, "check_access", refuse)
+    with pytest.raises(BrokerRefused, match="refused the user"):
+        await read()
+    assert consumer.stops == 0, "no client was made"

@@ -174,6 +174,7 @@ def test_facts_for_the_metrics_are_those_of_the_fetch() -> None:
     many = [LogRecord(b"n" + b"o" * i, 10 + i) for i in range(70)]
     # of 64 rows two are reserved, and windows still refer to three lines
     assert ingestor.ingest([(owner, many)], now=0.0).overflowed == 70 - (64 - 2 - 3)
+    assert ingestor.ingest([(owner, [LogRecord(many[0].value, 99)])], now=0.0).overflowed == 0
 
 
 def test_offsets_are_grouped_by_their_owner() -> None:
