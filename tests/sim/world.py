@@ -135,9 +135,9 @@ class World:
         self._made += 1
         name = f"member-{self._made}"
         member = Member(name, self.scenario, self.broker, self.weather, self.evidence, self._seed)
-        self.members.append(member)
         self._ever.append(member)
         await member.start()
+        self.members.append(member)  # not before: a deed that killed it while it joins would leave this wait for ever
         return member
 
     async def settle(self) -> None:
