@@ -41,13 +41,13 @@ def load_engine(settings: Settings) -> Engine:
         model_revision=loaded.revision,
     )
     engine = Engine(scorer=scorer, table=scorer.line_table(), policy=policy, device=str(scorer.device))
-    _warm_up(engine)
+    _warm_up(engine, settings.window.size)
     return engine
 
 
-def _warm_up(engine: Engine) -> None:
+def _warm_up(engine: Engine, window_size: int) -> None:
     """Runs every kernel once, so that the first real line does not pay for it."""
-    stream = LogStream(engine.table, size=2, max_slots=1)
+    stream = LogStream(engine.table, size=window_size, max_slots=1)
     blank = LineColumns(
         texts=[b"*"],
         slots=np.zeros(1, np.int64),
