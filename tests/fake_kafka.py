@@ -17,7 +17,7 @@ from aiokafka.errors import CorruptRecordException, IllegalStateError
 from logwarden.daemon.errors import UnreadableBatch
 from logwarden.daemon.kafka.consumer import KafkaSource
 from logwarden.daemon.records import Partition
-from logwarden.daemon.settings.groups import KafkaSettings
+from logwarden.daemon.settings.kafka import KafkaSettings
 from tests.oracles import LogRecord
 
 

@@ -28,7 +28,7 @@ from aiokafka.errors import (
 from aiokafka.helpers import create_ssl_context
 
 from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
-from logwarden.daemon.settings.groups import KafkaSettings
+from logwarden.daemon.settings.kafka import KafkaSettings
 
 log = structlog.get_logger(__name__)
 

@@ -51,7 +51,7 @@ from logwarden.daemon.kafka.connection import (
 from logwarden.daemon.kafka.quarantine import Quarantine
 from logwarden.daemon.ports import RebalanceListener
 from logwarden.daemon.records import Bounds, Committed, Partition, Record
-from logwarden.daemon.settings.groups import KafkaSettings
+from logwarden.daemon.settings.kafka import KafkaSettings
 
 log = structlog.get_logger(__name__)
 

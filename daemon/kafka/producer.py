@@ -23,7 +23,7 @@ from logwarden.daemon.kafka.connection import (
     translated,
 )
 from logwarden.daemon.records import Message
-from logwarden.daemon.settings.groups import KafkaSettings
+from logwarden.daemon.settings.kafka import KafkaSettings
 
 log = structlog.get_logger(__name__)
 

@@ -11,7 +11,8 @@ from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 from pydantic.types import PathType
 
-from logwarden.daemon.settings.groups import PREFIX, Settings
+from logwarden.daemon.settings.fields import PREFIX
+from logwarden.daemon.settings.groups import Settings
 
 _PAGE_INTRODUCTION = """# Settings
 

@@ -1,4 +1,4 @@
-"""Defines the settings: names, defaults, limits, meanings, and the pairs that must agree.
+"""Defines the settings: names, defaults, limits, meanings.
 
 The text under a field is its description in `logwarden config` and in the documentation: its unit, and the meaning of
 None. Refuses to know where values come from (`daemon/settings/reading.py`) and how they are used. The constructors are
@@ -7,109 +7,18 @@ for tests: `Settings()` has every default and reads neither environment nor file
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    DirectoryPath,
-    Field,
-    FilePath,
-    PrivateAttr,
-    SecretStr,
-    model_validator,
-)
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import DirectoryPath, Field, PrivateAttr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from logwarden.daemon.settings.agreement import disagreements
+from logwarden.daemon.settings.fields import PREFIX, Maybe, Name, Names, SettingsGroup
+from logwarden.daemon.settings.kafka import KafkaSettings
 from logwarden.model.defaults import LEARNING_LINES, MAX_HISTORY_LINES, MAX_LINE_CHARS, WINDOW_SIZE
 
-PREFIX = "LOGWARDEN_"
 
-
-def _none_word(value: object) -> object:
-    return None if isinstance(value, str) and value.strip().lower() == "none" else value
-
-
-def _list_word(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("["):
-        try:
-            return json.loads(value)
-        except json.JSONDecodeError:
-            return value  # broken JSON stays a string, which the validation refuses with the sentence about lists
-    return tuple(part for part in (part.strip() for part in value.split(",")) if part)
-
-
-T = TypeVar("T")
-Maybe = Annotated[T | None, BeforeValidator(_none_word)]
-"""A value, or the word `none` in the environment and None in the program."""
-Name = Annotated[str, Field(min_length=1)]
-Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_list_word), Field(min_length=1)]
-"""A JSON list or a comma list in the environment, a tuple in the program."""
-
-
-class _Group(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, protected_namespaces=()
-    )
-
-
-class KafkaSettings(_Group):
-    """Brokers, topics, group, credentials and time limits of Kafka."""
-
-    bootstrap_servers: Name = "localhost:9092"
-    """Brokers that the daemon contacts first, as `host:port,host:port`."""
-    input_topics: Names = ("logs",)
-    """Topics from which the daemon reads log lines."""
-    alerts_topic: Name = "logwarden.alerts"
-    """Topic to which the daemon publishes alerts."""
-    dead_letter_topic: Name = "logwarden.dead-letters"
-    """Topic to which the daemon publishes records without a readable log line."""
-    group_id: Name = "logwarden"
-    """Consumer group. All replicas use the same one, and the group divides the partitions among them."""
-    group_instance_id: Maybe[str] = None
-    """Name of this member for static membership, such as the pod's name: it must survive a restart. None: dynamic
-    membership."""
-    client_id: Name = "logwarden"
-    """Name of the daemon in the broker's logs, metrics and quotas."""
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    """Encryption and authentication of connections."""
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
-    """Method by which the daemon proves its password. Only the SASL protocols use it."""
-    sasl_username: Maybe[str] = None
-    """User name for SASL. None: no SASL."""
-    sasl_password: Maybe[SecretStr] = None
-    """Password for SASL. None: no SASL."""
-    ssl_cafile: Maybe[FilePath] = None
-    """PEM file of the certificate authorities to trust. None: those of the operating system."""
-    ssl_certfile: Maybe[FilePath] = None
-    """PEM file of the daemon's client certificate. None: no client certificate."""
-    ssl_keyfile: Maybe[FilePath] = None
-    """PEM file of the client certificate's private key. None: the certificate's file contains the key."""
-    session_timeout_ms: Annotated[int, Field(ge=6_000, le=1_800_000)] = 45_000
-    """Milliseconds without a heartbeat after which the group removes a member."""
-    rebalance_timeout_ms: Annotated[int, Field(ge=6_000, le=1_800_000)] = 60_000
-    """Milliseconds that the group waits for a member at a rebalance. The daemon finishes and commits within half of
-    them."""
-    request_timeout_ms: Annotated[int, Field(ge=1_000, le=600_000)] = 40_000
-    """Milliseconds that the daemon waits for the broker's response to one request."""
-    max_poll_records: Annotated[int, Field(ge=1, le=100_000)] = 4_096
-    """Most records that the daemon takes from the consumer at a time."""
-    fetch_max_wait_ms: Annotated[int, Field(ge=1, le=10_000)] = 100
-    """Milliseconds that the broker may delay its response to a fetch while no record is new."""
-    commit_interval_ms: Annotated[int, Field(ge=10, le=600_000)] = 1_000
-    """Milliseconds between commits, and so about the work that the next owner repeats after a crash."""
-    max_context_records: Annotated[int, Field(ge=0)] = 100_000
-    """Most records per partition that are read again after an assignment to rebuild the windows."""
-    start_timeout_s: Maybe[Annotated[float, Field(ge=0)]] = None
-    """Seconds for which the daemon retries at the start while no broker answers. None: no limit."""
-
-
-class InputSettings(_Group):
+class InputSettings(SettingsGroup):
     """Format of records, and the places of a log line, its time and its service in a JSON record."""
 
     format: Literal["auto", "raw", "json"] = "auto"
@@ -137,7 +46,7 @@ class InputSettings(_Group):
     """Dotted JSON paths to the line's time; the first match wins. Without a match it is the record's own time."""
 
 
-class WindowSettings(_Group):
+class WindowSettings(SettingsGroup):
     """Lines that are scored together."""
 
     size: Annotated[int, Field(ge=2, le=512)] = WINDOW_SIZE
@@ -148,7 +57,7 @@ class WindowSettings(_Group):
     """Milliseconds after which a line is scored, although its step is not full."""
 
 
-class BatchSettings(_Group):
+class BatchSettings(SettingsGroup):
     """Size and delay of the batches in which windows are scored."""
 
     max_windows: Annotated[int, Field(ge=1, le=65_536)] = 512
@@ -157,7 +66,7 @@ class BatchSettings(_Group):
     """Milliseconds that a window may wait for other windows of its batch."""
 
 
-class ModelSettings(_Group):
+class ModelSettings(SettingsGroup):
     """The model that scores the windows, and its device."""
 
     path: Maybe[DirectoryPath] = None
@@ -172,7 +81,7 @@ class ModelSettings(_Group):
     """Rows of the line table, which keeps distinct masked lines with their vectors."""
 
 
-class AlertSettings(_Group):
+class AlertSettings(SettingsGroup):
     """Conditions of an alert, and the length of the lines that it quotes."""
 
     threshold: Maybe[Annotated[float, Field(gt=0, le=1)]] = None
@@ -183,7 +92,7 @@ class AlertSettings(_Group):
     """Characters of a line that an alert quotes; longer lines are truncated."""
 
 
-class LimitSettings(_Group):
+class LimitSettings(SettingsGroup):
     """A bound on everything that could grow."""
 
     max_services: Annotated[int, Field(ge=1)] = 20_000
@@ -196,7 +105,7 @@ class LimitSettings(_Group):
     """Distinct masked lines in the history of a service. The daemon evicts old rare lines first."""
 
 
-class HttpSettings(_Group):
+class HttpSettings(SettingsGroup):
     """Address of health and metrics."""
 
     host: Name = "0.0.0.0"
@@ -205,7 +114,7 @@ class HttpSettings(_Group):
     """TCP port on which the daemon serves HTTP; 0: any free port. None: no HTTP."""
 
 
-class LogSettings(_Group):
+class LogSettings(SettingsGroup):
     """The daemon's own log, on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -215,7 +124,7 @@ class LogSettings(_Group):
     `json`."""
 
 
-class ShutdownSettings(_Group):
+class ShutdownSettings(SettingsGroup):
     """Time limit of the daemon's shutdown."""
 
     drain_timeout_s: Annotated[float, Field(ge=0, le=3_600)] = 30.0
@@ -251,7 +160,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _agree(self) -> Settings:
-        for wrong, sentence in _disagreements(self):
+        for wrong, sentence in disagreements(self):
             if wrong:
                 raise ValueError(sentence)
         return self
@@ -264,55 +173,3 @@ class Settings(BaseSettings):
         """Adds the source of each value, and returns the settings."""
         self._origins.update(origins)
         return self
-
-
-def _disagreements(settings: Settings) -> Iterator[tuple[bool, str]]:
-    """Yields each rule on two settings as (True if it is broken, the sentence about it)."""
-    kafka, window, limits = settings.kafka, settings.window, settings.limits
-    name = f"{PREFIX}KAFKA__"
-    sasl, tls = kafka.security_protocol.startswith("SASL"), kafka.security_protocol.endswith("SSL")
-    credentials = (kafka.sasl_username, kafka.sasl_password)
-    yield (
-        window.step > window.size,
-        f"{PREFIX}WINDOW__STEP is {window.step}, but it must be at most {PREFIX}WINDOW__SIZE, which is {window.size}",
-    )
-    yield (
-        kafka.rebalance_timeout_ms < kafka.session_timeout_ms,
-        f"{name}REBALANCE_TIMEOUT_MS is {kafka.rebalance_timeout_ms}, but it must be at least "
-        f"{name}SESSION_TIMEOUT_MS, which is {kafka.session_timeout_ms}",
-    )
-    yield (
-        kafka.fetch_max_wait_ms >= kafka.request_timeout_ms,
-        f"{name}FETCH_MAX_WAIT_MS is {kafka.fetch_max_wait_ms}, but it must be less than "
-        f"{name}REQUEST_TIMEOUT_MS, which is {kafka.request_timeout_ms}; otherwise every idle fetch times out",
-    )
-    yield (
-        limits.max_in_flight_lines < kafka.max_poll_records,
-        f"{PREFIX}LIMITS__MAX_IN_FLIGHT_LINES is {limits.max_in_flight_lines}, but it must be at least "
-        f"{name}MAX_POLL_RECORDS, which is {kafka.max_poll_records}; otherwise one poll never fits",
-    )
-    for variable, topic in (("ALERTS_TOPIC", kafka.alerts_topic), ("DEAD_LETTER_TOPIC", kafka.dead_letter_topic)):
-        yield (
-            topic in kafka.input_topics,
-            f"{name}{variable} is {topic!r}, but it must not be one of {name}INPUT_TOPICS; otherwise the daemon reads "
-            "its own output",
-        )
-    yield (
-        sasl and None in credentials,
-        f"{name}SECURITY_PROTOCOL is {kafka.security_protocol}, which needs both {name}SASL_USERNAME and "
-        f"{name}SASL_PASSWORD; set both",
-    )
-    yield (
-        not sasl and credentials != (None, None),
-        f"{name}SASL_USERNAME or {name}SASL_PASSWORD is set, but {name}SECURITY_PROTOCOL is "
-        f"{kafka.security_protocol}, which ignores them; it must be SASL_PLAINTEXT or SASL_SSL",
-    )
-    yield (
-        not tls and (kafka.ssl_cafile, kafka.ssl_certfile, kafka.ssl_keyfile) != (None, None, None),
-        f"{name}SSL_CAFILE, SSL_CERTFILE or SSL_KEYFILE is set, but {name}SECURITY_PROTOCOL is "
-        f"{kafka.security_protocol}, which ignores them; it must be SSL or SASL_SSL",
-    )
-    yield (
-        kafka.ssl_keyfile is not None and kafka.ssl_certfile is None,
-        f"{name}SSL_KEYFILE is set, but {name}SSL_CERTFILE is not; set the certificate of the key as well",
-    )

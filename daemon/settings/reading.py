@@ -19,7 +19,8 @@ from pydantic_settings import EnvSettingsSource
 
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.settings.describing import allowed_values, setting_fields, with_article
-from logwarden.daemon.settings.groups import PREFIX, Settings
+from logwarden.daemon.settings.fields import PREFIX
+from logwarden.daemon.settings.groups import Settings
 
 HINT = "`logwarden config` lists every setting with its default and meaning"
 ENV_FILE_HINT = "check the path after --env-file: the file must be readable UTF-8 text"

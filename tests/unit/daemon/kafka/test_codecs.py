@@ -12,7 +12,7 @@ from aiokafka import codec as codecs
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.kafka.consumer import KafkaSource
 from logwarden.daemon.records import Partition
-from logwarden.daemon.settings.groups import KafkaSettings
+from logwarden.daemon.settings.kafka import KafkaSettings
 
 confluent_kafka = pytest.importorskip("confluent_kafka", reason="the embedded broker is in the extra `demo`")
 

@@ -31,7 +31,7 @@ from logwarden.daemon.kafka.connection import (
     stopped,
     translated,
 )
-from logwarden.daemon.settings.groups import KafkaSettings
+from logwarden.daemon.settings.kafka import KafkaSettings
 from tests.fakes import capture, events, virtually
 from tests.sim.loop import now_s
 

@@ -12,7 +12,7 @@ from aiokafka.structs import OffsetAndMetadata
 from logwarden.daemon.errors import BrokerUnavailable
 from logwarden.daemon.kafka.consumer import KafkaSource
 from logwarden.daemon.records import Committed, Partition
-from logwarden.daemon.settings.groups import KafkaSettings
+from logwarden.daemon.settings.kafka import KafkaSettings
 
 ASKED = [Partition("logs", 0), Partition("logs", 1)]
 

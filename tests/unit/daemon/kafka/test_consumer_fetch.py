@@ -27,7 +27,7 @@ from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, FatalError
 from logwarden.daemon.kafka import consumer as module
 from logwarden.daemon.kafka.consumer import KafkaSource
 from logwarden.daemon.records import Bounds, Committed, Partition
-from logwarden.daemon.settings.groups import KafkaSettings
+from logwarden.daemon.settings.kafka import KafkaSettings
 from tests.fake_kafka import FakeConsumer, partitions_of, source_of
 from tests.fakes import capture, events, virtually
 from tests.sim.loop import now_s

@@ -19,7 +19,7 @@ from logwarden.daemon.kafka import producer as module
 from logwarden.daemon.kafka.connection import STOP_TIMEOUT_S
 from logwarden.daemon.kafka.producer import KafkaSink
 from logwarden.daemon.records import Message
-from logwarden.daemon.settings.groups import KafkaSettings
+from logwarden.daemon.settings.kafka import KafkaSettings
 from tests.fakes import capture, events, virtually
 from tests.sim.loop import now_s
 

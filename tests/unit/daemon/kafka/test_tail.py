@@ -12,7 +12,8 @@ from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable
 from logwarden.daemon.kafka import tail as module
 from logwarden.daemon.kafka.tail import tail_topic
-from logwarden.daemon.settings.groups import KafkaSettings, Settings
+from logwarden.daemon.settings.groups import Settings
+from logwarden.daemon.settings.kafka import KafkaSettings
 from tests.oracles import LogRecord
 
 

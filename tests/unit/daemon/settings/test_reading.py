@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.settings.describing import describe, settings_markdown
-from logwarden.daemon.settings.groups import KafkaSettings, Settings, WindowSettings
+from logwarden.daemon.settings.groups import Settings, WindowSettings
+from logwarden.daemon.settings.kafka import KafkaSettings
 from logwarden.daemon.settings.reading import read_settings
 
 ROOT = Path(__file__).parents[4]

@@ -1,0 +1,63 @@
+"""Defines the settings of the Kafka client: names, defaults, limits, meanings.
+
+Imports no Kafka client. The constructor is for tests: `KafkaSettings()` has every default.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, FilePath, SecretStr
+
+from logwarden.daemon.settings.fields import Maybe, Name, Names, SettingsGroup
+
+
+class KafkaSettings(SettingsGroup):
+    """Brokers, topics, group, credentials and time limits of Kafka."""
+
+    bootstrap_servers: Name = "localhost:9092"
+    """Brokers that the daemon contacts first, as `host:port,host:port`."""
+    input_topics: Names = ("logs",)
+    """Topics from which the daemon reads log lines."""
+    alerts_topic: Name = "logwarden.alerts"
+    """Topic to which the daemon publishes alerts."""
+    dead_letter_topic: Name = "logwarden.dead-letters"
+    """Topic to which the daemon publishes records without a readable log line."""
+    group_id: Name = "logwarden"
+    """Consumer group. All replicas use the same one, and the group divides the partitions among them."""
+    group_instance_id: Maybe[str] = None
+    """Name of this member for static membership, such as the pod's name: it must survive a restart. None: dynamic
+    membership."""
+    client_id: Name = "logwarden"
+    """Name of the daemon in the broker's logs, metrics and quotas."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """Encryption and authentication of connections."""
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    """Method by which the daemon proves its password. Only the SASL protocols use it."""
+    sasl_username: Maybe[str] = None
+    """User name for SASL. None: no SASL."""
+    sasl_password: Maybe[SecretStr] = None
+    """Password for SASL. None: no SASL."""
+    ssl_cafile: Maybe[FilePath] = None
+    """PEM file of the certificate authorities to trust. None: those of the operating system."""
+    ssl_certfile: Maybe[FilePath] = None
+    """PEM file of the daemon's client certificate. None: no client certificate."""
+    ssl_keyfile: Maybe[FilePath] = None
+    """PEM file of the client certificate's private key. None: the certificate's file contains the key."""
+    session_timeout_ms: Annotated[int, Field(ge=6_000, le=1_800_000)] = 45_000
+    """Milliseconds without a heartbeat after which the group removes a member."""
+    rebalance_timeout_ms: Annotated[int, Field(ge=6_000, le=1_800_000)] = 60_000
+    """Milliseconds that the group waits for a member at a rebalance. The daemon finishes and commits within half of
+    them."""
+    request_timeout_ms: Annotated[int, Field(ge=1_000, le=600_000)] = 40_000
+    """Milliseconds that the daemon waits for the broker's response to one request."""
+    max_poll_records: Annotated[int, Field(ge=1, le=100_000)] = 4_096
+    """Most records that the daemon takes from the consumer at a time."""
+    fetch_max_wait_ms: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """Milliseconds that the broker may delay its response to a fetch while no record is new."""
+    commit_interval_ms: Annotated[int, Field(ge=10, le=600_000)] = 1_000
+    """Milliseconds between commits, and so about the work that the next owner repeats after a crash."""
+    max_context_records: Annotated[int, Field(ge=0)] = 100_000
+    """Most records per partition that are read again after an assignment to rebuild the windows."""
+    start_timeout_s: Maybe[Annotated[float, Field(ge=0)]] = None
+    """Seconds for which the daemon retries at the start while no broker answers. None: no limit."""
