@@ -6,7 +6,9 @@ LogwardenError
 │   ├── BrokerRefused      stop, exit code 1: the broker answered and refused (credentials, permissions)
 │   └── TaskEnded          stop, exit code 1: a task that should run as long as the daemon ended
 ├── BrokerUnavailable      retry: no broker answered
+│   └── TopicUnusable      retry: an output topic is missing, or this member may not write to it
 ├── OffsetsGone            continue at the oldest offset kept: retention deleted the wanted ones, an incident
+├── TopicRecreated         continue with the new topic from its begin: the one that was read was deleted
 ├── UnreadableBatch        continue with the other partitions: one is stopped at a batch that cannot be read
 └── UndecodableRecord      skip this record: it goes to the dead-letter topic
 """
@@ -61,6 +63,24 @@ class BrokerUnavailable(LogwardenError):
         super().__init__(f"no Kafka broker answered at {bootstrap}: {cause}")
         self.bootstrap = bootstrap
         self.hint = "check LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS and that the broker is running"
+
+
+class TopicUnusable(BrokerUnavailable):
+    """An output topic cannot be written to. `hint` is what the operator does; a retry succeeds after that."""
+
+    def __init__(self, topic: str, reason: str, *, hint: str) -> None:
+        LogwardenError.__init__(self, f"the topic {topic!r} cannot be written to: {reason}")
+        self.topic = topic
+        self.hint = hint
+
+
+class TopicRecreated(LogwardenError):
+    """A topic was deleted and created again: offsets that this member knows are those of other lines now."""
+
+    def __init__(self, partitions: Sequence[tuple[str, int]]) -> None:
+        names = ", ".join(sorted({topic for topic, _ in partitions}))
+        super().__init__(f"the topic was deleted and created again: {names}")
+        self.partitions = partitions
 
 
 class OffsetsGone(LogwardenError):

@@ -5,12 +5,12 @@ Knows no implementation: `daemon/kafka` and `daemon/engine` are the real ones, `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from logwarden.daemon.health import HealthState
-from logwarden.daemon.records import Bounds, Committed, Message, Partition, Record
+from logwarden.daemon.records import Bounds, Committed, Delivery, Fetched, Message, Partition
 from logwarden.daemon.telemetry import Telemetry
 from logwarden.model.lines import LineTable
 from logwarden.model.verdicts import AlertPolicy, Scores
@@ -40,11 +40,12 @@ class Source(Protocol):
     async def start(self, listener: RebalanceListener) -> None:
         """Joins the group. Returns once the broker was reached."""
 
-    async def fetch(self) -> Mapping[Partition, Sequence[Record]]:
+    async def fetch(self) -> Fetched:
         """Returns the records that have arrived, in order per partition; waits a moment if there are none.
 
         Raises OffsetsGone once for partitions whose next offset the broker no longer has. Raises UnreadableBatch when
-        a partition stands still at a batch that cannot be read; the other partitions continue.
+        a partition stands still at a batch that cannot be read; the other partitions continue. Raises TopicRecreated
+        for partitions whose topic is no longer the one that `bounds` described.
         """
 
     async def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, Committed]:
@@ -62,11 +63,11 @@ class Source(Protocol):
     async def commit(self, positions: Mapping[Partition, Committed]) -> None:
         """Commits. Raises BrokerUnavailable if the broker did not take it."""
 
-    def pause(self) -> None:
-        """Lets `fetch` return nothing, without leaving the group."""
+    def pause(self, partitions: Collection[Partition]) -> None:
+        """Lets `fetch` return nothing of these partitions, without leaving the group."""
 
-    def resume(self) -> None:
-        """Ends `pause`."""
+    def resume(self, partitions: Collection[Partition]) -> None:
+        """Ends `pause` for these partitions."""
 
     async def stop(self) -> None:
         """Leaves the group."""
@@ -77,8 +78,12 @@ class Sink(Protocol):
 
     async def start(self) -> None: ...
 
-    async def send(self, messages: Sequence[Message]) -> None:
-        """Returns when all in-sync replicas have every message. Raises BrokerUnavailable if one is missing."""
+    async def send(self, topic: str, messages: Sequence[Message]) -> Sequence[Delivery]:
+        """Returns the outcome of each message, all of which are for one topic.
+
+        Raises TopicUnusable if the topic is missing or this member may not write to it, BrokerUnavailable if no broker
+        answered, BrokerRefused if no retry can help. Whatever it raises, some messages may be in the topic.
+        """
 
     async def stop(self) -> None: ...
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import NamedTuple, Protocol
 
 
@@ -45,6 +46,19 @@ class Bounds(NamedTuple):
 
     earliest: int
     end: int
+    incarnation: str = ""
+    """Identity of the topic, which another topic of the same name does not have. Empty if the broker reports none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """What one fetch brought."""
+
+    records: Mapping[Partition, Sequence[Record]] = field(default_factory=dict)
+    """In order per partition, at least one each."""
+    positions: Mapping[Partition, int] = field(default_factory=dict)
+    """Offset from which each assigned partition is read next. It also passes offsets without a record for readers, such
+    as transaction markers, records of aborted transactions, and records that compaction removed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +69,19 @@ class Message:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Delivery(Enum):
+    """The outcome of one message."""
+
+    ACKNOWLEDGED = "acknowledged"
+    """All in-sync replicas have it."""
+    FAILED = "failed"
+    """It may or may not be in the topic: send it again."""
+    TOO_LARGE = "too_large"
+    """The topic takes no message of this size: send a smaller one."""
+    REFUSED = "refused"
+    """The topic will never take it, whatever its size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

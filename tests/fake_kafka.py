@@ -165,7 +165,7 @@ class Reading:
         loop = asyncio.get_running_loop()
         while loop.time() < until_s:
             try:
-                found = await source.fetch()
+                found = (await source.fetch()).records
             except UnreadableBatch as error:
                 partition = Partition(error.topic, error.partition)
                 self.unreadable.append((loop.time(), partition, error.offset))

@@ -7,7 +7,7 @@ test is marked `virtually`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from typing import Any, ParamSpec
 
 import structlog
@@ -23,7 +23,7 @@ from logwarden.daemon.pipeline.pulse import Pulse
 from logwarden.daemon.pipeline.rebalance import Rebalance
 from logwarden.daemon.pipeline.retries import Retries
 from logwarden.daemon.ports import Ports, RebalanceListener
-from logwarden.daemon.records import Bounds, Committed, Message, Partition, Record
+from logwarden.daemon.records import Bounds, Committed, Delivery, Fetched, Message, Partition, Record
 from logwarden.daemon.web.metrics import PrometheusTelemetry
 from tests.oracles import PROFILE
 from tests.sim.loop import run_virtual
@@ -64,7 +64,7 @@ class FakeSource:
     """Answers fetches from `answers`, in order; an exception among them is raised."""
 
     def __init__(self) -> None:
-        self.answers: list[Mapping[Partition, Sequence[Record]] | Exception] = []
+        self.answers: list[Mapping[Partition, Sequence[Record]] | Fetched | Exception] = []
         self.offsets: dict[Partition, Committed] = {}
         self.held: dict[Partition, Bounds] = {}
         self.refusals: list[Exception] = []
@@ -77,12 +77,12 @@ class FakeSource:
 
     async def start(self, listener: RebalanceListener) -> None: ...
 
-    async def fetch(self) -> Mapping[Partition, Sequence[Record]]:
+    async def fetch(self) -> Fetched:
         self.before_answer()
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return answer if isinstance(answer, Fetched) else Fetched(records=answer)
 
     async def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, Committed]:
         self._maybe_refuse()
@@ -106,10 +106,10 @@ class FakeSource:
     async def commit(self, positions: Mapping[Partition, Committed]) -> None:
         self.commits.append({partition: position.offset for partition, position in positions.items()})
 
-    def pause(self) -> None:
+    def pause(self, partitions: Collection[Partition]) -> None:
         self.calls.append("pause")
 
-    def resume(self) -> None:
+    def resume(self, partitions: Collection[Partition]) -> None:
         self.calls.append("resume")
 
     async def stop(self) -> None: ...
@@ -125,11 +125,12 @@ class FakeSink:
 
     async def start(self) -> None: ...
 
-    async def send(self, messages: Sequence[Message]) -> None:
+    async def send(self, topic: str, messages: Sequence[Message]) -> Sequence[Delivery]:
         self.before_answer()
         if self.refusals:
             raise self.refusals.pop(0)
         self.sent.append(list(messages))
+        return [Delivery.ACKNOWLEDGED] * len(messages)
 
     async def stop(self) -> None: ...
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from logwarden.daemon.ports import Engine, RebalanceListener
-from logwarden.daemon.records import Message, Partition, Record
+from logwarden.daemon.records import Delivery, Fetched, Message
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.reading import read_settings
 from logwarden.model.verdicts import AlertPolicy, Scores
@@ -29,10 +29,10 @@ class Source(FakeSource):
         self.life.begin("source")
         await listener.on_assigned(LOGS[:1])
 
-    async def fetch(self) -> Mapping[Partition, Sequence[Record]]:
+    async def fetch(self) -> Fetched:
         self.on_fetch()
         await asyncio.sleep(0.001)
-        return await super().fetch() if self.answers else {}
+        return await super().fetch() if self.answers else Fetched()
 
     async def stop(self) -> None:
         self.life.end("source")
@@ -49,10 +49,10 @@ class Sink(FakeSink):
     async def start(self) -> None:
         self.life.begin("sink")
 
-    async def send(self, messages: Sequence[Message]) -> None:
+    async def send(self, topic: str, messages: Sequence[Message]) -> Sequence[Delivery]:
         if self.hangs:
             await asyncio.Event().wait()
-        await super().send(messages)
+        return await super().send(topic, messages)
 
     async def stop(self) -> None:
         self.life.end("sink")

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -50,7 +50,7 @@ from logwarden.daemon.kafka.connection import (
 )
 from logwarden.daemon.kafka.quarantine import Quarantine
 from logwarden.daemon.ports import RebalanceListener
-from logwarden.daemon.records import Bounds, Committed, Partition, Record
+from logwarden.daemon.records import Bounds, Committed, Fetched, Partition, Record
 from logwarden.daemon.settings.kafka import KafkaSettings
 
 log = structlog.get_logger(__name__)
@@ -79,7 +79,7 @@ class KafkaSource:
         self._searching_until = 0.0
         self._pending: list[LogwardenError] = []
         """Errors found beside records, for the next `fetch`."""
-        self._is_paused = False
+        self._paused: set[Partition] = set()
 
     async def start(self, listener: RebalanceListener) -> None:
         settings = self._settings
@@ -113,7 +113,7 @@ class KafkaSource:
             await self.stop()
             raise
 
-    async def fetch(self) -> Mapping[Partition, Sequence[Record]]:
+    async def fetch(self) -> Fetched:
         assert self._consumer is not None, "fetch comes after start"
         if self._pending:
             raise self._pending.pop(0)
@@ -125,7 +125,7 @@ class KafkaSource:
             else:
                 batch = await self._consumer.getmany(timeout_ms=self._settings.fetch_max_wait_ms)
         except NoOffsetForPartitionError:
-            return {}  # a new partition, in the moment before the listener chose where to start
+            return Fetched()  # a new partition, in the moment before the listener chose where to start
         except OffsetOutOfRangeError as error:
             raise OffsetsGone([Partition(*p) for p in error.args[0]]) from None
         except REFUSALS as error:
@@ -139,7 +139,7 @@ class KafkaSource:
             raise FatalError(f"the Kafka consumer cannot continue: {reason(error)}") from error
         found = {Partition(*partition): records for partition, records in batch.items()}
         self._next |= {partition: records[-1].offset + 1 for partition, records in found.items()}
-        return found
+        return Fetched(records=found)
 
     async def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, Committed]:
         assert self._admin is not None, "committed comes after start"
@@ -190,15 +190,16 @@ class KafkaSource:
             # A commit that a rebalance overtook is refused; the next owner starts from the one before it.
             raise BrokerUnavailable(self._settings.bootstrap_servers, reason(error)) from error
 
-    def pause(self) -> None:
+    def pause(self, partitions: Collection[Partition]) -> None:
         assert self._consumer is not None, "pause comes after start"
-        self._is_paused = True
-        self._consumer.pause(*self._consumer.assignment())
+        self._paused |= set(partitions)
+        self._consumer.pause(*(p for p in self._consumer.assignment() if Partition(*p) in self._paused))
 
-    def resume(self) -> None:
+    def resume(self, partitions: Collection[Partition]) -> None:
         assert self._consumer is not None, "resume comes after start"
-        self._is_paused = False
-        self._consumer.resume(*(p for p in self._consumer.paused() if Partition(*p) not in self._quarantine))
+        self._paused -= set(partitions)
+        stopped = {Partition(*p) for p in self._consumer.paused()} & set(partitions)
+        self._consumer.resume(*(TopicPartition(*p) for p in stopped if p not in self._quarantine))
 
     async def stop(self) -> None:
         for stop in (self._consumer.stop if self._consumer else None, self._admin.close if self._admin else None):
@@ -208,11 +209,11 @@ class KafkaSource:
 
     # ---------------------------------------------------------------- batches that cannot be read
 
-    def _search(self, consumer: AIOKafkaConsumer, now: float) -> Mapping[Partition, Sequence[Record]]:
+    def _search(self, consumer: AIOKafkaConsumer, now: float) -> Fetched:
         """Begins to fetch partition by partition, so that the one with the unreadable batch is found."""
         self._searching_until = now + _SEARCH_S
         self._rewind(consumer)
-        return {}
+        return Fetched()
 
     def _rewind(self, consumer: AIOKafkaConsumer) -> None:
         """Seeks to where the returned records end: `getmany` may have taken records before it raised."""
@@ -282,7 +283,7 @@ class KafkaSource:
     def _release_due(self, consumer: AIOKafkaConsumer, now: float) -> None:
         for partition in self._quarantine.take_due(now):
             self._searching_until = now + _SEARCH_S
-            if not self._is_paused and TopicPartition(*partition) in consumer.assignment():
+            if partition not in self._paused and TopicPartition(*partition) in consumer.assignment():
                 consumer.resume(TopicPartition(*partition))
 
     def _forget(self) -> None:
@@ -290,7 +291,7 @@ class KafkaSource:
         self._next.clear()
         self._quarantine.clear()
         self._pending.clear()
-        self._is_paused = False
+        self._paused.clear()
 
     async def _look_for(self, topics: Sequence[str]) -> None:
         """Logs the topics that do not exist yet. Raises for those that this client may not see."""

@@ -13,7 +13,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
 
-from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable
+from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, TopicUnusable
 from logwarden.daemon.kafka.connection import (
     REFUSALS,
     check_access,
@@ -22,7 +22,7 @@ from logwarden.daemon.kafka.connection import (
     stopped,
     translated,
 )
-from logwarden.daemon.records import Message
+from logwarden.daemon.records import Delivery, Message
 from logwarden.daemon.settings.kafka import KafkaSettings
 
 log = structlog.get_logger(__name__)
@@ -52,7 +52,7 @@ class KafkaSink:
             except (KafkaError, OSError, TimeoutError):
                 log.warning("output_topic_missing", topic=topic, hint="create it; what belongs there waits until then")
 
-    async def send(self, messages: Sequence[Message]) -> None:
+    async def send(self, topic: str, messages: Sequence[Message]) -> Sequence[Delivery]:
         if self._producer is None:  # an earlier send failed; its producer's sequence numbers are not to be trusted
             await self._connect()
         assert self._producer is not None, "connected"
@@ -60,9 +60,10 @@ class KafkaSink:
         try:
             async with asyncio.timeout(self._settings.request_timeout_ms / 1000):
                 for m in messages:
-                    future = await self._producer.send(m.topic, value=m.value, key=m.key, headers=list(m.headers))
+                    future = await self._producer.send(topic, value=m.value, key=m.key, headers=list(m.headers))
                     sent.append(future)  # one by one: after a failure, `finally` needs the futures before it
                 await asyncio.gather(*sent)
+            return [Delivery.ACKNOWLEDGED] * len(messages)
         except MessageSizeTooLargeError as error:
             largest = max(messages, key=lambda message: len(message.value or b""))
             raise BrokerRefused(
@@ -73,8 +74,7 @@ class KafkaSink:
             raise BrokerRefused(f"the Kafka broker refused to take a message: {reason(error)}") from error
         except UnknownTopicOrPartitionError as error:
             await self._give_up()
-            topics = ", ".join(sorted({message.topic for message in messages}))
-            raise BrokerUnavailable(self._settings.bootstrap_servers, f"no such topic among {topics}") from error
+            raise TopicUnusable(topic, "it does not exist", hint=f"create the topic {topic}") from error
         except (KafkaError, OSError, TimeoutError) as error:
             await self._give_up()
             raise BrokerUnavailable(self._settings.bootstrap_servers, reason(error)) from error

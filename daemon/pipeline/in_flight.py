@@ -11,6 +11,7 @@ from logwarden.daemon.pipeline.partitions import Assignment, Partitions
 from logwarden.daemon.pipeline.phase import Lifetime, Phase
 from logwarden.daemon.pipeline.pulse import Pulse
 from logwarden.daemon.ports import Ports
+from logwarden.daemon.records import Partition
 
 
 class InFlight:
@@ -35,15 +36,18 @@ class InFlight:
         # A revoke that ran out of time leaves windows in the batcher that no ledger counts any more.
         load = max(lines, waiting_windows)
         if not self.is_paused and load >= self._max_lines:
-            self._source.pause()
+            self._source.pause(self._held())
             self._set_paused(True)
         elif self.is_paused and load <= self._max_lines // 2:
             self.resume()
 
     def resume(self) -> None:
         """Resumes the source, also when partitions were just assigned: a pause belongs to those before them."""
-        self._source.resume()
+        self._source.resume(self._held())
         self._set_paused(False)
+
+    def _held(self) -> list[Partition]:
+        return [assignment.partition for assignment in self._partitions.assignments()]
 
     async def settle(self, assignments: Sequence[Assignment], deadline: float) -> bool:
         """Waits until no line of these assignments is in flight. Returns False if the deadline came first.

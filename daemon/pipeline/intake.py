@@ -9,18 +9,18 @@ Runs on the event loop. Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import numpy as np
 import structlog
 
-from logwarden.daemon.errors import OffsetsGone, UnreadableBatch
+from logwarden.daemon.errors import OffsetsGone, TopicRecreated, UnreadableBatch
 from logwarden.daemon.pipeline.partitions import Assignment, Partitions
 from logwarden.daemon.pipeline.phase import Lifetime, Phase
 from logwarden.daemon.pipeline.retries import Retries
 from logwarden.daemon.ports import Ports
-from logwarden.daemon.records import Partition, Record
+from logwarden.daemon.records import Bounds, Fetched, Partition, Record
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +49,9 @@ class Intake:
         except OffsetsGone as error:
             await self._skip_gone([Partition(*partition) for partition in error.partitions])
             return []
+        except TopicRecreated as error:
+            await self._start_again([Partition(*partition) for partition in error.partitions])
+            return []
         except UnreadableBatch as error:
             self._stand_still(error)
             return []
@@ -56,13 +59,13 @@ class Intake:
             return None  # records in no ledger: the next owner reads them again
         return self._open(fetched, generation)
 
-    def _open(self, fetched: Mapping[Partition, Sequence[Record]], generation: int) -> Chunks:
+    def _open(self, fetched: Fetched, generation: int) -> Chunks:
         """Opens records in their ledgers. `generation`: the newest assignment when the fetch began.
 
         Records of a newer assignment may be from a fetch before it: they are read again from where it begins.
         """
         chunks: Chunks = []
-        for partition, records in fetched.items():
+        for partition, records in fetched.records.items():
             assignment = self._partitions.active(partition)
             if assignment is None or not records:
                 continue
@@ -76,6 +79,10 @@ class Intake:
             if len(new):
                 assignment.ledger.open(new)
             chunks.append((assignment, records))
+        for partition, position in fetched.positions.items():
+            assignment = self._partitions.active(partition)
+            if assignment is not None and assignment.generation <= generation:
+                assignment.ledger.passed(position)
         return chunks
 
     def _stand_still(self, error: UnreadableBatch) -> None:
@@ -96,12 +103,28 @@ class Intake:
             partition = assignment.partition
             if self._partitions.active(partition) is not assignment:
                 continue  # revoked, or assigned again, while the broker answered
-            earliest, end = bounds[partition]
+            earliest, end, _ = bounds[partition]
             self._telemetry.out_of_range(*partition)
             log.error("offset_out_of_range", **partition._asdict(), earliest=earliest, end=end)
             if assignment.ledger.may_continue_from(earliest):
                 self._source.seek(partition, earliest)
             else:  # the topic was truncated or created again: these are other lines under known offsets
-                self._partitions.close([assignment])
-                self._partitions.assign(partition, None, bounds[partition])
-                await self._drop([assignment])
+                await self._replace(assignment, bounds[partition])
+
+    async def _start_again(self, partitions: Sequence[Partition]) -> None:
+        """Begins again with the new topic: the lines of the deleted one cannot be read any more."""
+        affected = [assignment for p in partitions if (assignment := self._partitions.active(p)) is not None]
+        bounds = await self._retries.answer(lambda: self._source.bounds([a.partition for a in affected]))
+        if bounds is None:
+            return
+        for assignment in affected:
+            partition = assignment.partition
+            if self._partitions.active(partition) is assignment:
+                self._telemetry.out_of_range(*partition)
+                log.error("topic_recreated", **partition._asdict(), not_done=assignment.ledger.outstanding)
+                await self._replace(assignment, bounds[partition])
+
+    async def _replace(self, assignment: Assignment, bounds: Bounds) -> None:
+        self._partitions.close([assignment])
+        self._partitions.assign(assignment.partition, None, bounds)
+        await self._drop([assignment])

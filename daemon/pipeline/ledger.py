@@ -47,6 +47,10 @@ class PartitionLedger:
         self._next = int(offsets[-1]) + 1
         self.outstanding += len(offsets)
 
+    def passed(self, position: int) -> None:
+        """Takes into account that reading continues at `position`: no record below it is still to come."""
+        self._next = max(self._next, position)
+
     def grow(self, offsets: Ints, lines: Ints) -> None:
         """Replaces the one line of each open record (n,) by the `lines` (n,) ≥ 1 that decoding found in it."""
         for span, places in self._spans_of(offsets):

@@ -17,6 +17,7 @@ from logwarden.daemon.errors import BrokerUnavailable
 from logwarden.daemon.pipeline.partitions import Assignment
 from logwarden.daemon.pipeline.publication import Publication, PublicationKind
 from logwarden.daemon.ports import Clock, Sink
+from logwarden.daemon.records import Message
 from logwarden.daemon.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -74,7 +75,8 @@ class Publisher:
         """Sends until acknowledged. Leaves publications whose partitions were revoked to the next owner."""
         while batch := [publication for publication in batch if not publication.is_gone]:
             try:
-                await self._sink.send([message for publication in batch for message in publication.messages])
+                for topic, messages in _by_topic(batch).items():
+                    await self._sink.send(topic, messages)
             except BrokerUnavailable as error:
                 self._telemetry.publish_retried()
                 log.warning("publish_failed", error=str(error), retry_in_s=self._retry_s)
@@ -93,3 +95,11 @@ class Publisher:
             self._telemetry.dead_lettered(stage)
         for delay in publication.delays_ms:
             self._telemetry.detected(delay / 1000)
+
+
+def _by_topic(batch: list[Publication]) -> dict[str, list[Message]]:
+    topics: dict[str, list[Message]] = {}
+    for publication in batch:
+        for message in publication.messages:
+            topics.setdefault(message.topic, []).append(message)
+    return topics

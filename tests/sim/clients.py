@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from logwarden.daemon.errors import BrokerUnavailable, OffsetsGone
 from logwarden.daemon.ports import RebalanceListener
-from logwarden.daemon.records import Bounds, Committed, Message, Partition, Record
+from logwarden.daemon.records import Bounds, Committed, Delivery, Fetched, Message, Partition, Record
 from tests.sim.broker import HEARTBEAT_S, Fenced, SimBroker
 from tests.sim.evidence import Evidence
 from tests.sim.loop import now_s
@@ -75,7 +75,7 @@ class SimSource:
         self._evidence = evidence
         self._rng = rng
         self._positions: dict[Partition, int | None] = {}
-        self._paused: list[Partition] = []
+        self._paused: set[Partition] = set()
         self._reassigning = True
         self._rejoin = asyncio.Event()
         self._assigned: list[Partition] = []  # from the call of on_assigned to the return of on_revoked
@@ -124,7 +124,7 @@ class SimSource:
             self.generation, partitions = await self._broker.group.join(self.name)
             await asyncio.sleep(self._usual(0.01))
             self._positions = dict.fromkeys(partitions)
-            self._paused = []
+            self._paused = set()
             self._reassigning = False
             self._assigned = list(partitions)
             self._evidence.note("assigned", self.name, generation=self.generation, partitions=len(partitions))
@@ -158,23 +158,23 @@ class SimSource:
 
     # ---------------------------------------------------------------- reading
 
-    async def fetch(self) -> Mapping[Partition, Sequence[Record]]:
+    async def fetch(self) -> Fetched:
         self._evidence.look(self.name)
         try:
             await self._line.through(self._usual(0.01))
         except BrokerUnavailable:
-            return {}
+            return Fetched()
         silent = self._weather.strikes(self._rng, "fetch_silent")
         late = self._weather.strikes(self._rng, "fetch_late")
         if silent or self._reassigning:
             await asyncio.sleep(5 * FETCH_WAIT_S if silent else FETCH_WAIT_S)
-            return {}
+            return Fetched()
         fetched = self._take()
         if not fetched:
             await asyncio.sleep(FETCH_WAIT_S)
         elif late:  # the positions are already after these records
             await asyncio.sleep(self._rng.uniform(0, 4))
-        return fetched
+        return Fetched(records=fetched)
 
     def _take(self) -> dict[Partition, Sequence[Record]]:
         fetched: dict[Partition, Sequence[Record]] = {}
@@ -208,12 +208,12 @@ class SimSource:
         assert partition in self._positions, "aiokafka asserts this too"
         return self._broker.logs[partition].end
 
-    def pause(self) -> None:
-        self._paused = list(self._positions)
+    def pause(self, partitions: Collection[Partition]) -> None:
+        self._paused |= set(partitions)
         self.paused_times += 1
 
-    def resume(self) -> None:
-        self._paused = []
+    def resume(self, partitions: Collection[Partition]) -> None:
+        self._paused -= set(partitions)
         self.resumed += 1
 
     # ---------------------------------------------------------------- offsets
@@ -280,7 +280,7 @@ class SimSink:
     async def start(self) -> None:
         await self._line.through(latency_s(self._rng, 0.02))
 
-    async def send(self, messages: Sequence[Message]) -> None:
+    async def send(self, topic: str, messages: Sequence[Message]) -> Sequence[Delivery]:
         slow = self._weather.strikes(self._rng, "send_slow")
         refused = self._weather.strikes(self._rng, "send_refused")
         partial = self._weather.strikes(self._rng, "send_partial")
@@ -290,8 +290,9 @@ class SimSink:
         for number, message in enumerate(messages):
             if partial and number >= len(messages) // 2:
                 raise BrokerUnavailable("sim", "the connection broke half way")
-            self._broker.write(message.topic, message.key, message.value, message.headers)
+            self._broker.write(topic, message.key, message.value, message.headers)
             self.sent_at.append(now_s())
+        return [Delivery.ACKNOWLEDGED] * len(messages)
 
     async def stop(self) -> None:
         """Does nothing: this producer has no resources."""

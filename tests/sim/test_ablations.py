@@ -56,7 +56,8 @@ def done_before_the_acknowledgement(patch: Patch) -> None:
 def a_failed_send_is_taken_for_sent(patch: Patch) -> None:
     async def publish(publisher: Publisher, batch: list[Publication]) -> None:
         with contextlib.suppress(BrokerUnavailable):
-            await publisher._sink.send([message for publication in batch for message in publication.messages])
+            for publication in batch:
+                await publisher._sink.send(publication.messages[0].topic, publication.messages)
         for publication in batch:
             publisher._acknowledged(publication)
 

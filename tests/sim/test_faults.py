@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, FatalError, OffsetsGone
-from logwarden.daemon.records import Message, Partition
+from logwarden.daemon.records import Delivery, Message, Partition
 from tests.sim.clients import MAX_POLL_RECORDS
 from tests.sim.evidence import ALERTS, ANOMALOUS, DEAD, PLAIN, POISON
 from tests.sim.loop import now_s
@@ -287,12 +287,13 @@ def test_a_message_that_was_written_and_not_acknowledged_is_sent_again() -> None
         member = await world.start_member()
         send, times = member.sink.send, 0
 
-        async def breaks_once(messages: Sequence[Message]) -> None:
+        async def breaks_once(topic: str, messages: Sequence[Message]) -> Sequence[Delivery]:
             nonlocal times
             times += 1
-            await send(messages)
+            outcomes = await send(topic, messages)
             if times == 1:
                 raise BrokerUnavailable("sim", "the answer was lost")
+            return outcomes
 
         member.sink.send = breaks_once  # type: ignore[method-assign]
         for kind in (PLAIN, ANOMALOUS):

@@ -52,7 +52,7 @@ async def test_a_compressed_batch_is_read_from_the_embedded_broker(embedded: Any
         await source.start(Listener(source))
         async with asyncio.timeout(20):
             while len(read) < len(sent):
-                for partition, records in (await source.fetch()).items():
+                for partition, records in (await source.fetch()).records.items():
                     read += [(partition.partition, record.offset, record.value) for record in records]
     finally:
         await source.stop()

@@ -24,6 +24,7 @@ from tests.fakes import virtually
 from tests.sim.loop import now_s
 
 A, B = partitions_of(2)
+ALL = [Partition(*A), Partition(*B)]
 NAMED_A, NAMED_B = Partition(*A), Partition(*B)
 WHOLE = list(range(20))
 
@@ -131,9 +132,9 @@ async def test_a_resume_leaves_the_stopped_partition_stopped() -> None:
     consumer = damaged()
     source = source_of(consumer)
     await Reading().read(source, until_s=1.0)
-    source.pause()
+    source.pause(ALL)
     assert consumer.paused() == {A, B}
-    source.resume()
+    source.resume(ALL)
     assert consumer.paused() == {B}
 
 
@@ -143,11 +144,11 @@ async def test_a_retry_that_falls_into_a_pause_waits_for_its_end() -> None:
     consumer = damaged()
     source = source_of(consumer)
     reading = await Reading().read(source, until_s=1.0)
-    source.pause()
+    source.pause(ALL)
     consumer.unreadable.clear()
     await reading.read(source, until_s=15.0)
     assert reading.offsets[NAMED_B] == WHOLE[:7]
-    source.resume()
+    source.resume(ALL)
     await reading.read(source, until_s=16.0)
     assert reading.offsets[NAMED_B] == WHOLE
 
@@ -168,7 +169,7 @@ async def test_a_revoke_forgets_all_of_it() -> None:
     for partition in (NAMED_A, NAMED_B):
         source.seek(partition, 5)
     await listener.on_partitions_assigned([A, B])
-    source.resume()
+    source.resume(ALL)
     reading = await Reading().read(source, until_s=now_s() + 1)
     assert reading.offsets == {NAMED_A: WHOLE[5:], NAMED_B: WHOLE[5:]}
     assert reading.unreadable == []
@@ -180,8 +181,8 @@ async def test_a_lost_offset_beside_an_unreadable_batch_is_reported_too() -> Non
     consumer = FakeConsumer({A: 3, B: 3})
     source = source_of(consumer)
     consumer.errors = [CorruptRecordException("x"), OffsetOutOfRangeError({A: 0})]
-    assert await source.fetch() == {}
-    found = await source.fetch()
+    assert not (await source.fetch()).records
+    found = (await source.fetch()).records
     assert len(found) == 1
     with pytest.raises(OffsetsGone) as gone:
         await source.fetch()
@@ -194,7 +195,7 @@ async def test_a_broker_that_leaves_during_the_search_loses_nothing() -> None:
     consumer = FakeConsumer({A: 20, B: 20})
     source = source_of(consumer)
     consumer.errors = [CorruptRecordException("x")]
-    assert await source.fetch() == {}
+    assert not (await source.fetch()).records
     calls = iter(range(9))
     consumer.during_fetch = lambda: consumer.errors.extend([KafkaConnectionError("away")] if next(calls) == 1 else [])
     with pytest.raises(BrokerUnavailable, match="away"):
@@ -220,9 +221,9 @@ async def test_an_idle_search_waits_as_long_as_an_idle_fetch() -> None:
     consumer = FakeConsumer({A: 0, B: 0})
     source = source_of(consumer, fetch_max_wait_ms=250)
     consumer.errors.append(CorruptRecordException("a wrong checksum"))
-    assert await source.fetch() == {}
+    assert not (await source.fetch()).records
     began = now_s()
-    assert await source.fetch() == {}
+    assert not (await source.fetch()).records
     assert now_s() - began == 0.25
 
 
