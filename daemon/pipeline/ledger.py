@@ -10,7 +10,8 @@ Belongs to the event loop. Arithmetic only: knows no Kafka client, no clock, no 
 from __future__ import annotations
 
 import json
-from collections import deque
+from bisect import bisect_right
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,9 @@ import numpy.typing as npt
 from logwarden.daemon.records import Bounds, Committed
 
 METADATA_VERSION = 1
+
+_MAX_CONTEXTS = 256
+"""Context entries kept while the position stands still."""
 
 Ints = npt.NDArray[np.int64]
 
@@ -34,8 +38,12 @@ class PartitionLedger:
         self.score_from = score_from
         self.read_from = min(context, score_from)
         self._next = score_from
-        self._spans: deque[_Span] = deque()
-        self._contexts: deque[tuple[int, int]] = deque([(score_from, self.read_from)])
+        self._spans: list[_Span] = []
+        """Those with a line that is not done, in order. Their number is bounded by the lines in flight, however long
+        one line stays undone."""
+        self._starts: list[int] = []
+        """First offset of each span when it was opened."""
+        self._contexts: list[tuple[int, int]] = [(score_from, self.read_from)]
         self.outstanding = 0
         """Lines opened and not yet done."""
 
@@ -44,6 +52,7 @@ class PartitionLedger:
         assert len(offsets), "an empty fetch opens nothing"
         assert offsets[0] >= self._next, "records come in order and once"
         self._spans.append(_Span(offsets))
+        self._starts.append(int(offsets[0]))
         self._next = int(offsets[-1]) + 1
         self.outstanding += len(offsets)
 
@@ -52,9 +61,9 @@ class PartitionLedger:
         self._next = max(self._next, position)
 
     def grow(self, offsets: Ints, lines: Ints) -> None:
-        """Replaces the one line of each open record (n,) by the `lines` (n,) ≥ 1 that decoding found in it."""
-        for span, places in self._spans_of(offsets):
-            span.grow(offsets[places], lines[places] - 1)
+        """Replaces the one line of each open record (n,) by the `lines` (n,) ≥ 1 in it. The offsets rise."""
+        for number, part in self._parts(offsets):
+            self._spans[number].grow(offsets[part], lines[part] - 1)
         self.outstanding += int(lines.sum()) - len(lines)
 
     def may_continue_from(self, offset: int) -> bool:
@@ -63,38 +72,54 @@ class PartitionLedger:
 
     def done(self, offsets: Ints) -> None:
         """Marks one line of each of these records (n,) as done; an offset occurs once for each of its lines."""
-        for span, places in self._spans_of(offsets):
-            span.done(offsets[places])
+        for number, part in self._parts(offsets := np.sort(offsets)):
+            self._spans[number].done(offsets[part])
+            if not self._spans[number].left:
+                del self._spans[number], self._starts[number]
         self.outstanding -= len(offsets)
 
     def note_context(self, at: int, context: int) -> None:
         """Records that windows ending at offset `at` or later need nothing before the offset `context`."""
-        self._contexts.append((at, min(context, at)))
+        context = min(context, at)
+        if context == self._contexts[-1][1]:
+            return  # the entry before already covers these windows
+        self._contexts.append((at, context))
+        if len(self._contexts) > _MAX_CONTEXTS:
+            self._thin_contexts()
 
     def position(self) -> int:
         """Returns the lowest offset not done; the next offset to come if all are."""
-        while self._spans and self._spans[0].left == 0:
-            self._spans.popleft()
         return self._spans[0].first_left() if self._spans else self._next
 
     def to_commit(self, max_context: int) -> Committed:
         """Returns position and metadata; the context reaches back at most `max_context` offsets."""
         position = self.position()
-        while len(self._contexts) > 1 and self._contexts[1][0] <= position:
-            self._contexts.popleft()
+        current = bisect_right(self._contexts, position, key=lambda entry: entry[0]) - 1
+        del self._contexts[: max(0, current)]
         context = max(self._contexts[0][1], position - max_context)
         return Committed(position, encode_metadata(context))
 
-    def _spans_of(self, offsets: Ints) -> list[tuple[_Span, npt.NDArray[np.bool_]]]:
-        """Returns each span that contains some of the offsets, with a mask (n,) of those."""
+    def _thin_contexts(self) -> None:
+        """Halves the entries that pile up while one line stays undone. The next owner may read a little more."""
+        # entries   (10, 5) (20, 12) (30, 11) (40, 30) (50, 44)
+        # thinned   (10, 5) (20, 11)          (40, 30) (50, 44)    each covers the one after it, which goes
+        entries = self._contexts
+        pairs = zip(entries[1:-1:2], [*entries[2:-1:2], entries[-1]], strict=False)
+        self._contexts = [entries[0], *((at, min(context, after)) for (at, context), (_, after) in pairs), entries[-1]]
+
+    def _parts(self, offsets: Ints) -> Iterator[tuple[int, slice]]:
+        """Yields the number of each span that contains some of the rising offsets, with the slice of those."""
         # spans begin at   [10, 40, 70]
-        # offsets          [12, 41, 12, 75]
-        # which            [ 0,  1,  0,  2]   the last span that begins at or before the offset
-        if not len(offsets):
-            return []
-        starts = np.array([span.offsets[0] for span in self._spans])
-        which = np.searchsorted(starts, offsets, side="right") - 1
-        return [(self._spans[number], which == number) for number in np.unique(which).tolist()]
+        # offsets          [12, 12, 41, 75]
+        # yields           0 [0:2], 1 [2:3], 2 [3:4]   each up to the begin of the next span
+        start = 0
+        while start < len(offsets):
+            number = bisect_right(self._starts, int(offsets[start])) - 1
+            assert number >= 0, "only open records change"
+            is_last = number + 1 == len(self._starts)
+            end = len(offsets) if is_last else int(np.searchsorted(offsets, self._starts[number + 1]))
+            yield number, slice(start, end)  # the caller may remove this span now
+            start = end
 
 
 class _Span:
@@ -119,6 +144,9 @@ class _Span:
         np.subtract.at(self.lines, places, 1)
         assert (self.lines[places] >= 0).all(), "a line is done once"
         self.left -= len(offsets)
+        if self.left <= len(self.offsets) // 2:  # fewer than half of the records have a line left: keep only these
+            undone = self.lines > 0
+            self.offsets, self.lines = self.offsets[undone], self.lines[undone]
 
     def first_left(self) -> int:
         return int(self.offsets[np.flatnonzero(self.lines)[0]])

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from logwarden.daemon.pipeline import ledger as ledger_module
 from logwarden.daemon.pipeline.ledger import PartitionLedger, decode_metadata, encode_metadata
 
 WINDOW = 3
@@ -48,6 +49,14 @@ class LedgerMachine(RuleBasedStateMachine):
             if offset >= self.score_from and count:
                 self.undone[offset] = count
         self.read_to = int(offsets[-1])
+
+    @rule(gap=st.integers(1, 3))
+    def pass_offsets_without_records(self, gap: int) -> None:
+        """Markers of transactions and compacted records: reading continues behind them."""
+        if self.read_to >= self.score_from:
+            self.read_to += gap
+            self.end = self.read_to + 1
+            self.ledger.passed(self.end)
 
     @rule(choice=st.randoms(use_true_random=False), share=st.floats(0, 1))
     def finish(self, choice: object, share: float) -> None:
@@ -90,8 +99,27 @@ class LedgerMachine(RuleBasedStateMachine):
             assert self.ledger.to_commit(bound) == (position, encode_metadata(max(whole, position - bound)))
 
 
+    @invariant()
+    def memory_follows_the_lines_in_flight(self) -> None:
+        assert len(self.ledger._spans) <= len(self.undone)
+        assert sum(len(span.offsets) for span in self.ledger._spans) <= 2 * self.undone.total()
+
+
+class CrowdedLedgerMachine(LedgerMachine):
+    """Thins its context entries all the time, as a ledger does whose position stands still."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most, ledger_module._MAX_CONTEXTS = ledger_module._MAX_CONTEXTS, 3
+
+    def teardown(self) -> None:
+        ledger_module._MAX_CONTEXTS = self.most
+
+
 TestLedger = LedgerMachine.TestCase
 TestLedger.settings = settings(max_examples=60, stateful_step_count=15)
+TestCrowdedLedger = CrowdedLedgerMachine.TestCase
+TestCrowdedLedger.settings = settings(max_examples=60, stateful_step_count=15)
 
 
 @given(st.text(max_size=60) | st.dictionaries(st.sampled_from(["v", "context"]), st.integers(-2, 3)).map(str))
