@@ -12,6 +12,7 @@ Legend: n lines of a batch · D width of an embedding
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ OVERFLOW = 1
 """Id of a line for which the table had no row."""
 _RESERVED = 2
 _EVICTED_SHARE = 4  # evict a quarter of the table at once, because the choice costs a scan
+_LONG_KEY = 256  # bytes; a longer key is kept as its digest, so that a bound on keys is a bound on memory
 _KEYS_PER_ROW = 8  # exact forms kept for each row on average; without its key a line is found by its text
 
 Encode = Callable[[Sequence[str]], Floats]
@@ -71,6 +73,10 @@ class LineTable:
     def __len__(self) -> int:
         return len(self._by_text)
 
+    def __contains__(self, key: object) -> bool:
+        """Returns True if a first-level key is known to lead to a row. May be False for a key of a text with a row."""
+        return isinstance(key, bytes) and _stored(key) in self._by_key
+
     def text(self, line_id: int) -> str:
         """Returns the canonical text of a row; empty for padding and overflow."""
         return self._texts[line_id]
@@ -82,7 +88,7 @@ class LineTable:
         """
         # Known keys cost one dictionary look-up each, and then two array operations for the whole batch.
         self._batch += 1
-        found = list(map(self._by_key.get, keys))
+        found = self._found(keys)
         hashes: Ints
         if None in found:
             missing = [i for i, line_id in enumerate(found) if line_id is None]
@@ -97,6 +103,26 @@ class LineTable:
         self._last_used[ids] = self._batch
         return ids, hashes
 
+    def unknown(self, keys: list[bytes]) -> list[int]:
+        """Returns the places of the keys, of n, whose text has no row: to look them up would cost an embedding each.
+
+        Remembers the other keys, so that a later `lookup` finds them at once.
+        """
+        found = self._found(keys)
+        if None not in found:
+            return []
+        texts: dict[bytes, str] = {}
+        unknown: list[int] = []
+        for place in (place for place, line_id in enumerate(found) if line_id is None):
+            key = keys[place]
+            text = texts[key] if key in texts else texts.setdefault(key, canonical(key))
+            row = self._by_text.get(text)
+            if row is None:
+                unknown.append(place)
+            else:
+                self._by_key[_stored(key)] = row
+        return unknown
+
     def known(self, hashes: Ints) -> Ints:
         """Returns the ids of those of these lines that are in the table now."""
         ids = map(self._by_hash.get, hashes.tolist())
@@ -106,6 +132,15 @@ class LineTable:
         """Returns the embeddings (n, D) of rows, on the host; zero for padding and overflow."""
         assert self._embeddings is not None, "a line is looked up before its embedding is read"
         return np.asarray(self._embeddings[ids])
+
+    def _found(self, keys: list[bytes]) -> list[int | None]:
+        """Returns the id of each key that was met before, None for the others."""
+        found = list(map(self._by_key.get, keys))
+        if None in found:
+            for place, line_id in enumerate(found):
+                if line_id is None and len(keys[place]) > _LONG_KEY:
+                    found[place] = self._by_key.get(_stored(keys[place]))
+        return found
 
     def _add(self, keys: list[bytes], missing: list[int], found: list[int | None], live_ids: LiveIds) -> dict[int, str]:
         """Fills `found` at the missing places. Returns the texts of lines that got no row, by place."""
@@ -128,7 +163,7 @@ class LineTable:
             if line_id == OVERFLOW:
                 overflow[i] = text
             else:
-                self._by_key[keys[i]] = line_id
+                self._by_key[_stored(keys[i])] = line_id
         self.counts.overflowed += len(overflow)
         return overflow
 
@@ -169,3 +204,8 @@ class LineTable:
         self._by_key = {key: row for key, row in self._by_key.items() if row not in evicted}
         self._free.extend(victims.tolist())
         self.counts.evicted += len(victims)
+
+
+def _stored(key: bytes) -> bytes:
+    """Returns the form of a key in the index; no key contains a newline, so a digest is never taken for a key."""
+    return key if len(key) <= _LONG_KEY else b"\n" + hashlib.blake2b(key, digest_size=16).digest()

@@ -73,15 +73,28 @@ class LogStream:
         self._counted: tuple[Ints, Ints] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
         self._evicted = NO_PAIRS
 
-    def push(self, lines: LineColumns, now: float = 0.0, *, counted: Bools | None = None) -> WindowBatch:
+    def mask(self, texts: Sequence[bytes]) -> list[bytes]:
+        """Returns the first-level keys (n,) of n ≥ 1 raw lines, for `push` and for `LineTable.unknown`."""
+        keys = mask_blob(b"\n".join(texts) + b"\n")
+        assert len(keys) == len(texts), "a line contains no newline"
+        return keys
+
+    def push(
+        self,
+        lines: LineColumns,
+        now: float = 0.0,
+        *,
+        counted: Bools | None = None,
+        keys: list[bytes] | None = None,
+    ) -> WindowBatch:
         """Takes n ≥ 1 lines and returns the windows that became due. Call `scored` once they are scored.
+
+        `keys` (n,): what `mask` returns for the lines, where the caller has them already.
 
         `counted` (n,): False for a line that the history has counted before, such as a line that is replayed behind a
         restored snapshot. It enters the rings, is measured against the history, and is not counted again.
         """
-        keys = mask_blob(b"\n".join(lines.texts) + b"\n")
-        assert len(keys) == len(lines.texts), "a line contains no newline"
-        ids, hashes = self.table.lookup(keys, self._live_ids)
+        ids, hashes = self.table.lookup(self.mask(lines.texts) if keys is None else keys, self._live_ids)
         if counted is None or counted.all():
             measured, self._counted = self._count(lines.slots, hashes, ids)
         else:
@@ -109,7 +122,7 @@ class LogStream:
         `lines.slots` numbers the texts from 0. `histories[i]` is the slot whose history text i is measured against, or
         None for no history. Every line ends a window, whatever the step. Call `scored` once they are scored.
         """
-        ids, hashes = self.table.lookup(mask_blob(b"\n".join(lines.texts) + b"\n"), self._live_ids)
+        ids, hashes = self.table.lookup(self.mask(lines.texts), self._live_ids)
         columns: dict[str, Column] = {name: np.zeros(len(ids), np.float32) for name in _MEASURED}
         for number, slot in enumerate(histories):
             if slot is None:

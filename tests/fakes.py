@@ -74,6 +74,7 @@ class FakeSource:
         self.seeks: list[tuple[Partition, int]] = []
         self.commits: list[dict[Partition, int]] = []
         self.calls: list[str] = []
+        self.paused: set[Partition] = set()
 
     async def start(self, listener: RebalanceListener) -> None: ...
 
@@ -108,9 +109,11 @@ class FakeSource:
 
     def pause(self, partitions: Collection[Partition]) -> None:
         self.calls.append("pause")
+        self.paused |= set(partitions)
 
     def resume(self, partitions: Collection[Partition]) -> None:
         self.calls.append("resume")
+        self.paused -= set(partitions)
 
     async def stop(self) -> None: ...
 
@@ -166,12 +169,11 @@ class World:
         self.partitions = Partitions(self.source, self.telemetry, lambda topic: PROFILE, max_context_records=100)
         self.in_flight = InFlight(self.ports, self.partitions, self.lifetime, self.pulse, max_lines=MAX_LINES)
         self.dropped: list[Assignment] = []
-        self.flushes = 0
         self.done: list[tuple[int, list[int]]] = []
         self.intake = Intake(self.ports, self.partitions, self.lifetime, self.retries, self._drop)
         self.checkpoint = Checkpoint(self.source, self.partitions, self.telemetry, max_context_records=100)
         self.publisher = Publisher(self.sink, self.clock, self.telemetry, retry_s=RETRY_S, done=self._done)
-        self.flush: Callable[[], Coroutine[Any, Any, None]] = self._flush
+        self.drop: Callable[[Sequence[Assignment]], Coroutine[Any, Any, None]] = self._drop
         self.listener = Rebalance(
             self.ports,
             self.partitions,
@@ -180,8 +182,7 @@ class World:
             in_flight=self.in_flight,
             checkpoint=self.checkpoint,
             publisher=self.publisher,
-            flush=lambda: self.flush(),  # noqa: PLW0108 - tests replace `flush` later
-            drop=self._drop,
+            drop=lambda assignments: self.drop(assignments),  # noqa: PLW0108 - tests replace `drop` later
             budget_s=BUDGET_S,
         )
 
@@ -195,9 +196,6 @@ class World:
 
     async def _drop(self, assignments: Sequence[Assignment]) -> None:
         self.dropped += assignments
-
-    async def _flush(self) -> None:
-        self.flushes += 1
 
     def _done(self, assignment: Assignment, offsets: Any) -> None:
         self.done.append((assignment.generation, offsets.tolist()))

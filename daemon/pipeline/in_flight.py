@@ -1,11 +1,11 @@
-"""Bounds the lines between fetch and done, and waits for them.
+"""Bounds the lines between fetch and done, in all and per partition, and waits for them.
 
 Counts lines, not records: a record counts as one line until it is decoded, and as its lines from then on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from logwarden.daemon.pipeline.partitions import Assignment, Partitions
 from logwarden.daemon.pipeline.phase import Lifetime, Phase
@@ -13,12 +13,27 @@ from logwarden.daemon.pipeline.pulse import Pulse
 from logwarden.daemon.ports import Ports
 from logwarden.daemon.records import Partition
 
+_PARTITION_SHARE = 0.75
+"""Share of the lines that one of several partitions may have in flight: a noisy one leaves room for the others."""
+MAX_BACKLOG_BYTES = 32 * 1024 * 1024
+"""Memory of the lines of one partition that wait for an embedding."""
+
 
 class InFlight:
-    """Pauses the source at `max_lines`, and resumes it at half of that, so that it does not flap."""
+    """Pauses partitions at `max_lines`, and resumes them at half of that, so that they do not flap.
+
+    `backlog_bytes`: memory of the lines of an assignment that wait for an embedding.
+    """
 
     def __init__(
-        self, ports: Ports, partitions: Partitions, lifetime: Lifetime, pulse: Pulse, *, max_lines: int
+        self,
+        ports: Ports,
+        partitions: Partitions,
+        lifetime: Lifetime,
+        pulse: Pulse,
+        *,
+        max_lines: int,
+        backlog_bytes: Callable[[Assignment], int] = lambda assignment: 0,
     ) -> None:
         self._source = ports.source
         self._clock = ports.clock
@@ -27,27 +42,42 @@ class InFlight:
         self._lifetime = lifetime
         self._pulse = pulse
         self._max_lines = max_lines
+        self._backlog_bytes = backlog_bytes
+        self._paused: set[Partition] = set()
         self.is_paused = False
+        """All partitions are paused."""
 
-    def set_pressure(self, waiting_windows: int) -> None:
-        """Pauses or resumes the source. `waiting_windows`: windows in the batcher."""
+    def set_pressure(self, waiting: int) -> None:
+        """Pauses or resumes partitions. `waiting`: windows in the batcher, and records that are on their way to it."""
         lines = self._partitions.lines_in_flight
         self._telemetry.in_flight(lines)
         # A revoke that ran out of time leaves windows in the batcher that no ledger counts any more.
-        load = max(lines, waiting_windows)
-        if not self.is_paused and load >= self._max_lines:
-            self._source.pause(self._held())
-            self._set_paused(True)
-        elif self.is_paused and load <= self._max_lines // 2:
-            self.resume()
+        load = max(lines, waiting)
+        if load >= self._max_lines:
+            self.is_paused = True
+        elif load <= self._max_lines // 2:
+            self.is_paused = False
+        assignments = self._partitions.assignments()
+        paused = {a.partition for a in assignments if self.is_paused or self._must_pause(a, len(assignments))}
+        before, self._paused = self._paused, paused
+        if before - paused:
+            self._source.resume(before - paused)
+        if paused - before:
+            self._source.pause(paused - before)
+        self._telemetry.paused(bool(paused))
 
     def resume(self) -> None:
-        """Resumes the source, also when partitions were just assigned: a pause belongs to those before them."""
-        self._source.resume(self._held())
-        self._set_paused(False)
+        """Resumes all partitions when some were just assigned: a pause belongs to those before them."""
+        self._source.resume([assignment.partition for assignment in self._partitions.assignments()])
+        self._paused = set()
+        self.is_paused = False
+        self._telemetry.paused(False)
 
-    def _held(self) -> list[Partition]:
-        return [assignment.partition for assignment in self._partitions.assignments()]
+    def _must_pause(self, assignment: Assignment, assigned: int) -> bool:
+        """Returns True for a partition with more than its share of what is in flight."""
+        lines = assignment.ledger.outstanding / self._max_lines / (_PARTITION_SHARE if assigned > 1 else 1.0)
+        fullness = max(lines, self._backlog_bytes(assignment) / MAX_BACKLOG_BYTES)
+        return fullness > 0.5 if assignment.partition in self._paused else fullness >= 1.0
 
     async def settle(self, assignments: Sequence[Assignment], deadline: float) -> bool:
         """Waits until no line of these assignments is in flight. Returns False if the deadline came first.
@@ -60,7 +90,3 @@ class InFlight:
                 return False
             await self._pulse.wait(left_s)
         return True
-
-    def _set_paused(self, now: bool) -> None:
-        self.is_paused = now
-        self._telemetry.paused(now)

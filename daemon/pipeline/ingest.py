@@ -1,7 +1,8 @@
 """Puts each (partition, service) into a slot of the log stream, and turns fetched records into windows to score.
 
 Synchronous; the ingest worker owns it. Knows partitions, services and records; leaves masking, rings and familiarity to
-`model/stream.py`; knows nothing of scores, alerts and commits, and writes into no ledger.
+`model/stream.py`; knows nothing of scores, alerts and commits, and writes into no ledger. Where more lines are new than
+a step may embed, lines wait in a `Backlog`; the steps after this one take them from there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from logwarden.daemon.decoding.decoder import Decoded, Decoder
+from logwarden.daemon.pipeline.backlog import Backlog, LineBatch
 from logwarden.daemon.pipeline.partitions import Assignment
 from logwarden.daemon.records import DeadLetter, Record
 from logwarden.model.stream import LineColumns, LogStream
@@ -77,6 +79,7 @@ class Ingestor:
         self._tick = 0
         self._embedded = 0
         self._overflowed = 0
+        self.backlog = Backlog()
 
     @property
     def waits(self) -> bool:
@@ -98,15 +101,22 @@ class Ingestor:
         for _ in range(pushes):
             self._stream.scored()
 
-    def ingest(self, chunks: Sequence[Chunk], now: float) -> Ingested:
-        """Takes the records of one fetch, in order within each assignment."""
+    def ingest(self, chunks: Sequence[Chunk], now: float, *, new_lines: int = _MAX_PUSH_LINES) -> Ingested:
+        """Takes the records of one fetch, in order within each assignment, and lines that waited.
+
+        Embeds at most `new_lines` ≥ 1 distinct new lines; the others wait. Without chunks it takes waiting lines only.
+        """
         out = Ingested()
         for assignment, records in chunks:
             first = int(records[0].offset)
             out.contexts.append((assignment, first, self._oldest_needed(assignment, first)))
         for decoder, group in _by_decoder(chunks):
             sources = [(assignment, record) for assignment, records in group for record in records]
-            self._decode(decoder, sources, out, now)
+            self._decode(decoder, sources, out, now, new_lines)
+        if self.backlog:
+            left = max(1, new_lines - (self._stream.table.counts.embedded - self._embedded))
+            waiting = self.backlog.take(left, self._stream.table.__contains__, most=_MAX_PUSH_LINES)
+            self._push(LineBatch.of(waiting), out, now)
         counts = self._stream.table.counts
         out.new_lines, self._embedded = counts.embedded - self._embedded, counts.embedded
         out.overflowed, self._overflowed = counts.overflowed - self._overflowed, counts.overflowed
@@ -122,6 +132,7 @@ class Ingestor:
         for assignment in assignments:
             slots = list(self._slots.pop(assignment.generation, {}).values())
             self._release(np.array(slots, np.int64))
+        self.backlog.drop(assignments)
 
     @staticmethod
     def _is_new(assignment: Assignment, record: Record) -> bool:
@@ -131,9 +142,11 @@ class Ingestor:
     def _oldest_needed(self, assignment: Assignment, otherwise: int) -> int:
         slots = np.array(list(self._slots.get(assignment.generation, {}).values()), np.int64)
         oldest = self._stream.rings.oldest_offsets(slots)
-        return int(oldest.min()) if len(oldest) else otherwise
+        waiting = self.backlog.oldest(assignment)  # these lines are in no ring yet, and later windows need them
+        candidates = [*([int(oldest.min())] if len(oldest) else []), *([] if waiting is None else [waiting])]
+        return min(candidates, default=otherwise)
 
-    def _decode(self, decoder: Decoder, sources: Sources, out: Ingested, now: float) -> None:
+    def _decode(self, decoder: Decoder, sources: Sources, out: Ingested, now: float, new_lines: int) -> None:
         decoded = decoder.decode([record for _, record in sources])
         out.dead += [(sources[place][0], letter) for place, letter in decoded.dead if self._is_new(*sources[place])]
         out.blank += _by_assignment([sources[p] for p in decoded.blank if self._is_new(*sources[p])])
@@ -143,7 +156,7 @@ class Ingestor:
         if any(decoded.index):
             out.grown += self._grown(sources, decoded)
         if decoded.lines:
-            self._take_lines([sources[place] for place in decoded.places], decoded, out, now)
+            self._take_lines([sources[place] for place in decoded.places], decoded, out, now, new_lines)
 
     def _grown(self, sources: Sources, decoded: Decoded) -> list[tuple[Assignment, Ints, Ints]]:
         """Returns the new records that contain more than one line, with the number of their lines."""
@@ -157,37 +170,52 @@ class Ingestor:
             found.append((assignment, offsets, np.array(counts, np.int64)))
         return found
 
-    def _take_lines(self, sources: Sources, lines: Decoded, out: Ingested, now: float) -> None:
-        """Pushes lines to the stream, in parts whose services fit into the slots at once."""
-        keys = [
-            (assignment.generation, service) for (assignment, _), service in zip(sources, lines.services, strict=True)
-        ]
-        replaying = not all(self._is_new(*source) for source in sources)
+    def _take_lines(self, sources: Sources, lines: Decoded, out: Ingested, now: float, new_lines: int) -> None:
+        """Pushes the lines, or lets those wait that are too many to be embedded in this step."""
+        batch = LineBatch(
+            owners=[assignment for assignment, _ in sources],
+            services=lines.services,
+            texts=lines.lines,
+            keys=self._stream.mask(lines.lines),
+            offsets=[record.offset for _, record in sources],
+            index=lines.index,
+            timestamps=lines.timestamps,
+        )
+        new = self._stream.table.unknown(batch.keys)
+        if self.backlog or len({batch.keys[place] for place in new}) > new_lines:
+            ready = self.backlog.keep(batch, new)
+            if not ready:
+                return
+            batch = LineBatch.of(ready)
+        self._push(batch, out, now)
+
+    def _push(self, lines: LineBatch, out: Ingested, now: float) -> None:
+        """Pushes n ≥ 1 lines to the stream, in parts whose services fit into the slots at once."""
+        keys = [(owner.generation, service) for owner, service in zip(lines.owners, lines.services, strict=True)]
+        offsets = zip(lines.owners, lines.offsets, strict=True)
+        replaying = any(offset < owner.ledger.score_from for owner, offset in offsets)
         start = 0
         while start < len(keys):
             end = min(len(keys), start + _MAX_PUSH_LINES)
             while len(set(keys[start:end])) > self._max_services:
                 end = start + (end - start) // 2
-            part = slice(start, end)
-            slots = self._slots_for([assignment for assignment, _ in sources[part]], lines.services[part], out)
-            offsets = np.fromiter((record.offset for _, record in sources[part]), np.int64, end - start)
-            batch = self._stream.push(
-                LineColumns(
-                    texts=lines.lines[part],
-                    slots=slots,
-                    offset=offsets,
-                    index=np.array(lines.index[part], np.int32),
-                    timestamp=np.array(lines.timestamps[part], np.int64),
-                ),
-                now,
-            )
-            work = self._work(batch)
+            work = self._work(self._push_part(lines.part(start, end), out, now))
             if replaying or self.waits:  # with a step, context may wait in the rings long after it was read
                 new = self._without_context(work)
                 out.context_lines += int(work.windows.fresh.sum() - new.windows.fresh.sum())
                 work = new
             out.work.append(work)
             start = end
+
+    def _push_part(self, lines: LineBatch, out: Ingested, now: float) -> WindowBatch:
+        columns = LineColumns(
+            texts=lines.texts,
+            slots=self._slots_for(lines.owners, lines.services, out),
+            offset=np.array(lines.offsets, np.int64),
+            index=np.array(lines.index, np.int32),
+            timestamp=np.array(lines.timestamps, np.int64),
+        )
+        return self._stream.push(columns, now, keys=lines.keys)
 
     @staticmethod
     def _without_context(work: Work) -> Work:

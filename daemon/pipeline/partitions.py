@@ -73,6 +73,11 @@ class Partitions:
         """Returns every assignment that has not ended."""
         return list(self._assigned.values())
 
+    @property
+    def are_ending(self) -> bool:
+        """True while an assignment is being revoked."""
+        return any(assignment.revoking for assignment in self._assigned.values())
+
     def active(self, partition: Partition) -> Assignment | None:
         """Returns the assignment of a partition. Returns None if there is none, or it is being revoked."""
         assignment = self._assigned.get(partition)

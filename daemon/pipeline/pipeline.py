@@ -1,4 +1,4 @@
-"""Runs the data path: fetch → ingest → score → publish → commit, as four loops and one phase.
+"""Runs the data path: fetch → ingest → score → publish → commit, as five loops and one phase.
 
 Knows ports only (`daemon/ports.py`), so the simulation runs this very code under virtual time. Invariants, each held by
 a test that breaks without it:
@@ -27,6 +27,7 @@ from logwarden.daemon.pipeline.in_flight import InFlight
 from logwarden.daemon.pipeline.ingest import Ingested, Ingestor, Work
 from logwarden.daemon.pipeline.intake import Chunks, Intake
 from logwarden.daemon.pipeline.judge import WindowJudge
+from logwarden.daemon.pipeline.pace import EmbeddingPace
 from logwarden.daemon.pipeline.partitions import Assignment, Partitions, ProfileOf
 from logwarden.daemon.pipeline.phase import Lifetime, Phase
 from logwarden.daemon.pipeline.publisher import Publisher
@@ -39,6 +40,9 @@ log = structlog.get_logger(__name__)
 
 GOODBYE_S = 1.0
 """Seconds that the loops may take to end by themselves after a drain: a fetch that waits for records needs half."""
+
+FLUSH_S = 0.1
+"""Seconds between two looks for lines that have waited long enough for their window's step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +82,12 @@ class Pipeline:
             ports.source, self.partitions, ports.telemetry, max_context_records=limits.max_context_records
         )
         self._in_flight = InFlight(
-            ports, self.partitions, self._lifetime, self._pulse, max_lines=limits.max_in_flight_lines
+            ports,
+            self.partitions,
+            self._lifetime,
+            self._pulse,
+            max_lines=limits.max_in_flight_lines,
+            backlog_bytes=ingestor.backlog.bytes_of,
         )
         self._intake = Intake(ports, self.partitions, self._lifetime, self._retries, self._drop)
         self._judge = WindowJudge(ports.clock)
@@ -92,10 +101,14 @@ class Pipeline:
             in_flight=self._in_flight,
             checkpoint=self._checkpoint,
             publisher=self._publisher,
-            flush=lambda: self._flush(before=np.inf),
             drop=self._drop,
             budget_s=limits.revoke_budget_s,
         )
+        self._arrived: Chunks = []
+        """The chunks of one fetch, until the ingest loop takes them."""
+        self._ingesting = 0
+        """Records that arrived and are neither windows nor waiting for an embedding yet."""
+        self._pace = EmbeddingPace()
         self._scored_pushes = 0
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -105,6 +118,7 @@ class Pipeline:
         """Works until `drain` is through. Raises the error that ended it otherwise."""
         loops = {
             "fetch": self._fetch_forever,
+            "ingest": self._ingest_forever,
             "score": self._score_forever,
             "publish": self._publisher.run,
             "commit": self._commit_forever,
@@ -146,27 +160,45 @@ class Pipeline:
             failure = self._lifetime.failure
             if failure is not None:
                 raise FatalError(f"a rebalance failed: {failure}") from failure
-            self._in_flight.set_pressure(len(self._batcher))
+            self._in_flight.set_pressure(len(self._batcher) + self._ingesting)
             chunks = await self._intake.next_chunks()
             if chunks is None:
                 return
-            if chunks:
+            self._arrived = chunks
+            self._ingesting += sum(len(records) for _, records in chunks)
+            self._pulse.beat()
+            while self._arrived and self._lifetime.phase < Phase.DRAINING:
+                await self._pulse.wait(None)
+
+    async def _ingest_forever(self) -> None:
+        while True:
+            chunks, self._arrived = self._arrived, []
+            if chunks or self._ingestor.backlog:
+                self._pulse.beat()  # the next fetch may run beside this step
                 await self._ingest(chunks)
-            await self._flush(before=self._ports.clock.monotonic() - self._limits.max_wait_s)
+            elif self._lifetime.phase >= Phase.DRAINED:
+                return
+            else:
+                await self._pulse.wait(FLUSH_S if self._ingestor.waits else None)
+            await self._flush()
 
     async def _ingest(self, chunks: Chunks) -> None:
         started = self._ports.clock.monotonic()
         scored, self._scored_pushes = self._scored_pushes, 0
         ingested = await self._ports.ingest_worker.run(self._ingest_now, chunks, started, scored)
-        self._count(ingested, self._ports.clock.monotonic() - started)
+        seconds = self._ports.clock.monotonic() - started
+        self._pace.learn(ingested.new_lines, seconds)
+        self._count(ingested, seconds)
         self._account(ingested)
         if ingested.dead:
             self._publisher.put(burial(ingested.dead))
         self._put(ingested.work)
+        self._ingesting -= sum(len(records) for _, records in chunks)
 
     def _ingest_now(self, chunks: Chunks, now: float, scored: int) -> Ingested:
         self._ingestor.scored(scored)
-        return self._ingestor.ingest([chunk for chunk in chunks if not chunk[0].ended], now)
+        active = [chunk for chunk in chunks if not chunk[0].ended]
+        return self._ingestor.ingest(active, now, new_lines=self._pace.new_lines)
 
     def _account(self, ingested: Ingested) -> None:
         """Enters the result of a fetch into the ledgers, before any of its lines can be done."""
@@ -178,9 +210,13 @@ class Pipeline:
         for assignment, offsets in ingested.blank:
             self._done(assignment, offsets)
 
-    async def _flush(self, before: float) -> None:
-        if self._ingestor.waits:
-            self._put(await self._ports.ingest_worker.run(self._ingestor.flush, before))
+    async def _flush(self) -> None:
+        """Makes the windows of lines that have waited long enough for their step; of all lines, if they must end."""
+        if not self._ingestor.waits:
+            return
+        ending = self._lifetime.phase >= Phase.DRAINING or self.partitions.are_ending
+        before = np.inf if ending else self._ports.clock.monotonic() - self._limits.max_wait_s
+        self._put(await self._ports.ingest_worker.run(self._ingestor.flush, before))
 
     async def _drop(self, assignments: Sequence[Assignment]) -> None:
         await self._ports.ingest_worker.run(self._ingestor.drop, assignments)

@@ -8,7 +8,7 @@ lifetime, where the fetch loop finds it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -42,7 +42,6 @@ class Rebalance:
         in_flight: InFlight,
         checkpoint: Checkpoint,
         publisher: Publisher,
-        flush: Callable[[], Coroutine[Any, Any, None]],
         drop: Drop,
         budget_s: float,
     ) -> None:
@@ -56,7 +55,6 @@ class Rebalance:
         self._in_flight = in_flight
         self._checkpoint = checkpoint
         self._publisher = publisher
-        self._flush = flush
         self._drop = drop
         self._budget_s = budget_s
 
@@ -95,9 +93,11 @@ class Rebalance:
             raise
 
     async def settle(self, assignments: Sequence[Assignment], deadline: float) -> bool:
-        """Makes the windows of waiting lines and waits until nothing is in flight. Returns False at the deadline."""
-        if not await self._in_time("flush", self._flush(), deadline):
-            return False
+        """Waits until nothing is in flight. Returns False at the deadline.
+
+        The ingest loop makes the windows of waiting lines meanwhile, because their assignments are being revoked.
+        """
+        self._lifetime.changed()
         return await self._in_flight.settle(assignments, deadline)
 
     def _close(self, revoked: Sequence[Assignment]) -> None:

@@ -98,7 +98,6 @@ class LedgerMachine(RuleBasedStateMachine):
         for bound in (0, 1, 4):
             assert self.ledger.to_commit(bound) == (position, encode_metadata(max(whole, position - bound)))
 
-
     @invariant()
     def memory_follows_the_lines_in_flight(self) -> None:
         assert len(self.ledger._spans) <= len(self.undone)

@@ -96,7 +96,7 @@ def a_stuck_commit_is_waited_for(patch: Patch) -> None:
 def ended_chunks_are_ingested(patch: Patch) -> None:
     def ingest(pipeline: Pipeline, chunks: Any, now: float, scored: int) -> Any:
         pipeline._ingestor.scored(scored)
-        return pipeline._ingestor.ingest(chunks, now)
+        return pipeline._ingestor.ingest(chunks, now, new_lines=pipeline._pace.new_lines)
 
     drop = Ingestor.drop
     patch.setattr(Pipeline, "_ingest_now", ingest)
@@ -134,11 +134,11 @@ def context_is_judged_again(patch: Patch) -> None:
 
 
 def no_pause(patch: Patch) -> None:
-    patch.setattr(SimSource, "pause", lambda _: None)
+    patch.setattr(SimSource, "pause", lambda *_: None)
 
 
 def no_resume(patch: Patch) -> None:
-    patch.setattr(SimSource, "resume", lambda _: None)
+    patch.setattr(SimSource, "resume", lambda *_: None)
 
 
 def only_ledgers_press(patch: Patch) -> None:

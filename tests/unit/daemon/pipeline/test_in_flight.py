@@ -6,6 +6,7 @@ import asyncio
 
 import numpy as np
 
+from logwarden.daemon.pipeline.in_flight import MAX_BACKLOG_BYTES, InFlight
 from logwarden.daemon.pipeline.phase import Phase
 from tests.fakes import LOGS, MAX_LINES, World, metric, virtually
 from tests.sim.loop import now_s
@@ -56,6 +57,7 @@ async def test_reading_resumes_at_half_of_the_bound_and_not_before() -> None:
 async def test_windows_that_no_ledger_counts_also_press() -> None:
     """A revoke that ran out of time leaves windows in the batcher; memory is bounded with them too."""
     world = World()
+    world.assign()
     world.in_flight.set_pressure(MAX_LINES)
     assert world.source.calls == ["pause"]
     world.in_flight.set_pressure(MAX_LINES // 2 + 1)
@@ -84,9 +86,52 @@ async def test_lines_of_all_partitions_count_together() -> None:
 
 
 @virtually
+async def test_a_noisy_partition_leaves_room_for_the_others() -> None:
+    """One of two partitions may have three quarters of the lines in flight; the other is read meanwhile."""
+    world = World()
+    noisy, calm = world.assign(LOGS[0]), world.assign(LOGS[1])
+    noisy.ledger.open(offsets(0, 7))
+    world.in_flight.set_pressure(0)
+    assert world.source.paused == set()
+    noisy.ledger.open(offsets(7, 8))
+    calm.ledger.open(offsets(0, 1))
+    world.in_flight.set_pressure(0)
+    assert world.source.paused == {LOGS[0]}
+    assert not world.in_flight.is_paused
+    noisy.ledger.done(offsets(0, 4))
+    world.in_flight.set_pressure(0)
+    assert world.source.paused == {LOGS[0]}, "it resumes at half, not before"
+    noisy.ledger.done(offsets(4, 5))
+    world.in_flight.set_pressure(0)
+    assert world.source.paused == set()
+
+
+@virtually
+async def test_waiting_lines_are_bounded_in_bytes() -> None:
+    """A few thousand long lines that wait for an embedding pause their partition, before any count of lines does."""
+    world = World()
+    noisy, _ = world.assign(LOGS[0]), world.assign(LOGS[1])
+    waiting = {noisy: MAX_BACKLOG_BYTES}
+    in_flight = InFlight(
+        world.ports,
+        world.partitions,
+        world.lifetime,
+        world.pulse,
+        max_lines=MAX_LINES,
+        backlog_bytes=lambda assignment: waiting.get(assignment, 0),
+    )
+    in_flight.set_pressure(0)
+    assert world.source.paused == {LOGS[0]}
+    waiting[noisy] = MAX_BACKLOG_BYTES // 2 - 1
+    in_flight.set_pressure(0)
+    assert world.source.paused == set()
+
+
+@virtually
 async def test_new_partitions_are_read_at_once() -> None:
     """A pause belongs to the partitions before: it is lifted even when nothing was paused here."""
     world = World()
+    world.assign()
     world.in_flight.set_pressure(MAX_LINES)
     world.in_flight.resume()
     world.in_flight.resume()
