@@ -102,9 +102,9 @@ class Ingestor:
             self._stream.scored()
 
     def ingest(self, chunks: Sequence[Chunk], now: float, *, new_lines: int = _MAX_PUSH_LINES) -> Ingested:
-        """Takes the records of one fetch, in order within each assignment, and lines that waited.
+        """Takes the records of one fetch, in order within each assignment.
 
-        Embeds at most `new_lines` ≥ 1 distinct new lines; the others wait. Without chunks it takes waiting lines only.
+        Where more than `new_lines` distinct lines are new, or lines wait already, new lines wait in the backlog.
         """
         out = Ingested()
         for assignment, records in chunks:
@@ -113,14 +113,15 @@ class Ingestor:
         for decoder, group in _by_decoder(chunks):
             sources = [(assignment, record) for assignment, records in group for record in records]
             self._decode(decoder, sources, out, now, new_lines)
-        if self.backlog:
-            left = max(1, new_lines - (self._stream.table.counts.embedded - self._embedded))
-            waiting = self.backlog.take(left, self._stream.table.__contains__, most=_MAX_PUSH_LINES)
+        return self._counted(out)
+
+    def advance(self, now: float, *, new_lines: int) -> Ingested:
+        """Takes lines of the backlog, of which at most `new_lines` ≥ 1 are distinct new lines."""
+        out = Ingested()
+        waiting = self.backlog.take(new_lines, self._stream.table.__contains__, most=_MAX_PUSH_LINES)
+        if waiting:
             self._push(LineBatch.of(waiting), out, now)
-        counts = self._stream.table.counts
-        out.new_lines, self._embedded = counts.embedded - self._embedded, counts.embedded
-        out.overflowed, self._overflowed = counts.overflowed - self._overflowed, counts.overflowed
-        return out
+        return self._counted(out)
 
     def flush(self, before: float) -> list[Work]:
         """Returns the windows of lines that have waited since `before` or longer for their step to fill."""
@@ -133,6 +134,13 @@ class Ingestor:
             slots = list(self._slots.pop(assignment.generation, {}).values())
             self._release(np.array(slots, np.int64))
         self.backlog.drop(assignments)
+
+    def _counted(self, out: Ingested) -> Ingested:
+        """Returns the result with what the line table counted meanwhile."""
+        counts = self._stream.table.counts
+        out.new_lines, self._embedded = counts.embedded - self._embedded, counts.embedded
+        out.overflowed, self._overflowed = counts.overflowed - self._overflowed, counts.overflowed
+        return out
 
     @staticmethod
     def _is_new(assignment: Assignment, record: Record) -> bool:

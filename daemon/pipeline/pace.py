@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-STEP_S = 0.25
+STEP_S = 0.15
 """Seconds that a step should take: known lines of other services wait for the running step."""
 FEWEST, MOST = 32, 8_192
 """New lines of a step: with fewer, decoding would be most of a step; with more, the encoder would take gigabytes."""

@@ -173,27 +173,40 @@ class Pipeline:
     async def _ingest_forever(self) -> None:
         while True:
             chunks, self._arrived = self._arrived, []
-            if chunks or self._ingestor.backlog:
+            if chunks:
                 self._pulse.beat()  # the next fetch may run beside this step
                 await self._ingest(chunks)
-            elif self._lifetime.phase >= Phase.DRAINED:
-                return
-            else:
+            if self._ingestor.backlog:  # after the known lines that arrived, which do not wait for it
+                await self._advance()
+            elif not chunks:
+                if self._lifetime.phase >= Phase.DRAINED:
+                    return
                 await self._pulse.wait(FLUSH_S if self._ingestor.waits else None)
             await self._flush()
 
     async def _ingest(self, chunks: Chunks) -> None:
-        started = self._ports.clock.monotonic()
-        scored, self._scored_pushes = self._scored_pushes, 0
-        ingested = await self._ports.ingest_worker.run(self._ingest_now, chunks, started, scored)
-        seconds = self._ports.clock.monotonic() - started
-        self._pace.learn(ingested.new_lines, seconds)
-        self._count(ingested, seconds)
+        ingested = await self._on_ingest_thread(self._ingest_now, chunks)
         self._account(ingested)
         if ingested.dead:
             self._publisher.put(burial(ingested.dead))
         self._put(ingested.work)
         self._ingesting -= sum(len(records) for _, records in chunks)
+
+    async def _advance(self) -> None:
+        self._put((await self._on_ingest_thread(self._advance_now)).work)
+
+    async def _on_ingest_thread(self, step: Callable[..., Ingested], *args: object) -> Ingested:
+        started = self._ports.clock.monotonic()
+        scored, self._scored_pushes = self._scored_pushes, 0
+        ingested = await self._ports.ingest_worker.run(step, *args, started, scored)
+        seconds = self._ports.clock.monotonic() - started
+        self._pace.learn(ingested.new_lines, seconds)
+        self._count(ingested, seconds)
+        return ingested
+
+    def _advance_now(self, now: float, scored: int) -> Ingested:
+        self._ingestor.scored(scored)
+        return self._ingestor.advance(now, new_lines=self._pace.new_lines)
 
     def _ingest_now(self, chunks: Chunks, now: float, scored: int) -> Ingested:
         self._ingestor.scored(scored)

@@ -28,7 +28,7 @@ QUICK: dict[str, object] = {
 class Fleet:
     """Starts members of one group. Leaving its context kills those that still run and shows the end of their logs."""
 
-    def __init__(self, topics: Topics, directory: Path, model: Path, *, quiet: bool = False) -> None:
+    def __init__(self, topics: Topics, directory: Path, model: Path | str, *, quiet: bool = False) -> None:
         self._quiet = quiet
         self._directory = directory
         self._settings: dict[str, object] = {
