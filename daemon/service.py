@@ -53,7 +53,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._telemetry = PrometheusTelemetry()
-        self._health = HealthState()
+        self._health = HealthState(SystemClock().monotonic)
         routes = [*probe_routes(self._health), *metrics_routes(self._telemetry.render, CONTENT_TYPE)]
         self._http = HttpServer(settings.http, routes)
         self._stop = asyncio.Event()

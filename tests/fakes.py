@@ -152,8 +152,8 @@ class World:
         self.source = FakeSource()
         self.sink = FakeSink()
         self.telemetry = PrometheusTelemetry()
-        self.health = HealthState()
         self.clock = VirtualClock()
+        self.health = HealthState(self.clock.monotonic)
         self.ports = Ports(
             source=self.source,
             sink=self.sink,

@@ -34,7 +34,7 @@ class Member:
     ) -> None:
         self.name = name
         self.line = Line()
-        self.health = HealthState(warm=True)
+        self.health = HealthState(VirtualClock().monotonic, warm=True)
         self.source = SimSource(name, self.line, broker, weather, evidence, random.Random(f"{seed} {name} source"))
         self.sink = SimSink(name, self.line, broker, weather, random.Random(f"{seed} {name} sink"))
         self.ingest_worker = SimWorker(f"{name} ingest", scenario.ingest_s, random.Random(f"{seed} {name} ingest"))

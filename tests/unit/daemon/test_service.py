@@ -11,6 +11,7 @@ import pytest
 from logwarden.daemon import service as module
 from logwarden.daemon.errors import BrokerRefused, ConfigurationError, FatalError
 from logwarden.daemon.ports import Engine
+from logwarden.daemon.readiness import reasons
 from logwarden.daemon.service import Service, pipeline_limits, run_service
 from logwarden.daemon.settings.groups import Settings
 from tests.fakes import LOGS, capture, events, virtually
@@ -46,13 +47,13 @@ async def test_readiness_follows_the_life(virtual: Life) -> None:
     """Ready while it serves; not ready, but alive, from the signal on."""
     service = Service(settings_of())
     health = service._health
-    assert health.reasons == ["no partitions assigned yet", "the model is not warm yet"]
+    assert [reason.code for reason in reasons(health)] == ["not_assigned", "not_warm"]
     seen: list[list[str]] = []
-    later(1.0, lambda: seen.append(health.reasons))
+    later(1.0, lambda: seen.append([reason.code for reason in reasons(health)]))
     later(2.0, service.stop)
     virtual.sink.hangs = True
     virtual.source.answers = [{LOGS[0]: records_of("a")}]
-    later(3.0, lambda: seen.append(health.reasons))
+    later(3.0, lambda: seen.append([reason.code for reason in reasons(health)]))
     await service.serve()
     assert seen == [[], ["draining"]]
     assert health.live

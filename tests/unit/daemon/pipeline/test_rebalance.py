@@ -93,7 +93,7 @@ async def test_a_revoke_ends_only_the_partitions_it_names() -> None:
         message = Message(topic="alerts", key=None, value=b"")
         marks = [(owner, np.array([0]))]
         world.publisher.put(Publication(kind=PublicationKind.ALERTS, messages=(message,), marks=marks))
-    world.health.unreadable |= {LOGS[0]: "stands still", LOGS[1]: "stands still too"}
+    world.health.unreadable.update({LOGS[0]: "stands still", LOGS[1]: "stands still too"})
     await world.listener.on_revoked([LOGS[0]])
     assert (lost.ended, kept.ended) == (True, False)
     assert world.dropped == [lost]

@@ -37,24 +37,30 @@ async def test_a_partition_that_stands_still_is_a_reason() -> None:
     health.unreadable[("logs", 4)] = "logs/4 stands still at offset 0: no such codec"
     status, body = await ask(health, "/readyz")
     assert status == 503
-    assert body == {"ready": False, "reasons": list(health.unreadable.values())}
+    assert not body["ready"]
+    assert [(reason["topic"], reason["partition"]) for reason in body["reasons"]] == [("logs", 1), ("logs", 4)]
+    assert body["reasons"][0]["message"] == "logs/1 stands still at offset 7: a wrong checksum."
     assert await ask(health, "/livez") == (200, {"live": True, "reasons": []})
 
 
 async def test_the_last_partition_that_goes_on_makes_it_ready() -> None:
     """One of two that still stands keeps the daemon from being ready."""
     health = ready()
-    health.unreadable |= {("logs", 1): "one", ("logs", 4): "two"}
+    health.unreadable[("logs", 1)], health.unreadable[("logs", 4)] = "one", "two"
     del health.unreadable[("logs", 1)]
-    assert (await ask(health, "/readyz"))[1]["reasons"] == ["two"]
+    assert [reason["partition"] for reason in (await ask(health, "/readyz"))[1]["reasons"]] == [4]
     del health.unreadable[("logs", 4)]
-    assert await ask(health, "/readyz") == (200, {"ready": True, "reasons": []})
+    status, body = await ask(health, "/readyz")
+    assert (status, body["ready"], body["reasons"]) == (200, True, [])
 
 
 async def test_reasons_are_listed_together() -> None:
     """Facts about the daemon come before facts about single partitions."""
-    health = HealthState(warm=True, draining=True, unreadable={("logs", 1): "one"})
-    assert health.reasons == ["no partitions assigned yet", "draining", "one"]
+    health = HealthState(warm=True)
+    health.draining = True
+    health.unreadable[("logs", 1)] = "one"
+    codes = [reason["code"] for reason in (await ask(health, "/readyz"))[1]["reasons"]]
+    assert codes == ["not_assigned", "draining", "batch_unreadable"]
 
 
 async def test_members_do_not_share_their_facts() -> None:
