@@ -1,47 +1,23 @@
 """A Kafka in memory: topics, and the coordinator of one consumer group with eager rebalances.
 
-Owns the records, their retention, the committed offsets and the members. Follows Kafka where the pipeline depends on
-it: commits are fenced by generation, and a member without heartbeats for a session is removed. A rebalance waits for
-every member to join again, up to its time-out. Latencies and faults belong to the clients in `tests.sim.clients`.
+Owns the topics, the committed offsets and the members. Follows Kafka where the pipeline depends on it: commits are
+fenced by generation, and a member without heartbeats for a session is removed. A rebalance waits for every member to
+join again, up to its time-out. Latencies and faults belong to the clients in `tests.sim.clients`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from logwarden.daemon.records import Bounds, Committed, Partition
+from logwarden.daemon.records import Committed, Partition
 from tests.sim.loop import now_s
+from tests.sim.topics import COMPACTED, Era, OutputTopic, PartitionLog
 
 SESSION_TIMEOUT_S = 6.0
 REBALANCE_TIMEOUT_S = 12.0
 HEARTBEAT_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class SimRecord:
-    """A record as a consumer sees it."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
-
-
-@dataclass(slots=True)
-class PartitionLog:
-    """Records by offset; retention has deleted those below `earliest`."""
-
-    records: list[SimRecord] = field(default_factory=list)
-    earliest: int = 0
-
-    @property
-    def end(self) -> int:
-        return len(self.records)
 
 
 class Fenced(Exception):
@@ -55,6 +31,7 @@ class Group:
         self._partitions = list(partitions)
         self.generation = 0
         self.members: dict[str, float] = {}  # name → time of the last heartbeat
+        self.evicted: set[str] = set()
         self._waiting: dict[str, asyncio.Future[tuple[int, list[Partition]]]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -76,6 +53,11 @@ class Group:
             self._waiting.pop(name, None)
             self._begin()
             self._complete_if_all_are_here()
+
+    def evict(self, name: str) -> None:
+        """Removes a member for good: another one has joined under its instance id."""
+        self.evicted.add(name)
+        self.leave(name)
 
     def heartbeat(self, name: str, generation: int) -> bool:
         """Notes a heartbeat. Returns False if the member must join again."""
@@ -121,32 +103,46 @@ class Group:
 class SimBroker:
     """Topics and the group."""
 
-    def __init__(self, inputs: Sequence[Partition], on_commit: Callable[[Partition, Committed], None]) -> None:
-        self.logs: dict[Partition, PartitionLog] = {partition: PartitionLog() for partition in inputs}
-        self.outputs: dict[str, list[SimRecord]] = {}
+    def __init__(
+        self,
+        inputs: Sequence[Partition],
+        on_commit: Callable[[Partition, Committed], None],
+        *,
+        reports_incarnation: bool = True,
+    ) -> None:
+        self.logs: dict[Partition, PartitionLog] = {
+            partition: PartitionLog(Era(*partition), reports_incarnation) for partition in inputs
+        }
+        self.eras: dict[Era, PartitionLog] = {log.era: log for log in self.logs.values()}
+        """Every log that there ever was."""
+        self.outputs: dict[str, OutputTopic] = {}
         self.committed: dict[Partition, Committed] = {}
         self.group = Group(inputs)
+        self.is_up = True
+        """False: no member reaches any broker, and no session expires."""
         self._on_commit = on_commit
 
-    def produce(self, partition: Partition, key: bytes | None, value: bytes | None, timestamp_ms: int) -> int:
-        """Appends a record to an input topic. Returns its offset."""
-        log = self.logs[partition]
-        log.records.append(SimRecord(*partition, log.end, timestamp_ms, key, value))
-        return log.end - 1
-
-    def write(self, topic: str, key: bytes | None, value: bytes | None, headers: tuple[tuple[str, bytes], ...]) -> None:
-        """Appends a record to an output topic, which has one partition."""
-        records = self.outputs.setdefault(topic, [])
-        records.append(SimRecord(topic, 0, len(records), 0, key, value, headers))
+    def output(self, topic: str) -> OutputTopic:
+        """Returns an output topic, made at its first use."""
+        return self.outputs.setdefault(topic, OutputTopic(topic))
 
     def truncate(self, partition: Partition, earliest: int) -> None:
         """Deletes the records below `earliest`, as retention does."""
         log = self.logs[partition]
         log.earliest = max(log.earliest, min(earliest, log.end))
 
-    def bounds(self, partition: Partition) -> Bounds:
+    def compact(self, partition: Partition, offsets: Iterable[int]) -> None:
+        """Removes records, as compaction does: never the last one."""
         log = self.logs[partition]
-        return Bounds(log.earliest, log.end)
+        log.hidden |= {offset: COMPACTED for offset in offsets if offset < log.end - 1 and offset not in log.hidden}
+
+    def recreate(self, topic: str) -> None:
+        """Deletes a topic with the group's offsets in it, and creates it again, empty."""
+        for partition, log in self.logs.items():
+            if partition.topic == topic:
+                era = log.era._replace(incarnation=log.era.incarnation + 1)
+                self.logs[partition] = self.eras[era] = PartitionLog(era, log.reports_incarnation)
+                self.committed.pop(partition, None)
 
     def commit(self, name: str, generation: int, positions: Mapping[Partition, Committed]) -> None:
         """Accepts a commit. Raises Fenced for one that Kafka would refuse."""
@@ -155,14 +151,41 @@ class SimBroker:
             self.committed[partition] = position
             self._on_commit(partition, position)
 
+    def position(self, partition: Partition) -> int:
+        """Returns the committed offset; 0 if there is none, or it belongs to an earlier incarnation of the topic."""
+        committed = self.committed.get(partition)
+        return 0 if committed is None or self.is_stale(partition, committed) else committed.offset
+
+    def is_stale(self, partition: Partition, committed: Committed) -> bool:
+        """Returns True for a commit that names another incarnation of the topic: no member continues from there."""
+        log = self.logs[partition]
+        named = incarnation_of(committed.metadata)
+        return log.reports_incarnation and named is not None and named != log.bounds.incarnation
+
     def lag(self) -> int:
-        """Returns the number of records that are kept and not committed."""
-        return sum(
-            log.end - max(log.earliest, self.committed[p].offset if p in self.committed else 0)
-            for p, log in self.logs.items()
-        )
+        """Returns the number of offsets that are kept and not committed."""
+        return sum(log.end - max(log.earliest, min(log.end, self.position(p))) for p, log in self.logs.items())
+
+    def go_down(self) -> None:
+        """Begins an outage of every broker."""
+        self.is_up = False
+
+    def come_up(self) -> None:
+        """Ends an outage. A new coordinator gives each member a whole session."""
+        self.is_up = True
+        self.group.members = dict.fromkeys(self.group.members, now_s())
 
     async def expire_forever(self) -> None:
         while True:
             await asyncio.sleep(0.5)
-            self.group.expire()
+            if self.is_up:
+                self.group.expire()
+
+
+def incarnation_of(metadata: str) -> str | None:
+    """Returns the incarnation that a commit's metadata names. Returns None if it names none."""
+    try:
+        values = json.loads(metadata)
+    except ValueError:
+        return None
+    return values.get("incarnation") or None

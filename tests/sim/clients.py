@@ -1,4 +1,4 @@
-"""The daemon's ports to Kafka, simulated: a group member that reads, and a producer.
+"""The daemon's port to Kafka's consumer group, simulated: a member that reads.
 
 Behaves as aiokafka does where its behaviour can harm the pipeline:
 
@@ -7,9 +7,8 @@ Behaves as aiokafka does where its behaviour can harm the pipeline:
 - Fetching begins at the committed offset before the listener has returned.
 - A seek in a partition that is not assigned to the member raises.
 - A commit that the caller cancelled may still arrive.
-
-A killed member never acts again. A member that is cut off neither sends nor receives; one that is `deaf` loses only its
-heartbeats, and becomes a zombie.
+- The position passes offsets without a record: markers, aborted and compacted records.
+- A partition stands still in front of a batch that cannot be read, and the others continue.
 """
 
 from __future__ import annotations
@@ -18,44 +17,27 @@ import asyncio
 import random
 from collections.abc import Collection, Mapping, Sequence
 
-from logwarden.daemon.errors import BrokerUnavailable, OffsetsGone
+from logwarden.daemon.errors import (
+    BrokerUnavailable,
+    FatalError,
+    LogwardenError,
+    OffsetsGone,
+    TopicRecreated,
+    UnreadableBatch,
+)
 from logwarden.daemon.ports import RebalanceListener
-from logwarden.daemon.records import Bounds, Committed, Delivery, Fetched, Message, Partition, Record
+from logwarden.daemon.records import Bounds, Committed, Fetched, Partition, Record
 from tests.sim.broker import HEARTBEAT_S, Fenced, SimBroker
+from tests.sim.connection import Line
 from tests.sim.evidence import Evidence
 from tests.sim.loop import now_s
+from tests.sim.topics import PartitionLog
 from tests.sim.weather import Weather, latency_s
 
 MAX_POLL_RECORDS = 25
 FETCH_WAIT_S = 0.3
-REQUEST_TIMEOUT_S = 4.0
+UNREADABLE_RETRY_S = 5.0
 SLOW_S = 3.0
-
-
-class Line:
-    """A member's connection: alive, cut off, or dead."""
-
-    def __init__(self) -> None:
-        self.dead = False
-        self.cut = False
-        self.deaf = False
-        self._never: list[asyncio.Future[None]] = []  # kept, so that the tasks that await one are not collected
-
-    async def clear(self) -> None:
-        """Waits until the member can reach the coordinator."""
-        while self.cut or self.deaf:  # noqa: ASYNC110  # virtual time: polling costs nothing
-            await asyncio.sleep(0.2)
-
-    async def through(self, seconds: float) -> None:
-        """Waits for the latency. Raises BrokerUnavailable if the member is cut off; never returns if it is dead."""
-        await asyncio.sleep(seconds)
-        if not self.dead and self.cut:
-            await asyncio.sleep(REQUEST_TIMEOUT_S)
-        if self.dead:
-            self._never.append(asyncio.get_running_loop().create_future())
-            await self._never[-1]
-        if self.cut:
-            raise BrokerUnavailable("sim", "cut off")
 
 
 class SimSource:
@@ -83,6 +65,9 @@ class SimSource:
         self._committing: list[Mapping[Partition, Committed]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._requests: list[asyncio.Task[None]] = []
+        self._incarnations: dict[Partition, str] = {}
+        self._pending: list[LogwardenError] = []
+        self._retry_at: dict[Partition, float] = {}
 
     # ---------------------------------------------------------------- life
 
@@ -107,7 +92,7 @@ class SimSource:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_S * self._rng.uniform(0.5, 1.0))
-            if self._line.cut or self._line.deaf or self._line.dead:
+            if self._line.cut or self._line.deaf or self._line.frozen or self._line.dead:
                 continue
             if not self._broker.group.heartbeat(self.name, self.generation):
                 self._rejoin.set()
@@ -123,7 +108,9 @@ class SimSource:
             self._rejoin.clear()
             self.generation, partitions = await self._broker.group.join(self.name)
             await asyncio.sleep(self._usual(0.01))
+            await self._line.thawed()
             self._positions = dict.fromkeys(partitions)
+            self._incarnations, self._pending, self._retry_at = {}, [], {}
             self._paused = set()
             self._reassigning = False
             self._assigned = list(partitions)
@@ -160,23 +147,29 @@ class SimSource:
 
     async def fetch(self) -> Fetched:
         self._evidence.look(self.name)
+        if self._pending:
+            raise self._pending.pop(0)
         try:
             await self._line.through(self._usual(0.01))
         except BrokerUnavailable:
             return Fetched()
+        if self.name in self._broker.group.evicted:
+            raise FatalError(f"another member has the instance id of {self.name}")
         silent = self._weather.strikes(self._rng, "fetch_silent")
         late = self._weather.strikes(self._rng, "fetch_late")
         if silent or self._reassigning:
             await asyncio.sleep(5 * FETCH_WAIT_S if silent else FETCH_WAIT_S)
             return Fetched()
         fetched = self._take()
-        if not fetched:
+        if not fetched.records:
             await asyncio.sleep(FETCH_WAIT_S)
         elif late:  # the positions are already after these records
             await asyncio.sleep(self._rng.uniform(0, 4))
-        return Fetched(records=fetched)
+        await self._line.thawed()  # frozen meanwhile: it continues with what it has
+        return fetched
 
-    def _take(self) -> dict[Partition, Sequence[Record]]:
+    def _take(self) -> Fetched:
+        self._look_for_other_topics()
         fetched: dict[Partition, Sequence[Record]] = {}
         out_of_range: list[Partition] = []
         room = MAX_POLL_RECORDS
@@ -190,14 +183,30 @@ class SimSource:
             if not log.earliest <= position <= log.end:
                 out_of_range.append(partition)
                 continue
-            records = log.records[position : position + self._rng.randint(1, room)]
+            self._report_damage(log, position)
+            records, self._positions[partition] = log.read(position, self._rng.randint(1, room))
             if records:
                 fetched[partition] = records
                 room -= len(records)
-                self._positions[partition] = position + len(records)
         if out_of_range and not fetched:
             raise OffsetsGone(out_of_range)
-        return fetched
+        known = {partition: position for partition, position in self._positions.items() if position is not None}
+        return Fetched(records=fetched, positions=known)
+
+    def _look_for_other_topics(self) -> None:
+        """Raises TopicRecreated for partitions whose topic is not the one that `bounds` described."""
+        now = {partition: self._broker.logs[partition].bounds.incarnation for partition in self._positions}
+        known = self._incarnations
+        other = [partition for partition in now if known.get(partition) and known[partition] != now[partition]]
+        if other:
+            raise TopicRecreated(other)
+
+    def _report_damage(self, log: PartitionLog, position: int) -> None:
+        """Lets the next fetch raise UnreadableBatch, once in a while, for a partition that stands still."""
+        partition = log.era.place
+        if position in log.damaged and self._retry_at.get(partition, 0.0) <= now_s():
+            self._retry_at[partition] = now_s() + UNREADABLE_RETRY_S
+            self._pending.append(UnreadableBatch(partition, position, "its checksum is wrong"))
 
     def seek(self, partition: Partition, offset: int) -> None:
         if partition not in self._positions:
@@ -224,7 +233,9 @@ class SimSource:
 
     async def bounds(self, partitions: Sequence[Partition]) -> Mapping[Partition, Bounds]:
         await self._look_up()
-        return {p: self._broker.bounds(p) for p in partitions}
+        bounds = {p: self._broker.logs[p].bounds for p in partitions}
+        self._incarnations |= {partition: found.incarnation for partition, found in bounds.items()}
+        return bounds
 
     async def _look_up(self) -> None:
         await self._line.through(self._usual(0.02))
@@ -264,35 +275,3 @@ class SimSource:
 
     def _usual(self, seconds: float) -> float:
         return latency_s(self._rng, seconds)
-
-
-class SimSink:
-    """A producer. See `logwarden.daemon.ports.Sink`."""
-
-    def __init__(self, name: str, line: Line, broker: SimBroker, weather: Weather, rng: random.Random) -> None:
-        self._name = name
-        self._line = line
-        self._broker = broker
-        self._weather = weather
-        self._rng = rng
-        self.sent_at: list[float] = []
-
-    async def start(self) -> None:
-        await self._line.through(latency_s(self._rng, 0.02))
-
-    async def send(self, topic: str, messages: Sequence[Message]) -> Sequence[Delivery]:
-        slow = self._weather.strikes(self._rng, "send_slow")
-        refused = self._weather.strikes(self._rng, "send_refused")
-        partial = self._weather.strikes(self._rng, "send_partial")
-        await self._line.through(latency_s(self._rng, 0.02) + SLOW_S * slow * self._rng.random())
-        if refused:
-            raise BrokerUnavailable("sim", "send refused")
-        for number, message in enumerate(messages):
-            if partial and number >= len(messages) // 2:
-                raise BrokerUnavailable("sim", "the connection broke half way")
-            self._broker.write(topic, message.key, message.value, message.headers)
-            self.sent_at.append(now_s())
-        return [Delivery.ACKNOWLEDGED] * len(messages)
-
-    async def stop(self) -> None:
-        """Does nothing: this producer has no resources."""

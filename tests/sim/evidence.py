@@ -14,6 +14,8 @@ import msgspec
 
 from logwarden.daemon.records import Committed, Partition
 from tests.sim.broker import SimBroker
+from tests.sim.loop import now_s
+from tests.sim.topics import ABORTED, Era, SimRecord
 
 ALERTS, DEAD = "alerts", "dead-letters"
 PLAIN, ANOMALOUS, BLANK, POISON = "plain", "anomalous", "blank", "poison"
@@ -31,10 +33,13 @@ class Produced:
     kind: str
     texts: tuple[bytes, ...]
     """Its lines; none if the record is blank or unreadable."""
+    at_s: float = 0.0
 
     @property
     def lines(self) -> dict[Place, bytes]:
-        """The lines by their places."""
+        """The lines by their places; none if its transaction was aborted."""
+        if self.kind == ABORTED:
+            return {}
         return {(self.offset, index): text for index, text in enumerate(self.texts)}
 
     @property
@@ -49,6 +54,7 @@ class SeenAlert:
 
     id: str
     partition: Partition
+    era: Era
     service: str
     offset: int
     index: int
@@ -76,16 +82,21 @@ class Evidence:
     """Receives each line of the trace."""
     step: int = 1
     """The window step: an alert covers at most this number of lines, the last ones of its window."""
-    produced: dict[Partition, list[Produced]] = field(default_factory=dict)
-    scored: dict[tuple[Partition, Place], list[str]] = field(default_factory=dict)
+    partitions: Sequence[Partition] = ()
+    """The input partitions; the text of a line begins with the number of its own."""
+    produced: dict[Era, list[Produced]] = field(default_factory=dict)
+    """What each offset contains, for a reader or not."""
+    scored: dict[tuple[Era, Place], list[str]] = field(default_factory=dict)
     """The members that scored each line as new, one entry per time."""
+    scored_at: dict[tuple[Era, Place], float] = field(default_factory=dict)
+    """The time of each line's first score."""
     breaches: list[Breach] = field(default_factory=list)
     trace: list[str] = field(default_factory=list)
     commits: list[tuple[str, Mapping[Partition, Committed]]] = field(default_factory=list)
     alerts: list[SeenAlert] = field(default_factory=list)
-    alerted: set[tuple[Partition, Place]] = field(default_factory=set)
+    alerted: set[tuple[Era, Place]] = field(default_factory=set)
     """Every line that an alert covers."""
-    buried: set[tuple[Partition, int]] = field(default_factory=set)
+    buried: set[tuple[Era, int]] = field(default_factory=set)
     probes: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     """By member: a function that returns the exceeded bound, or None."""
     _read: dict[str, int] = field(default_factory=dict)
@@ -101,6 +112,12 @@ class Evidence:
         self.breaches.append(breach)
         self.note("BREACH", "world", of=breach)
 
+    def score(self, name: str, text: bytes, place: Place) -> None:
+        """Notes that a member scored a line as new."""
+        line = (era_of(self.partitions, text), place)
+        self.scored.setdefault(line, []).append(name)
+        self.scored_at.setdefault(line, now_s())
+
     def look(self, name: str) -> None:
         """Checks the bounds of a member."""
         beyond = self.probes[name]() if name in self.probes else None
@@ -115,32 +132,40 @@ class Evidence:
         """Reads the alerts and dead letters published since the last call. Returns the alerts."""
         for record in self._news(broker, DEAD):
             headers = dict(record.headers)
-            partition = Partition(headers["x-original-topic"].decode(), int(headers["x-original-partition"]))
-            self.buried.add((partition, int(headers["x-original-offset"])))
-        fresh = [_seen(msgspec.json.decode(record.value)) for record in self._news(broker, ALERTS)]
+            era = Era(
+                headers["x-original-topic"].decode(), int(headers["x-original-partition"]), int(headers["era"].decode())
+            )
+            self.buried.add((era, int(headers["x-original-offset"])))
+        fresh = [self._seen(msgspec.json.decode(record.value or b"")) for record in self._news(broker, ALERTS)]
         for alert in fresh:
-            self.alerted.update((alert.partition, place) for place in alert.lines[-self.step :])
+            self.alerted.update((alert.era, place) for place in alert.lines[-self.step :])
         self.alerts.extend(fresh)
         return fresh
 
-    def _news(self, broker: SimBroker, topic: str) -> Sequence[Any]:
-        records = broker.outputs.get(topic, [])
+    def _news(self, broker: SimBroker, topic: str) -> Sequence[SimRecord]:
+        records = broker.output(topic).records
         start, self._read[topic] = self._read.get(topic, 0), len(records)
         return records[start:]
 
+    def _seen(self, alert: dict[str, Any]) -> SeenAlert:
+        source = alert["logwarden"]["source"]
+        lines = alert["logwarden"]["lines"]
+        return SeenAlert(
+            id=alert["id"],
+            partition=Partition(source["topic"], source["partition"]),
+            era=era_of(self.partitions, lines[-1]["text"].encode()),
+            service=alert["service"]["name"],
+            offset=source["last_offset"],
+            index=source["index"],
+            lines=tuple((line["offset"], line["index"]) for line in lines),
+            texts=tuple(line["text"] for line in lines),
+        )
 
-def _seen(alert: dict[str, Any]) -> SeenAlert:
-    source = alert["logwarden"]["source"]
-    lines = alert["logwarden"]["lines"]
-    return SeenAlert(
-        id=alert["id"],
-        partition=Partition(source["topic"], source["partition"]),
-        service=alert["service"]["name"],
-        offset=source["last_offset"],
-        index=source["index"],
-        lines=tuple((line["offset"], line["index"]) for line in lines),
-        texts=tuple(line["text"] for line in lines),
-    )
+
+def era_of(partitions: Sequence[Partition], text: bytes) -> Era:
+    """Returns where a line was produced, from the begin of its text: `p3.1` is the second incarnation of the fourth."""
+    number, incarnation = text[1 : text.index(b" ")].split(b".")
+    return Era(*partitions[int(number)], int(incarnation))
 
 
 def _now_s() -> float:

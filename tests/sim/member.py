@@ -17,10 +17,12 @@ from logwarden.model.stream import LogStream
 from logwarden.model.verdicts import AlertPolicy
 from tests.oracles import EventPerTextLine
 from tests.sim.broker import SimBroker
-from tests.sim.clients import MAX_POLL_RECORDS, Line, SimSink, SimSource
+from tests.sim.clients import MAX_POLL_RECORDS, SimSource
+from tests.sim.connection import Line
 from tests.sim.evidence import ALERTS, DEAD, Evidence
 from tests.sim.scenarios import Scenario
-from tests.sim.stand_ins import SimScorer, SimWorker, VirtualClock, encode
+from tests.sim.sink import SimSink
+from tests.sim.stand_ins import SimEncoder, SimScorer, SimWorker, VirtualClock
 from tests.sim.weather import Weather
 
 MAX_SERVICES = 64
@@ -33,12 +35,15 @@ class Member:
         self, name: str, scenario: Scenario, broker: SimBroker, weather: Weather, evidence: Evidence, seed: str
     ) -> None:
         self.name = name
-        self.line = Line()
+        self.line = line = Line(broker)
         self.health = HealthState(VirtualClock().monotonic, warm=True)
-        self.source = SimSource(name, self.line, broker, weather, evidence, random.Random(f"{seed} {name} source"))
-        self.sink = SimSink(name, self.line, broker, weather, random.Random(f"{seed} {name} sink"))
-        self.ingest_worker = SimWorker(f"{name} ingest", scenario.ingest_s, random.Random(f"{seed} {name} ingest"))
-        self.score_worker = SimWorker(f"{name} score", scenario.score_s, random.Random(f"{seed} {name} score"))
+        self.source = SimSource(name, line, broker, weather, evidence, random.Random(f"{seed} {name} source"))
+        self.sink = SimSink(name, line, broker, weather, random.Random(f"{seed} {name} sink"))
+        encoder = SimEncoder(scenario.new_line_s)
+        self.ingest_worker = SimWorker(
+            f"{name} ingest", scenario.ingest_s, line, random.Random(f"{seed} {name} ingest"), encoder.seconds
+        )
+        self.score_worker = SimWorker(f"{name} score", scenario.score_s, line, random.Random(f"{seed} {name} score"))
         self.scorer = SimScorer(name, scenario.table_rows, evidence)
         self.expected_to_live = True
         self._evidence = evidence
@@ -48,13 +53,13 @@ class Member:
             sink=self.sink,
             ingest_worker=self.ingest_worker,
             score_worker=self.score_worker,
-            clock=VirtualClock(),
+            clock=VirtualClock(line),
             telemetry=PrometheusTelemetry(),
             health=self.health,
         )
         engine = Engine(
             scorer=self.scorer,
-            table=LineTable(scenario.table_rows, encode, self.scorer.store),
+            table=LineTable(scenario.table_rows, encoder, self.scorer.store),
             policy=AlertPolicy(threshold=0.5, learning_lines=scenario.learning_lines, model_revision="sim"),
         )
         stream = LogStream(engine.table, size=scenario.size, step=scenario.step, max_slots=MAX_SERVICES)

@@ -30,10 +30,16 @@ class Scenario:
     table_rows: int = 48
     """Rows of the line table: few, so that it evicts rows all the time."""
     ingest_s: float = 0.01
+    new_line_s: float = 0.0
+    """Time on the ingest thread for each line that is embedded."""
     score_s: float = 0.05
     revoke_budget_s: float = 5.0
     lines_of_a_record: tuple[int, ...] = (1,)
     """The numbers of lines that a record may contain; blank and unreadable records contain none."""
+    transactions: float = 0.0
+    """Chance of a transaction's end at each burst of a producer: perhaps some aborted records, and a marker."""
+    reports_incarnation: bool = True
+    """False: brokers of an old version, which know no topic ids."""
     learning_lines: int = 0
     """Learning lines: 0 by default, so that every anomalous line has an alert."""
 

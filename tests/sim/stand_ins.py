@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from logwarden.daemon.records import Partition
 from logwarden.model.lines import OVERFLOW
 from logwarden.model.masking import canonical, mask_blob
 from logwarden.model.verdicts import Scores
 from logwarden.model.windowing import WindowBatch
+from tests.sim.connection import Line
 from tests.sim.evidence import Evidence
 from tests.sim.loop import now_s
 from tests.sim.weather import latency_s
@@ -33,7 +33,10 @@ EPOCH_MS = 1_700_000_000_000
 
 
 class VirtualClock:
-    """See `logwarden.daemon.ports.Clock`."""
+    """See `logwarden.daemon.ports.Clock`. The pauses of a frozen process end when it continues."""
+
+    def __init__(self, line: Line | None = None) -> None:
+        self._line = line
 
     def monotonic(self) -> float:
         return now_s()
@@ -43,14 +46,23 @@ class VirtualClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+        if self._line is not None:
+            await self._line.thawed()
 
 
 class SimWorker:
-    """See `logwarden.daemon.ports.Worker`. Its own task stands for the thread."""
+    """See `logwarden.daemon.ports.Worker`. Its own task stands for the thread.
 
-    def __init__(self, name: str, usual_s: float, rng: random.Random) -> None:
+    `more_s` returns the seconds that the function which just ran takes beyond its usual time.
+    """
+
+    def __init__(
+        self, name: str, usual_s: float, line: Line, rng: random.Random, more_s: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self._usual_s = usual_s
+        self._line = line
         self._rng = rng
+        self._more_s = more_s
         self._queue: deque[tuple[asyncio.Future[Any], Callable[..., Any], tuple[Any, ...]]] = deque()
         self._wake = asyncio.Event()
         self._task = asyncio.create_task(self._work(), name=name)
@@ -85,11 +97,13 @@ class SimWorker:
         await asyncio.sleep(takes_s * share)
         while self.stuck:  # noqa: ASYNC110  # virtual time: polling costs nothing
             await asyncio.sleep(0.5)
+        await self._line.thawed()
         try:
             result, error = function(*args), None
         except Exception as raised:  # as an executor's thread does: the caller gets it with the result
             result, error = None, raised
-        await asyncio.sleep(takes_s * (1 - share))
+        await asyncio.sleep(takes_s * (1 - share) + self._more_s())
+        await self._line.thawed()
         if future.done():
             return
         if error is not None:
@@ -115,6 +129,23 @@ def encode(texts: Sequence[str]) -> npt.NDArray[np.float32]:
     return np.frombuffer(b"".join(map(_vector, texts)), np.float32).reshape(len(texts), WIDTH)
 
 
+class SimEncoder:
+    """Embeds lines for one member, and counts them: each takes time on the ingest thread."""
+
+    def __init__(self, new_line_s: float) -> None:
+        self._new_line_s = new_line_s
+        self._embedded = 0
+
+    def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        self._embedded += len(texts)
+        return encode(texts)
+
+    def seconds(self) -> float:
+        """Returns the time that embedding took since the last call."""
+        embedded, self._embedded = self._embedded, 0
+        return embedded * self._new_line_s
+
+
 class SimScorer:
     """See `logwarden.daemon.ports.Scorer`. A window is anomalous if one of its new lines contains the marker."""
 
@@ -138,9 +169,8 @@ class SimScorer:
         anomalous = np.zeros(len(batch), bool)
         for place, number in zip(places.tolist(), window.tolist(), strict=True):
             text = batch.columns["text"][place]
-            partition = Partition("input", int(text[1 : text.index(b" ")]))
             line = (int(batch.columns["offset"][place]), int(batch.columns["index"][place]))
-            self._evidence.scored.setdefault((partition, line), []).append(self._name)
+            self._evidence.score(self._name, text, line)
             anomalous[number] |= MARKER in text
         probability = np.where(anomalous, 0.97, 0.02)
         return Scores(

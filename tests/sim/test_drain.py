@@ -97,7 +97,7 @@ def test_a_drain_ends_at_its_budget(where: str) -> None:
     async def story(world: World) -> None:
         member = await working(world, 10, ANOMALOUS)
         if where == "broker":
-            member.line.cut = True
+            member.line.is_cut = True
         elif where == "sink":
             world.weather.faults = Faults(send_refused=1.0)
         elif where == "score":
@@ -119,7 +119,7 @@ def test_a_drain_with_a_commit_that_hangs_ends_at_its_budget() -> None:
     async def story(world: World) -> None:
         member = await working(world, 10)
         await asyncio.sleep(0.5)
-        member.line.cut = True
+        member.line.is_cut = True
         await asyncio.sleep(1.0)
         _, took_s = await timed(member, 2.0)
         assert took_s <= 2.0 + GRACE_S

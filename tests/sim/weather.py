@@ -22,6 +22,8 @@ class Faults:
     send_partial: float = 0.0
     """The broker writes some of the messages, then the connection breaks."""
     send_slow: float = 0.0
+    message_failed: float = 0.0
+    """One message of a request fails, or only its acknowledgement is lost."""
     fetch_silent: float = 0.0
     """A fetch returns nothing, although the broker has records."""
     fetch_late: float = 0.0
@@ -38,6 +40,7 @@ ROUGH = Faults(
     send_refused=0.1,
     send_partial=0.1,
     send_slow=0.1,
+    message_failed=0.05,
     fetch_silent=0.05,
     fetch_late=0.2,
     lookup_refused=0.05,

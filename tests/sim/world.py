@@ -1,14 +1,4 @@
-"""A simulated world: producers, a group of daemons, a schedule of faults, and the checks. A seed fixes its history.
-
-The deeds of a scenario:
-
-- kill: a member gets SIGKILL, and another one starts later.
-- restart: a member drains, and another one starts.
-- join: one more member starts, and drains later.
-- cut: a member loses its connection for a while.
-- deafen: a member loses its heartbeats only, and continues as a zombie.
-- truncate: retention deletes the oldest records of a partition.
-"""
+"""A simulated world: producers, a group of daemons, a schedule of faults, and the checks. A seed fixes its history."""
 
 from __future__ import annotations
 
@@ -23,11 +13,13 @@ import structlog
 from logwarden.daemon.records import Committed, Partition
 from tests.sim import invariants
 from tests.sim.broker import SimBroker
-from tests.sim.evidence import ANOMALOUS, BLANK, PLAIN, POISON, Breach, Evidence, Produced
+from tests.sim.deeds import Deeds
+from tests.sim.evidence import Breach, Evidence
 from tests.sim.loop import now_s, run_virtual
 from tests.sim.member import Member
+from tests.sim.producers import Producers
 from tests.sim.scenarios import Scenario
-from tests.sim.stand_ins import EPOCH_MS, MARKER
+from tests.sim.topics import Era
 from tests.sim.weather import CALM, Weather
 
 T = TypeVar("T")
@@ -36,8 +28,6 @@ LONGEST_S = 3600.0
 """Time limit of a story. A longer one waits for an event that never happens."""
 PATIENCE_S = 300.0
 """Time limit of the group for the remaining lag, once the faults have ended."""
-_TEMPLATES = ("request {} took {} ms", "user {} logged in", "cache miss for key-{}", "disk {} at {} percent", "tick")
-_WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "jetty", "knoll", "lagoon")
 
 
 class Violation(AssertionError):
@@ -92,7 +82,8 @@ class World:
         self.scenario = scenario
         self.evidence = Evidence(tell=tell, step=scenario.step)
         self.partitions = [Partition("input", number) for number in range(scenario.partitions)]
-        self.broker = SimBroker(self.partitions, self._on_commit)
+        self.evidence.partitions = self.partitions
+        self.broker = SimBroker(self.partitions, self._on_commit, reports_incarnation=scenario.reports_incarnation)
         self.weather = Weather(scenario.faults)
         self.members: list[Member] = []
         self._ever: list[Member] = []  # killed members too: their pending futures must not be collected
@@ -102,23 +93,17 @@ class World:
         self._seed = f"{seed}"
         self._rng = random.Random(f"{seed} world")
         self._made = 0
-        self._checked = dict.fromkeys(self.partitions, 0)
-        self._deeds = {
-            "kill": self._kill,
-            "restart": self._restart,
-            "join": self._join,
-            "cut": self._cut,
-            "deafen": self._deafen,
-            "truncate": self._truncate,
-        }
+        self._checked: dict[Era, int] = {}
+        self.producers = Producers(scenario, self.broker, self.evidence, self._rng)
+        self._deeds = Deeds(self, self._rng)
 
     async def live(self) -> None:
         """Runs the world from the first member's start to the last member's drain."""
         for _ in range(self.scenario.members):
             await self.start_member()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._produce_all(), name="producer")
-            group.create_task(self._misfortunes(), name="misfortunes")
+            group.create_task(self.producers.produce_all(), name="producer")
+            group.create_task(self._deeds.do_all(), name="misfortunes")
         await self.settle()
         await asyncio.sleep(2.0)  # a rebalance that began in the last moment has ended
         for member in self.members:
@@ -144,7 +129,7 @@ class World:
         """Ends every fault and waits until every record is committed."""
         self.weather.faults = CALM
         for member in self.members:
-            member.line.cut = member.line.deaf = False
+            member.line.is_cut = member.line.deaf = member.line.frozen = False
         self.evidence.note("calm", "world")
         deadline = now_s() + PATIENCE_S
         while self.broker.lag() and now_s() < deadline:  # noqa: ASYNC110  # virtual time: polling costs nothing
@@ -152,9 +137,7 @@ class World:
 
     def produce(self, partition: Partition, service: str, kind: str) -> None:
         """Produces one record of a kind."""
-        texts, value = self._record(partition, service, kind)
-        offset = self.broker.produce(partition, service.encode(), value, EPOCH_MS + int(now_s() * 1000))
-        self.evidence.produced.setdefault(partition, []).append(Produced(offset, service, kind, texts))
+        self.producers.produce(partition, service, kind)
 
     def check(self) -> None:
         """Checks the invariants of the end."""
@@ -164,6 +147,7 @@ class World:
             "no_hole": invariants.no_hole(evidence, broker),
             "same_alert_ids": invariants.same_alert_ids(evidence),
             "only_anomalies": invariants.only_anomalies(evidence),
+            "only_lines_scored": invariants.only_lines_scored(evidence),
             "no_lag_left": invariants.no_lag_left(evidence, broker),
         }
         if scenario.members == 1 and not scenario.deeds and scenario.faults == CALM:
@@ -172,104 +156,17 @@ class World:
             for breach in breaches:
                 evidence.breach(name, breach)
 
-    # ---------------------------------------------------------------- producers and deeds
-
-    async def _produce_all(self) -> None:
-        scenario, rng = self.scenario, self._rng
-        kinds = (PLAIN, ANOMALOUS, BLANK, POISON)
-        chances = (0.94 - scenario.anomalous, scenario.anomalous, 0.03, 0.03)
-        left = scenario.lines
-        while left:
-            burst = min(left, rng.choice((1, 1, 2, 5, 20)))
-            left -= burst
-            for _ in range(burst):
-                service = f"svc-{rng.randrange(scenario.services)}"
-                self.produce(rng.choice(self.partitions), service, rng.choices(kinds, chances)[0])
-            await asyncio.sleep(rng.uniform(0, 2) * scenario.over_s * burst / scenario.lines)
-
-    def _record(self, partition: Partition, service: str, kind: str) -> tuple[tuple[bytes, ...], bytes | None]:
-        """Returns the lines of a record and its value."""
-        rng = self._rng
-        if kind == BLANK:
-            return (), rng.choice((b"", b" \n", None))
-        if kind == POISON:
-            return (), rng.choice((b'{"broken', b"{}", b'{"message": '))
-        counts = self.scenario.lines_of_a_record
-        texts = [self._line(partition, service) for _ in range(rng.choice(counts) if len(counts) > 1 else counts[0])]
-        if kind == ANOMALOUS:
-            for index in {0, len(texts) - 1}:
-                texts[index] += b" " + MARKER
-        if len(texts) == 1 and rng.random() < 0.2:
-            return tuple(texts), b'{"message": "%s", "service": "%s"}' % (texts[0], service.encode())
-        return tuple(texts), b"\n".join(texts)
-
-    def _line(self, partition: Partition, service: str) -> bytes:
-        rng = self._rng
-        words = (rng.choice(_WORDS), rng.randrange(1000))
-        return f"p{partition.partition} {service} {rng.choice(_TEMPLATES).format(*words)} {rng.choice(_WORDS)}".encode()
-
-    async def _misfortunes(self) -> None:
-        times = sorted(self._rng.uniform(0.5, self.scenario.over_s) for _ in range(self.scenario.deed_count))
-        async with asyncio.TaskGroup() as group:
-            for at_s in times:
-                await asyncio.sleep(max(0.0, at_s - now_s()))
-                name = self._rng.choice(self.scenario.deeds)
-                group.create_task(self._deeds[name](), name=name)
-
-    def _any_member(self) -> Member | None:
-        """Returns a running member, or None if only one runs."""
-        return self._rng.choice(self.members) if len(self.members) > 1 else None
-
-    async def _kill(self) -> None:
-        member = self._any_member()
-        if member:
-            self.members.remove(member)
-            await member.kill()
-        await asyncio.sleep(self._rng.uniform(0, 10))
-        await self.start_member()
-
-    async def _restart(self) -> None:
-        member = self._any_member()
-        if member:
-            self.members.remove(member)
-            await member.drain(self._rng.choice((0.5, 10.0)))
-            await self.start_member()
-
-    async def _join(self) -> None:
-        member = await self.start_member()
-        await asyncio.sleep(self._rng.uniform(1, 15))
-        if member in self.members and len(self.members) > 1:
-            self.members.remove(member)
-            await member.drain()
-
-    async def _cut(self) -> None:
-        member = self._rng.choice(self.members)
-        self.evidence.note("cut", member.name)
-        member.line.cut = True
-        await asyncio.sleep(self._rng.uniform(0.5, 15))
-        member.line.cut = False
-
-    async def _deafen(self) -> None:
-        member = self._rng.choice(self.members)
-        self.evidence.note("deafen", member.name)
-        member.line.deaf = True
-        await asyncio.sleep(self._rng.uniform(5, 15))
-        member.line.deaf = False
-
-    async def _truncate(self) -> None:
-        partition = self._rng.choice(self.partitions)
-        log = self.broker.logs[partition]
-        self.broker.truncate(partition, self._rng.randint(log.earliest, log.end))
-        self.evidence.note("truncate", "world", partition=partition.partition, earliest=log.earliest, end=log.end)
-
     # ---------------------------------------------------------------- checks at every commit
 
     def _on_commit(self, partition: Partition, position: Committed) -> None:
         self._read_outputs()
-        start = self._checked[partition]
-        for breach in invariants.done_below(self.evidence, self.broker, partition, start, position.offset):
+        if self.broker.is_stale(partition, position):
+            return  # a commit about the topic that was deleted: no member continues from it
+        era = self.broker.logs[partition].era
+        start = self._checked.get(era, 0)
+        for breach in invariants.done_below(self.evidence, self.broker, era, start, position.offset):
             self.evidence.breach("no_early_commit", breach)
-        self._checked[partition] = max(start, position.offset)
+        self._checked[era] = max(start, position.offset)
 
     def _read_outputs(self) -> None:
         fresh = self.evidence.take_outputs(self.broker)

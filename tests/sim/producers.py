@@ -1,0 +1,94 @@
+"""The producers of a simulated world: bursts of records of every kind, in transactions or not.
+
+A line's text begins with its partition's number and the incarnation of its topic, so that a score or an alert shows
+where the line was produced, whatever the daemon believes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from logwarden.daemon.records import Partition
+from tests.sim.broker import SimBroker
+from tests.sim.evidence import ANOMALOUS, BLANK, PLAIN, POISON, Evidence, Produced
+from tests.sim.loop import now_s
+from tests.sim.scenarios import Scenario
+from tests.sim.stand_ins import EPOCH_MS
+from tests.sim.stand_ins import MARKER as ANOMALY
+from tests.sim.topics import ABORTED, MARKER
+
+_TEMPLATES = ("request {} took {} ms", "user {} logged in", "cache miss for key-{}", "disk {} at {} percent", "tick")
+_WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "jetty", "knoll", "lagoon")
+
+
+class Producers:
+    """All producers of a world, drawing from its one source of chance."""
+
+    def __init__(self, scenario: Scenario, broker: SimBroker, evidence: Evidence, rng: random.Random) -> None:
+        self._scenario = scenario
+        self._broker = broker
+        self._evidence = evidence
+        self._partitions = list(broker.logs)
+        self._rng = rng
+
+    async def produce_all(self) -> None:
+        """Produces the records of the scenario, in bursts."""
+        scenario, rng = self._scenario, self._rng
+        kinds = (PLAIN, ANOMALOUS, BLANK, POISON)
+        chances = (0.94 - scenario.anomalous, scenario.anomalous, 0.03, 0.03)
+        left = scenario.lines
+        while left:
+            burst = min(left, rng.choice((1, 1, 2, 5, 20)))
+            left -= burst
+            for _ in range(burst):
+                service = f"svc-{rng.randrange(scenario.services)}"
+                self.produce(rng.choice(self._partitions), service, rng.choices(kinds, chances)[0])
+            if scenario.transactions and rng.random() < scenario.transactions:
+                self.end_transaction(rng.choice(self._partitions), rng.choice((0, 0, 1, 4)))
+            await asyncio.sleep(rng.uniform(0, 2) * scenario.over_s * burst / scenario.lines)
+
+    def produce(self, partition: Partition, service: str, kind: str) -> None:
+        """Produces one record of a kind."""
+        self._append(partition, service, kind, *self._record(partition, service, kind))
+
+    def end_transaction(self, partition: Partition, aborted: int) -> None:
+        """Appends the aborted records of a transaction, and its marker."""
+        for _ in range(aborted):
+            self._append(partition, "svc-0", ABORTED, *self._record(partition, "svc-0", ANOMALOUS), hidden=ABORTED)
+        self._append(partition, "svc-0", MARKER, (), None, hidden=MARKER)
+
+    def _append(
+        self,
+        partition: Partition,
+        service: str,
+        kind: str,
+        texts: tuple[bytes, ...],
+        value: bytes | None,
+        hidden: str | None = None,
+    ) -> None:
+        log = self._broker.logs[partition]
+        offset = log.append(service.encode(), value, EPOCH_MS + int(now_s() * 1000), hidden)
+        self._evidence.produced.setdefault(log.era, []).append(Produced(offset, service, kind, texts, now_s()))
+
+    def _record(self, partition: Partition, service: str, kind: str) -> tuple[tuple[bytes, ...], bytes | None]:
+        """Returns the lines of a record and its value."""
+        rng = self._rng
+        if kind == BLANK:
+            return (), rng.choice((b"", b" \n", None))
+        if kind == POISON:
+            return (), rng.choice((b'{"broken', b"{}", b'{"message": '))
+        counts = self._scenario.lines_of_a_record
+        texts = [self._line(partition, service) for _ in range(rng.choice(counts) if len(counts) > 1 else counts[0])]
+        if kind == ANOMALOUS:
+            for index in {0, len(texts) - 1}:
+                texts[index] += b" " + ANOMALY
+        if len(texts) == 1 and rng.random() < 0.2:
+            return tuple(texts), b'{"message": "%s", "service": "%s"}' % (texts[0], service.encode())
+        return tuple(texts), b"\n".join(texts)
+
+    def _line(self, partition: Partition, service: str) -> bytes:
+        rng = self._rng
+        words = (rng.choice(_WORDS), rng.randrange(1000))
+        era = f"p{self._partitions.index(partition)}.{self._broker.logs[partition].era.incarnation}"
+        return f"{era} {service} {rng.choice(_TEMPLATES).format(*words)} {rng.choice(_WORDS)}".encode()
