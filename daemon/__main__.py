@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -55,17 +56,25 @@ def run_command_line(run: Callable[[], object]) -> NoReturn:
     """Runs one of logwarden's programs. Turns every expected error into a sentence and an exit code."""
     try:
         run()
-    except LogwardenError as error:
+    except Exception as error:  # a bug of logwarden keeps its traceback
+        code = _explained(error)
+        if code is None:
+            raise
+        sys.exit(code)
+    sys.exit(0)
+
+
+def _explained(error: Exception) -> int | None:
+    """Prints the sentence of an expected error and returns its exit code. Returns None for any other error."""
+    if isinstance(error, LogwardenError):
         typer.echo(f"logwarden: {error}", err=True)
         if error.hint:
             typer.echo(f"  {error.hint}", err=True)
-        sys.exit(EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else EXIT_FATAL)
-    except OSError as error:
-        if error.filename is None:
-            raise  # the error names no path, so it is not the operator's mistake
+        return EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else EXIT_FATAL
+    if isinstance(error, OSError) and error.filename is not None:  # without a path it is not the operator's mistake
         typer.echo(f"logwarden: {error.filename}: {error.strerror}", err=True)
-        sys.exit(EXIT_CONFIGURATION)
-    sys.exit(0)
+        return EXIT_CONFIGURATION
+    return None
 
 
 def _version(wanted: bool) -> None:
@@ -88,6 +97,11 @@ def _root(
 @app.command()
 def run(env_file: EnvFile = None) -> None:
     """Read log lines from Kafka and publish alerts until SIGTERM or Ctrl-C, then drain and exit."""
+    from logwarden.daemon.process import StopSignals, leave
+
+    signals = StopSignals.taken()  # first: importing torch takes seconds
+    import asyncio
+
     from logwarden.daemon import logs
     from logwarden.daemon.settings.reading import read_settings
 
@@ -95,7 +109,16 @@ def run(env_file: EnvFile = None) -> None:
     logs.configure(settings.log)
     from logwarden.daemon.service import run_service
 
-    raise typer.Exit(run_service(settings))
+    async def run_to_the_end() -> NoReturn:
+        try:
+            code: int | None = await run_service(settings, signals)
+        except Exception as error:  # every end of the daemon is an exit code; a bug keeps its traceback
+            code = _explained(error)
+            if code is None:
+                traceback.print_exception(error)
+        leave(EXIT_FATAL if code is None else code)  # inside the loop, whose own end waits for threads and tasks
+
+    asyncio.run(run_to_the_end())
 
 
 @app.command(context_settings=PASS_ON)

@@ -1,15 +1,15 @@
-"""The daemon's life: start → serve → drain. Builds everything that has an effect, in one place, and owns the signals.
+"""The daemon's life: start → serve → drain. Builds everything that has an effect, in one place.
 
-Exit codes: 0 drained, 1 fatal or stopped at once by a second signal, 2 bad configuration.
+A stop ends the start at once, and the work within the drain's budget and a second. Exit codes: 0 drained, also where
+the budget was too short; 1 fatal, or cut off; 2 bad configuration.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 import structlog
 
@@ -18,7 +18,6 @@ from logwarden.daemon.engine.loading import load_engine
 from logwarden.daemon.engine.stream import open_stream
 from logwarden.daemon.errors import (
     EXIT_DRAINED,
-    EXIT_FATAL,
     BrokerUnavailable,
     FatalError,
     LogwardenError,
@@ -29,8 +28,10 @@ from logwarden.daemon.kafka.producer import KafkaSink
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.pipeline import Pipeline, PipelineLimits
 from logwarden.daemon.ports import Ports
+from logwarden.daemon.process import StopSignals
 from logwarden.daemon.profiles import profiles_of
 from logwarden.daemon.settings.groups import Settings
+from logwarden.daemon.waiting import abandon, attempt, failure
 from logwarden.daemon.web.metrics import CONTENT_TYPE, PrometheusTelemetry
 from logwarden.daemon.web.probes import metrics_routes, probe_routes
 from logwarden.daemon.web.server import HttpServer
@@ -38,13 +39,27 @@ from logwarden.daemon.worker import ThreadWorker
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 15.0
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# The ends below add up to less than `process.GRACE_S`, after which the process is cut off.
+_LAST_COMMIT_S = 0.3
+"""Seconds after the drain's budget that its last commit may take."""
+_STOPS_S = 1.0
+"""Seconds after the drain's budget that the clients have to stop: leaving the group spares it a session time-out."""
+_CANCELLED_S = 0.3
+"""Seconds that cancelled work may take to end. A port that closes has them too."""
+_STOPS_AFTER_FAILURE_S = 10.0
 
 
-def run_service(settings: Settings) -> int:
+async def run_service(settings: Settings, signals: StopSignals) -> int:
     """Runs the daemon until a signal. Returns the exit code. Raises LogwardenError if the daemon cannot continue."""
-    return asyncio.run(Service(settings).serve())
+    service = Service(settings)
+    loop, clock = asyncio.get_running_loop(), SystemClock()
+    signals.hand_over(
+        lambda: loop.call_soon_threadsafe(service.stop, clock.monotonic()), settings.shutdown.drain_timeout_s
+    )
+    return await service.serve()
 
 
 class Service:
@@ -52,11 +67,14 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._clock = SystemClock()
         self._telemetry = PrometheusTelemetry()
         self._health = HealthState(SystemClock().monotonic)
         routes = [*probe_routes(self._health), *metrics_routes(self._telemetry.render, CONTENT_TYPE)]
         self._http = HttpServer(settings.http, routes)
         self._stop = asyncio.Event()
+        self._stopped_at = 0.0
+        self._drain_until: float | None = None
         self._workers = (ThreadWorker("ingest"), ThreadWorker("score"))
 
     @property
@@ -64,35 +82,59 @@ class Service:
         """The port of probes and metrics; None before `serve` opens it."""
         return self._http.port
 
-    def stop(self) -> None:
-        """Requests a drain. The second call ends the process at once, for an operator who does not want to wait."""
-        if self._stop.is_set():
-            log.error("stopped_at_once", reason="a second signal came while draining")
-            os._exit(EXIT_FATAL)
-        self._stop.set()
+    def stop(self, at: float | None = None) -> None:
+        """Requests a drain, whose budget began `at` (None: now). Does nothing the second time."""
+        if not self._stop.is_set():
+            self._stopped_at = self._clock.monotonic() if at is None else at
+            self._stop.set()
 
     async def serve(self) -> int:
-        """Starts, serves until `stop` or a signal, drains."""
+        """Starts, serves until `stop`, drains."""
         source, sink = KafkaSource(self._settings.kafka), KafkaSink(self._settings.kafka)
-        async with AsyncExitStack() as stack:  # every stop is tried, in the reverse order, also when one of them fails
-            stack.enter_context(_signals(self.stop))
-            stack.push_async_callback(self._http.stop)
-            for worker in reversed(self._workers):
-                stack.callback(worker.close)
-            stack.push_async_callback(sink.stop)
-            stack.push_async_callback(source.stop)
+        try:
             await self._http.start()
-            try:
-                pipeline = await self._build(source, sink)
-                if not await self._connect(sink.start) or not await self._connect(
-                    lambda: source.start(pipeline.listener)
-                ):
-                    return EXIT_DRAINED  # a signal arrived before any broker answered: there is nothing to drain
-                return await self._work(pipeline)
-            except LogwardenError as error:
-                self._health.failed(str(error))
-                raise
-        raise AssertionError("the block returns or raises")
+            pipeline = await self._unless_stopped(self._started(source, sink))
+            if pipeline is not None:
+                await self._work(pipeline)
+            return EXIT_DRAINED  # without a pipeline: a stop came first, so there is nothing to drain
+        except LogwardenError as error:
+            self._health.failed(str(error))
+            raise
+        finally:
+            await self._close(source, sink)
+
+    async def _started(self, source: KafkaSource, sink: KafkaSink) -> Pipeline:
+        pipeline = await self._build(source, sink)
+        await self._connect(sink.start)
+        await self._connect(lambda: source.start(pipeline.listener))
+        return pipeline
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Returns the result of `work`, or None at once if a stop comes first."""
+        task = asyncio.create_task(work, name="start")
+        stopping = asyncio.create_task(self._stop.wait(), name="stop")
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if task.done():
+            return task.result()
+        abandon(task)
+        await asyncio.wait({task}, timeout=_CANCELLED_S)
+        return None
+
+    async def _close(self, source: KafkaSource, sink: KafkaSink) -> None:
+        """Tries every stop, whatever becomes of the others, in the time that is left."""
+        left_s = self._left_s() if self._stop.is_set() else _STOPS_AFTER_FAILURE_S
+        clients = {"source": attempt(source.stop(), left_s), "sink": attempt(sink.stop(), left_s)}
+        for client, task in zip(clients, await asyncio.gather(*clients.values()), strict=True):
+            if (error := failure(task)) is not None:
+                log.warning("client_stop_failed", client=client, error=str(error) or type(error).__name__)
+        for worker in self._workers:
+            worker.close()
+        await attempt(self._http.stop(), _CANCELLED_S)  # last: the probes answer during the other stops
+
+    def _left_s(self) -> float:
+        until = self._stopped_at if self._drain_until is None else self._drain_until
+        return max(0.0, until - self._clock.monotonic()) + _STOPS_S
 
     async def _build(self, source: KafkaSource, sink: KafkaSink) -> Pipeline:
         settings = self._settings
@@ -126,46 +168,50 @@ class Service:
             limits=pipeline_limits(settings),
         )
 
-    async def _connect(self, start: Callable[[], Awaitable[None]]) -> bool:
-        """Retries until a broker answers. Returns False if a signal comes first. Raises FatalError at the limit."""
-        clock = SystemClock()
+    async def _connect(self, start: Callable[[], Awaitable[None]]) -> None:
+        """Retries until a broker answers. Raises FatalError at the limit."""
+        clock = self._clock
         limit_s = self._settings.kafka.start_timeout_s
         deadline = None if limit_s is None else clock.monotonic() + limit_s
         retry_s = _FIRST_RETRY_S
-        while not self._stop.is_set():
+        while True:
             try:
-                await start()
-                return True
+                return await start()
             except BrokerUnavailable as error:
                 if deadline is not None and clock.monotonic() + retry_s > deadline:
                     raise FatalError(f"{error}; retries ended after {limit_s:g} s", hint=error.hint) from error
                 log.warning("broker_unavailable", error=str(error), hint=error.hint, retry_in_s=retry_s)
-            try:
-                async with asyncio.timeout(retry_s):
-                    await self._stop.wait()
-            except TimeoutError:
-                retry_s = min(2 * retry_s, _LAST_RETRY_S)
-        return False
+            await clock.sleep(retry_s)
+            retry_s = min(2 * retry_s, _LAST_RETRY_S)
 
-    async def _work(self, pipeline: Pipeline) -> int:
+    async def _work(self, pipeline: Pipeline) -> None:
         working = asyncio.create_task(pipeline.run(), name="pipeline")
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         log.info("serving", http_port=self._http.port, topics=list(self._settings.kafka.input_topics))
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if not working.done():
-            self._health.draining = True
-            budget_s = self._settings.shutdown.drain_timeout_s
-            log.info("draining", budget_s=budget_s)
-            settled = await pipeline.drain(budget_s)
-            log.info("drained", everything_done=settled)
+            await self._drain(pipeline)
+            await asyncio.wait({working}, timeout=_CANCELLED_S)
+        if not working.done():
+            return abandon(working)
         try:
-            await working
+            working.result()
         except* asyncio.CancelledError:
             pass  # the drain used up its budget; the next owner replays the lines in flight
         except* LogwardenError as group:
             raise _first(group) from group
-        return EXIT_DRAINED
+
+    async def _drain(self, pipeline: Pipeline) -> None:
+        self._health.draining = True
+        budget_s = self._settings.shutdown.drain_timeout_s
+        self._drain_until = self._stopped_at + budget_s
+        log.info("draining", budget_s=budget_s)
+        left_s = max(0.0, self._drain_until - self._clock.monotonic())
+        drained = await attempt(pipeline.drain(left_s), left_s + _LAST_COMMIT_S)
+        # A client may cancel its own commit (aiokafka issue 647): then nobody knows whether the lines are committed.
+        settled = drained.done() and not drained.cancelled() and drained.result()
+        log.info("drained", everything_done=settled)
 
 
 def pipeline_limits(settings: Settings) -> PipelineLimits:
@@ -180,22 +226,6 @@ def pipeline_limits(settings: Settings) -> PipelineLimits:
         # Half of the time that the group waits: the commit and the round trip to the broker need the rest.
         revoke_budget_s=settings.kafka.rebalance_timeout_ms / 2000,
     )
-
-
-@contextmanager
-def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    try:
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, stop)
-    except (RuntimeError, ValueError):  # not the main thread (tests): the caller stops the service
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
 
 
 def _first(group: BaseExceptionGroup[LogwardenError]) -> LogwardenError:

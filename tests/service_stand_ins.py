@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from logwarden.daemon.ports import Engine, RebalanceListener
-from logwarden.daemon.records import Delivery, Fetched, Message
+from logwarden.daemon.records import Committed, Delivery, Fetched, Message, Partition
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.reading import read_settings
 from logwarden.model.verdicts import AlertPolicy, Scores
@@ -24,9 +24,11 @@ class Source(FakeSource):
         super().__init__()
         self.life = life
         self.on_fetch: Callable[[], None] = lambda: None
+        self.hanging_commits = False
 
     async def start(self, listener: RebalanceListener) -> None:
         self.life.begin("source")
+        await self.life.start_hangs("source")
         await listener.on_assigned(LOGS[:1])
 
     async def fetch(self) -> Fetched:
@@ -34,8 +36,14 @@ class Source(FakeSource):
         await asyncio.sleep(0.001)
         return await super().fetch() if self.answers else Fetched()
 
+    async def commit(self, positions: Mapping[Partition, Committed]) -> None:
+        if self.hanging_commits:
+            await asyncio.Event().wait()
+        await super().commit(positions)
+
     async def stop(self) -> None:
         self.life.end("source")
+        await self.life.hang("source")
 
 
 class Sink(FakeSink):
@@ -48,6 +56,7 @@ class Sink(FakeSink):
 
     async def start(self) -> None:
         self.life.begin("sink")
+        await self.life.start_hangs("sink")
 
     async def send(self, topic: str, messages: Sequence[Message]) -> Sequence[Delivery]:
         if self.hangs:
@@ -56,6 +65,7 @@ class Sink(FakeSink):
 
     async def stop(self) -> None:
         self.life.end("sink")
+        await self.life.hang("sink")
 
 
 class Worker(InlineWorker):
@@ -88,7 +98,9 @@ class Life:
         self.trace: list[str] = []
         self.times: list[float] = []
         self.refusals: dict[str, list[Exception]] = {"source": [], "sink": []}
-        self.failing_stops: dict[str, Exception] = {}
+        self.failing_stops: dict[str, BaseException] = {}
+        self.hanging_stops: set[str] = set()
+        self.hanging_starts: set[str] = set()
         self.source = Source(self)
         self.sink = Sink(self)
         self.engine = Engine(
@@ -102,6 +114,14 @@ class Life:
         self.times.append(asyncio.get_running_loop().time())
         if self.refusals[name]:
             raise self.refusals[name].pop(0)
+
+    async def hang(self, name: str) -> None:
+        if name in self.hanging_stops:
+            await asyncio.Event().wait()
+
+    async def start_hangs(self, name: str) -> None:
+        if name in self.hanging_starts:
+            await asyncio.Event().wait()
 
     def end(self, name: str) -> None:
         self.trace.append(f"stop {name}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from typing import Any
 
 import structlog
@@ -29,6 +29,7 @@ from aiokafka.helpers import create_ssl_context
 
 from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
 from logwarden.daemon.settings.kafka import KafkaSettings
+from logwarden.daemon.waiting import attempt, failure
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +44,7 @@ REFUSALS = (
     UnsupportedSaslMechanismError,
 )
 """Errors by which a broker refuses a client; trying again does not help."""
-STOP_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 5.0
 """Seconds that a client may take to stop: an absent broker must not delay the exit."""
 
 
@@ -104,13 +105,15 @@ async def check_access(settings: KafkaSettings) -> None:
     raise BrokerUnavailable(settings.bootstrap_servers, cause)
 
 
-async def stopped(stopping: Awaitable[object]) -> None:
-    """Waits for a client to stop, for STOP_TIMEOUT_S at most; logs a failure and returns."""
-    try:
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            await stopping
-    except (KafkaError, OSError, TimeoutError) as error:
-        log.warning("client_stop_failed", error=reason(error))
+async def stopped(stopping: Coroutine[Any, Any, object]) -> None:
+    """Waits for a client to stop, for STOP_TIMEOUT_S at most; logs a failure and returns.
+
+    Whatever a client raises here, the caller stops the others and ends by its own decision.
+    """
+    error = failure(await attempt(stopping, STOP_TIMEOUT_S))
+    if error is not None:
+        known = isinstance(error, KafkaError | OSError | TimeoutError | asyncio.CancelledError)
+        log.warning("client_stop_failed", error=reason(error), exc_info=None if known else error)
 
 
 def translated(error: BaseException, settings: KafkaSettings) -> BrokerRefused | BrokerUnavailable:

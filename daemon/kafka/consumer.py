@@ -202,9 +202,8 @@ class KafkaSource:
         self._consumer.resume(*(TopicPartition(*p) for p in stopped if p not in self._quarantine))
 
     async def stop(self) -> None:
-        for stop in (self._consumer.stop if self._consumer else None, self._admin.close if self._admin else None):
-            if stop is not None:
-                await stopped(stop())
+        stops = (self._consumer and self._consumer.stop, self._admin and self._admin.close)
+        await asyncio.gather(*(stopped(stop()) for stop in stops if stop))
         self._consumer = self._admin = None
 
     # ---------------------------------------------------------------- batches that cannot be read

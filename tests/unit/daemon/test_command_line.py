@@ -187,26 +187,6 @@ def test_config_is_readable_by_machines() -> None:
     assert run("config", "--format", "markdown").stdout == settings_markdown()
 
 
-def test_run_hands_the_settings_to_the_service_and_its_exit_code_back(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """The command passes the settings on and returns the service's exit code."""
-    seen: list[Settings] = []
-    service = ModuleType("logwarden.daemon.service")
-
-    def run_service(settings: Settings) -> int:
-        seen.append(settings)
-        return 1
-
-    service.run_service = run_service  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "logwarden.daemon.service", service)
-    monkeypatch.setattr("logwarden.daemon.logs.configure", lambda settings: None)
-    env_file = tmp_path / "x.env"
-    env_file.write_text("LOGWARDEN_WINDOW__STEP=4\n", encoding="utf-8")
-    assert called(monkeypatch, capsys, "run", "--env-file", str(env_file))[0] == 1
-    assert seen[0].window.step == 4
-
-
 @pytest.mark.parametrize(
     ("error", "code", "lines"),
     [

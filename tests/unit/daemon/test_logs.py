@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import logging
+import time
 import warnings
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -152,3 +154,138 @@ def test_a_traceback_shows_no_local_variables(form: Literal["json", "console"]) 
         structlog.get_logger().exception("task_failed")
     assert "ValueError" in stream.getvalue()
     assert "=hunter2" not in stream.getvalue()
+
+
+# ---------------------------------------------------------------- folding
+
+
+KINDS = ("fetch", "commit", "heartbeat", "metadata", "publish", "connect", "coordinator", "offset", "topic", "request")
+
+
+class Ticks:
+    """A clock of the test."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def ticks(monkeypatch: pytest.MonkeyPatch) -> Ticks:
+    """Replaces the clock of the log's folding."""
+    ticks = Ticks()
+    monkeypatch.setattr("logwarden.daemon.logs.SystemClock", lambda: SimpleNamespace(monotonic=ticks))
+    return ticks
+
+
+def test_twenty_thousand_dead_letters_are_a_handful_of_lines(ticks: Ticks) -> None:
+    """The first shows at once, the count follows after ten seconds with the newest example, the rest at the end."""
+    stream = io.StringIO()
+    configure(LogSettings(), stream)
+    log = structlog.get_logger("logwarden.daemon.pipeline.dead_letters")
+    for offset in range(20_000):
+        ticks.now = offset / 1_000
+        log.warning("record_dead_lettered", topic="logs", partition=0, offset=offset)
+    logging.getLogger().handlers[0].close()
+    first, second, last = written(stream)
+    assert (first["offset"], "folded" in first) == (0, False)
+    assert (second["offset"], second["folded"]) == (9_999, 9_998)
+    assert (last["offset"], last["folded"]) == (19_999, 9_999)
+
+
+def test_partitions_show_apart(ticks: Ticks) -> None:
+    """The first event of another partition is news."""
+    stream = io.StringIO()
+    configure(LogSettings(), stream)
+    for partition in (0, 1, 0, 1):
+        structlog.get_logger().error("batch_unreadable", topic="logs", partition=partition)
+    assert [event["partition"] for event in written(stream)] == [0, 1]
+
+
+def test_libraries_are_folded_by_their_template(ticks: Ticks) -> None:
+    """aiokafka retries ten times a second, each time with another number; the line keeps the time of its event."""
+    stream = io.StringIO()
+    configure(LogSettings(), stream)
+    for number in range(100):
+        logging.getLogger("aiokafka").error("Unable connect to node with id %s: %s", number, OSError(number))
+        logging.getLogger("aiokafka").error(f"Topic t{number} not found")
+        logging.getLogger("aiokafka").error("%s", f"one of many messages, {number}")
+    at = max(record["timestamp"] for record in written(stream))
+    logging.getLogger().handlers[0].close()
+    lines = written(stream)
+    assert [line.get("folded") for line in lines] == [None] * 3 + [98] * 3
+    assert lines[3]["event"] == "Unable connect to node with id 99: 99"
+    assert lines[3]["timestamp"] > at
+
+
+def test_the_life_cycle_is_never_folded(ticks: Ticks) -> None:
+    """Each rebalance shows, at info."""
+    stream = io.StringIO()
+    configure(LogSettings(), stream)
+    for _ in range(5):
+        structlog.get_logger().info("partitions_assigned", partitions=3)
+    assert len(written(stream)) == 5
+
+
+def test_debug_shows_everything(ticks: Ticks) -> None:
+    """Who sets debug wants every event."""
+    stream = io.StringIO()
+    configure(LogSettings(level="debug"), stream)
+    for _ in range(5):
+        structlog.get_logger().warning("publish_failed")
+    assert len(written(stream)) == 5
+
+
+def test_each_place_of_an_error_shows_its_traceback_once(ticks: Ticks) -> None:
+    """A folded error keeps its class and message; frames are not kept alive for minutes."""
+    stream = io.StringIO()
+    configure(LogSettings(), stream)
+
+    def fail(divisor: int) -> None:
+        try:
+            _ = 1 / divisor
+            raise ValueError("not a number")
+        except (ValueError, ZeroDivisionError):
+            structlog.get_logger().exception("task_failed")
+            logging.getLogger("library").exception("it failed")
+
+    for divisor in (0, 1, 0, 1):
+        fail(divisor)
+    handler = logging.getLogger().handlers[0]
+    assert all(kind.newest.exc_info is None for kind in handler._folding._kinds.values() if kind.newest)  # type: ignore[attr-defined]
+    handler.close()
+    lines = written(stream)
+    assert [line["exception"][0]["exc_type"] for line in lines[:4]] == ["ZeroDivisionError"] * 2 + ["ValueError"] * 2
+    assert [line["error"] for line in lines[4:]] == ["ZeroDivisionError: division by zero"] * 2 + [
+        "ValueError: not a number"
+    ] * 2
+
+
+def test_the_last_count_needs_no_other_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kind that stops is brought out by a timer, whichever kind was counted before it."""
+    monkeypatch.setattr("logwarden.daemon.folding.FIRST_S", 0.05)
+    stream = io.StringIO()
+    configure(LogSettings(), stream)
+    logging.getLogger("a").warning("stopped")
+    logging.getLogger("a").warning("stopped")
+    deadline = time.monotonic() + 10
+    while len(written(stream)) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    logging.getLogger().handlers[0].close()
+
+
+def test_an_hour_of_outage_is_few_lines(ticks: Ticks) -> None:
+    """Ten kinds of complaints, each many times a second for an hour."""
+    stream = io.StringIO()
+    configure(LogSettings(), stream)
+    for tenth in range(36_000):
+        ticks.now = tenth / 10
+        kind = KINDS[tenth % len(KINDS)]
+        logging.getLogger("aiokafka").error(f"{kind} failed, try {tenth}")
+    logging.getLogger().handlers[0].close()
+    lines = written(stream)
+    assert len(lines) <= 200
+    assert sum(1 + line.get("folded", 0) for line in lines) == 36_000

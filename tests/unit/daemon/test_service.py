@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import threading
+from collections.abc import Callable
 
 import pytest
 
 from logwarden.daemon import service as module
 from logwarden.daemon.errors import BrokerRefused, ConfigurationError, FatalError
+from logwarden.daemon.pipeline.pipeline import Pipeline
 from logwarden.daemon.ports import Engine
+from logwarden.daemon.process import GRACE_S, StopSignals
 from logwarden.daemon.readiness import reasons
 from logwarden.daemon.service import Service, pipeline_limits, run_service
 from logwarden.daemon.settings.groups import Settings
@@ -18,6 +20,16 @@ from tests.fakes import LOGS, capture, events, virtually
 from tests.oracles import records_of
 from tests.service_stand_ins import Life, later, settings_of
 from tests.sim.loop import now_s
+
+
+class Signals(StopSignals):
+    """The process's signals, which the test gives by calling `stop`."""
+
+    budget_s = 0.0
+
+    def hand_over(self, stop: Callable[[], object], budget_s: float) -> None:
+        self.stop, self.budget_s = stop, budget_s
+
 
 # ---------------------------------------------------------------- serving and draining
 
@@ -115,54 +127,108 @@ async def test_a_model_that_cannot_be_loaded_connects_to_nothing(
 
 
 @pytest.mark.parametrize("failing", ["source", "sink"])
+@pytest.mark.parametrize("error", [RuntimeError("the client is broken"), asyncio.CancelledError()])
 @virtually
-async def test_everything_is_stopped_even_when_one_stop_fails(virtual: Life, failing: str) -> None:
-    """A client that fails to stop must not leave the other one, the workers or the port behind."""
-    virtual.failing_stops[failing] = RuntimeError("the client is broken")
+async def test_everything_is_stopped_even_when_one_stop_fails(
+    virtual: Life, failing: str, error: BaseException
+) -> None:
+    """A client that fails to stop leaves nothing behind and decides nothing: the drain's exit code stays."""
+    virtual.failing_stops[failing] = error
     service = Service(settings_of())
     later(0.5, service.stop)
-    with pytest.raises(RuntimeError, match="broken"):
-        await service.serve()
+    with capture() as caught:
+        assert await service.serve() == 0
     assert {"stop source", "stop sink", "stop ingest", "stop score"} <= set(virtual.trace)
+    (event,) = events(caught, "client_stop_failed")
+    assert event["client"] == failing
+    assert event["error"] == (str(error) or "CancelledError")
 
 
 # ---------------------------------------------------------------- stopping
 
 
 @virtually
-async def test_a_second_stop_ends_the_process_at_once(virtual: Life, exits: list[int]) -> None:
-    """An operator who signals twice does not wait for the drain: exit code 1, as work is left."""
+async def test_a_second_stop_changes_nothing(virtual: Life) -> None:
+    """The budget runs from the first stop; a second signal never reaches the service, because it ends the process."""
     virtual.source.answers = [{LOGS[0]: records_of("a")}]
     virtual.sink.hangs = True
     service = Service(settings_of(SHUTDOWN__DRAIN_TIMEOUT_S="5"))
     later(1.0, service.stop)
-    later(2.0, lambda: exits.append(-1))  # the first stop alone ends nothing
     later(3.0, service.stop)
+    assert await service.serve() == 0
+    assert now_s() == pytest.approx(6.0, abs=0.2)
+
+
+@virtually
+async def test_the_budget_runs_from_the_signal(virtual: Life) -> None:
+    """A loop that was blocked when the signal came has that much less time to drain."""
+    virtual.source.answers = [{LOGS[0]: records_of("a")}]
+    virtual.sink.hangs = True
+    service = Service(settings_of(SHUTDOWN__DRAIN_TIMEOUT_S="5"))
+    later(4.0, lambda: service.stop(1.0))
+    assert await service.serve() == 0
+    assert now_s() == pytest.approx(6.0, abs=0.2)
+
+
+@pytest.mark.parametrize("stuck", ["source", "sink"])
+@virtually
+async def test_clients_that_hang_have_what_is_left_of_the_budget(virtual: Life, stuck: str) -> None:
+    """Both stops run at once, and the daemon ends a second after its budget although a client never stops."""
+    virtual.hanging_stops = {stuck}
+    service = Service(settings_of(SHUTDOWN__DRAIN_TIMEOUT_S="3"))
+    later(1.0, service.stop)
     with capture() as caught:
-        await service.serve()
-    assert exits == [-1, 1]
-    assert len(events(caught, "stopped_at_once")) == 1
+        assert await service.serve() == 0
+    assert now_s() == pytest.approx(5.0, abs=0.1)
+    assert {"stop source", "stop sink", "stop ingest", "stop score"} <= set(virtual.trace)
+    assert [event["client"] for event in events(caught, "client_stop_failed")] == [stuck]
+
+
+@virtually
+async def test_a_last_commit_that_hangs_does_not_outlive_the_budget(virtual: Life) -> None:
+    """A broker that answers no commit costs the budget and a moment, and never more than the grace of the process."""
+    virtual.source.answers = [{LOGS[0]: records_of("a")}]
+    virtual.source.hanging_commits = True
+    service = Service(settings_of(SHUTDOWN__DRAIN_TIMEOUT_S="3"))
+    later(1.0, service.stop)
+    assert await service.serve() == 0
+    assert now_s() < 1.0 + 3.0 + GRACE_S
+
+
+@virtually
+async def test_a_drain_that_a_client_cancels_is_no_crash(virtual: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client may cancel its own commit (aiokafka issue 647): its lines are not committed, the exit code is 0."""
+
+    async def cancel_itself(*_: object) -> bool:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(Pipeline, "drain", cancel_itself)
+    service = Service(settings_of())
+    later(1.0, service.stop)
+    with capture() as caught:
+        assert await service.serve() == 0
+    assert events(caught, "drained")[0]["everything_done"] is False
 
 
 @pytest.mark.usefixtures("guarded_signals")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_drains_the_daemon(life: Life, exits: list[int], number: signal.Signals) -> None:
-    """SIGTERM of an orchestrator and Ctrl-C of an operator do the same; afterwards signals are the process's again."""
+async def test_a_signal_drains_the_daemon(life: Life) -> None:
+    """The service hands its stop to the process's signals, which call it on a thread of their own."""
     life.source.answers = [{LOGS[0]: records_of("a")}]
+    signals = Signals()
     sent: list[int] = []
 
     def signal_once() -> None:
         if not life.source.answers and not sent:
-            sent.append(number)
-            signal.raise_signal(number)
+            sent.append(1)
+            thread = threading.Thread(target=signals.stop)
+            thread.start()
+            thread.join()
 
     life.source.on_fetch = signal_once
     async with asyncio.timeout(20):
-        assert await Service(settings_of()).serve() == 0
-    assert sent == [number]
-    assert exits == []
+        assert await run_service(settings_of(SHUTDOWN__DRAIN_TIMEOUT_S="7"), signals) == 0
+    assert signals.budget_s == 7.0
     assert life.source.commits[-1] == {LOGS[0]: 1}
-    assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
 
 
 def test_a_daemon_on_another_thread_takes_no_signals(life: Life) -> None:
@@ -176,22 +242,11 @@ def test_a_daemon_on_another_thread_takes_no_signals(life: Life) -> None:
     assert codes == [0]
 
 
-@pytest.mark.usefixtures("guarded_signals")
-def test_a_service_is_run_to_its_exit_code(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A drained daemon ends with 0; an error of the tree leaves the exit code to the command line."""
-    made: list[Service] = []
-    real = module.Service
-
-    def make(settings: Settings) -> Service:
-        made.append(real(settings))
-        return made[-1]
-
-    monkeypatch.setattr(module, "Service", make)
-    life.source.on_fetch = lambda: None if made[-1]._stop.is_set() else made[-1].stop()
-    assert run_service(settings_of()) == 0
+async def test_an_error_of_the_tree_is_left_to_the_command_line(life: Life) -> None:
+    """The exit code of a failure is chosen where its sentence is printed."""
     life.refusals["sink"] = [BrokerRefused("wrong password")]
     with pytest.raises(BrokerRefused):
-        run_service(settings_of())
+        await run_service(settings_of(), Signals())
 
 
 @pytest.mark.usefixtures("guarded_signals")

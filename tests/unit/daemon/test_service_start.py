@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import threading
 
 import pytest
 
+from logwarden.daemon import service as module
 from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, FatalError
 from logwarden.daemon.service import Service
 from tests.fakes import capture, events, virtually
@@ -71,6 +74,52 @@ async def test_a_stop_ends_the_wait_for_a_broker(virtual: Life, silent: str) -> 
     assert now_s() == 5.0
     assert virtual.trace[-4:] == ["stop source", "stop sink", "stop ingest", "stop score"]
     assert virtual.source.commits == []
+
+
+@pytest.mark.parametrize("silent", ["sink", "source"])
+@virtually
+async def test_a_stop_ends_a_try_that_hangs(virtual: Life, silent: str) -> None:
+    """A broker that accepts the connection and answers nothing holds a try for its whole time-out, but not a stop."""
+    virtual.hanging_starts = {silent}
+    service = Service(settings_of())
+    later(5.0, service.stop)
+    assert await service.serve() == 0
+    assert now_s() == pytest.approx(5.0, abs=0.1)
+    assert virtual.trace[-4:] == ["stop source", "stop sink", "stop ingest", "stop score"]
+
+
+@pytest.mark.parametrize("stuck", ["source", "sink"])
+@virtually
+async def test_a_stop_before_the_work_waits_a_second_for_clients(virtual: Life, stuck: str) -> None:
+    """Nothing is to be drained yet, so the drain's budget is no reason to wait."""
+    virtual.hanging_starts, virtual.hanging_stops = {"source"}, {stuck}
+    service = Service(settings_of(SHUTDOWN__DRAIN_TIMEOUT_S="30"))
+    later(5.0, service.stop)
+    assert await service.serve() == 0
+    assert now_s() == pytest.approx(6.0, abs=0.1)
+
+
+async def test_a_stop_does_not_wait_for_the_model(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading a model takes seconds; the thread that loads it is left to its own."""
+    loading, loaded = threading.Event(), threading.Event()
+
+    def load(_: object) -> object:
+        loading.set()
+        loaded.wait(20)
+        return life.engine
+
+    monkeypatch.setattr(module, "load_engine", load)
+    service = Service(settings_of())
+    serving = asyncio.create_task(service.serve())
+    try:
+        await asyncio.to_thread(loading.wait, 20)
+        service.stop()
+        async with asyncio.timeout(10):
+            assert await serving == 0
+        assert not loaded.is_set()
+        assert life.trace == ["stop source", "stop sink"]
+    finally:
+        loaded.set()
 
 
 @virtually

@@ -204,24 +204,58 @@ def test_an_error_without_a_message_is_named_by_its_class() -> None:
 
 @virtually
 async def test_a_client_that_does_not_stop_is_left_behind() -> None:
-    """The exit continues after ten seconds, with a warning that contains the reason."""
+    """The exit continues after five seconds, with a warning that contains the reason."""
     with capture() as caught:
         await stopped(asyncio.sleep(3600))
-    assert now_s() == STOP_TIMEOUT_S == 10.0
-    assert events(caught, "client_stop_failed") == [{"error": "TimeoutError", "log_level": "warning"}]
+    assert now_s() == STOP_TIMEOUT_S == 5.0
+    assert events(caught, "client_stop_failed") == [{"error": "TimeoutError", "exc_info": None, "log_level": "warning"}]
 
 
+@pytest.mark.parametrize(
+    "error", [KafkaConnectionError("away"), OSError("away"), TimeoutError(), asyncio.CancelledError()]
+)
 @virtually
-async def test_a_client_that_stops_with_an_error_is_stopped() -> None:
-    """An error of the client is logged; a bug is not hidden."""
+async def test_a_client_that_stops_with_an_error_is_stopped(error: BaseException) -> None:
+    """An error of the client is a warning; so is a cancellation that nobody sent (aiokafka issue 647)."""
 
-    async def fail(error: Exception) -> None:
+    async def fail() -> None:
         raise error
 
     with capture() as caught:
         await stopped(asyncio.sleep(0))
-        await stopped(fail(KafkaConnectionError("away")))
-        await stopped(fail(OSError("away")))
-    assert len(events(caught, "client_stop_failed")) == 2
-    with pytest.raises(ZeroDivisionError):
-        await stopped(fail(ZeroDivisionError()))
+        await stopped(fail())
+    (event,) = events(caught, "client_stop_failed")
+    assert event["error"] == (str(error) or type(error).__name__)
+    assert event["exc_info"] is None
+
+
+@virtually
+async def test_a_bug_in_a_clients_stop_is_shown_and_ends_nothing() -> None:
+    """The other clients must be stopped too, and the exit code is the daemon's own; the log has the traceback."""
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    with capture() as caught:
+        await stopped(fail())
+    assert isinstance(events(caught, "client_stop_failed")[0]["exc_info"], ZeroDivisionError)
+
+
+@virtually
+async def test_a_cancelled_wait_for_a_stop_is_cancelled() -> None:
+    """The caller's own cancellation comes through, and takes the stop with it."""
+    ended: list[str] = []
+
+    async def stop() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.append("stop")
+
+    waiting = asyncio.create_task(stopped(stop()))
+    await asyncio.sleep(1)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await asyncio.sleep(0)
+    assert ended == ["stop"]
