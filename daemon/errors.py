@@ -6,6 +6,7 @@ LogwardenError
 │   ├── BrokerRefused      stop, exit code 1: the broker answered and refused (credentials, permissions)
 │   └── TaskEnded          stop, exit code 1: a task that should run as long as the daemon ended
 ├── BrokerUnavailable      retry: no broker answered
+│   └── SessionFailed      retry: an address answered, but TLS or the login failed in a way that may pass
 ├── OffsetsGone            continue at the oldest offset kept: retention deleted the wanted ones, an incident
 ├── UnreadableBatch        continue with the other partitions: one is stopped at a batch that cannot be read
 └── UndecodableRecord      skip this record: it goes to the dead-letter topic
@@ -43,7 +44,7 @@ class FatalError(LogwardenError):
 
 
 class BrokerRefused(FatalError):
-    """The broker answered and refused: wrong password, missing permission, unsupported mechanism."""
+    """The broker answered and refused: wrong password, missing permission, unsupported mechanism, wrong certificate."""
 
 
 class TaskEnded(FatalError):
@@ -61,6 +62,15 @@ class BrokerUnavailable(LogwardenError):
         super().__init__(f"no Kafka broker answered at {bootstrap}: {cause}")
         self.bootstrap = bootstrap
         self.hint = "check LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS and that the broker is running"
+
+
+class SessionFailed(BrokerUnavailable):
+    """An address answered, but no session began. A retry may succeed: brokers restart, and certificates are renewed."""
+
+    def __init__(self, bootstrap: str, sentence: str, *, hint: str) -> None:
+        LogwardenError.__init__(self, sentence)
+        self.bootstrap = bootstrap
+        self.hint = hint
 
 
 class OffsetsGone(LogwardenError):
