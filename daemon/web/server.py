@@ -22,6 +22,8 @@ IDLE_TIMEOUT_S = 10.0
 """Seconds that a connection has for its next complete request, the first one as well as those after it."""
 MAX_CONNECTIONS = 64
 """Connections at a time: some probes and scrapers need a handful."""
+_BACKLOG = 128
+"""Connections that wait for the event loop. A probe that finds no place there is delayed by a second."""
 
 
 class HttpServer:
@@ -61,9 +63,8 @@ class HttpServer:
         assert runner.server is not None, "set up"
         accepted = _Limited(runner.server, self._max_connections)
         try:
-            # Up to `backlog` connections are accepted at once, before the limit can end any of them.
             self._server = await asyncio.get_running_loop().create_server(
-                accepted, self._settings.host, self._settings.port, backlog=self._max_connections
+                accepted, self._settings.host, self._settings.port, backlog=_BACKLOG
             )
         except OSError as error:
             await runner.cleanup()
