@@ -34,7 +34,8 @@ RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
     /opt/venv/bin/pip install --no-cache-dir --no-index --no-deps /wheel/*.whl
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    HF_HUB_OFFLINE=1
+    HF_HUB_OFFLINE=1 \
+    LOGWARDEN_HTTP__HOST=0.0.0.0
 USER 10001:10001
 WORKDIR /
 EXPOSE 8080

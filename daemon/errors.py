@@ -6,7 +6,8 @@ LogwardenError
 │   ├── BrokerRefused      stop, exit code 1: the broker answered and refused (credentials, permissions)
 │   └── TaskEnded          stop, exit code 1: a task that should run as long as the daemon ended
 ├── BrokerUnavailable      retry: no broker answered
-│   └── TopicUnusable      retry: an output topic is missing, or this member may not write to it
+│   ├── TopicUnusable      retry: an output topic is missing, or this member may not write to it
+│   └── SessionFailed      retry: an address answered, but TLS or the login failed in a way that may pass
 ├── OffsetsGone            continue at the oldest offset kept: retention deleted the wanted ones, an incident
 ├── TopicRecreated         continue with the new topic from its begin: the one that was read was deleted
 ├── UnreadableBatch        continue with the other partitions: one is stopped at a batch that cannot be read
@@ -45,7 +46,7 @@ class FatalError(LogwardenError):
 
 
 class BrokerRefused(FatalError):
-    """The broker answered and refused: wrong password, missing permission, unsupported mechanism."""
+    """The broker answered and refused: wrong password, missing permission, unsupported mechanism, wrong certificate."""
 
 
 class TaskEnded(FatalError):
@@ -81,6 +82,15 @@ class TopicRecreated(LogwardenError):
         names = ", ".join(sorted({topic for topic, _ in partitions}))
         super().__init__(f"the topic was deleted and created again: {names}")
         self.partitions = partitions
+
+
+class SessionFailed(BrokerUnavailable):
+    """An address answered, but no session began. A retry may succeed: brokers restart, and certificates are renewed."""
+
+    def __init__(self, bootstrap: str, sentence: str, *, hint: str) -> None:
+        LogwardenError.__init__(self, sentence)
+        self.bootstrap = bootstrap
+        self.hint = hint
 
 
 class OffsetsGone(LogwardenError):

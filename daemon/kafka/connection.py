@@ -2,12 +2,12 @@
 
 - `start`, `stop` and `send` can hang while brokers are down (aiokafka issues 764, 773, 1101): each gets a time-out.
 - The client turns every refusal at bootstrap into "unable to bootstrap"; `check_access` finds the reason first.
+- The client takes a refused OAUTHBEARER token for an accepted one; only the next request shows the refusal.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Coroutine
 from typing import Any
 
@@ -25,9 +25,13 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
     UnsupportedSaslMechanismError,
 )
-from aiokafka.helpers import create_ssl_context
+from aiokafka.protocol.metadata import MetadataRequest
 
-from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
+from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, ConfigurationError, SessionFailed
+from logwarden.daemon.kafka.credentials import credentials_of
+from logwarden.daemon.kafka.tls import Problem, problem
+from logwarden.daemon.kafka.tokens import TokenUnavailable
+from logwarden.daemon.settings.addresses import brokers
 from logwarden.daemon.settings.kafka import KafkaSettings
 from logwarden.daemon.waiting import attempt, failure
 
@@ -50,22 +54,12 @@ STOP_TIMEOUT_S = 5.0
 
 def connection_options(settings: KafkaSettings) -> dict[str, Any]:
     """Returns the arguments that every client needs to reach the broker."""
-    options: dict[str, Any] = {
+    return {
         "bootstrap_servers": settings.bootstrap_servers,
         "client_id": settings.client_id,
         "request_timeout_ms": settings.request_timeout_ms,
         "security_protocol": settings.security_protocol,
-    }
-    if settings.security_protocol.startswith("SASL"):
-        password = settings.sasl_password.get_secret_value() if settings.sasl_password else None
-        options |= {
-            "sasl_mechanism": settings.sasl_mechanism,
-            "sasl_plain_username": settings.sasl_username,
-            "sasl_plain_password": password,
-        }
-    if settings.security_protocol.endswith("SSL"):
-        options["ssl_context"] = _ssl_context(settings)
-    return options
+    } | credentials_of(settings).options()
 
 
 def check_codecs() -> None:
@@ -80,29 +74,40 @@ def check_codecs() -> None:
 
 
 async def check_access(settings: KafkaSettings) -> None:
-    """Connects and authenticates once. Raises BrokerRefused if a broker refuses, BrokerUnavailable if none answers."""
-    options = connection_options(settings)
-    cause = "no address given"
-    for address in settings.bootstrap_servers.split(","):
-        host, _, port = address.strip().rpartition(":")
-        wanted = {k: v for k, v in options.items() if k != "bootstrap_servers"}
+    """Connects, authenticates and requests the metadata once, at the first address that allows it.
+
+    Raises BrokerRefused if a broker refuses the login. Raises it too if every address has a problem that waiting does
+    not solve, unless these credentials were accepted before: then a certificate may be in the middle of its renewal.
+    Raises SessionFailed or BrokerUnavailable otherwise.
+    """
+    problems: list[Problem] = []
+    unreached = 0
+    cause = ""
+    for host, port in brokers(settings.bootstrap_servers):
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            connection = await create_conn(host.strip("[]"), int(port), **wanted)
+            await _ask(host, port, settings)
+        except TokenUnavailable as error:
+            problems.append(Problem(error.sentence, error.hint, is_certain=error.is_certain))
+            break  # the next address needs the same token
         except REFUSALS as error:
-            raise BrokerRefused(
-                f"the Kafka broker at {address} refused the user {settings.sasl_username!r}: {reason(error)}",
-                hint="check LOGWARDEN_KAFKA__SASL_USERNAME, LOGWARDEN_KAFKA__SASL_PASSWORD and the mechanism",
-            ) from None
+            raise _refusal(error, address, settings) from None
         except (OSError, KafkaError, TimeoutError) as error:
-            cause = reason(error)
-            continue
-        except ValueError:
-            raise ConfigurationError(
-                f"LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS holds {address!r}, but must be host:port,host:port"
-            ) from None
-        connection.close()
-        return
-    raise BrokerUnavailable(settings.bootstrap_servers, cause)
+            found = problem(error, address, settings)
+            if found is None:
+                cause = reason(error)
+                unreached += 1
+            else:
+                problems.append(found)
+        else:
+            credentials_of(settings).were_accepted = True
+            return
+    if not problems:
+        raise BrokerUnavailable(settings.bootstrap_servers, cause)
+    worst = max(problems, key=lambda found: found.is_certain)
+    if unreached or not all(found.is_certain for found in problems) or credentials_of(settings).were_accepted:
+        raise SessionFailed(settings.bootstrap_servers, worst.sentence, hint=worst.hint)
+    raise BrokerRefused(worst.sentence, hint=worst.hint)
 
 
 async def stopped(stopping: Coroutine[Any, Any, object]) -> None:
@@ -128,18 +133,25 @@ def reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
+async def _ask(host: str, port: int, settings: KafkaSettings) -> None:
+    """Opens a session with one broker, and closes it after the first answer."""
+    options = connection_options(settings)
+    del options["bootstrap_servers"]
+    connection = await create_conn(host, port, **options)
     try:
-        context = create_ssl_context(
-            cafile=_path(settings.ssl_cafile),
-            certfile=_path(settings.ssl_certfile),
-            keyfile=_path(settings.ssl_keyfile),
-        )
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"the TLS certificates cannot be used: {reason(error)}") from error
-    assert isinstance(context, ssl.SSLContext)
-    return context
+        metadata = await connection.send(MetadataRequest([]))
+    finally:
+        connection.close()
+    if not metadata.brokers:  # a broker always lists itself, except in its answer to a request that it refuses
+        raise AuthenticationFailedError("the broker does not accept the credentials")
 
 
-def _path(value: object) -> str | None:
-    return None if value is None else str(value)
+def _refusal(error: BaseException, address: str, settings: KafkaSettings) -> BrokerRefused:
+    if settings.sasl_mechanism == "OAUTHBEARER":
+        whom, names = "the token", "the settings LOGWARDEN_KAFKA__OAUTH_…"
+    else:
+        whom = f"the user {settings.sasl_username!r}"
+        names = "LOGWARDEN_KAFKA__SASL_USERNAME, LOGWARDEN_KAFKA__SASL_PASSWORD"
+    return BrokerRefused(
+        f"the Kafka broker at {address} refused {whom}: {reason(error)}", hint=f"check {names} and the mechanism"
+    )

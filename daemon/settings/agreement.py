@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from logwarden.daemon.settings.fields import PREFIX
+from logwarden.daemon.settings.kafka import KafkaSettings
 
 if TYPE_CHECKING:
     from logwarden.daemon.settings.groups import Settings
@@ -15,8 +16,6 @@ def disagreements(settings: Settings) -> Iterator[tuple[bool, str]]:
     """Yields each rule on two settings as (True if it is broken, the sentence about it)."""
     kafka, window, limits = settings.kafka, settings.window, settings.limits
     name = f"{PREFIX}KAFKA__"
-    sasl, tls = kafka.security_protocol.startswith("SASL"), kafka.security_protocol.endswith("SSL")
-    credentials = (kafka.sasl_username, kafka.sasl_password)
     yield (
         window.step > window.size,
         f"{PREFIX}WINDOW__STEP is {window.step}, but it must be at most {PREFIX}WINDOW__SIZE, which is {window.size}",
@@ -42,22 +41,84 @@ def disagreements(settings: Settings) -> Iterator[tuple[bool, str]]:
             f"{name}{variable} is {topic!r}, but it must not be one of {name}INPUT_TOPICS; otherwise the daemon reads "
             "its own output",
         )
+    yield from _secrets(kafka)
+    yield from _logins(kafka)
+    yield from _certificates(kafka)
+
+
+def _secrets(kafka: KafkaSettings) -> Iterator[tuple[bool, str]]:
+    for field in ("sasl_password", "oauth_client_secret", "ssl_key_password"):
+        variable = f"{PREFIX}KAFKA__{field.upper()}"
+        yield (
+            bool(_given(kafka, field) and _given(kafka, f"{field}_file")),
+            f"{variable} and {variable}_FILE are both set; set one of them",
+        )
+
+
+def _logins(kafka: KafkaSettings) -> Iterator[tuple[bool, str]]:
+    name = f"{PREFIX}KAFKA__"
+    protocol = f"{name}SECURITY_PROTOCOL is {kafka.security_protocol}"
+    mechanism = f"{name}SASL_MECHANISM is {kafka.sasl_mechanism}"
+    sasl, oauth = kafka.security_protocol.startswith("SASL"), kafka.sasl_mechanism == "OAUTHBEARER"
+    passwords = _given(kafka, "sasl_username", "sasl_password", "sasl_password_file")
+    secrets = _given(kafka, "oauth_client_secret", "oauth_client_secret_file")
+    endpoint = _given(kafka, "oauth_token_url", "oauth_client_id", "oauth_scope") + secrets
+    token_file = _given(kafka, "oauth_token_file")
+    tokens = token_file + endpoint
     yield (
-        sasl and None in credentials,
-        f"{name}SECURITY_PROTOCOL is {kafka.security_protocol}, which needs both {name}SASL_USERNAME and "
-        f"{name}SASL_PASSWORD; set both",
+        not sasl and bool(passwords + tokens),
+        f"{_are_set(passwords + tokens)}, but {protocol}, which ignores them; it must be SASL_PLAINTEXT or SASL_SSL",
     )
     yield (
-        not sasl and credentials != (None, None),
-        f"{name}SASL_USERNAME or {name}SASL_PASSWORD is set, but {name}SECURITY_PROTOCOL is "
-        f"{kafka.security_protocol}, which ignores them; it must be SASL_PLAINTEXT or SASL_SSL",
+        not sasl and oauth,
+        f"{mechanism}, but {protocol}, which ignores it; it must be SASL_PLAINTEXT or SASL_SSL",
     )
     yield (
-        not tls and (kafka.ssl_cafile, kafka.ssl_certfile, kafka.ssl_keyfile) != (None, None, None),
-        f"{name}SSL_CAFILE, SSL_CERTFILE or SSL_KEYFILE is set, but {name}SECURITY_PROTOCOL is "
-        f"{kafka.security_protocol}, which ignores them; it must be SSL or SASL_SSL",
+        sasl and not oauth and bool(tokens),
+        f"{_are_set(tokens)}, but {mechanism}, which uses no token; it must be OAUTHBEARER",
     )
     yield (
-        kafka.ssl_keyfile is not None and kafka.ssl_certfile is None,
-        f"{name}SSL_KEYFILE is set, but {name}SSL_CERTFILE is not; set the certificate of the key as well",
+        sasl and not oauth and (kafka.sasl_username is None or len(passwords) < 2),
+        f"{protocol}, which needs both {name}SASL_USERNAME and {name}SASL_PASSWORD (or {name}SASL_PASSWORD_FILE); set "
+        "both",
     )
+    yield (
+        sasl and oauth and bool(passwords),
+        f"{_are_set(passwords)}, but {mechanism}, which uses a token and no password; remove them",
+    )
+    yield (
+        bool(token_file and endpoint),
+        f"{name}OAUTH_TOKEN_FILE and {endpoint[0] if endpoint else ''} are both set; a token comes from a file or from "
+        "an endpoint, so remove one of them",
+    )
+    is_complete = kafka.oauth_token_url is not None and kafka.oauth_client_id is not None and bool(secrets)
+    yield (
+        sasl and oauth and not token_file and not is_complete,
+        f"{mechanism}, which needs either {name}OAUTH_TOKEN_FILE, or all of {name}OAUTH_TOKEN_URL, "
+        f"{name}OAUTH_CLIENT_ID and {name}OAUTH_CLIENT_SECRET (or {name}OAUTH_CLIENT_SECRET_FILE)",
+    )
+
+
+def _certificates(kafka: KafkaSettings) -> Iterator[tuple[bool, str]]:
+    name = f"{PREFIX}KAFKA__"
+    tls = kafka.security_protocol.endswith("SSL")
+    keys = _given(kafka, "ssl_keyfile", "ssl_key_password", "ssl_key_password_file")
+    files = _given(kafka, "ssl_cafile", "ssl_certfile") + keys
+    yield (
+        not tls and bool(files),
+        f"{_are_set(files)}, but {name}SECURITY_PROTOCOL is {kafka.security_protocol}, which ignores "
+        "them; it must be SSL or SASL_SSL",
+    )
+    yield (
+        kafka.ssl_certfile is None and bool(keys),
+        f"{_are_set(keys)}, but {name}SSL_CERTFILE is not; set the certificate of the key as well",
+    )
+
+
+def _given(kafka: KafkaSettings, *fields: str) -> list[str]:
+    """Returns the variables of the fields that are set."""
+    return [f"{PREFIX}KAFKA__{field.upper()}" for field in fields if getattr(kafka, field) is not None]
+
+
+def _are_set(variables: list[str]) -> str:
+    return f"{' and '.join(variables)} {'is' if len(variables) == 1 else 'are'} set"

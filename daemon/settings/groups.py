@@ -108,8 +108,9 @@ class LimitSettings(SettingsGroup):
 class HttpSettings(SettingsGroup):
     """Address of health and metrics."""
 
-    host: Name = "0.0.0.0"
-    """Address on which the daemon serves `/livez`, `/readyz` and `/metrics`."""
+    host: Name = "127.0.0.1"
+    """Address on which the daemon serves `/livez`, `/readyz` and `/metrics`, to everyone who reaches it. `0.0.0.0`:
+    every address of the machine, as the image sets it."""
     port: Maybe[Annotated[int, Field(ge=0, le=65_535)]] = 8_080
     """TCP port on which the daemon serves HTTP; 0: any free port. None: no HTTP."""
 

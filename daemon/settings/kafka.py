@@ -9,14 +9,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FilePath, SecretStr
 
+from logwarden.daemon.settings.addresses import Brokers, HttpUrl
 from logwarden.daemon.settings.fields import Maybe, Name, Names, SettingsGroup
+from logwarden.daemon.settings.secret_files import SecretFile
 
 
 class KafkaSettings(SettingsGroup):
     """Brokers, topics, group, credentials and time limits of Kafka."""
 
-    bootstrap_servers: Name = "localhost:9092"
-    """Brokers that the daemon contacts first, as `host:port,host:port`."""
+    bootstrap_servers: Brokers = "localhost:9092"
+    """Brokers that the daemon contacts first, as `host:port,host:port`. An IPv6 address is in brackets."""
     input_topics: Names = ("logs",)
     """Topics from which the daemon reads log lines."""
     alerts_topic: Name = "logwarden.alerts"
@@ -32,18 +34,40 @@ class KafkaSettings(SettingsGroup):
     """Name of the daemon in the broker's logs, metrics and quotas."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """Encryption and authentication of connections."""
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
-    """Method by which the daemon proves its password. Only the SASL protocols use it."""
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "PLAIN"
+    """Method by which the daemon proves its identity: by a password, or by a token (`OAUTHBEARER`). Only the SASL
+    protocols use it."""
     sasl_username: Maybe[str] = None
-    """User name for SASL. None: no SASL."""
+    """User name for SASL. None: no password."""
     sasl_password: Maybe[SecretStr] = None
-    """Password for SASL. None: no SASL."""
+    """Password for SASL. None: no password, or the one in the file."""
+    sasl_password_file: Maybe[SecretFile] = None
+    """File with the password for SASL, in place of the password itself. None: no file."""
+    oauth_token_file: Maybe[SecretFile] = None
+    """File with the token for `OAUTHBEARER`, read again for each connection. None: no file."""
+    oauth_token_url: Maybe[HttpUrl] = None
+    """Token endpoint for `OAUTHBEARER`, from which the daemon gets its tokens (OAuth 2 client credentials). None: no
+    endpoint."""
+    oauth_client_id: Maybe[Name] = None
+    """Name of the daemon at the token endpoint. None: no endpoint."""
+    oauth_client_secret: Maybe[SecretStr] = None
+    """Secret of the daemon at the token endpoint. None: no endpoint, or the one in the file."""
+    oauth_client_secret_file: Maybe[SecretFile] = None
+    """File with the secret for the token endpoint, read again for each request. None: no file."""
+    oauth_scope: Maybe[Name] = None
+    """Scope that the daemon requests at the token endpoint. None: the endpoint's own choice."""
     ssl_cafile: Maybe[FilePath] = None
-    """PEM file of the certificate authorities to trust. None: those of the operating system."""
+    """PEM file of the certificate authorities to trust, read again when it changes. None: those of the operating
+    system."""
     ssl_certfile: Maybe[FilePath] = None
-    """PEM file of the daemon's client certificate. None: no client certificate."""
+    """PEM file of the daemon's client certificate, read again when it changes. None: no client certificate."""
     ssl_keyfile: Maybe[FilePath] = None
-    """PEM file of the client certificate's private key. None: the certificate's file contains the key."""
+    """PEM file of the client certificate's private key, read again when it changes. None: the certificate's file
+    contains the key."""
+    ssl_key_password: Maybe[SecretStr] = None
+    """Passphrase of an encrypted private key. None: the key is not encrypted, or the passphrase is in the file."""
+    ssl_key_password_file: Maybe[SecretFile] = None
+    """File with the passphrase of an encrypted private key. None: no file."""
     session_timeout_ms: Annotated[int, Field(ge=6_000, le=1_800_000)] = 45_000
     """Milliseconds without a heartbeat after which the group removes a member."""
     rebalance_timeout_ms: Annotated[int, Field(ge=6_000, le=1_800_000)] = 60_000

@@ -114,10 +114,12 @@ def _sentence(error: ValidationError) -> str:
     first: ErrorDetails = error.errors()[0]
     others = error.error_count() - 1
     more = f" (and {others} more {'is' if others == 1 else 'are'} wrong)" if others else ""
-    if first["type"] == "value_error":
+    if not first["loc"]:  # a rule on several settings, which has a sentence of its own
         return f"{first['ctx']['error']}{more}"
     group, field = (str(part) for part in first["loc"][:2])
     variable, definition = next((v, d) for v, g, f, d in setting_fields() if (g, f) == (group, field))
+    if first["type"] == "value_error":  # the reason of a type of ours, which follows the variable's name
+        return f"{variable} {first['ctx']['error']}{more}"
     return f"{variable} is {_as_given(first['input'])}, but it must be {with_article(allowed_values(definition))}{more}"
 
 

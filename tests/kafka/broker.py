@@ -33,7 +33,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
 
 from tests.kafka.jars import VERSION, FetchFailed, fetch_jars, missing_requirements, tail
-from tests.kafka.properties import PROPERTIES, SASL_PROPERTIES
+from tests.kafka.properties import Stores, server_properties
 
 # Linux assigns source ports from 32768 up (ip_local_port_range): no outgoing connection below it takes the port
 # while the broker is down between kill() and restart().
@@ -88,23 +88,27 @@ class Broker:
     sasl_user = "logwarden"
     sasl_password = "right-password"
 
-    def __init__(self, directory: Path, *, libs: Path, sasl: bool) -> None:
+    def __init__(self, directory: Path, *, libs: Path, sasl: bool, stores: Stores | None) -> None:
         self.directory = directory
         self.log_path = directory / "jvm.log"
         self._libs = libs
         self._sasl = sasl
+        self._stores = stores
         self._ports: dict[str, int] = {}
         self._properties = directory / "server.properties"
         self._jvm: subprocess.Popen[bytes] | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def create(cls, directory: Path | str, *, sasl: bool = False, version: str = VERSION) -> Self:
+    def create(
+        cls, directory: Path | str, *, sasl: bool = False, stores: Stores | None = None, version: str = VERSION
+    ) -> Self:
         """Returns a running broker with empty storage in a new folder under `directory`.
 
-        With `sasl` it also listens at `sasl_bootstrap` (SASL_PLAINTEXT; PLAIN and SCRAM-SHA-256; `sasl_user`,
-        `sasl_password`). Raises BrokerFailed when Java or Maven is missing or the start fails, FetchFailed when Maven
-        cannot fetch the jars.
+        With `sasl` it also listens at `sasl_bootstrap` (SASL_PLAINTEXT; PLAIN and SCRAM-SHA-256 for `sasl_user` and
+        `sasl_password`, OAUTHBEARER for unsecured tokens); with `stores` also at `tls_bootstrap` and `mtls_bootstrap`.
+        Raises BrokerFailed when Java or Maven is missing or the start fails, FetchFailed when Maven cannot fetch the
+        jars.
         """
         missing = missing_requirements(version)
         if missing:
@@ -114,7 +118,7 @@ class Broker:
         for tries_left in reversed(range(PORT_TRIES)):
             # Ports are part of the formatted storage (the controller's own address): other ports, other storage.
             home = Path(tempfile.mkdtemp(prefix="broker-", dir=directory)).resolve()
-            broker = cls(home, libs=libs, sasl=sasl)
+            broker = cls(home, libs=libs, sasl=sasl, stores=stores)
             broker._format()
             try:
                 broker.start()
@@ -142,6 +146,16 @@ class Broker:
         """host:port of the SASL_PLAINTEXT listener."""
         assert self._sasl, "made without sasl=True"
         return f"127.0.0.1:{self._ports['sasl']}"
+
+    @property
+    def tls_bootstrap(self) -> str:
+        """host:port of the SSL listener."""
+        return f"localhost:{self._ports['tls']}"
+
+    @property
+    def mtls_bootstrap(self) -> str:
+        """host:port of the SSL listener that requires a client's certificate."""
+        return f"localhost:{self._ports['mtls']}"
 
     @property
     def data(self) -> Path:
@@ -221,22 +235,16 @@ class Broker:
 
     def _format(self) -> None:
         """Chooses ports, writes server.properties and formats the storage under a fresh cluster id."""
-        self._ports = dict(zip(("plain", "controller", "sasl"), _free_ports(3), strict=True))
-        sasl_listener = f",SASL://127.0.0.1:{self._ports['sasl']}" if self._sasl else ""
-        text = PROPERTIES.format(**self._ports | {"sasl_listener": sasl_listener, "data": self.data})
+        names = ("plain", "controller", "sasl", "tls", "mtls")
+        self._ports = dict(zip(names, _free_ports(len(names)), strict=True))
+        credentials = (self.sasl_user, self.sasl_password) if self._sasl else None
+        text = server_properties(self._ports, self.data, credentials=credentials, stores=self._stores)
         command = [
-            "java",
-            "-Xmx128m",
-            *LIGHT,
-            "-cp",
-            f"{self._libs}/*",
-            "kafka.tools.StorageTool",
-            "format",
-            "--standalone",
+            *("java", "-Xmx128m", *LIGHT, "-cp", f"{self._libs}/*"),
+            *("kafka.tools.StorageTool", "format", "--standalone"),
         ]
         command += ["-t", _cluster_id(), "-c", str(self._properties)]
         if self._sasl:
-            text += SASL_PROPERTIES.format(user=self.sasl_user, password=self.sasl_password)
             command += ["--add-scram", f"SCRAM-SHA-256=[name={self.sasl_user},password={self.sasl_password}]"]
         self._properties.write_text(text, encoding="utf-8")
         formatted = subprocess.run(command, capture_output=True, text=True, timeout=FORMAT_TIMEOUT_S, check=False)

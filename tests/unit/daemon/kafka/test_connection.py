@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +22,13 @@ from aiokafka.errors import (
 )
 from pydantic import SecretStr
 
-from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
+from logwarden.daemon.errors import (
+    BrokerRefused,
+    BrokerUnavailable,
+    ConfigurationError,
+    LogwardenError,
+    SessionFailed,
+)
 from logwarden.daemon.kafka import connection as module
 from logwarden.daemon.kafka.connection import (
     STOP_TIMEOUT_S,
@@ -31,11 +38,12 @@ from logwarden.daemon.kafka.connection import (
     stopped,
     translated,
 )
+from logwarden.daemon.kafka.tokens import TokenUnavailable
 from logwarden.daemon.settings.kafka import KafkaSettings
 from tests.fakes import capture, events, virtually
 from tests.sim.loop import now_s
 
-SASL = {"sasl_username": "user", "sasl_password": SecretStr("secret"), "sasl_mechanism": "SCRAM-SHA-512"}
+SASL = {"sasl_username": "user", "sasl_password": SecretStr("hunter2"), "sasl_mechanism": "SCRAM-SHA-512"}
 
 
 # ---------------------------------------------------------------- options
@@ -59,8 +67,8 @@ def test_a_password_is_passed_on_in_the_clear_to_the_client_only(protocol: str) 
     options = connection_options(settings)
     assert options["sasl_mechanism"] == "SCRAM-SHA-512"
     assert options["sasl_plain_username"] == "user"
-    assert options["sasl_plain_password"] == "secret"
-    assert "secret" not in repr(settings)
+    assert options["sasl_plain_password"] == "hunter2"
+    assert "hunter2" not in repr(settings) + repr(options)
 
 
 @pytest.mark.parametrize(("protocol", "is_tls"), [("SSL", True), ("SASL_SSL", True), ("SASL_PLAINTEXT", False)])
@@ -98,10 +106,11 @@ def test_a_removed_file_is_bad_configuration(tmp_path: Path) -> None:
 
 
 class Brokers:
-    """Answers connections by address; records them."""
+    """Answers connections by address, and metadata requests with `listed` brokers; records them."""
 
     def __init__(self, answers: dict[tuple[str, int], Exception | None]) -> None:
         self._answers = answers
+        self.listed: list[object] = ["this one"]
         self.tried: list[tuple[str, int]] = []
         self.options: dict[str, Any] = {}
         self.closed = 0
@@ -113,6 +122,9 @@ class Brokers:
         if error is not None:
             raise error
         return self
+
+    async def send(self, _: object) -> Any:
+        return SimpleNamespace(brokers=self.listed)
 
     def close(self) -> None:
         self.closed += 1
@@ -157,16 +169,77 @@ async def test_a_refusal_is_not_asked_of_the_next_broker(monkeypatch: pytest.Mon
     with pytest.raises(BrokerRefused, match=r"at a:1 refused the user 'user': .*bad") as refused:
         await check_access(settings)
     assert "LOGWARDEN_KAFKA__SASL_PASSWORD" in refused.value.hint
-    assert "secret" not in str(refused.value)
+    assert "hunter2" not in str(refused.value)
     assert found.tried == [("a", 1)]
 
 
-@pytest.mark.parametrize("address", ["broker", "broker:kafka", "broker:"])
-async def test_an_address_without_a_port_is_bad_configuration(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    """The sentence shows the part that is wrong and the form that is right."""
-    brokers(monkeypatch, {})
-    with pytest.raises(ConfigurationError, match=f"{address}' *, but must be host:port"):
-        await check_access(KafkaSettings(bootstrap_servers=address))
+async def test_a_broker_that_lists_no_broker_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client takes a refused token for an accepted one, and the broker answers the next request with nothing."""
+    found = brokers(monkeypatch, {("a", 1): None})
+    found.listed = []
+    settings = KafkaSettings(
+        bootstrap_servers="a:1",
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism="OAUTHBEARER",
+        oauth_token_file=Path(__file__),
+    )
+    with pytest.raises(BrokerRefused, match=r"the Kafka broker at a:1 refused the token") as refused:
+        await check_access(settings)
+    assert "LOGWARDEN_KAFKA__OAUTH_" in refused.value.hint
+    assert found.closed == 1
+
+
+UNTRUSTED = ssl.SSLCertVerificationError("certificate verify failed")
+UNTRUSTED.verify_code, UNTRUSTED.verify_message = 20, "unable to get local issuer certificate"
+
+
+@pytest.mark.parametrize(
+    ("answers", "error"),
+    [
+        ([UNTRUSTED, UNTRUSTED], BrokerRefused),
+        ([UNTRUSTED, OSError("away")], SessionFailed),
+        ([OSError("away"), UNTRUSTED], SessionFailed),
+        ([UNTRUSTED, ConnectionResetError()], SessionFailed),
+        ([ConnectionResetError(), ConnectionResetError()], SessionFailed),
+    ],
+)
+async def test_a_certificate_is_fatal_only_where_waiting_cannot_help(
+    monkeypatch: pytest.MonkeyPatch, answers: list[Exception], error: type[Exception]
+) -> None:
+    """A broker that is away, or restarts, may be one with the right certificate; the sentence names the worst."""
+    brokers(monkeypatch, dict(zip([("a", 1), ("b", 2)], answers, strict=True)))
+    settings = KafkaSettings(bootstrap_servers="a:1,b:2", security_protocol="SSL", client_id=str(answers))
+    with pytest.raises(error) as caught:
+        await check_access(settings)
+    assert type(caught.value) is error
+    assert ("is not trusted" in str(caught.value)) is (UNTRUSTED in answers)
+    assert isinstance(caught.value, LogwardenError)
+    assert "LOGWARDEN_KAFKA__" in caught.value.hint
+
+
+async def test_a_certificate_that_was_accepted_before_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Certificates are renewed while the daemon runs, on both sides, and the files are read again."""
+    found = brokers(monkeypatch, {("a", 1): None})
+    settings = KafkaSettings(bootstrap_servers="a:1", security_protocol="SSL", client_id="renewed")
+    await check_access(settings)
+    found._answers["a", 1] = UNTRUSTED
+    with pytest.raises(SessionFailed, match="is not trusted"):
+        await check_access(settings)
+    found._answers["a", 1] = None
+    await check_access(settings)
+
+
+@pytest.mark.parametrize(("is_certain", "error"), [(True, BrokerRefused), (False, SessionFailed)])
+async def test_a_missing_token_is_not_asked_of_the_next_broker(
+    monkeypatch: pytest.MonkeyPatch, is_certain: bool, error: type[Exception]
+) -> None:
+    """Every broker needs the same token; a refusal by the endpoint is final, an endpoint that is away is not."""
+    missing = TokenUnavailable("no token", hint="check the endpoint", is_certain=is_certain)
+    found = brokers(monkeypatch, {("a", 1): missing, ("b", 2): None})
+    with pytest.raises(error, match=r"^no token$") as caught:
+        await check_access(KafkaSettings(bootstrap_servers="a:1,b:2", client_id=f"token-{is_certain}"))
+    assert type(caught.value) is error
+    assert found.tried == [("a", 1)]
 
 
 # ---------------------------------------------------------------- errors and stops

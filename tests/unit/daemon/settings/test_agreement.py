@@ -1,0 +1,63 @@
+"""Credentials and certificates that contradict each other, each in a sentence with the variable to change."""
+
+from __future__ import annotations
+
+import pytest
+
+from logwarden.daemon.errors import ConfigurationError
+from logwarden.daemon.settings.reading import read_settings
+
+SASL = {"SECURITY_PROTOCOL": "SASL_SSL"}
+OAUTH = SASL | {"SASL_MECHANISM": "OAUTHBEARER"}
+ENDPOINT = {"OAUTH_TOKEN_URL": "https://idp/token", "OAUTH_CLIENT_ID": "me", "OAUTH_CLIENT_SECRET": "s3cret"}
+USER = {"SASL_USERNAME": "u", "SASL_PASSWORD": "hunter2"}
+
+
+def variables(settings: dict[str, str]) -> dict[str, str]:
+    return {f"LOGWARDEN_KAFKA__{name}": value for name, value in settings.items()}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SASL | USER,
+        SASL | USER | {"SASL_MECHANISM": "SCRAM-SHA-512"},
+        SASL | {"SASL_USERNAME": "u", "SASL_PASSWORD_FILE": __file__},
+        OAUTH | {"OAUTH_TOKEN_FILE": __file__},
+        OAUTH | ENDPOINT,
+        OAUTH | ENDPOINT | {"OAUTH_SCOPE": "kafka"},
+        {"SECURITY_PROTOCOL": "SSL", "SSL_CERTFILE": __file__, "SSL_KEY_PASSWORD": "open"},
+    ],
+)
+def test_credentials_that_are_complete_are_accepted(settings: dict[str, str]) -> None:
+    """Every documented way to log in needs no other setting."""
+    assert read_settings(variables(settings)).kafka.security_protocol == settings["SECURITY_PROTOCOL"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (SASL, "needs both LOGWARDEN_KAFKA__SASL_USERNAME and LOGWARDEN_KAFKA__SASL_PASSWORD"),
+        (SASL | {"SASL_PASSWORD": "hunter2"}, "needs both"),
+        (SASL | {"SASL_USERNAME": "u"}, "needs both"),
+        (USER, "SASL_PASSWORD are set, but LOGWARDEN_KAFKA__SECURITY_PROTOCOL is PLAINTEXT, which ignores them"),
+        (ENDPOINT, "OAUTH_TOKEN_URL and LOGWARDEN_KAFKA__OAUTH_CLIENT_ID and"),
+        ({"SASL_MECHANISM": "OAUTHBEARER"}, "SASL_MECHANISM is OAUTHBEARER, but"),
+        (SASL | USER | ENDPOINT, "SASL_MECHANISM is PLAIN, which uses no token; it must be OAUTHBEARER"),
+        (OAUTH | ENDPOINT | USER, "which uses a token and no password; remove them"),
+        (OAUTH, "needs either LOGWARDEN_KAFKA__OAUTH_TOKEN_FILE, or all of"),
+        (OAUTH | {"OAUTH_TOKEN_URL": "https://idp/token"}, "needs either"),
+        (OAUTH | {k: v for k, v in ENDPOINT.items() if k != "OAUTH_CLIENT_SECRET"}, "needs either"),
+        (OAUTH | ENDPOINT | {"OAUTH_TOKEN_FILE": __file__}, "OAUTH_TOKEN_URL are both set"),
+        (OAUTH | {"OAUTH_SCOPE": "kafka", "OAUTH_TOKEN_FILE": __file__}, "OAUTH_SCOPE are both set"),
+        ({"SSL_KEY_PASSWORD": "hunter2"}, "SSL_KEY_PASSWORD is set, but LOGWARDEN_KAFKA__SECURITY_PROTOCOL is"),
+        ({"SECURITY_PROTOCOL": "SSL", "SSL_KEY_PASSWORD_FILE": __file__}, "but LOGWARDEN_KAFKA__SSL_CERTFILE is not"),
+    ],
+)
+def test_credentials_that_contradict_each_other_are_refused(settings: dict[str, str], sentence: str) -> None:
+    """A secret that is not used, or a mechanism without its secret, is a mistake; the secret is in no message."""
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings(variables(settings))
+    assert sentence in str(caught.value)
+    assert "hunter2" not in str(caught.value) + caught.value.hint
+    assert "s3cret" not in str(caught.value)
