@@ -221,6 +221,7 @@ def pipeline_limits(settings: Settings) -> PipelineLimits:
         max_delay_s=settings.batch.max_delay_ms / 1000,
         max_wait_s=settings.window.max_wait_ms / 1000,
         max_in_flight_lines=settings.limits.max_in_flight_lines,
+        max_waiting_bytes=settings.limits.max_waiting_bytes,
         max_context_records=settings.kafka.max_context_records,
         commit_interval_s=settings.kafka.commit_interval_ms / 1000,
         # Half of the time that the group waits: the commit and the round trip to the broker need the rest.

@@ -52,6 +52,12 @@ class Telemetry(Protocol):
     def dead_lettered(self, stage: str) -> None:
         """Counts a record that the broker acknowledged as a dead letter; `stage` is the step that failed."""
 
+    def lost(self, topic: str) -> None:
+        """Counts a message that an output topic will never take, and that no other topic takes in its place."""
+
+    def waiting_bytes(self, size: int) -> None:
+        """Sets the bytes of alerts and dead letters that the broker has not acknowledged."""
+
     # ------------------------------------------------------------ partitions and offsets
 
     def context_replayed(self, records: int, short: bool) -> None:

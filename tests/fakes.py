@@ -12,6 +12,7 @@ from typing import Any, ParamSpec
 
 import structlog
 
+from logwarden.daemon.errors import TopicUnusable
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.pipeline.checkpoint import Checkpoint
 from logwarden.daemon.pipeline.in_flight import InFlight
@@ -119,12 +120,15 @@ class FakeSource:
 
 
 class FakeSink:
-    """Takes messages, after raising `refusals` one by one."""
+    """Takes messages, after raising `refusals` one by one. Decides each message by `deliver`."""
 
     def __init__(self) -> None:
         self.sent: list[list[Message]] = []
         self.refusals: list[Exception] = []
         self.before_answer: Callable[[], None] = lambda: None
+        self.stuck: set[str] = set()
+        """Topics that take nothing."""
+        self.deliver: Callable[[Message], Delivery] = lambda _: Delivery.ACKNOWLEDGED
 
     async def start(self) -> None: ...
 
@@ -132,8 +136,10 @@ class FakeSink:
         self.before_answer()
         if self.refusals:
             raise self.refusals.pop(0)
+        if topic in self.stuck:
+            raise TopicUnusable(topic, "it does not exist", hint="create it")
         self.sent.append(list(messages))
-        return [Delivery.ACKNOWLEDGED] * len(messages)
+        return [self.deliver(message) for message in messages]
 
     async def stop(self) -> None: ...
 
@@ -172,7 +178,9 @@ class World:
         self.done: list[tuple[int, list[int]]] = []
         self.intake = Intake(self.ports, self.partitions, self.lifetime, self.retries, self._drop)
         self.checkpoint = Checkpoint(self.source, self.partitions, self.telemetry, max_context_records=100)
-        self.publisher = Publisher(self.sink, self.clock, self.telemetry, retry_s=RETRY_S, done=self._done)
+        self.publisher = Publisher(
+            self.sink, self.clock, self.telemetry, self.health, retry_s=RETRY_S, done=self._done, moved=self.pulse.beat
+        )
         self.drop: Callable[[Sequence[Assignment]], Coroutine[Any, Any, None]] = self._drop
         self.listener = Rebalance(
             self.ports,

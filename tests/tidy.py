@@ -181,6 +181,7 @@ EXCEPTIONS: dict[Rule, dict[str, str]] = {
     clocks: {"daemon/clock.py": "the clock itself"},
     tasks: {
         "daemon/pipeline/pipeline.py": "owns the four loops, in a task group",
+        "daemon/pipeline/publisher.py": "owns the loop of each output topic, in a task group",
         "daemon/pipeline/rebalance.py": "owns the work that a revoke must not cancel half way",
         "daemon/service.py": "owns the pipeline and the wait for a signal",
         "daemon/waiting.py": "owns the tasks whose outcome must not leak into the caller's",

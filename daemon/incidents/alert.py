@@ -13,6 +13,7 @@ import hashlib
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from urllib.parse import quote
 
 import msgspec
@@ -27,8 +28,11 @@ CE_TYPE = "logwarden.alert.v1"
 SEVERITIES = (("critical", 0.9), ("error", 0.5), ("warning", 0.0))
 """Severity and the least place of the score between threshold (0) and certainty (1). The words are PagerDuty's."""
 
+_FAIR_CHARS, _LEAST_CHARS = 256, 16
+"""Characters of a line that an alert which must be shorter keeps beside other lines, and at least."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TOKEN = re.compile(r"[0-9A-Za-z_-]+")
+# A word with a digit in it. It begins where a word begins, so that a long word without digits is read once.
+_VARIABLE = re.compile(r"(?<![0-9A-Za-z_-])[A-Za-z_-]*+[0-9][0-9A-Za-z_-]*+")
 
 
 class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +74,7 @@ class AlertLine(msgspec.Struct, frozen=True, kw_only=True):
     newest: bool
 
 
-class AlertFindings(msgspec.Struct, frozen=True, kw_only=True):
+class AlertFindings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Facts about the anomaly for which ECS has no field."""
 
     score: float
@@ -86,6 +90,11 @@ class AlertFindings(msgspec.Struct, frozen=True, kw_only=True):
     history_lines: int
     model_revision: str
     detection_delay_ms: int | None
+    shortened: bool = False
+    """True if lines are missing or truncated because the topic takes no larger message. Otherwise not in the bytes."""
+
+
+_EVENT = AlertEvent()
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,29 +127,52 @@ def decode_alert(value: bytes) -> Alert:
 _DECODER = msgspec.json.Decoder(Alert)
 
 
-def alert_id(topic: str, partition: int, service: str, offset: int, index: int) -> str:
-    """Returns the identity of the window that ends at this line; stable over replays, restarts and model versions."""
-    return str(uuid.uuid5(NAMESPACE, _encodable(f"{topic}|{partition}|{service}|{offset}|{index}")))
+def alert_id(topic: str, partition: int, service: str, offset: int, index: int, *, incarnation: str = "") -> str:
+    """Returns the identity of the window that ends at this line; stable over replays, restarts and model versions.
+
+    `incarnation`: identity of the topic, which a later topic of the same name, or one of another cluster, does not have.
+    """
+    named = f"{topic}@{incarnation}" if incarnation else topic  # no topic's name contains @
+    name = _encodable(f"{named}|{partition}|{service}|{offset}|{index}").encode()
+    # As str(uuid.uuid5(NAMESPACE, name)), in a third of the time: SHA-1, with the version and the variant in its bits.
+    digest = bytearray(hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x50
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def build_alert(verdict: Verdict, *, now_ms: int | None, max_line_chars: int = 1_024) -> Alert:
+def build_alert(
+    verdict: Verdict, *, now_ms: int | None, max_line_chars: int = 1_024, incarnation: str = ""
+) -> Alert:
     """Builds the alert of a verdict. `now_ms`: wall clock in milliseconds for the delay; None in scans of files."""
+    newest = verdict.window.newest
+    lines = tuple(_line(line, line is newest, max_line_chars) for line in verdict.window.lines)
+    return build_frame(verdict, lines, now_ms=now_ms, max_line_chars=max_line_chars, incarnation=incarnation)
+
+
+def build_frame(
+    verdict: Verdict, lines: tuple[AlertLine, ...], *, now_ms: int | None, max_line_chars: int, incarnation: str
+) -> Alert:
+    """Builds an alert around lines that are given. Reads the first and the newest line of the window only."""
     window, newest = verdict.window, verdict.window.newest
     service = _encodable(window.service)
     # Six digits: the digits after them depend on the other windows of the batch, by the order of float32 sums.
-    labelled = zip(("normal", "anomaly"), (round(p, 6) for p in verdict.probabilities), strict=True)
+    normal, anomaly = verdict.probabilities
     return Alert(
         schema_version=SCHEMA_VERSION,
-        id=alert_id(window.topic, window.partition, window.service, newest.offset, newest.index),
+        id=alert_id(
+            window.topic, window.partition, window.service, newest.offset, newest.index, incarnation=incarnation
+        ),
         timestamp=rfc3339(newest.timestamp_ms),
-        event=AlertEvent(),
+        event=_EVENT,
         service=AlertService(name=service),
         message=_shown(newest.text, max_line_chars),
         logwarden=AlertFindings(
             score=round(verdict.score, 6),
             threshold=round(verdict.threshold, 6),
             prediction="anomaly" if verdict.is_anomaly else "normal",
-            probabilities=dict(labelled),
+            probabilities={"normal": round(normal, 6), "anomaly": round(anomaly, 6)},
             logits=tuple(round(logit, 4) for logit in verdict.logits),
             severity=severity(verdict),
             dedup_key=f"{service}:{fingerprint(newest.text)}",
@@ -151,7 +183,7 @@ def build_alert(verdict: Verdict, *, now_ms: int | None, max_line_chars: int = 1
                 last_offset=newest.offset,
                 index=newest.index,
             ),
-            lines=tuple(_line(line, line is newest, max_line_chars) for line in window.lines),
+            lines=lines,
             history_lines=verdict.history_lines,
             model_revision=verdict.model_revision,
             detection_delay_ms=_delay(newest.timestamp_ms, now_ms),
@@ -159,24 +191,60 @@ def build_alert(verdict: Verdict, *, now_ms: int | None, max_line_chars: int = 1
     )
 
 
-def alert_message(alert: Alert, topic: str) -> Message:
-    """Returns the message of an alert. Its key is the service, so that the alerts of a service stay in order."""
-    return Message(topic=topic, key=alert.service.name.encode(), value=alert.encode(), headers=tuple(headers(alert)))
+def alert_message(alert: Alert, topic: str, value: bytes | None = None) -> Message:
+    """Returns the message of an alert. Its key is the service, so that the alerts of a service stay in order.
+
+    `value`: the alert's bytes, if they exist already.
+    """
+    encoded = alert.encode() if value is None else value
+    return Message(topic=topic, key=alert.service.name.encode(), value=encoded, headers=tuple(headers(alert)))
+
+
+def id_in(message: Message) -> str:
+    """Returns the id of the alert in a message."""
+    return dict(message.headers)["ce_id"].decode()
+
+
+def shorter_alert(value: bytes) -> bytes | None:
+    """Returns an alert of at most half the bytes, with fewer and shorter lines. Returns None if none is so short.
+
+    Long texts are truncated first, then the oldest lines go, then the texts become as short as the settings allow.
+    """
+    alert = decode_alert(value)
+    lines, chars = alert.logwarden.lines, max(map(len, (alert.message, *(line.text for line in alert.logwarden.lines))))
+    while True:
+        if chars > _FAIR_CHARS or (len(lines) == 1 and chars > _LEAST_CHARS):
+            chars //= 2
+        elif len(lines) > 1:
+            lines = lines[len(lines) // 2 :]
+        else:
+            return None
+        texts = [msgspec.structs.replace(line, text=truncated(line.text, chars)) for line in lines]
+        findings = msgspec.structs.replace(alert.logwarden, lines=tuple(texts), shortened=True)
+        message = truncated(alert.message, chars)
+        shorter = msgspec.structs.replace(alert, message=message, logwarden=findings).encode()
+        if len(shorter) <= len(value) // 2:
+            return shorter
 
 
 def headers(alert: Alert) -> list[tuple[str, bytes]]:
     """Returns CloudEvents attributes. A consumer may treat two records of one source and id as one event."""
     source = alert.logwarden.source
-    attributes = {
-        "ce_specversion": "1.0",
-        "ce_id": alert.id,
-        "ce_source": f"/logwarden/{quote(source.topic)}/{source.partition}",
-        "ce_type": CE_TYPE,
-        "ce_time": alert.timestamp,
-        "ce_subject": alert.service.name,
-        "content-type": "application/json",
-    }
-    return [(name, value.encode()) for name, value in attributes.items() if value]
+    fields = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", alert.id.encode()),
+        ("ce_source", _ce_source(source.topic, source.partition)),
+        ("ce_type", CE_TYPE.encode()),
+        ("ce_time", (alert.timestamp or "").encode()),
+        ("ce_subject", alert.service.name.encode()),
+        ("content-type", b"application/json"),
+    ]
+    return [(name, value) for name, value in fields if value]
+
+
+@lru_cache(maxsize=1024)
+def _ce_source(topic: str, partition: int) -> bytes:
+    return f"/logwarden/{quote(topic)}/{partition}".encode()
 
 
 def severity(verdict: Verdict) -> str:
@@ -190,7 +258,7 @@ def severity(verdict: Verdict) -> str:
 
 def fingerprint(text: str) -> str:
     """Returns a short hash of a line without its variable words, so that a repeated fault is one incident."""
-    masked = _TOKEN.sub(lambda word: "*" if any(c.isdigit() for c in word[0]) else word[0], text.strip())
+    masked = _VARIABLE.sub("*", text.strip())
     return hashlib.blake2s(_encodable(masked).encode(), digest_size=8).hexdigest()
 
 
@@ -198,8 +266,15 @@ def rfc3339(timestamp_ms: int | None) -> str | None:
     """Returns UTC with milliseconds and a Z. Returns None without a time, and outside the years 1 to 9999."""
     if timestamp_ms is None:
         return None
+    second = _rfc3339_second(timestamp_ms // 1000)
+    return None if second is None else f"{second}.{timestamp_ms % 1000:03d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _rfc3339_second(seconds: int) -> str | None:
+    """Returns the text up to the second, which most lines share with the line before them."""
     try:
-        return (_EPOCH + timedelta(milliseconds=timestamp_ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat(timespec="seconds")
     except OverflowError:
         return None
 

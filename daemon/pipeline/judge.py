@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from logwarden.daemon.incidents.alert import alert_message, build_alert
+from logwarden.daemon.incidents.encoding import AlertPlace, AlertWriter
 from logwarden.daemon.pipeline.ingest import Work, by_assignment
 from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile
 from logwarden.daemon.pipeline.publication import Marks, Publication, PublicationKind
@@ -67,31 +67,49 @@ class WindowJudge:
         batch = _Batch(windows, scores, owners, services)
         return ScoredBatch(
             quiet=by_assignment(owners[window[quiet]], offsets[quiet]),
-            publications=[
-                self._publication(engine.policy, batch, place, offsets[window == place])
-                for place in np.flatnonzero(flagged).tolist()
-            ],
+            publications=self._publications(engine.policy, batch, np.flatnonzero(flagged), offsets),
             windows=len(windows),
             lines=len(offsets),
         )
 
-    def _publication(
-        self, policy: AlertPolicy, batch: _Batch, place: int, offsets: npt.NDArray[np.int64]
-    ) -> Publication:
-        owner: Assignment = batch.owners[place]
-        topic, partition = owner.partition
+    def _publications(
+        self, policy: AlertPolicy, batch: _Batch, flagged: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]
+    ) -> list[Publication]:
+        """Returns the publications of the flagged windows, in order. `offsets`: of all fresh lines, by window."""
         now_ms = self._clock.now_ms()
-        verdict = _policy_of(policy, owner.profile).verdict(
-            batch.windows, batch.scores, place, service=batch.services[place], topic=topic, partition=partition
-        )
-        alert = build_alert(verdict, now_ms=now_ms, max_line_chars=owner.profile.max_alert_line_chars)
-        stamp = verdict.window.newest.timestamp_ms
-        return Publication(
-            kind=PublicationKind.ALERTS,
-            messages=(alert_message(alert, owner.profile.alerts_topic),),
-            marks=[(owner, offsets)],
-            delays_ms=() if stamp is None else (now_ms - stamp,),
-        )
+        # Windows with 3, 1 and 2 fresh lines have theirs at 0–2, 3 and 4–5: each begins where the one before it ends.
+        ends = np.cumsum(batch.windows.fresh)
+        stamps = batch.windows.newest("timestamp")
+        writers: dict[int, AlertWriter] = {}
+        policies: dict[TopicProfile, AlertPolicy] = {}
+        publications = []
+        for place in flagged.tolist():
+            owner: Assignment = batch.owners[place]
+            profile = owner.profile
+            if profile not in policies:
+                policies[profile] = _policy_of(policy, profile)
+            chars = profile.max_alert_line_chars
+            if chars not in writers:
+                writers[chars] = AlertWriter(batch.windows, batch.scores, flagged, max_line_chars=chars)
+            alert = AlertPlace(
+                place=place,
+                policy=policies[profile],
+                service=batch.services[place],
+                topic=owner.partition.topic,
+                partition=owner.partition.partition,
+                alerts_topic=profile.alerts_topic,
+            )
+            stamp = int(stamps[place])
+            publications.append(
+                Publication(
+                    kind=PublicationKind.ALERT,
+                    message=writers[chars].message(alert, now_ms=now_ms),
+                    owner=owner,
+                    offsets=offsets[ends[place] - batch.windows.fresh[place] : ends[place]],
+                    delay_ms=None if stamp < 0 else now_ms - stamp,
+                )
+            )
+        return publications
 
 
 def _flagged(policy: AlertPolicy, windows: WindowBatch, scores: Scores, owners: npt.NDArray[np.object_]) -> Mask:

@@ -22,7 +22,7 @@ import structlog
 from logwarden.daemon.errors import FatalError, TaskEnded
 from logwarden.daemon.pipeline.batcher import Batcher
 from logwarden.daemon.pipeline.checkpoint import Checkpoint
-from logwarden.daemon.pipeline.dead_letters import burial
+from logwarden.daemon.pipeline.dead_letters import burials
 from logwarden.daemon.pipeline.in_flight import InFlight
 from logwarden.daemon.pipeline.ingest import Ingested, Ingestor, Work
 from logwarden.daemon.pipeline.intake import Chunks, Intake
@@ -30,7 +30,7 @@ from logwarden.daemon.pipeline.judge import WindowJudge
 from logwarden.daemon.pipeline.pace import EmbeddingPace
 from logwarden.daemon.pipeline.partitions import Assignment, Partitions, ProfileOf
 from logwarden.daemon.pipeline.phase import Lifetime, Phase
-from logwarden.daemon.pipeline.publisher import Publisher
+from logwarden.daemon.pipeline.publisher import MAX_WAITING_BYTES, Publisher
 from logwarden.daemon.pipeline.pulse import Pulse
 from logwarden.daemon.pipeline.rebalance import LAST_COMMIT_S, Rebalance
 from logwarden.daemon.pipeline.retries import Retries
@@ -59,6 +59,7 @@ class PipelineLimits:
     revoke_budget_s: float
     """Shared by all waits of one revoke; the next owner repeats what is not done by then."""
     retry_s: float = 1.0
+    max_waiting_bytes: int = MAX_WAITING_BYTES
 
 
 class Pipeline:
@@ -92,7 +93,16 @@ class Pipeline:
         self._intake = Intake(ports, self.partitions, self._lifetime, self._retries, self._drop)
         self._judge = WindowJudge(ports.clock)
         self._batcher: Batcher[Work] = Batcher(max_windows=limits.max_windows, max_delay_s=limits.max_delay_s)
-        self._publisher = Publisher(ports.sink, ports.clock, ports.telemetry, retry_s=limits.retry_s, done=self._done)
+        self._publisher = Publisher(
+            ports.sink,
+            ports.clock,
+            ports.telemetry,
+            ports.health,
+            retry_s=limits.retry_s,
+            done=self._done,
+            moved=self._pulse.beat,
+            max_waiting_bytes=limits.max_waiting_bytes,
+        )
         self.listener = Rebalance(
             ports,
             self.partitions,
@@ -187,8 +197,8 @@ class Pipeline:
     async def _ingest(self, chunks: Chunks) -> None:
         ingested = await self._on_ingest_thread(self._ingest_now, chunks)
         self._account(ingested)
-        if ingested.dead:
-            self._publisher.put(burial(ingested.dead))
+        for letter in burials(ingested.dead):
+            self._publisher.put(letter)
         self._put(ingested.work)
         self._ingesting -= sum(len(records) for _, records in chunks)
 

@@ -1,4 +1,4 @@
-"""Defines a publication: messages that belong together, and the lines that are done once they are acknowledged."""
+"""Defines a publication: one message, and the lines that are done once the broker has acknowledged it."""
 
 from __future__ import annotations
 
@@ -14,27 +14,43 @@ from logwarden.daemon.records import Message
 Marks = list[tuple[Assignment, npt.NDArray[np.int64]]]
 """Lines by assignment: the offsets of their records, one entry per line."""
 
+_OBJECTS_BYTES = 1_024
+"""Memory of a publication beside its key and value: the objects, their headers and the offsets."""
+
 
 class PublicationKind(Enum):
-    """What the messages of a publication are."""
+    """What the message of a publication is."""
 
-    ALERTS = "alerts"
-    DEAD_LETTERS = "dead_letters"
+    ALERT = "alert"
+    DEAD_LETTER = "dead_letter"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """Messages to send, and what their acknowledgement means."""
+    """A message to send, and what its acknowledgement means."""
 
     kind: PublicationKind
-    messages: tuple[Message, ...]
-    marks: Marks
-    delays_ms: tuple[int, ...] = ()
-    """Milliseconds from a line's own time to its alert, for each alert whose line has a time."""
-    stages: tuple[str, ...] = ()
-    """The step that failed, for each dead letter."""
+    message: Message
+    owner: Assignment
+    """The assignment of the lines."""
+    offsets: npt.NDArray[np.int64]
+    """The lines that are done then: the offsets of their records, one entry per line."""
+    delay_ms: int | None = None
+    """Milliseconds from a line's own time to its alert. None: the line has no time, or this is no alert."""
+    stage: str | None = None
+    """The step that failed, for a dead letter."""
+    whole: Message | None = None
+    """The message before it was shortened. None: it is whole."""
+    refusals: int = 0
+    """Times that the topic refused the message."""
 
     @property
     def is_gone(self) -> bool:
-        """True if none of its partitions is assigned to this member any more: the next owner will publish it."""
-        return all(assignment.ended for assignment, _ in self.marks)
+        """True if its partition is not assigned to this member any more: the next owner will publish it."""
+        return self.owner.ended
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Memory that it takes while it waits."""
+        whole = 0 if self.whole is None else len(self.whole.value or b"")
+        return _OBJECTS_BYTES + len(self.message.value or b"") + len(self.message.key or b"") + whole

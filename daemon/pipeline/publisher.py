@@ -1,105 +1,174 @@
-"""Sends publications until the broker acknowledges them, in the order they were made.
+"""Gives each output topic its lane, and decides what becomes of a message that a topic will never take.
 
-Owns the queue in front of the sink, on the event loop. The meaning of an acknowledgement for offsets is a function that
-the publisher is given.
+Owns the lanes, on the event loop. The meaning of an acknowledgement for offsets is a function that the publisher is
+given.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 import structlog
 
-from logwarden.daemon.errors import BrokerUnavailable
+from logwarden.daemon.errors import BrokerUnavailable, TopicUnusable
+from logwarden.daemon.health import HealthState
+from logwarden.daemon.incidents.alert import shorter_alert
+from logwarden.daemon.pipeline.dead_letters import burial_of_alert, shorter_letter
+from logwarden.daemon.pipeline.lane import Lane
 from logwarden.daemon.pipeline.partitions import Assignment
 from logwarden.daemon.pipeline.publication import Publication, PublicationKind
 from logwarden.daemon.ports import Clock, Sink
-from logwarden.daemon.records import Message
+from logwarden.daemon.records import Delivery
 from logwarden.daemon.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
-_MOST = 256
-"""Publications sent together: a backlog sent as one could outlast the time-out of a request at every attempt."""
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+"""Default of LOGWARDEN_LIMITS__MAX_WAITING_BYTES."""
+
 Done = Callable[[Assignment, npt.NDArray[np.int64]], None]
 
 
 class Publisher:
-    """A queue, bounded by the lines in flight: each publication marks at least one of them."""
+    """The lanes of all output topics. A publication waits in memory until the broker has it or nobody can have it."""
 
-    def __init__(self, sink: Sink, clock: Clock, telemetry: Telemetry, *, retry_s: float, done: Done) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        clock: Clock,
+        telemetry: Telemetry,
+        health: HealthState,
+        *,
+        retry_s: float,
+        done: Done,
+        moved: Callable[[], None] = lambda: None,
+        max_waiting_bytes: int = MAX_WAITING_BYTES,
+    ) -> None:
         self._sink = sink
         self._clock = clock
         self._telemetry = telemetry
+        self._health = health
         self._retry_s = retry_s
         self._done = done
-        self._waiting: asyncio.Queue[Publication | None] = asyncio.Queue()
+        self._moved = moved
+        self._max_waiting_bytes = max_waiting_bytes
+        self._lanes: dict[str, Lane] = {}
+        self._is_ending = False
+        self._changed = asyncio.Event()
 
     def __len__(self) -> int:
-        return self._waiting.qsize()
+        return sum(map(len, self._lanes.values()))
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Memory of the publications that the broker has not acknowledged."""
+        return sum(lane.waiting_bytes for lane in self._lanes.values())
+
+    @property
+    def is_full(self) -> bool:
+        """True if so much waits that no more should be made; `moved` is called when that may have changed."""
+        return self.waiting_bytes >= self._max_waiting_bytes
 
     def put(self, publication: Publication) -> None:
-        """Queues a publication behind those before it."""
-        self._waiting.put_nowait(publication)
+        """Queues a publication behind those before it for the same topic."""
+        topic = publication.message.topic
+        lane = self._lanes.get(topic)
+        if lane is None:
+            lane = self._lanes[topic] = Lane(topic, self._sink, self._clock, self, retry_s=self._retry_s)
+            self._changed.set()
+        lane.put(publication)
+        self._health.waiting("publish", True)
 
     def end(self) -> None:
-        """Lets `run` return after everything queued before."""
-        self._waiting.put_nowait(None)
+        """Lets `run` return once nothing waits."""
+        self._is_ending = True
+        self._changed.set()
 
     def drop_ended(self) -> None:
         """Drops publications that the next owner of their partitions will make again."""
-        for _ in range(len(self)):  # once round, so that the rest stays in order
-            publication = self._waiting.get_nowait()
-            if publication is None or not publication.is_gone:
-                self._waiting.put_nowait(publication)
+        for lane in self._lanes.values():
+            lane.drop_ended()
+        self.moved()
 
     async def run(self) -> None:
-        """Sends until `end`."""
-        while True:
-            publication = await self._waiting.get()
-            if publication is None:
-                return
-            batch = [publication]
-            while len(batch) < _MOST and not self._waiting.empty():
-                more = self._waiting.get_nowait()
-                if more is None:
-                    self._waiting.put_nowait(None)  # the end stays last
-                    break
-                batch.append(more)
-            await self._publish(batch)
+        """Runs the lanes until `end`. Raises the error that ended one of them, in a group."""
+        async with asyncio.TaskGroup() as group:
+            running: dict[str, asyncio.Task[None]] = {}
+            while len(self) or not self._is_ending:
+                for topic, lane in self._lanes.items():
+                    if topic not in running:
+                        running[topic] = group.create_task(lane.run(), name=f"publish to {topic}")
+                self._changed.clear()
+                await self._changed.wait()
+            for task in running.values():
+                task.cancel()
 
-    async def _publish(self, batch: list[Publication]) -> None:
-        """Sends until acknowledged. Leaves publications whose partitions were revoked to the next owner."""
-        while batch := [publication for publication in batch if not publication.is_gone]:
-            try:
-                for topic, messages in _by_topic(batch).items():
-                    await self._sink.send(topic, messages)
-            except BrokerUnavailable as error:
-                self._telemetry.publish_retried()
-                log.warning("publish_failed", error=str(error), retry_in_s=self._retry_s)
-                await self._clock.sleep(self._retry_s)
-                continue
-            for publication in batch:
-                self._acknowledged(publication)
-            return
+    # ---------------------------------------------------------------- the fate of publications
 
-    def _acknowledged(self, publication: Publication) -> None:
-        for assignment, offsets in publication.marks:
-            self._done(assignment, offsets)
-        if publication.kind is PublicationKind.ALERTS:
-            self._telemetry.alert_published(len(publication.messages))
-        for stage in publication.stages:
-            self._telemetry.dead_lettered(stage)
-        for delay in publication.delays_ms:
-            self._telemetry.detected(delay / 1000)
+    def acknowledged(self, topic: str, publications: Sequence[Publication]) -> None:
+        """Marks the lines of these publications done, in one step per assignment, and counts what was delivered."""
+        lines: dict[Assignment, list[npt.NDArray[np.int64]]] = {}
+        for publication in publications:
+            lines.setdefault(publication.owner, []).append(publication.offsets)
+        for owner, offsets in lines.items():
+            self._done(owner, np.concatenate(offsets))
+        alerts = [p for p in publications if p.kind is PublicationKind.ALERT]
+        if alerts:
+            self._telemetry.alert_published(len(alerts))
+        for publication in publications:
+            if publication.delay_ms is not None:
+                self._telemetry.detected(publication.delay_ms / 1000)
+            if publication.stage is not None:
+                self._telemetry.dead_lettered(publication.stage)
+        self._health.unblocked(topic)
+        self._health.progressed("publish")
 
+    def instead(self, publication: Publication, outcome: Delivery) -> Publication | None:
+        """Returns a shorter publication if that may help. Otherwise buries the alert, or counts what is lost."""
+        shorter = self._shorter(publication) if outcome is Delivery.TOO_LARGE else None
+        if shorter is not None:
+            return shorter
+        if publication.kind is PublicationKind.ALERT:
+            self._log_lost("alert_refused", publication, outcome, goes_to=publication.owner.profile.dead_letter_topic)
+            self.put(burial_of_alert(publication, outcome))
+        else:
+            self._log_lost("dead_letter_lost", publication, outcome)
+            self._telemetry.lost(publication.message.topic)
+            self._done(publication.owner, publication.offsets)
+        return None
 
-def _by_topic(batch: list[Publication]) -> dict[str, list[Message]]:
-    topics: dict[str, list[Message]] = {}
-    for publication in batch:
-        for message in publication.messages:
-            topics.setdefault(message.topic, []).append(message)
-    return topics
+    def failed(self, topic: str, error: BrokerUnavailable | None) -> None:
+        """Counts a retry, and reports a topic that the operator must repair."""
+        self._telemetry.publish_retried()
+        if isinstance(error, TopicUnusable):
+            self._health.blocked(topic, str(error), error.hint)
+
+    def moved(self) -> None:
+        """Wakes those who wait for room or for the end."""
+        self._health.waiting("publish", len(self) > 0)
+        self._telemetry.waiting_bytes(self.waiting_bytes)
+        self._changed.set()
+        self._moved()
+
+    def _shorter(self, publication: Publication) -> Publication | None:
+        message = publication.message
+        if publication.kind is PublicationKind.DEAD_LETTER:
+            letter = shorter_letter(message)
+            return None if letter is None else replace(publication, message=letter)
+        value = shorter_alert(message.value or b"")
+        if value is None:
+            return None
+        return replace(publication, message=replace(message, value=value), whole=publication.whole or message)
+
+    def _log_lost(self, event: str, publication: Publication, outcome: Delivery, **facts: str) -> None:
+        log.error(
+            event,
+            **publication.owner.partition._asdict() | {"output_topic": publication.message.topic} | facts,
+            offset=int(publication.offsets[-1]),
+            outcome=outcome.value,
+            hint="raise the topic's max.message.bytes" if outcome is Delivery.TOO_LARGE else "see the broker's log",
+        )

@@ -83,5 +83,7 @@ class KafkaSettings(SettingsGroup):
     """Milliseconds between commits, and so about the work that the next owner repeats after a crash."""
     max_context_records: Annotated[int, Field(ge=0)] = 100_000
     """Most records per partition that are read again after an assignment to rebuild the windows."""
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "zstd"
+    """Compression of the alerts and dead letters that the daemon publishes. Alerts of one service share most lines."""
     start_timeout_s: Maybe[Annotated[float, Field(ge=0)]] = None
     """Seconds for which the daemon retries at the start while no broker answers. None: no limit."""

@@ -47,6 +47,8 @@ class PrometheusTelemetry:
         self._dead = self._counter(
             "dead_letters", "Records sent to the dead-letter topic, by the step that failed.", "stage"
         )
+        self._lost = self._counter("lost_messages", "Messages that no output topic takes, by the topic.", "topic")
+        self._waiting = self._gauge("waiting_bytes", "Bytes of alerts and dead letters that wait for the broker.")
         self._replaced = self._counter(
             "replaced_lines", "Lines with bytes that are not UTF-8, decoded with replacement characters."
         )
@@ -118,6 +120,12 @@ class PrometheusTelemetry:
 
     def dead_lettered(self, stage: str) -> None:
         self._dead.labels(stage=stage).inc()
+
+    def lost(self, topic: str) -> None:
+        self._lost.labels(topic=topic).inc()
+
+    def waiting_bytes(self, size: int) -> None:
+        self._waiting.set(size)
 
     def decoded_with_replacement(self, lines: int) -> None:
         self._replaced.inc(lines)

@@ -46,7 +46,7 @@ def alert_text(value: bytes, *, read: int, shown: int) -> str | None:
     if not work:
         return None
     (publication,) = WindowJudge(Clock()).judge(engine, work).publications
-    alert = json.loads(cast(bytes, publication.messages[0].value))
+    alert = json.loads(cast(bytes, publication.message.value))
     assert alert["message"] == alert["logwarden"]["lines"][-1]["text"]
     return cast(str, alert["message"])
 

@@ -85,14 +85,13 @@ def test_nothing_is_lost_and_ids_are_stable(counts: list[int], lives: list[tuple
             batch = member.take(records[start : start + size])
             assert batch.quiet == [], "every line raises an alert"
             for publication in batch.publications[: round(len(batch.publications) * share)]:
-                alert = json.loads(cast(bytes, publication.messages[0].value))
+                alert = json.loads(cast(bytes, publication.message.value))
                 source = alert["logwarden"]["source"]
                 line = (source["last_offset"], source["index"])
                 assert ids.setdefault(line, alert["id"]) == alert["id"], "a replay repeats the id"
                 shown = [shown["text"] for shown in alert["logwarden"]["lines"]]
                 assert windows.setdefault(line, shown) == shown, "a replay shows the same window"
-                for owner, offsets in publication.marks:
-                    owner.ledger.done(offsets)
+                publication.owner.ledger.done(publication.offsets)
         committed = member.owner.ledger.to_commit(1_000)
         done = {line for line in every_line if line in ids}
         below = {line for line in every_line if line[0] < committed.offset}
@@ -116,6 +115,6 @@ def test_a_ledger_that_does_not_grow_breaks_the_property(monkeypatch: pytest.Mon
     monkeypatch.setattr(PartitionLedger, "grow", lambda *_: None)
     member = Member(None, 1)
     batch = member.take([record(0, 7)])
-    lines = np.concatenate([offsets for publication in batch.publications for _, offsets in publication.marks])
+    lines = np.concatenate([publication.offsets for publication in batch.publications])
     with pytest.raises(AssertionError, match="a line is done once"):
         member.owner.ledger.done(lines)

@@ -21,12 +21,14 @@ from logwarden.daemon.pipeline import partitions as partitions_module
 from logwarden.daemon.pipeline.checkpoint import Checkpoint
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.intake import Intake
+from logwarden.daemon.pipeline.lane import Lane
 from logwarden.daemon.pipeline.ledger import PartitionLedger, Start, where_to_start
 from logwarden.daemon.pipeline.partitions import Assignment, Partitions
 from logwarden.daemon.pipeline.pipeline import Pipeline
 from logwarden.daemon.pipeline.publication import Publication
 from logwarden.daemon.pipeline.publisher import Publisher
 from logwarden.daemon.pipeline.rebalance import Rebalance
+from logwarden.daemon.records import Delivery
 from logwarden.model.stream import LogStream
 from tests.sim.clients import SimSource
 from tests.sim.scenarios import SCENARIOS
@@ -45,23 +47,22 @@ def done_before_the_acknowledgement(patch: Patch) -> None:
     put = Publisher.put
 
     def put_and_acknowledge(publisher: Publisher, publication: Publication) -> None:
-        for assignment, offsets in publication.marks:
-            publisher._done(assignment, offsets)
+        publisher._done(publication.owner, publication.offsets)
         put(publisher, publication)
 
     patch.setattr(Publisher, "put", put_and_acknowledge)
-    patch.setattr(Publisher, "_acknowledged", lambda *_: None)
+    patch.setattr(Publisher, "acknowledged", lambda *_: None)
 
 
 def a_failed_send_is_taken_for_sent(patch: Patch) -> None:
-    async def publish(publisher: Publisher, batch: list[Publication]) -> None:
+    async def publish(lane: Lane) -> None:
         with contextlib.suppress(BrokerUnavailable):
-            for publication in batch:
-                await publisher._sink.send(publication.messages[0].topic, publication.messages)
-        for publication in batch:
-            publisher._acknowledged(publication)
+            await lane._sink.send(lane.topic, [publication.message for publication in lane._sending])
+        lane._decide(lane._sending, [Delivery.ACKNOWLEDGED] * len(lane._sending))
+        lane._keep([])
+        lane._fate.moved()
 
-    patch.setattr(Publisher, "_publish", publish)
+    patch.setattr(Lane, "_publish", publish)
 
 
 def one_ledger_for_all_periods(patch: Patch) -> None:

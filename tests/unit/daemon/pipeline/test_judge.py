@@ -63,7 +63,7 @@ def judged(engine: Engine, work: Sequence[Work]) -> ScoredBatch:
 
 
 def alerts_in(batch: ScoredBatch) -> list[dict[str, Any]]:
-    return [json.loads(cast(bytes, p.messages[0].value)) for p in batch.publications]
+    return [json.loads(cast(bytes, p.message.value)) for p in batch.publications]
 
 
 def test_a_topic_has_its_own_threshold_and_alerts_topic() -> None:
@@ -73,9 +73,9 @@ def test_a_topic_has_its_own_threshold_and_alerts_topic() -> None:
     engine = engine_of()
     lines = [(one, "score 60"), (two, "score 60"), (two, "a long line of text with the score 95"), (one, "score 40")]
     batch = judged(engine, work_of(engine, *lines))
-    assert [(p.messages[0].topic, p.kind) for p in batch.publications] == [
-        ("alerts", PublicationKind.ALERTS),
-        ("strict.alerts", PublicationKind.ALERTS),
+    assert [(p.message.topic, p.kind) for p in batch.publications] == [
+        ("alerts", PublicationKind.ALERT),
+        ("strict.alerts", PublicationKind.ALERT),
     ]
     first, second = alerts_in(batch)
     assert (first["logwarden"]["threshold"], second["logwarden"]["threshold"]) == (0.5, 0.9)
@@ -103,7 +103,7 @@ def test_windows_of_ended_assignments_are_not_scored() -> None:
     two.ended = True
     batch = judged(engine, work)
     assert cast(Scorer, engine.scorer).windows == 1
-    assert [p.marks[0][0] for p in batch.publications] == [one]
+    assert [p.owner for p in batch.publications] == [one]
     assert batch.quiet == []
 
 
@@ -112,8 +112,8 @@ def test_an_alert_marks_its_lines_and_measures_its_delay() -> None:
     owner = assignment(1)
     engine = engine_of()
     (publication,) = judged(engine, work_of(engine, (owner, "score 80"))).publications
-    assert [(a.generation, offsets.tolist()) for a, offsets in publication.marks] == [(1, [0])]
-    assert publication.delays_ms == (1_000,)
+    assert (publication.owner.generation, publication.offsets.tolist()) == (1, [0])
+    assert publication.delay_ms == 1_000
     assert not publication.is_gone
     owner.ended = True
     assert publication.is_gone

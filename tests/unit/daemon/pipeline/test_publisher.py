@@ -1,29 +1,63 @@
-"""Publications on their way to the broker: their order, how many at once, and what an acknowledgement does."""
+"""Publications on their way to the broker: a lane per topic, their order, and what becomes of each message."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 
 import numpy as np
 import pytest
 
 from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable
+from logwarden.daemon.incidents.alert import alert_message, build_alert, decode_alert
+from logwarden.daemon.pipeline.lane import MOST, MOST_BYTES, REFUSALS
 from logwarden.daemon.pipeline.partitions import Assignment
 from logwarden.daemon.pipeline.publication import Publication, PublicationKind
-from logwarden.daemon.records import Message
+from logwarden.daemon.pipeline.publisher import Publisher
+from logwarden.daemon.records import Delivery, Message
+from logwarden.model.schema import LogLine, LogWindow, Verdict
 from tests.fakes import LOGS, RETRY_S, World, capture, events, metric, virtually
 from tests.sim.loop import now_s
 
-TOGETHER = 256
 
-
-def alert(*owners: Assignment, offset: int = 0, delays_ms: tuple[int, ...] = ()) -> Publication:
+def alert(
+    owner: Assignment, offset: int = 0, *, topic: str = "alerts", value: bytes = b"", delay_ms: int | None = None
+) -> Publication:
     return Publication(
-        kind=PublicationKind.ALERTS,
-        messages=(Message(topic="alerts", key=None, value=b"%d" % offset),),
-        marks=[(owner, np.array([offset])) for owner in owners],
-        delays_ms=delays_ms,
+        kind=PublicationKind.ALERT,
+        message=Message(topic=topic, key=None, value=value or b"%d" % offset, headers=(("ce_id", b"id"),)),
+        owner=owner,
+        offsets=np.array([offset]),
+        delay_ms=delay_ms,
     )
+
+
+def letter(owner: Assignment, offset: int = 0, *, value: bytes = b"") -> Publication:
+    return Publication(
+        kind=PublicationKind.DEAD_LETTER,
+        message=Message(
+            topic="dead", key=b"key", value=value or b"%d" % offset, headers=(("x-original-topic", b"logs"),)
+        ),
+        owner=owner,
+        offsets=np.array([offset]),
+        stage="json",
+    )
+
+
+def whole_alert(owner: Assignment, *, lines: int = 32, chars: int = 1_000) -> Publication:
+    """Returns the publication of a real alert."""
+    shown = tuple(LogLine(text=f"line {i} " + "x" * chars, offset=i, weight=1 / lines) for i in range(lines))
+    verdict = Verdict(
+        window=LogWindow(service="web", lines=shown, topic="logs"),
+        probabilities=(0.1, 0.9),
+        logits=(0.0, 1.0),
+        threshold=0.5,
+        learning=False,
+        history_lines=4_000,
+        model_revision="r",
+    )
+    message = alert_message(build_alert(verdict, now_ms=None), "alerts")
+    return Publication(kind=PublicationKind.ALERT, message=message, owner=owner, offsets=np.array([0]))
 
 
 def opened(world: World, lines: int, number: int = 0) -> Assignment:
@@ -36,21 +70,42 @@ def values(world: World) -> list[list[int]]:
     return [[int(message.value or b"") for message in batch] for batch in world.sink.sent]
 
 
+def topics(world: World) -> list[str]:
+    return [batch[0].topic for batch in world.sink.sent]
+
+
+# ---------------------------------------------------------------- one lane
+
+
 @virtually
 async def test_a_backlog_is_sent_in_order_and_in_parts() -> None:
     """A backlog sent as one could outlast the time-out of a request at every try."""
     world = World()
     owner = opened(world, 600)
     for offset in range(600):
-        world.publisher.put(alert(owner, offset=offset))
+        world.publisher.put(alert(owner, offset))
     world.publisher.end()
-    assert len(world.publisher) == 601
+    assert len(world.publisher) == 600
     await world.publisher.run()
-    assert [len(batch) for batch in values(world)] == [TOGETHER, TOGETHER, 600 - 2 * TOGETHER]
+    assert [len(batch) for batch in values(world)] == [MOST, MOST, 600 - 2 * MOST]
     assert [value for batch in values(world) for value in batch] == list(range(600))
-    assert world.done == [(1, [offset]) for offset in range(600)]
+    assert [offset for _, offsets in world.done for offset in offsets] == list(range(600))
+    assert len(world.done) == 3, "the lines of one answer are done in one step"
     assert metric(world.telemetry, "alerts_total") == 600
     assert owner.ledger.position() == 600
+
+
+@virtually
+async def test_a_request_is_bounded_in_bytes() -> None:
+    """Large messages are sent in smaller numbers, and one that is larger than the bound is sent alone."""
+    world = World()
+    owner = opened(world, 5)
+    sizes = [400_000, 400_000, 400_000, MOST_BYTES + 1, 1]
+    for offset, size in enumerate(sizes):
+        world.publisher.put(alert(owner, offset, value=b"1" * size))
+    world.publisher.end()
+    await world.publisher.run()
+    assert [len(batch) for batch in world.sink.sent] == [2, 1, 1, 1]
 
 
 @virtually
@@ -61,26 +116,11 @@ async def test_what_comes_alone_is_sent_at_once() -> None:
     running = asyncio.create_task(world.publisher.run())
     for offset in (0, 1):
         await asyncio.sleep(1)
-        world.publisher.put(alert(owner, offset=offset))
+        world.publisher.put(alert(owner, offset))
         await asyncio.sleep(0.1)
         assert len(values(world)) == offset + 1
     world.publisher.end()
     await running
-
-
-@virtually
-async def test_the_end_comes_after_everything_queued_before() -> None:
-    """A drain ends the loop, not what waits in it; a batch that meets the end leaves it the last."""
-    world = World()
-    owner = opened(world, 3)
-    world.publisher.put(alert(owner, offset=0))
-    world.publisher.put(alert(owner, offset=1))
-    world.publisher.end()
-    world.publisher.drop_ended()
-    assert len(world.publisher) == 3, "the end is no publication of an ended assignment"
-    await world.publisher.run()
-    assert values(world) == [[0, 1]]
-    assert len(world.publisher) == 0
 
 
 @virtually
@@ -101,6 +141,118 @@ async def test_lines_are_done_only_after_the_acknowledgement() -> None:
     assert metric(world.telemetry, "publish_retries_total") == 2
     assert metric(world.telemetry, "alerts_total") == 1
     assert [event["retry_in_s"] for event in events(caught, "publish_failed")] == [RETRY_S] * 2
+
+
+@virtually
+async def test_a_failed_message_is_sent_again_and_an_acknowledged_one_is_not() -> None:
+    """One partition of the alerts topic has no leader: the alerts of the others are done and never repeated."""
+    world = World()
+    owner = opened(world, 3)
+    outcomes = {b"1": iter([Delivery.FAILED, Delivery.FAILED, Delivery.ACKNOWLEDGED])}
+    world.sink.deliver = lambda message: next(outcomes.get(message.value or b"", iter([Delivery.ACKNOWLEDGED])))
+    for offset in range(3):
+        world.publisher.put(alert(owner, offset))
+    world.publisher.end()
+    await world.publisher.run()
+    assert values(world) == [[0, 1, 2], [1], [1]]
+    assert [offsets for _, offsets in world.done] == [[0, 2], [1]]
+    assert now_s() == RETRY_S, "at once after an answer that decided something, then after a pause"
+
+
+# ---------------------------------------------------------------- lanes and health
+
+
+@virtually
+async def test_a_stuck_topic_stops_its_own_lane_only() -> None:
+    """Alerts go on while the dead-letter topic is missing, and the other way round; the reason is in the health."""
+    for stuck, other in (("dead", "alerts"), ("alerts", "dead")):
+        world = World()
+        owner = opened(world, 8)
+        world.sink.stuck = {stuck}
+        running = asyncio.create_task(world.publisher.run())
+        for offset in range(0, 8, 2):
+            world.publisher.put(letter(owner, offset))
+            world.publisher.put(alert(owner, offset + 1))
+            await asyncio.sleep(10 * RETRY_S)
+        assert set(topics(world)) == {other}
+        assert [value for batch in values(world) for value in batch] == list(range(other == "alerts", 8, 2))
+        assert list(world.health.blocked_topics) == [stuck]
+        assert "create it" in world.health.blocked_topics[stuck]
+        world.sink.stuck = set()
+        world.publisher.end()
+        await running
+        assert owner.ledger.outstanding == 0
+        assert world.health.blocked_topics == {}
+
+
+@virtually
+async def test_a_topic_that_waits_for_the_operator_is_asked_less_often() -> None:
+    """Pauses grow to four times the first one, so that the topic is found within seconds after it is created."""
+    world = World()
+    owner = opened(world, 1)
+    world.sink.stuck = {"alerts"}
+    world.publisher.put(alert(owner))
+    with capture() as caught:
+        running = asyncio.create_task(world.publisher.run())
+        await asyncio.sleep(12 * RETRY_S)
+        running.cancel()
+    assert [event["retry_in_s"] for event in events(caught, "publish_failed")] == [1.0, 2.0, 4.0, 4.0, 4.0]
+    assert {event["hint"] for event in events(caught, "publish_failed")} == {"create it"}
+
+
+@virtually
+async def test_the_queue_is_bounded_in_bytes() -> None:
+    """The publisher counts what waits, is full above its bound, and wakes the waiters when there is room again."""
+    world = World()
+    owner = opened(world, 3)
+    beats: list[bool] = []
+    publisher = Publisher(
+        world.sink,
+        world.clock,
+        world.telemetry,
+        world.health,
+        retry_s=RETRY_S,
+        done=world._done,
+        moved=lambda: beats.append(publisher.is_full),
+        max_waiting_bytes=10_000,
+    )
+    world.sink.stuck = {"dead"}
+    publisher.put(letter(owner, 0, value=b"1" * 4_000))
+    assert 4_000 < publisher.waiting_bytes < 6_000
+    assert not publisher.is_full
+    publisher.put(alert(owner, 1, value=b"1" * 4_000))
+    assert publisher.is_full
+    running = asyncio.create_task(publisher.run())
+    await asyncio.sleep(0.1)
+    assert not publisher.is_full
+    assert False in beats
+    assert metric(world.telemetry, "waiting_bytes") == publisher.waiting_bytes > 4_000
+    world.partitions.close([owner])
+    publisher.drop_ended()
+    assert (publisher.waiting_bytes, len(publisher)) == (0, 0)
+    publisher.end()
+    await asyncio.sleep(10 * RETRY_S)
+    assert running.done()
+
+
+@virtually
+async def test_the_end_comes_after_everything_that_waits() -> None:
+    """A drain ends the lanes, not what waits in them."""
+    world = World()
+    owner = opened(world, 3)
+    world.sink.stuck = {"dead"}
+    running = asyncio.create_task(world.publisher.run())
+    world.publisher.put(letter(owner, 0))
+    world.publisher.end()
+    await asyncio.sleep(10 * RETRY_S)
+    assert not running.done()
+    world.publisher.put(alert(owner, 1))
+    world.sink.stuck = set()
+    await running
+    assert owner.ledger.outstanding == 1, "the third line"
+
+
+# ---------------------------------------------------------------- revoked partitions
 
 
 @virtually
@@ -126,6 +278,7 @@ async def test_nothing_is_sent_when_all_was_revoked() -> None:
     world.publisher.put(alert(owner))
     world.publisher.end()
     world.partitions.close([owner])
+    world.publisher.drop_ended()
     await world.publisher.run()
     assert (world.sink.sent, world.done) == ([], [])
     assert metric(world.telemetry, "alerts_total") == 0
@@ -133,17 +286,22 @@ async def test_nothing_is_sent_when_all_was_revoked() -> None:
 
 @virtually
 async def test_ended_publications_leave_the_queue_and_the_others_stay_in_order() -> None:
-    """A publication that still marks a line of an assigned partition is sent, as that line waits for it."""
+    """The next owner makes them again; they take no memory here."""
     world = World()
     lost, kept = opened(world, 9, 0), opened(world, 9, 1)
-    for offset, owners in enumerate([(kept,), (lost,), (lost, kept), (lost,), (kept,)]):
-        world.publisher.put(alert(*owners, offset=offset))
+    for offset, owner in enumerate([kept, lost, kept, lost, kept]):
+        world.publisher.put(alert(owner, offset))
+    before = world.publisher.waiting_bytes
     world.partitions.close([lost])
     world.publisher.drop_ended()
     assert len(world.publisher) == 3
+    assert world.publisher.waiting_bytes == before * 3 // 5
     world.publisher.end()
     await world.publisher.run()
     assert values(world) == [[0, 2, 4]]
+
+
+# ---------------------------------------------------------------- counting
 
 
 @virtually
@@ -151,15 +309,9 @@ async def test_an_alert_measures_its_delay_and_a_dead_letter_its_stage() -> None
     """Alerts and dead letters are counted apart, and only when the broker has them."""
     world = World()
     owner = opened(world, 3)
-    world.publisher.put(alert(owner, delays_ms=(1_500,)))
-    world.publisher.put(
-        Publication(
-            kind=PublicationKind.DEAD_LETTERS,
-            messages=(Message(topic="dead", key=None, value=b"1"), Message(topic="dead", key=None, value=b"2")),
-            marks=[(owner, np.array([1])), (owner, np.array([2]))],
-            stages=("json", "json"),
-        )
-    )
+    world.publisher.put(alert(owner, delay_ms=1_500))
+    world.publisher.put(letter(owner, 1))
+    world.publisher.put(letter(owner, 2))
     world.publisher.end()
     await world.publisher.run()
     assert metric(world.telemetry, "alerts_total") == 1
@@ -170,12 +322,100 @@ async def test_an_alert_measures_its_delay_and_a_dead_letter_its_stage() -> None
 
 
 @virtually
-async def test_a_refused_message_ends_the_loop() -> None:
-    """The publisher may neither drop the alert nor send it again, as the broker would refuse it again."""
+async def test_refused_credentials_end_the_daemon() -> None:
+    """A password that was changed does not come back by itself: the error ends every lane."""
+    world = World()
+    owner = opened(world, 2)
+    world.publisher.put(alert(owner))
+    world.publisher.put(letter(owner, 1))
+    world.sink.refusals = [BrokerRefused("wrong password")]
+    with pytest.raises(ExceptionGroup) as group:
+        await world.publisher.run()
+    assert group.group_contains(BrokerRefused, match="wrong password")
+    assert owner.ledger.outstanding >= 1
+
+
+# ---------------------------------------------------------------- messages that a topic will never take
+
+
+@virtually
+async def test_an_alert_that_is_too_large_is_shortened_until_it_fits() -> None:
+    """The alert keeps its id and its newest line, and reports that it was shortened; the others do not wait."""
+    world = World()
+    owner = opened(world, 2)
+    world.sink.deliver = lambda message: (
+        Delivery.TOO_LARGE if len(message.value or b"") > 4_000 else Delivery.ACKNOWLEDGED
+    )
+    publication = whole_alert(owner)
+    world.publisher.put(publication)
+    world.publisher.put(alert(owner, 1))
+    world.publisher.end()
+    await world.publisher.run()
+    assert owner.ledger.outstanding == 0
+    assert now_s() == 0, "no pause: every answer decided something"
+    before = decode_alert(publication.message.value or b"")
+    after = decode_alert(world.sink.sent[-1][0].value or b"")
+    assert (after.id, after.logwarden.shortened, before.logwarden.shortened) == (before.id, True, False)
+    assert after.logwarden.lines[-1].newest
+    assert world.sink.sent[-1][0].headers == publication.message.headers
+    assert metric(world.telemetry, "alerts_total") == 2
+
+
+@virtually
+async def test_an_alert_that_cannot_be_short_enough_is_buried() -> None:
+    """It goes to the dead-letter topic as a whole, its lines are done there, and nothing blocks."""
     world = World()
     owner = opened(world, 1)
-    world.publisher.put(alert(owner))
-    world.sink.refusals = [BrokerRefused("too large")]
-    with pytest.raises(BrokerRefused):
+    world.sink.deliver = lambda message: Delivery.TOO_LARGE if message.topic == "alerts" else Delivery.ACKNOWLEDGED
+    publication = whole_alert(owner)
+    world.publisher.put(publication)
+    world.publisher.end()
+    with capture() as caught:
         await world.publisher.run()
-    assert owner.ledger.outstanding == 1
+    (buried,) = world.sink.sent[-1]
+    assert (buried.topic, buried.value) == ("dead", publication.message.value)
+    assert dict(buried.headers)["x-alert-id"].decode() == json.loads(publication.message.value or b"")["id"]
+    assert metric(world.telemetry, "dead_letters_total", stage="publish") == 1
+    assert metric(world.telemetry, "alerts_total") == 0
+    assert owner.ledger.outstanding == 0
+    (event,) = events(caught, "alert_refused")
+    assert (event["topic"], event["partition"], event["offset"], event["output_topic"]) == ("logs", 0, 0, "alerts")
+
+
+@virtually
+async def test_a_refusal_counts_only_when_it_is_repeated() -> None:
+    """The broker's error for a bad message is also one for its own passing troubles: a third refusal decides."""
+    world = World()
+    owner = opened(world, 2)
+    answers = iter([Delivery.REFUSED, Delivery.REFUSED, Delivery.ACKNOWLEDGED] + [Delivery.REFUSED] * REFUSALS)
+    world.sink.deliver = lambda message: next(answers) if message.topic == "alerts" else Delivery.ACKNOWLEDGED
+    running = asyncio.create_task(world.publisher.run())
+    world.publisher.put(alert(owner, 0))
+    await asyncio.sleep(10 * RETRY_S)
+    assert topics(world) == ["alerts"] * 3
+    world.publisher.put(alert(owner, 1))
+    world.publisher.end()
+    await running
+    assert topics(world) == ["alerts"] * 6 + ["dead"]
+    assert owner.ledger.outstanding == 0
+
+
+@pytest.mark.parametrize("outcome", [Delivery.TOO_LARGE, Delivery.REFUSED])
+@virtually
+async def test_a_dead_letter_that_no_topic_takes_is_counted(outcome: Delivery) -> None:
+    """A dead letter that is too large is halved first; then its line is done, counted as lost, and logged once."""
+    world = World()
+    owner = opened(world, 2)
+    world.sink.deliver = lambda message: Delivery.ACKNOWLEDGED if message.value == b"1" else outcome
+    world.publisher.put(letter(owner, 0, value=b"v" * 1_000))
+    world.publisher.put(letter(owner, 1))
+    world.publisher.end()
+    with capture() as caught:
+        await world.publisher.run()
+    assert owner.ledger.outstanding == 0
+    assert metric(world.telemetry, "lost_messages_total", topic="dead") == 1
+    assert metric(world.telemetry, "dead_letters_total", stage="json") == 1
+    (event,) = events(caught, "dead_letter_lost")
+    assert (event["topic"], event["partition"], event["offset"]) == ("logs", 0, 0)
+    sizes = [len(batch[0].value or b"") for batch in world.sink.sent]
+    assert sizes == ([1_000, 500, 250, 125, 64] if outcome is Delivery.TOO_LARGE else [1_000] * REFUSALS)

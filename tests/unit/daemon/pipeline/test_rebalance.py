@@ -91,8 +91,9 @@ async def test_a_revoke_ends_only_the_partitions_it_names() -> None:
     lost, kept = world.assign(LOGS[0]), world.assign(LOGS[1])
     for owner in (lost, kept):
         message = Message(topic="alerts", key=None, value=b"")
-        marks = [(owner, np.array([0]))]
-        world.publisher.put(Publication(kind=PublicationKind.ALERTS, messages=(message,), marks=marks))
+        world.publisher.put(
+            Publication(kind=PublicationKind.ALERT, message=message, owner=owner, offsets=np.array([0]))
+        )
     world.health.unreadable.update({LOGS[0]: "stands still", LOGS[1]: "stands still too"})
     await world.listener.on_revoked([LOGS[0]])
     assert (lost.ended, kept.ended) == (True, False)

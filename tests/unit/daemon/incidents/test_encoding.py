@@ -1,0 +1,90 @@
+"""The fast writer of alerts gives the bytes of the plain one, for every window."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logwarden.daemon.incidents.alert import alert_message, build_alert
+from logwarden.daemon.incidents.encoding import AlertPlace, AlertWriter
+from logwarden.model.verdicts import AlertPolicy, Scores
+from logwarden.model.windowing import NUMERIC_COLUMNS, WindowBatch, WindowRings
+from tests.unit.daemon.incidents.test_alert import VALIDATOR
+
+POLICY = AlertPolicy(threshold=0.25, learning_lines=0, model_revision='re"vision')
+NOW_MS = 1_700_000_009_999
+HOSTILE = [
+    b'"lines":[]',
+    b'\\"lines":[]',
+    b"\xff\xfe\x00\x1b[31m",
+    "日志 … \u2028 é".encode(),
+    b"x" * 300,
+    b"",
+    b"a 1 b2",
+]
+
+
+def batch_of(rng: np.random.Generator, lines: int, size: int, slots: int) -> WindowBatch:
+    """Returns the windows of random lines of some services, hostile texts among them."""
+    rings = WindowRings(size, slots)
+    batch = None
+    for start in (0, 1_000):  # the second push has contexts from the first
+        columns: dict[str, Any] = {name: np.zeros(lines, kind) for name, kind in NUMERIC_COLUMNS.items()}
+        columns["offset"] = np.arange(start, start + lines)
+        columns["index"] = rng.integers(0, 3, lines).astype(np.int32)
+        columns["timestamp"] = rng.choice([-1, 0, 1_700_000_000_123, 2**62, 253_402_300_800_000], lines)
+        columns["log_age"] = rng.uniform(0, 14, lines).astype(np.float32)
+        columns["log_count"] = rng.uniform(0, 14, lines).astype(np.float32)
+        texts = [HOSTILE[i] for i in rng.integers(0, len(HOSTILE), lines)]
+        columns["text"] = np.array([*texts, None], object)[:-1]
+        batch = rings.push(rng.integers(0, slots, lines), columns)
+    assert batch is not None
+    return batch
+
+
+def scores_of(rng: np.random.Generator, batch: WindowBatch) -> Scores:
+    """Returns random answers; weights sum to 1, are halves of a last digit, or all lie on one line."""
+    weights = rng.exponential(1.0, (len(batch), batch.size)) ** 4
+    weights /= weights.sum(axis=1, keepdims=True)
+    weights[::3] = 1 / 32
+    weights[1::5] = np.eye(batch.size)[0]
+    logits = rng.normal(0, 3, (len(batch), 2)).astype(np.float32)
+    return Scores(logits, rng.uniform(0, 1, len(batch)), weights.astype(np.float32))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_fast_bytes_are_the_plain_ones(seed: int) -> None:
+    """Values, keys and headers are equal byte for byte, and valid by the schema."""
+    rng = np.random.default_rng(seed)
+    batch = batch_of(rng, 60, int(rng.integers(2, 33)), 4)
+    scores = scores_of(rng, batch)
+    places = np.flatnonzero(rng.random(len(batch)) < 0.7)
+    chars = int(rng.integers(1, 40))
+    writer = AlertWriter(batch, scores, places, max_line_chars=chars)
+    for place in places.tolist():
+        service = ["web", 'ü"\ud800', ""][place % 3]
+        origin = AlertPlace(
+            place=place, policy=POLICY, service=service, topic="lo gs", partition=place % 5, alerts_topic="alerts"
+        )
+        verdict = POLICY.verdict(batch, scores, place, service=service, topic="lo gs", partition=place % 5)
+        plain = alert_message(build_alert(verdict, now_ms=NOW_MS, max_line_chars=chars), "alerts")
+        assert writer.message(origin, now_ms=NOW_MS) == plain
+        VALIDATOR.validate(json.loads(plain.value or b""))
+
+
+def test_no_alert_needs_no_line() -> None:
+    """A writer of no windows writes nothing."""
+    rng = np.random.default_rng(0)
+    batch = batch_of(rng, 10, 4, 2)
+    AlertWriter(batch, scores_of(rng, batch), np.zeros(0, np.int64), max_line_chars=10)
+
+
+@given(st.floats(0, 1, width=32))
+def test_a_weight_is_rounded_as_python_rounds(weight: float) -> None:
+    """A product with 10,000 is exact for a float32, so that a tie is a tie in both ways."""
+    assert int(np.rint(np.float64(weight) * 10_000)) / 10_000 == round(weight, 4)
