@@ -23,7 +23,7 @@ from logwarden.daemon.clock import SystemClock
 from logwarden.daemon.commands.rendering import printable, render
 from logwarden.daemon.errors import EXIT_DRAINED, EXIT_FATAL, FatalError
 from logwarden.daemon.incidents.alert import Alert, decode_alert
-from logwarden.demo.daemon_process import ALERTS, LOGS, DaemonProcess, broker_address, require_confluent
+from logwarden.demo.daemon_process import ALERTS, DEAD, LOGS, DaemonProcess, broker_address, require_confluent
 from logwarden.training.faultlab import recording as recordings
 from logwarden.training.faultlab.recording import Event, Recording
 
@@ -91,7 +91,7 @@ class Demo:
         producer = kafka.Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "", "linger.ms": 5})
         bootstrap = broker_address(producer)
         consumer = kafka.Consumer({"bootstrap.servers": bootstrap, "group.id": "demo", "auto.offset.reset": "earliest"})
-        for topic in (LOGS, ALERTS):
+        for topic in (LOGS, ALERTS, DEAD):
             producer.list_topics(topic, 10)  # this broker creates a topic at the first request for its metadata
         consumer.subscribe([ALERTS])
         with (

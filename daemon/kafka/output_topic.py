@@ -50,7 +50,7 @@ async def require_topic(client: Any, topic: str, bootstrap: str) -> None:
     partitions = described["partitions"] if described else []
     if error is UnknownTopicOrPartitionError or not partitions:
         command = f"kafka-topics.sh --bootstrap-server {bootstrap} --create --topic {topic} --partitions 3"
-        raise TopicUnusable(topic, "it does not exist", hint=f"create it: {command}")
+        raise TopicUnusable(topic, "it does not exist", hint=f"create it with `{command}`")
     if all(partition["leader"] < 0 for partition in partitions):
         raise TopicUnusable(
             topic, "none of its partitions has a leader", hint="start the brokers that have its replicas"

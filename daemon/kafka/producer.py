@@ -72,7 +72,7 @@ class KafkaSink:
             return TopicUnusable(
                 topic,
                 f"the broker does not let {user} write to it",
-                hint=f"allow it: kafka-acls.sh --add --producer --allow-principal User:{user} --topic {topic}",
+                hint=f"allow it with `kafka-acls.sh --add --producer --allow-principal User:{user} --topic {topic}`",
             )
         if isinstance(error, REFUSALS):
             return BrokerRefused(f"the Kafka broker refused to take a message: {reason(error)}")

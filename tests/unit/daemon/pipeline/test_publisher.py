@@ -177,7 +177,7 @@ async def test_a_stuck_topic_stops_its_own_lane_only() -> None:
         assert set(topics(world)) == {other}
         assert [value for batch in values(world) for value in batch] == list(range(other == "alerts", 8, 2))
         assert list(world.health.blocked_topics) == [stuck]
-        assert "create it" in world.health.blocked_topics[stuck]
+        assert "Create it." in world.health.blocked_topics[stuck]
         world.sink.stuck = set()
         world.publisher.end()
         await running

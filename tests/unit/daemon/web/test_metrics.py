@@ -47,6 +47,8 @@ FACTS: list[tuple[Callable[[PrometheusTelemetry], None], dict[str, float]]] = [
     (lambda t: t.detected(-3), {"logwarden_detection_delay_seconds_count": 1}),
     (lambda t: t.publish_retried(), {"logwarden_publish_retries_total": 1}),
     (lambda t: t.dead_lettered("json"), {'logwarden_dead_letters_total{stage="json"}': 1}),
+    (lambda t: t.lost("dead"), {'logwarden_lost_messages_total{topic="dead"}': 1}),
+    (lambda t: t.waiting_bytes(7), {"logwarden_waiting_bytes": 7}),
     (lambda t: t.decoded_with_replacement(2), {"logwarden_replaced_lines_total": 2}),
     (lambda t: t.cut_lines(2), {"logwarden_cut_lines_total": 2}),
     (lambda t: t.empty_lines(2), {"logwarden_empty_lines_total": 2}),
