@@ -130,7 +130,7 @@ _DECODER = msgspec.json.Decoder(Alert)
 def alert_id(topic: str, partition: int, service: str, offset: int, index: int, *, incarnation: str = "") -> str:
     """Returns the identity of the window that ends at this line; stable over replays, restarts and model versions.
 
-    `incarnation`: identity of the topic, which a later topic of the same name, or one of another cluster, does not have.
+    `incarnation`: identity of the topic, which a later topic of this name, or one of another cluster, does not have.
     """
     named = f"{topic}@{incarnation}" if incarnation else topic  # no topic's name contains @
     name = _encodable(f"{named}|{partition}|{service}|{offset}|{index}").encode()
@@ -142,9 +142,7 @@ def alert_id(topic: str, partition: int, service: str, offset: int, index: int, 
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def build_alert(
-    verdict: Verdict, *, now_ms: int | None, max_line_chars: int = 1_024, incarnation: str = ""
-) -> Alert:
+def build_alert(verdict: Verdict, *, now_ms: int | None, max_line_chars: int = 1_024, incarnation: str = "") -> Alert:
     """Builds the alert of a verdict. `now_ms`: wall clock in milliseconds for the delay; None in scans of files."""
     newest = verdict.window.newest
     lines = tuple(_line(line, line is newest, max_line_chars) for line in verdict.window.lines)

@@ -202,9 +202,10 @@ class Outlet:
         try:
             while not (await asyncio.wait([sending], timeout=_PATIENCE_S))[0]:
                 await require_topic(self._producer.client, self._topic, self._settings.bootstrap_servers)
-            sending.result()
         finally:
             sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)  # its children end before the producer does
+        sending.result()
 
     async def _deliver_partition(self, batches: Sequence[_Batch], messages: Sequence[Message]) -> None:
         assert self._producer is not None, "connected"
