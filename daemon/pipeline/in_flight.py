@@ -47,13 +47,17 @@ class InFlight:
         self.is_paused = False
         """All partitions are paused."""
 
-    def set_pressure(self, waiting: int) -> None:
-        """Pauses or resumes partitions. `waiting`: windows in the batcher, and records that are on their way to it."""
+    def set_pressure(self, waiting: int, *, outputs_are_full: bool = False) -> None:
+        """Pauses or resumes partitions.
+
+        `waiting`: windows in the batcher, and records that are on their way to it. `outputs_are_full`: so much waits
+        for an output topic that another record, whatever it contains, could be too much.
+        """
         lines = self._partitions.lines_in_flight
         self._telemetry.in_flight(lines)
         # A revoke that ran out of time leaves windows in the batcher that no ledger counts any more.
         load = max(lines, waiting)
-        if load >= self._max_lines:
+        if load >= self._max_lines or outputs_are_full:
             self.is_paused = True
         elif load <= self._max_lines // 2:
             self.is_paused = False

@@ -170,7 +170,8 @@ class Pipeline:
             failure = self._lifetime.failure
             if failure is not None:
                 raise FatalError(f"a rebalance failed: {failure}") from failure
-            self._in_flight.set_pressure(len(self._batcher) + self._ingesting)
+            waiting = len(self._batcher) + self._ingesting
+            self._in_flight.set_pressure(waiting, outputs_are_full=self._publisher.is_full())
             chunks = await self._intake.next_chunks()
             if chunks is None:
                 return
@@ -266,6 +267,9 @@ class Pipeline:
     async def _score_forever(self) -> None:
         while True:
             now = self._ports.clock.monotonic()
+            if self._alerts_are_stuck():  # to score more would only make more alerts, in memory
+                await self._pulse.wait(None)
+                continue
             batch = self._batcher.take(now, closing=self._lifetime.phase >= Phase.DRAINING)
             if batch:
                 await self._score(batch)
@@ -273,6 +277,10 @@ class Pipeline:
                 return
             else:
                 await self._pulse.wait(self._batcher.wait_s(now))
+
+    def _alerts_are_stuck(self) -> bool:
+        topics = {assignment.profile.alerts_topic for assignment in self.partitions.assignments()}
+        return self._lifetime.phase < Phase.DRAINED and any(map(self._publisher.is_full, topics))
 
     async def _score(self, batch: list[Work]) -> None:
         clock = self._ports.clock

@@ -68,10 +68,13 @@ class Publisher:
         """Memory of the publications that the broker has not acknowledged."""
         return sum(lane.waiting_bytes for lane in self._lanes.values())
 
-    @property
-    def is_full(self) -> bool:
-        """True if so much waits that no more should be made; `moved` is called when that may have changed."""
-        return self.waiting_bytes >= self._max_waiting_bytes
+    def is_full(self, topic: str | None = None) -> bool:
+        """Returns True if so much waits for a topic, or for any, that no more should be made for it.
+
+        The publisher calls `moved` when that may have changed.
+        """
+        lanes = self._lanes.values() if topic is None else filter(None, [self._lanes.get(topic)])
+        return any(lane.waiting_bytes >= self._max_waiting_bytes for lane in lanes)
 
     def put(self, publication: Publication) -> None:
         """Queues a publication behind those before it for the same topic."""

@@ -107,6 +107,17 @@ async def test_a_noisy_partition_leaves_room_for_the_others() -> None:
 
 
 @virtually
+async def test_reading_pauses_while_an_output_is_full() -> None:
+    """The next record may be one more for the topic that takes nothing; few lines in flight change nothing in that."""
+    world = World()
+    world.assign()
+    world.in_flight.set_pressure(0, outputs_are_full=True)
+    assert world.source.paused == {LOGS[0]}
+    world.in_flight.set_pressure(0)
+    assert world.source.paused == set()
+
+
+@virtually
 async def test_waiting_lines_are_bounded_in_bytes() -> None:
     """A few thousand long lines that wait for an embedding pause their partition, before any count of lines does."""
     world = World()

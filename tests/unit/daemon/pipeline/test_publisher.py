@@ -213,18 +213,18 @@ async def test_the_queue_is_bounded_in_bytes() -> None:
         world.health,
         retry_s=RETRY_S,
         done=world._done,
-        moved=lambda: beats.append(publisher.is_full),
+        moved=lambda: beats.append(publisher.is_full()),
         max_waiting_bytes=10_000,
     )
     world.sink.stuck = {"dead"}
     publisher.put(letter(owner, 0, value=b"1" * 4_000))
     assert 4_000 < publisher.waiting_bytes < 6_000
-    assert not publisher.is_full
+    assert not publisher.is_full()
     publisher.put(alert(owner, 1, value=b"1" * 4_000))
-    assert publisher.is_full
+    assert publisher.is_full()
     running = asyncio.create_task(publisher.run())
     await asyncio.sleep(0.1)
-    assert not publisher.is_full
+    assert not publisher.is_full()
     assert False in beats
     assert metric(world.telemetry, "waiting_bytes") == publisher.waiting_bytes > 4_000
     world.partitions.close([owner])
