@@ -193,9 +193,12 @@ class FakeClient:
 
     async def identify(self, topics: Collection[str]) -> Mapping[str, str]:
         self._answer("identify")
-        self.in_doubt = False
         self.incarnations = {topic: self.identities[topic] for topic in topics if topic in self.identities}
         return self.incarnations
+
+    async def confirm(self, topics: Collection[str]) -> None:
+        self.in_doubt = False
+        await self.identify(topics)
 
     async def describe(self, topics: Collection[str] | None) -> TopicsAnswer:
         self._answer("describe")

@@ -14,7 +14,6 @@ from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
-from aiokafka.conn import CloseReason
 from aiokafka.errors import (
     KafkaError,
     LeaderNotAvailableError,
@@ -46,7 +45,8 @@ class ReadingClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no 
         self.knows_ids = True
         """False once a broker answered that has no ids of topics."""
         self.in_doubt = False
-        """A connection was lost since the identities were requested last."""
+        """Something happened since the identities were requested last: a lost connection, or a fetch that was refused
+        because its topic was missing. Or a topic was missing then."""
 
     async def describe(self, topics: Collection[str] | None) -> TopicsAnswer:
         """Returns what a broker knows about these topics, or about all. Raises KafkaError if none answers."""
@@ -68,13 +68,19 @@ class ReadingClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no 
 
     async def identify(self, topics: Collection[str]) -> Mapping[str, str]:
         """Returns the identity of each of these topics, as of now; without those that have none."""
-        self.in_doubt = False
         if not topics or not self.knows_ids:
             return {}
         answer = await self.describe(topics)
         others = {topic: identity for topic, identity in self.incarnations.items() if topic not in topics}
         self.incarnations = {**others, **answer.incarnations}
         return answer.incarnations
+
+    async def confirm(self, topics: Collection[str]) -> None:
+        """Requests the identities of all topics that are read. Ends the doubt, unless one of them is missing."""
+        self.in_doubt = False
+        found = await self.identify(topics)
+        if self.knows_ids and not found.keys() >= set(topics):
+            self.in_doubt = True  # the first fetch that succeeds may be the first of another topic
 
     async def offsets(self, partitions: Sequence[TopicPartition], which: int) -> dict[TopicPartition, int]:
         """Returns the EARLIEST or LATEST offset of each partition. Raises KafkaError if one of them has no answer."""
@@ -140,7 +146,6 @@ class ReadingClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no 
             self._conns.pop(_BOOTSTRAP).close()
         return True
 
-    def _on_connection_closed(self, conn: Any, reason: Any) -> None:
-        if reason != CloseReason.SHUTDOWN:
-            self.in_doubt = True
-        super()._on_connection_closed(conn, reason)
+    def force_metadata_update(self) -> Any:
+        self.in_doubt = True  # the client calls this at every sign that its metadata are old
+        return super().force_metadata_update()

@@ -60,8 +60,8 @@ _METADATA_MAX_AGE_MS = 10_000
 """How long a topic or partition made later may stay unseen; aiokafka's default is five minutes."""
 _NEVER_MS = 2**31 - 1
 """Milliseconds between polls after which the client leaves the group: a long poll must not cost the membership."""
-_GAP_S = 1.0
-"""Seconds without a look at the client after which a topic may have been deleted and created again unseen."""
+_GAP_S = 0.2
+"""Seconds without a look at the client, beyond those of an idle poll, in which a topic may have been created again."""
 _IDENTIFY_TIMEOUT_S = 2.0
 
 
@@ -210,7 +210,7 @@ class KafkaSource:
         if gap_s > _GAP_S + self._settings.fetch_max_wait_ms / 1000 or self._client.in_doubt:
             try:
                 async with asyncio.timeout(_IDENTIFY_TIMEOUT_S):
-                    await self._offsets.replaced_topics(self._sought)
+                    await self._client.confirm({partition.topic for partition in self._sought})
             except (KafkaError, OSError, TimeoutError):
                 self._client.in_doubt = True  # no commit is made before an answer, either
         replaced = self._incarnations.replaced(self._client.incarnations)

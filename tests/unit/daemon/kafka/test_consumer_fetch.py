@@ -286,7 +286,8 @@ async def test_a_topic_is_confirmed_after_a_gap_and_after_a_lost_connection() ->
     consumer._client.identities = {"logs": "c/1"}
     await source.bounds([NAMED_A])
     consumer._client.asked.clear()
-    await asyncio.sleep(0.5)
+    await source.fetch()
+    await asyncio.sleep(0.1)
     await source.fetch()
     assert consumer._client.asked == []
     consumer._client.in_doubt = True
