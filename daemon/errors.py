@@ -11,6 +11,7 @@ LogwardenError
 ├── OffsetsGone            continue at the oldest offset kept: retention deleted the wanted ones, an incident
 ├── TopicRecreated         continue with the new topic from its begin: the one that was read was deleted
 ├── UnreadableBatch        continue with the other partitions: one is stopped at a batch that cannot be read
+├── BatchSkipped           continue: a batch that cannot be read was left out, as the operator has set
 └── UndecodableRecord      skip this record: it goes to the dead-letter topic
 """
 
@@ -110,7 +111,17 @@ class UnreadableBatch(LogwardenError):
         self.offset = offset
         self.reason = reason
         super().__init__(f"{self.topic}/{self.partition} is stopped at offset {offset}: {reason}")
-        self.hint = "compare the partition's replicas; to skip the batch, stop the group and commit a later offset"
+        self.hint = "compare the partition's replicas; LOGWARDEN_KAFKA__UNREADABLE_BATCHES=skip leaves such batches out"
+
+
+class BatchSkipped(LogwardenError):
+    """The offsets from `first` to `last` were left out, because their batch cannot be decoded."""
+
+    def __init__(self, partition: tuple[str, int], first: int, last: int, reason: str) -> None:
+        self.topic, self.partition = partition
+        self.first, self.last = first, last
+        self.reason = reason
+        super().__init__(f"the offsets {first} to {last} of {self.topic}/{self.partition} were skipped: {reason}")
 
 
 class UndecodableRecord(LogwardenError):

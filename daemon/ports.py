@@ -44,8 +44,9 @@ class Source(Protocol):
         """Returns the records that have arrived, in order per partition; waits a moment if there are none.
 
         Raises OffsetsGone once for partitions whose next offset the broker no longer has. Raises UnreadableBatch when
-        a partition stands still at a batch that cannot be read; the other partitions continue. Raises TopicRecreated
-        for partitions whose topic is no longer the one that `bounds` described.
+        a partition stands still at a batch that cannot be read; the other partitions continue. Raises BatchSkipped
+        after such a batch was left out. Raises TopicRecreated for partitions whose topic is no longer the one that
+        `bounds` described.
         """
 
     async def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, Committed]:
@@ -68,6 +69,12 @@ class Source(Protocol):
 
     def resume(self, partitions: Collection[Partition]) -> None:
         """Ends `pause` for these partitions."""
+
+    def silent_s(self) -> float:
+        """Seconds since the broker last answered a fetch of a partition that is read; 0 without such partitions."""
+
+    def missing_topics(self) -> list[str]:
+        """Returns the input topics, of those given by name, that the cluster did not have at the last request."""
 
     async def stop(self) -> None:
         """Leaves the group."""

@@ -57,8 +57,8 @@ class Fetched:
     records: Mapping[Partition, Sequence[Record]] = field(default_factory=dict)
     """In order per partition, at least one each."""
     positions: Mapping[Partition, int] = field(default_factory=dict)
-    """Offset from which each assigned partition is read next. It also passes offsets without a record for readers, such
-    as transaction markers, records of aborted transactions, and records that compaction removed."""
+    """Offset from which each partition of this fetch is read next. It also passes offsets without a record for readers,
+    such as transaction markers, records of aborted transactions, and records that compaction removed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,6 +78,9 @@ class Telemetry(Protocol):
     def unreadable(self, topic: str, partition: int) -> None:
         """Counts an attempt to read a batch that failed; its partition stands still."""
 
+    def skipped(self, topic: str, partition: int, offsets: int) -> None:
+        """Counts the offsets of a batch that cannot be read and was left out."""
+
     # ------------------------------------------------------------ states
 
     def in_flight(self, lines: int) -> None:

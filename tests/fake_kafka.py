@@ -1,21 +1,23 @@
 """Hand-written stand-ins for aiokafka's classes, with the traps that the daemon's Kafka modules know.
 
-Like the real consumer, this one drops the records of a fetch that meets an unreadable batch. A seek in a partition that
+Like the real consumer, this one drops the records of a poll that meets an unreadable batch. A seek in a partition that
 is not assigned is an error.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, cast
 
 from aiokafka import TopicPartition
-from aiokafka.errors import CorruptRecordException, IllegalStateError
+from aiokafka.errors import CorruptRecordException, IllegalStateError, KafkaError
 
-from logwarden.daemon.errors import UnreadableBatch
+from logwarden.daemon.errors import BatchSkipped, UnreadableBatch
 from logwarden.daemon.kafka.consumer import KafkaSource
+from logwarden.daemon.kafka.metadata import TopicsAnswer
 from logwarden.daemon.records import Partition
 from logwarden.daemon.settings.kafka import KafkaSettings
 from tests.oracles import LogRecord
@@ -29,12 +31,11 @@ class FakeConsumer:
     unreadable: dict[TopicPartition, int] = field(default_factory=dict)
     broken: Callable[[], Exception] = lambda: CorruptRecordException("a wrong checksum")
     errors: list[Exception] = field(default_factory=list)
-    """Raised by the next calls of `getmany`, one each."""
-    first: int = 0
-    """The oldest offset kept."""
+    """Raised by the next calls of `getmany` or `commit_offsets`, one each."""
     max_poll: int = 100
-    delay_s: float = 0.0
-    """Seconds that each fetch takes."""
+    markers: dict[TopicPartition, int] = field(default_factory=dict)
+    """Offsets behind the last record that contain none, such as the marker of a transaction."""
+    value: Callable[[int], bytes] = lambda offset: b"%d" % offset
 
     def __post_init__(self) -> None:
         self.positions = dict.fromkeys(self.lengths, 0)
@@ -43,8 +44,17 @@ class FakeConsumer:
         self.commits: list[Mapping[TopicPartition, Any]] = []
         self.watermarks: dict[TopicPartition, int] = {}
         self.trace: list[str] = []
-        self.subscribed: tuple[list[str], Any] | None = None
+        self.subscribed: dict[str, Any] | None = None
         self.during_fetch: Callable[[], None] = lambda: None
+        self.answered_ms: dict[TopicPartition, int] = {}
+        self.coordinator_errors: list[Exception] = []
+        self.known_topics: set[str] = set()
+        self._subscription = SimpleNamespace(reassignment_in_progress=False)
+        self._coordinator = SimpleNamespace(
+            check_errors=self._check_errors, commit_offsets=self._commit, member_id="me", coordinator_dead=lambda: None
+        )
+        self._fetcher = FakeFetcher(self)
+        self._client: Any = None
 
     # ------------------------------------------------------------ life
 
@@ -54,13 +64,20 @@ class FakeConsumer:
     async def stop(self) -> None:
         self.trace.append("stop")
 
-    def subscribe(self, topics: list[str], listener: Any) -> None:
-        self.subscribed = (topics, listener)
+    def subscribe(self, **chosen: Any) -> None:
+        self.subscribed = chosen
+
+    def _check_errors(self) -> None:
+        if self.coordinator_errors:
+            raise self.coordinator_errors.pop(0)
 
     # ------------------------------------------------------------ partitions
 
     def assignment(self) -> set[TopicPartition]:
         return set(self.positions)
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        return {0} if topic in self.known_topics else None
 
     def paused(self) -> set[TopicPartition]:
         return set(self.stopped_partitions)
@@ -77,6 +94,10 @@ class FakeConsumer:
         self._require(partition)
         self.positions[partition] = offset
 
+    async def position(self, partition: TopicPartition) -> int:
+        self._require(partition)
+        return self.positions[partition]
+
     def revoke_all(self) -> None:
         self.positions.clear()
         self.stopped_partitions.clear()
@@ -91,63 +112,126 @@ class FakeConsumer:
 
     # ------------------------------------------------------------ records
 
+    def has_more(self, partition: TopicPartition) -> bool:
+        end = self.lengths[partition] + self.markers.get(partition, 0)
+        return self.positions[partition] < end
+
     async def getmany(
-        self, *partitions: TopicPartition, timeout_ms: int, max_records: int | None = None
+        self, partition: TopicPartition, *, timeout_ms: int, max_records: int
     ) -> dict[TopicPartition, list[LogRecord]]:
-        self.fetches.append(partitions)
+        assert not timeout_ms, "the daemon waits elsewhere, for all partitions at once"
+        self._check_errors()
+        self.fetches.append((partition,))
         self.during_fetch()
-        await asyncio.sleep(self.delay_s)
         if self.errors:
             raise self.errors.pop(0)
-        room = max_records or self.max_poll
-        taken: dict[TopicPartition, list[LogRecord]] = {}
-        for partition in sorted(self.positions):
-            if partition in self.stopped_partitions or (partitions and partition not in partitions):
-                continue
-            records = self._take(partition, room)
-            room -= len(records)
-            if records:
-                taken[partition] = records
-            if not room:
-                break
-        if not taken:
-            await asyncio.sleep(timeout_ms / 1000)
-        return taken
+        if partition not in self.positions or partition in self.stopped_partitions:
+            return {}
+        records = self._take(partition, min(max_records, self.max_poll))
+        return {partition: records} if records else {}
 
     def _take(self, partition: TopicPartition, room: int) -> list[LogRecord]:
         """Returns records and moves on; raises where a batch cannot be read, and what was taken is lost."""
         records: list[LogRecord] = []
-        while len(records) < room and self.positions[partition] < self.lengths[partition]:
-            offset = self.positions[partition]
-            if self.unreadable.get(partition) == offset:
+        position = self.positions[partition]
+        while len(records) < room and position < self.lengths[partition]:
+            if self.unreadable.get(partition) == position:
                 raise self.broken()
-            records.append(LogRecord(b"%d" % offset, offset, partition.topic, partition.partition))
-            self.positions[partition] = offset + 1
+            value = self.value(position)
+            records.append(LogRecord(value, position, partition.topic, partition.partition))
+            position += 1
+        if len(records) < room:  # the client passes what contains no record once it looks for the next one
+            position = max(position, self.lengths[partition] + self.markers.get(partition, 0))
+        self.positions[partition] = position
         return records
 
     # ------------------------------------------------------------ offsets
 
-    async def commit(self, offsets: Mapping[TopicPartition, Any]) -> None:
+    async def _commit(self, assignment: object, offsets: Mapping[TopicPartition, Any]) -> None:
         if self.errors:
             raise self.errors.pop(0)
         self.commits.append(offsets)
 
-    async def beginning_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+    def highwater(self, partition: TopicPartition) -> int | None:
+        assert partition in self.positions, "Partition is not assigned"
+        return self.watermarks.get(partition)
+
+    def last_poll_timestamp(self, partition: TopicPartition) -> int | None:
+        return self.answered_ms.get(partition)
+
+
+class FakeFetcher:
+    """The buffer of the client: all that the broker has, in the order of the assignment."""
+
+    def __init__(self, consumer: FakeConsumer) -> None:
+        self._consumer = consumer
+        self.error_future: asyncio.Future[None] | None = None
+        self.waiters: list[asyncio.Future[None]] = []
+
+    @property
+    def _records(self) -> dict[TopicPartition, None]:
+        return {partition: None for partition in self._consumer.positions if self._consumer.has_more(partition)}
+
+    def _create_fetch_waiter(self) -> asyncio.Future[None]:
+        self.waiters.append(asyncio.get_running_loop().create_future())
+        return self.waiters[-1]
+
+
+class FakeClient:
+    """What the cluster answers to a reader. `identities` names the topic ids."""
+
+    def __init__(self, consumer: FakeConsumer) -> None:
+        self._consumer = consumer
+        self.identities: dict[str, str] = {}
+        self.incarnations: Mapping[str, str] = {}
+        self.in_doubt = False
+        self.first = 0
+        self.codes: dict[str, int] = {}
+        self.errors: list[Exception] = []
+        self.batch_ends: dict[TopicPartition, int] = {}
+        self.asked: list[str] = []
+
+    async def identify(self, topics: Collection[str]) -> Mapping[str, str]:
+        self._answer("identify")
+        self.incarnations = {topic: self.identities[topic] for topic in topics if topic in self.identities}
+        return self.incarnations
+
+    async def confirm(self, topics: Collection[str]) -> None:
+        self.in_doubt = False
+        await self.identify(topics)
+
+    async def describe(self, topics: Collection[str] | None) -> TopicsAnswer:
+        self._answer("describe")
+        return TopicsAnswer(
+            brokers=[],
+            controller_id=1,
+            topics=[(self.codes.get(topic, 0), topic, False, []) for topic in topics or ()],
+            incarnations={},
+            knows_ids=True,
+        )
+
+    async def offsets(self, partitions: Sequence[TopicPartition], which: int) -> dict[TopicPartition, int]:
+        self._answer("offsets")
+        return {p: self._consumer.lengths[p] if which == -1 else self.first for p in partitions}
+
+    async def end_of_batch(self, partition: TopicPartition, offset: int) -> int:
+        self._answer("header")
+        if partition not in self.batch_ends:
+            raise KafkaError("no answer")
+        return self.batch_ends[partition]
+
+    def _answer(self, name: str) -> None:
+        self.asked.append(name)
         if self.errors:
             raise self.errors.pop(0)
-        return dict.fromkeys(partitions, self.first)
-
-    async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        return {partition: self.lengths[partition] for partition in partitions}
-
-    def highwater(self, partition: TopicPartition) -> int | None:
-        return self.watermarks.get(partition)
 
 
 def source_of(consumer: FakeConsumer, **settings: Any) -> KafkaSource:
     """Returns a source that has joined with this consumer, and sought to the begin of each partition."""
     source = KafkaSource(KafkaSettings(**settings))
-    source._consumer = cast(Any, consumer)
+    consumer._fetcher.error_future = asyncio.get_running_loop().create_future()
+    consumer._client = FakeClient(consumer)
+    source._use(cast(Any, consumer), consumer._client, cast(Any, None))
     for partition in consumer.assignment():
         source.seek(Partition(*partition), 0)
     return source
@@ -159,6 +243,7 @@ class Reading:
 
     offsets: dict[Partition, list[int]] = field(default_factory=dict)
     unreadable: list[tuple[float, Partition, int]] = field(default_factory=list)
+    skipped: list[BatchSkipped] = field(default_factory=list)
 
     async def read(self, source: KafkaSource, until_s: float) -> Reading:
         """Fetches until a virtual second."""
@@ -169,6 +254,9 @@ class Reading:
             except UnreadableBatch as error:
                 partition = Partition(error.topic, error.partition)
                 self.unreadable.append((loop.time(), partition, error.offset))
+                continue
+            except BatchSkipped as skipped:
+                self.skipped.append(skipped)
                 continue
             for partition, records in found.items():
                 self.offsets.setdefault(partition, []).extend(record.offset for record in records)

@@ -180,6 +180,7 @@ EXCEPTIONS: dict[Rule, dict[str, str]] = {
     },
     clocks: {"daemon/clock.py": "the clock itself"},
     tasks: {
+        "daemon/kafka/membership.py": "owns the answer to an assignment, which may outlast the client's callback",
         "daemon/pipeline/pipeline.py": "owns the four loops, in a task group",
         "daemon/pipeline/publisher.py": "owns the loop of each output topic, in a task group",
         "daemon/pipeline/rebalance.py": "owns the work that a revoke must not cancel half way",

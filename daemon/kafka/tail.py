@@ -20,6 +20,7 @@ async def tail_topic(
         topic,
         **connection_options(settings.kafka),
         group_id=None,
+        isolation_level="read_committed",
         auto_offset_reset="earliest" if from_beginning else "latest",
     )
     try:

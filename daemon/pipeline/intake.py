@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import structlog
 
-from logwarden.daemon.errors import OffsetsGone, TopicRecreated, UnreadableBatch
+from logwarden.daemon.errors import BatchSkipped, OffsetsGone, TopicRecreated, UnreadableBatch
 from logwarden.daemon.pipeline.partitions import Assignment, Partitions
 from logwarden.daemon.pipeline.phase import Lifetime, Phase
 from logwarden.daemon.pipeline.retries import Retries
@@ -55,6 +55,9 @@ class Intake:
         except UnreadableBatch as error:
             self._stand_still(error)
             return []
+        except BatchSkipped as error:
+            self._report_skipped(error)
+            return []
         if fetched is None or self._lifetime.phase >= Phase.DRAINING:
             return None  # records in no ledger: the next owner reads them again
         return self._open(fetched, generation)
@@ -93,6 +96,13 @@ class Intake:
             self._health.unreadable[partition] = str(error)
         log.error("batch_unreadable", **partition._asdict(), offset=error.offset, reason=error.reason, hint=error.hint)
 
+    def _report_skipped(self, error: BatchSkipped) -> None:
+        """Reports a batch that was left out; its partition is read again."""
+        partition = Partition(error.topic, error.partition)
+        self._telemetry.skipped(*partition, error.last - error.first + 1)
+        self._health.unreadable.pop(partition, None)
+        log.error("batch_skipped", **partition._asdict(), first=error.first, last=error.last, reason=error.reason)
+
     async def _skip_gone(self, partitions: Sequence[Partition]) -> None:
         """Continues at the oldest offset kept, and reports it: retention deleted the wanted ones."""
         affected = [assignment for p in partitions if (assignment := self._partitions.active(p)) is not None]
@@ -103,10 +113,10 @@ class Intake:
             partition = assignment.partition
             if self._partitions.active(partition) is not assignment:
                 continue  # revoked, or assigned again, while the broker answered
-            earliest, end, _ = bounds[partition]
+            earliest, end, incarnation = bounds[partition]
             self._telemetry.out_of_range(*partition)
             log.error("offset_out_of_range", **partition._asdict(), earliest=earliest, end=end)
-            if assignment.ledger.may_continue_from(earliest):
+            if incarnation == assignment.incarnation and assignment.ledger.may_continue_from(earliest):
                 self._source.seek(partition, earliest)
             else:  # the topic was truncated or created again: these are other lines under known offsets
                 await self._replace(assignment, bounds[partition])

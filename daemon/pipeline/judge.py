@@ -98,6 +98,7 @@ class WindowJudge:
                 topic=owner.partition.topic,
                 partition=owner.partition.partition,
                 alerts_topic=profile.alerts_topic,
+                incarnation=owner.incarnation,
             )
             stamp = int(stamps[place])
             publications.append(

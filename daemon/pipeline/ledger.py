@@ -20,6 +20,8 @@ import numpy.typing as npt
 from logwarden.daemon.records import Bounds, Committed
 
 METADATA_VERSION = 1
+NEAR_THE_END = 1_000
+"""Records before the end from which reading continues after the log itself was cut."""
 
 _MAX_CONTEXTS = 256
 """Context entries kept while the position stands still."""
@@ -31,11 +33,13 @@ class PartitionLedger:
     """The lines of one partition for one period of ownership.
 
     `score_from`: the first offset that this member judges; records before it are context. `context`: the offset that
-    the previous owner committed as the begin of that context; `read_from`: where reading begins because of it.
+    the previous owner committed as the begin of that context; `read_from`: where reading begins because of it. `topic`:
+    identity of the topic, for the commit's metadata.
     """
 
-    def __init__(self, score_from: int, context: int) -> None:
+    def __init__(self, score_from: int, context: int, topic: str = "") -> None:
         self.score_from = score_from
+        self._topic = topic
         self.read_from = min(context, score_from)
         self._next = score_from
         self._spans: list[_Span] = []
@@ -97,7 +101,7 @@ class PartitionLedger:
         current = bisect_right(self._contexts, position, key=lambda entry: entry[0]) - 1
         del self._contexts[: max(0, current)]
         context = max(self._contexts[0][1], position - max_context)
-        return Committed(position, encode_metadata(context))
+        return Committed(position, encode_metadata(context, self._topic))
 
     def _thin_contexts(self) -> None:
         """Halves the entries that pile up while one line stays undone. The next owner may read a little more."""
@@ -170,28 +174,57 @@ class Start(NamedTuple):
 
 def where_to_start(committed: Committed | None, bounds: Bounds, max_context: int) -> Start:
     """Returns where to begin, from the committed offset, its metadata and the bounds of the partition."""
-    if committed is None or not bounds.earliest <= committed.offset <= bounds.end:
-        # Nothing committed, retention overtook the group, or the topic was created again: never the end.
-        return Start(bounds.earliest, bounds.earliest, committed is not None)
+    earliest, end, incarnation = bounds
+    if committed is None:
+        return Start(earliest, earliest, False)
+    if incident_of(committed, bounds):
+        topic = decode_topic(committed.metadata)
+        if committed.offset > end and topic and topic == incarnation:
+            # The log itself was cut, as by an unclean election. What is left was judged, except for lines that were
+            # written behind the cut before this member read on.
+            near = max(earliest, end - NEAR_THE_END)
+            return Start(near, near, True)
+        # Retention overtook the group, or the topic was created again, for all that is known: never the end.
+        return Start(earliest, earliest, True)
     wanted = decode_metadata(committed.metadata)
     wanted = committed.offset if wanted is None else min(wanted, committed.offset)
-    context = max(wanted, bounds.earliest, committed.offset - max_context)
+    context = max(wanted, earliest, committed.offset - max_context)
     return Start(committed.offset, context, context > wanted)
 
 
-def encode_metadata(context: int) -> str:
-    """Returns the commit metadata; far below the broker's 4,096 bytes."""
-    return json.dumps({"v": METADATA_VERSION, "context": context}, separators=(",", ":"))
+def incident_of(committed: Committed, bounds: Bounds) -> str:
+    """Returns why reading cannot continue at the committed offset, as the name of an event; empty if it can."""
+    topic = decode_topic(committed.metadata)
+    if topic and bounds.incarnation and topic != bounds.incarnation:
+        return "topic_recreated"
+    return "" if bounds.earliest <= committed.offset <= bounds.end else "offset_out_of_range"
+
+
+def encode_metadata(context: int, topic: str = "") -> str:
+    """Returns the commit metadata; far below the broker's 4,096 bytes. `topic`: its identity, if that is known.
+
+    The version stays: earlier releases read the context of these metadata, and overlook the topic.
+    """
+    values = {"v": METADATA_VERSION, "context": context} | ({"topic": topic} if topic else {})
+    return json.dumps(values, separators=(",", ":"))
 
 
 def decode_metadata(metadata: str) -> int | None:
     """Returns the context offset. Returns None if the metadata is absent or of another program."""
+    context = _values(metadata).get("context")
+    # Not isinstance: JSON's true would be offset 1.
+    return context if type(context) is int and context >= 0 else None
+
+
+def decode_topic(metadata: str) -> str:
+    """Returns the identity of the topic to which a commit belongs; empty if it is unknown."""
+    topic = _values(metadata).get("topic")
+    return topic if isinstance(topic, str) else ""
+
+
+def _values(metadata: str) -> dict[str, object]:
     try:
         values = json.loads(metadata)
     except (ValueError, RecursionError):  # the latter from brackets within brackets within brackets
-        return None
-    if not isinstance(values, dict) or values.get("v") != METADATA_VERSION:
-        return None
-    context = values.get("context")
-    # Not isinstance: JSON's true would be offset 1.
-    return context if type(context) is int and context >= 0 else None
+        return {}
+    return values if isinstance(values, dict) and values.get("v") == METADATA_VERSION else {}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from logwarden.daemon.decoding.decoder import Decoder
-from logwarden.daemon.pipeline.ledger import PartitionLedger, where_to_start
+from logwarden.daemon.pipeline.ledger import PartitionLedger, incident_of, where_to_start
 from logwarden.daemon.ports import Source
 from logwarden.daemon.records import Bounds, Committed, Partition
 from logwarden.daemon.telemetry import Telemetry
@@ -39,14 +39,23 @@ ProfileOf = Callable[[str], TopicProfile]
 class Assignment:
     """A partition for one period of ownership. Whatever finishes after `ended` is discarded."""
 
-    __slots__ = ("ended", "generation", "ledger", "partition", "profile", "revoking")
+    __slots__ = ("ended", "generation", "incarnation", "ledger", "partition", "profile", "revoking")
 
-    def __init__(self, generation: int, partition: Partition, ledger: PartitionLedger, profile: TopicProfile) -> None:
+    def __init__(
+        self,
+        generation: int,
+        partition: Partition,
+        ledger: PartitionLedger,
+        profile: TopicProfile,
+        incarnation: str = "",
+    ) -> None:
         self.generation = generation
         """Unique and rising over all assignments of this member."""
         self.partition = partition
         self.ledger = ledger
         self.profile = profile
+        self.incarnation = incarnation
+        """Identity of the topic, for the ids of alerts; empty if the broker reports none."""
         self.revoking = False
         self.ended = False
 
@@ -87,10 +96,10 @@ class Partitions:
         """Begins a period of ownership at the group's committed offset, and seeks to the begin of its context."""
         assert partition not in self._assigned, "a partition is revoked before it is assigned again"
         start = where_to_start(committed, bounds, self._max_context_records)
-        if committed and not bounds.earliest <= committed.offset <= bounds.end:
+        if committed and (incident := incident_of(committed, bounds)):
             self._telemetry.out_of_range(*partition)
             log.error(
-                "offset_out_of_range",
+                incident,
                 **partition._asdict(),
                 committed=committed.offset,
                 earliest=bounds.earliest,
@@ -99,9 +108,9 @@ class Partitions:
             )
         self._telemetry.context_replayed(start.score_from - start.read_from, start.is_short)
         self.newest_generation += 1
-        ledger = PartitionLedger(start.score_from, start.read_from)
+        ledger = PartitionLedger(start.score_from, start.read_from, bounds.incarnation)
         profile = self._profile_of(partition.topic)
-        self._assigned[partition] = Assignment(self.newest_generation, partition, ledger, profile)
+        self._assigned[partition] = Assignment(self.newest_generation, partition, ledger, profile, bounds.incarnation)
         self._source.seek(partition, start.read_from)
 
     def revoke(self, partitions: Sequence[Partition]) -> list[Assignment]:

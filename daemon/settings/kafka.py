@@ -5,13 +5,33 @@ Imports no Kafka client. The constructor is for tests: `KafkaSettings()` has eve
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, FilePath, SecretStr
+from pydantic import AfterValidator, Field, FilePath, SecretStr
 
 from logwarden.daemon.settings.addresses import Brokers, HttpUrl
 from logwarden.daemon.settings.fields import Maybe, Name, Names, SettingsGroup
 from logwarden.daemon.settings.secret_files import SecretFile
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_MOST_CHARS = 249
+"""Kafka's limit of a topic's name."""
+
+
+def _topics(topics: tuple[str, ...]) -> tuple[str, ...]:
+    for topic in topics:
+        if topic.startswith("^"):
+            try:
+                re.compile(f"(?:{topic})")
+            except re.error as error:
+                raise ValueError(f"the pattern {topic!r} is no regular expression: {error}") from None
+        elif not _NAME.fullmatch(topic) or len(topic) > _MOST_CHARS:
+            raise ValueError(
+                f"{topic!r} is not the name of a topic: names have at most {_MOST_CHARS} letters, digits, dots, dashes "
+                "and underscores, and a pattern begins with ^"
+            )
+    return topics
 
 
 class KafkaSettings(SettingsGroup):
@@ -19,8 +39,9 @@ class KafkaSettings(SettingsGroup):
 
     bootstrap_servers: Brokers = "localhost:9092"
     """Brokers that the daemon contacts first, as `host:port,host:port`. An IPv6 address is in brackets."""
-    input_topics: Names = ("logs",)
-    """Topics from which the daemon reads log lines."""
+    input_topics: Annotated[Names, AfterValidator(_topics)] = ("logs",)
+    """Topics from which the daemon reads log lines. An entry that begins with ^ is a regular expression for the begin
+    of names, such as `^logs-`; a comma in it needs the JSON form. The daemon never creates these topics."""
     alerts_topic: Name = "logwarden.alerts"
     """Topic to which the daemon publishes alerts."""
     dead_letter_topic: Name = "logwarden.dead-letters"
@@ -77,6 +98,12 @@ class KafkaSettings(SettingsGroup):
     """Milliseconds that the daemon waits for the broker's response to one request."""
     max_poll_records: Annotated[int, Field(ge=1, le=100_000)] = 4_096
     """Most records that the daemon takes from the consumer at a time."""
+    unreadable_batches: Literal["stop", "skip"] = "stop"
+    """What to do at a batch that cannot be decoded: `stop` the partition until the batch is whole or someone acts, or
+    `skip` the batch, whose lines are then lost. The other partitions continue in both cases."""
+    max_batch_bytes: Annotated[int, Field(ge=1_048_576, le=2_147_483_647)] = 268_435_456
+    """Most bytes to which the daemon decompresses one batch. A larger batch is treated like one that cannot be
+    decoded."""
     fetch_max_wait_ms: Annotated[int, Field(ge=1, le=10_000)] = 100
     """Milliseconds that the broker may delay its response to a fetch while no record is new."""
     commit_interval_ms: Annotated[int, Field(ge=10, le=600_000)] = 1_000

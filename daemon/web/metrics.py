@@ -73,6 +73,9 @@ class PrometheusTelemetry:
             "topic",
             "partition",
         )
+        self._skipped = self._counter(
+            "skipped_offsets", "Offsets of batches that cannot be read and were left out.", "topic", "partition"
+        )
         self._in_flight = self._gauge("in_flight_lines", "Lines that are read and not done.")
         self._paused = self._gauge("paused", "1 while reading is paused because too many lines are in flight.")
         self._services = self._gauge("services", "Services in memory.")
@@ -159,6 +162,9 @@ class PrometheusTelemetry:
 
     def unreadable(self, topic: str, partition: int) -> None:
         self._unreadable.labels(topic=topic, partition=str(partition)).inc()
+
+    def skipped(self, topic: str, partition: int, offsets: int) -> None:
+        self._skipped.labels(topic=topic, partition=str(partition)).inc(offsets)
 
     def in_flight(self, lines: int) -> None:
         self._in_flight.set(lines)

@@ -12,7 +12,7 @@ from aiokafka.structs import OffsetAndMetadata
 from logwarden.daemon.errors import BrokerUnavailable
 from logwarden.daemon.kafka.consumer import KafkaSource
 from logwarden.daemon.records import Committed, Partition
-from logwarden.daemon.settings.kafka import KafkaSettings
+from tests.fake_kafka import FakeConsumer, source_of
 
 ASKED = [Partition("logs", 0), Partition("logs", 1)]
 
@@ -30,8 +30,9 @@ class Admin:
 
 
 def source(answer: dict[TopicPartition, OffsetAndMetadata] | Exception) -> KafkaSource:
-    made = KafkaSource(KafkaSettings())
-    made._admin = cast(Any, Admin(answer))
+    consumer = FakeConsumer()
+    made = source_of(consumer)
+    made._use(cast(Any, consumer), consumer._client, cast(Any, Admin(answer)))
     return made
 
 

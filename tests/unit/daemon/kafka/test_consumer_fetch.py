@@ -1,21 +1,20 @@
-"""What each error of the client means, and the start and stop of a member of the group."""
+"""What each error of the client means, what a fetch returns, and what a commit contains."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka import TopicPartition as TopicName
 from aiokafka.errors import (
     CommitFailedError,
     GroupAuthorizationFailedError,
     IllegalStateError,
+    InvalidCommitOffsetSizeError,
     KafkaConnectionError,
     NodeNotReadyError,
     NoOffsetForPartitionError,
+    OffsetMetadataTooLargeError,
     OffsetOutOfRangeError,
     RequestTimedOutError,
     TopicAuthorizationFailedError,
@@ -23,13 +22,10 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
-from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, FatalError, OffsetsGone
-from logwarden.daemon.kafka import consumer as module
-from logwarden.daemon.kafka.consumer import KafkaSource
+from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, FatalError, OffsetsGone, TopicRecreated
 from logwarden.daemon.records import Bounds, Committed, Partition
-from logwarden.daemon.settings.kafka import KafkaSettings
 from tests.fake_kafka import FakeConsumer, partitions_of, source_of
-from tests.fakes import capture, events, virtually
+from tests.fakes import virtually
 from tests.sim.loop import now_s
 
 A, B = partitions_of(2)
@@ -62,7 +58,9 @@ async def test_a_partition_without_a_position_has_no_records_yet() -> None:
 @virtually
 async def test_an_offset_out_of_range_names_its_partitions() -> None:
     """The pipeline decides where to go on; the client does not jump."""
-    source = source_of(FakeConsumer({A: 3, B: 3}, errors=[OffsetOutOfRangeError({A: 5, B: 6})]))
+    source = source_of(
+        FakeConsumer({A: 3, B: 3}, errors=[OffsetOutOfRangeError({A: 5}), OffsetOutOfRangeError({B: 6})])
+    )
     with pytest.raises(OffsetsGone) as gone:
         await source.fetch()
     assert sorted(gone.value.partitions) == [NAMED_A, NAMED_B]
@@ -106,7 +104,9 @@ async def test_a_commit_carries_offset_and_metadata() -> None:
     assert consumer.commits == [{A: OffsetAndMetadata(2, "context"), B: OffsetAndMetadata(1, "")}]
 
 
-@pytest.mark.parametrize("error", [CommitFailedError("overtaken"), KafkaConnectionError("x"), OSError("x")])
+@pytest.mark.parametrize(
+    "error", [CommitFailedError("overtaken"), KafkaConnectionError("x"), OSError("x"), TimeoutError("x")]
+)
 @virtually
 async def test_a_commit_that_was_not_taken_may_be_repeated(error: Exception) -> None:
     """A rebalance that overtook it is no failure of this member."""
@@ -114,13 +114,33 @@ async def test_a_commit_that_was_not_taken_may_be_repeated(error: Exception) -> 
         await source_of(FakeConsumer({A: 3}, errors=[error])).commit({NAMED_A: Committed(2, "")})
 
 
+@pytest.mark.parametrize("error", [GroupAuthorizationFailedError("g"), TopicAuthorizationFailedError("logs")])
+@virtually
+async def test_a_commit_that_is_refused_ends_the_daemon(error: Exception) -> None:
+    """Without the permission every restart would repeat all lines, while this member looked ready."""
+    with pytest.raises(BrokerRefused):
+        await source_of(FakeConsumer({A: 3}, errors=[error])).commit({NAMED_A: Committed(2, "")})
+
+
+@pytest.mark.parametrize("error", [OffsetMetadataTooLargeError(), InvalidCommitOffsetSizeError()])
+@virtually
+async def test_metadata_that_the_broker_refuses_name_its_setting(error: Exception) -> None:
+    """No retry helps: the broker's limit was lowered below what the daemon writes."""
+    with pytest.raises(FatalError, match="metadata") as ended:
+        await source_of(FakeConsumer({A: 3}, errors=[error])).commit({NAMED_A: Committed(2, "")})
+    assert "offset.metadata.max.bytes" in ended.value.hint
+
+
 @virtually
 async def test_bounds_are_the_oldest_offset_and_the_next_one() -> None:
-    """A time-out or a refusal is sorted like everywhere."""
-    consumer = FakeConsumer({A: 30, B: 7}, first=5)
+    """A time-out or a refusal is sorted like everywhere; a topic without an identity has an empty one."""
+    consumer = FakeConsumer({A: 30, B: 7})
     source = source_of(consumer)
+    consumer._client.first = 5
     assert await source.bounds([NAMED_A, NAMED_B]) == {NAMED_A: Bounds(5, 30), NAMED_B: Bounds(5, 7)}
-    consumer.errors = [TimeoutError(), TopicAuthorizationFailedError("logs")]
+    consumer._client.identities = {"logs": "cluster/one"}
+    assert await source.bounds([NAMED_A]) == {NAMED_A: Bounds(5, 30, "cluster/one")}
+    consumer._client.errors = [TimeoutError(), TopicAuthorizationFailedError("logs")]
     with pytest.raises(BrokerUnavailable):
         await source.bounds([NAMED_A])
     with pytest.raises(BrokerRefused):
@@ -129,12 +149,15 @@ async def test_bounds_are_the_oldest_offset_and_the_next_one() -> None:
 
 @virtually
 async def test_the_end_is_known_after_the_first_fetch() -> None:
-    """The lag is unknown before it, and not zero."""
+    """The lag is unknown before it, and not zero; of a partition that was revoked it is unknown, too."""
     consumer = FakeConsumer({A: 3})
     source = source_of(consumer)
     assert source.end(NAMED_A) is None
     consumer.watermarks[A] = 3
     assert source.end(NAMED_A) == 3
+    consumer.revoke_all()
+    assert source.end(NAMED_A) is None
+    source.seek(NAMED_A, 2)
 
 
 @virtually
@@ -148,174 +171,143 @@ async def test_a_pause_takes_all_partitions_and_a_resume_gives_them_back() -> No
     assert len((await source.fetch()).records) == 2
 
 
-# ---------------------------------------------------------------- start and stop
-
-
-class Admin:
-    """Describes topics with the error codes of the test."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    async def start(self) -> None:
-        await self._client.step("admin start")
-
-    async def close(self) -> None:
-        await self._client.step("admin close")
-
-    async def describe_topics(self, topics: list[str]) -> list[dict[str, Any]]:
-        return [{"topic": topic, "error_code": self._client.codes.get(topic, 0)} for topic in topics]
-
-
-class Client:
-    """The classes of aiokafka as the module finds them, with the order in which they were used."""
-
-    def __init__(self) -> None:
-        self.trace: list[str] = []
-        self.failures: dict[str, BaseException] = {}
-        self.hangs: set[str] = set()
-        self.codes: dict[str, int] = {}
-        self.options: dict[str, Any] = {}
-        self.consumer = FakeConsumer()
-        self.consumer.start = lambda: self.step("consumer start")  # type: ignore[method-assign]
-        self.consumer.stop = lambda: self.step("consumer stop")  # type: ignore[method-assign]
-
-    async def step(self, name: str) -> None:
-        self.trace.append(name)
-        if name in self.hangs:
-            await asyncio.Event().wait()
-        if name in self.failures:
-            raise self.failures[name]
-
-    def make_consumer(self, **options: Any) -> FakeConsumer:
-        self.options = options
-        return self.consumer
-
-    async def check(self, settings: KafkaSettings) -> None:
-        await self.step("check access")
-
-
-class Listener:
-    """Remembers the rebalances."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, list[Partition]]] = []
-
-    async def on_revoked(self, partitions: Sequence[Partition]) -> None:
-        self.calls.append(("revoked", list(partitions)))
-
-    async def on_assigned(self, partitions: Sequence[Partition]) -> None:
-        self.calls.append(("assigned", list(partitions)))
-
-
-@pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Client:
-    """Replaces aiokafka for a source that starts now."""
-    made = Client()
-    monkeypatch.setattr(module, "AIOKafkaConsumer", made.make_consumer)
-    monkeypatch.setattr(module, "AIOKafkaAdminClient", lambda **options: Admin(made))
-    monkeypatch.setattr(module, "check_access", made.check)
-    return made
+# ---------------------------------------------------------------- positions
 
 
 @virtually
-async def test_a_source_checks_starts_and_subscribes(client: Client) -> None:
-    """A consumer that subscribed before its start would wait there for a topic that does not exist."""
-    settings = KafkaSettings(input_topics=("a", "b"), session_timeout_ms=6_000, max_poll_records=7)
-    source, listener = KafkaSource(settings), Listener()
-    await source.start(listener)
-    assert client.trace == ["check access", "admin start", "consumer start"]
-    options = client.options
-    assert options["enable_auto_commit"] is False, "what is not judged must not be committed"
-    assert options["auto_offset_reset"] == "none"
-    assert options["partition_assignment_strategy"] == (RangePartitionAssignor,)
-    assert options["heartbeat_interval_ms"] == 2_000
-    assert options["max_poll_records"] == 7
-    assert not {"value_deserializer", "key_deserializer"} & set(options)
-    assert client.consumer.subscribed is not None
-    topics, subscriber = client.consumer.subscribed
-    assert topics == ["a", "b"]
-    await subscriber.on_partitions_assigned([TopicPartition("a", 1)])
-    await subscriber.on_partitions_revoked([TopicPartition("a", 1)])
-    assert listener.calls == [("assigned", [Partition("a", 1)]), ("revoked", [Partition("a", 1)])]
+async def test_a_position_passes_what_contains_no_record() -> None:
+    """A marker behind the last record has an offset that no reader gets: without it, the lag would stay 1."""
+    consumer = FakeConsumer({A: 3, B: 3}, markers={A: 1})
+    source = source_of(consumer)
+    assert (await source.fetch()).positions == {NAMED_A: 4, NAMED_B: 3}
 
 
 @virtually
-async def test_a_missing_topic_is_a_warning(client: Client) -> None:
-    """The daemon reports the missing topic and reads it as soon as it is created."""
-    client.codes = {"late": 3}
-    with capture() as caught:
-        await KafkaSource(KafkaSettings(input_topics=("logs", "late"))).start(Listener())
-    [warning] = events(caught, "input_topic_missing")
-    assert (warning["topic"], warning["log_level"]) == ("late", "warning")
-    assert client.consumer.subscribed is not None
+async def test_a_position_never_passes_a_record_that_was_not_returned() -> None:
+    """With a limit of four records, each position is that behind the partition's last record of this fetch."""
+    source = source_of(FakeConsumer({A: 9, B: 9}), max_poll_records=4)
+    while fetched := (await source.fetch()):
+        ends = {partition: records[-1].offset + 1 for partition, records in fetched.records.items()}
+        assert fetched.positions == ends
+        if ends.get(NAMED_B) == 9:
+            break
 
 
 @virtually
-async def test_a_topic_that_is_refused_ends_the_start(client: Client) -> None:
-    """A consumer without the permission would read nothing, without an error and without an end."""
-    client.codes = {"logs": 29}
-    with pytest.raises(BrokerRefused, match="logs"):
-        await KafkaSource(KafkaSettings()).start(Listener())
-    assert client.trace[-2:] == ["consumer stop", "admin close"]
-    assert client.consumer.subscribed is None
+async def test_a_partition_that_nobody_sought_is_not_read() -> None:
+    """The client begins by itself at the committed offset, before the pipeline has chosen the begin of the context."""
+    consumer = FakeConsumer({A: 3, B: 3})
+    source = source_of(consumer, fetch_max_wait_ms=10)
+    source._forget()
+    source.seek(NAMED_B, 1)
+    assert list((await source.fetch()).records) == [NAMED_B]
+    assert not (await source.fetch()).records
 
 
-@pytest.mark.parametrize("failing", ["admin start", "consumer start"])
-@pytest.mark.parametrize("error", [KafkaConnectionError("away"), OSError("away"), TimeoutError("away")])
-@virtually
-async def test_a_failed_start_stops_what_was_started(client: Client, failing: str, error: Exception) -> None:
-    """A client left behind would go on in the background; the next try begins with new ones."""
-    client.failures = {failing: error}
-    source = KafkaSource(KafkaSettings())
-    with pytest.raises(BrokerUnavailable, match="away"):
-        await source.start(Listener())
-    assert client.trace[-2:] == ["consumer stop", "admin close"]
-    client.failures.clear()
-    await source.start(Listener())
+# ---------------------------------------------------------------- waiting
 
 
 @virtually
-async def test_a_start_that_hangs_ends_with_the_time_out(client: Client) -> None:
-    """aiokafka's own start may wait without an end while brokers are down."""
-    client.hangs = {"consumer start"}
+async def test_an_idle_fetch_waits_and_ends_early_for_records() -> None:
+    """At most as long as is set; a record that arrives ends the wait."""
+    consumer = FakeConsumer({A: 0})
+    source = source_of(consumer, fetch_max_wait_ms=250)
+    assert not (await source.fetch()).records
+    assert now_s() == 0.25
+
+    def arrive() -> None:
+        consumer.lengths[A] = 1
+        consumer._fetcher.waiters[-1].set_result(None)
+
+    asyncio.get_running_loop().call_later(0.1, arrive)
+    assert len((await source.fetch()).records) == 1
+    assert now_s() == pytest.approx(0.35)
+
+
+@virtually
+async def test_an_error_of_the_group_ends_the_wait() -> None:
+    """Nothing arrives any more: without the question to the coordinator the member would look idle."""
+    consumer = FakeConsumer({A: 0})
+    source = source_of(consumer)
+    consumer.coordinator_errors = [GroupAuthorizationFailedError("logwarden")]
+    with pytest.raises(BrokerRefused):
+        await source.fetch()
+    consumer._fetcher.error_future = asyncio.get_running_loop().create_future()
+    consumer._fetcher.error_future.set_result(None)
+    with pytest.raises(FatalError, match="fetcher ended"):
+        await source.fetch()
+
+
+@virtually
+async def test_silence_is_the_time_without_an_answer() -> None:
+    """Of the partitions that are read; none, paused ones and waiting records are no silence."""
+    consumer = FakeConsumer({A: 0, B: 0})
+    source = source_of(consumer)
+    await asyncio.sleep(30)
+    assert source.silent_s() == 30, "no answer since the assignment"
+    consumer.answered_ms = {A: 9_000, B: 5_000}
+    assert source.silent_s() == 0
+    await asyncio.sleep(3)
+    assert source.silent_s() == 3
+    consumer.lengths[A] = 1
+    assert source.silent_s() == 0
+    consumer.lengths[A] = 0
+    await asyncio.sleep(3)
+    source.pause(ALL)
+    assert source.silent_s() == 0
+
+
+# ---------------------------------------------------------------- topics that were created again
+
+
+@virtually
+async def test_a_commit_leaves_out_a_topic_that_was_created_again() -> None:
+    """What was read before the broker's answer may be of the new topic: it is never committed as the old one's."""
+    old, other = Partition("old", 0), Partition("other", 0)
+    consumer = FakeConsumer({TopicName(*old): 9, TopicName(*other): 9})
+    source = source_of(consumer)
+    consumer._client.identities = {"old": "c/1", "other": "c/2"}
+    await source.bounds([old, other])
+    consumer._client.identities["old"] = "c/9"
+    await source.commit({old: Committed(5, ""), other: Committed(6, "")})
+    assert consumer.commits == [{TopicName(*other): OffsetAndMetadata(6, "")}]
+    with pytest.raises(TopicRecreated) as found:
+        await source.fetch()
+    assert found.value.partitions == [old]
+    await source.bounds([old])
+    assert (await source.fetch()).records, "the new topic is read once its bounds were asked for"
+
+
+@virtually
+async def test_a_topic_is_confirmed_after_a_gap_and_after_a_lost_connection() -> None:
+    """A frozen member returns nothing of a topic that was created again meanwhile; one that polls asks nothing."""
+    consumer = FakeConsumer({A: 500})
+    source = source_of(consumer, max_poll_records=10)
+    consumer._client.identities = {"logs": "c/1"}
+    await source.bounds([NAMED_A])
+    consumer._client.asked.clear()
+    await source.fetch()
+    await asyncio.sleep(0.1)
+    await source.fetch()
+    assert consumer._client.asked == []
+    consumer._client.in_doubt = True
+    await source.fetch()
+    assert consumer._client.asked == ["identify"]
+    consumer._client.identities = {"logs": "c/2"}
+    await asyncio.sleep(2)
+    with pytest.raises(TopicRecreated):
+        await source.fetch()
+
+
+@virtually
+async def test_a_broker_that_does_not_answer_is_asked_again() -> None:
+    """Reading continues, because no commit is made without the answer."""
+    consumer = FakeConsumer({A: 500})
+    source = source_of(consumer, max_poll_records=10)
+    consumer._client.in_doubt = True
+    consumer._client.errors = [KafkaConnectionError("away"), KafkaConnectionError("away")]
+    assert (await source.fetch()).records
+    assert consumer._client.in_doubt
     with pytest.raises(BrokerUnavailable):
-        await KafkaSource(KafkaSettings(request_timeout_ms=5_000)).start(Listener())
-    assert now_s() == 5.0
-    assert client.trace[-2:] == ["consumer stop", "admin close"]
-
-
-@virtually
-async def test_a_cancelled_start_stops_what_was_started_too(client: Client) -> None:
-    """No client is left behind, for every way in which a start can end."""
-    client.hangs = {"consumer start"}
-    starting = asyncio.create_task(KafkaSource(KafkaSettings()).start(Listener()))
-    await asyncio.sleep(1)
-    starting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await starting
-    assert client.trace[-2:] == ["consumer stop", "admin close"]
-
-
-@virtually
-async def test_no_access_means_no_client(client: Client) -> None:
-    """The reason of a refusal comes from the check; nothing is built before it."""
-    client.failures = {"check access": BrokerRefused("wrong password")}
-    source = KafkaSource(KafkaSettings())
-    with pytest.raises(BrokerRefused, match="wrong password"):
-        await source.start(Listener())
-    await source.stop()
-    assert client.trace == ["check access"]
-
-
-@virtually
-async def test_stopping_stops_both_and_once(client: Client) -> None:
-    """A consumer that fails to stop does not keep the admin client; a second stop does nothing."""
-    client.failures = {"consumer stop": KafkaConnectionError("away")}
-    source = KafkaSource(KafkaSettings())
-    await source.start(Listener())
-    with capture() as caught:
-        await source.stop()
-        await source.stop()
-    assert client.trace[3:] == ["consumer stop", "admin close"]
-    assert len(events(caught, "client_stop_failed")) == 1
+        await source.commit({NAMED_A: Committed(5, "")})
+    assert consumer.commits == []

@@ -1,4 +1,4 @@
-"""Batches that the client cannot read: the search for the partition, the records before, and the way back."""
+"""Batches that the client cannot read: the records before, the way back, and the batches that are left out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from aiokafka.errors import (
 )
 
 from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, OffsetsGone, UnreadableBatch
-from logwarden.daemon.kafka.consumer import _Listener
 from logwarden.daemon.kafka.quarantine import RETRY_S
 from logwarden.daemon.records import Partition
 from tests.fake_kafka import FakeConsumer, Reading, partitions_of, source_of
@@ -27,14 +26,6 @@ A, B = partitions_of(2)
 ALL = [Partition(*A), Partition(*B)]
 NAMED_A, NAMED_B = Partition(*A), Partition(*B)
 WHOLE = list(range(20))
-
-
-class Listener:
-    """Takes every rebalance."""
-
-    async def on_revoked(self, partitions: object) -> None: ...
-
-    async def on_assigned(self, partitions: object) -> None: ...
 
 
 def damaged(**changes: object) -> FakeConsumer:
@@ -104,8 +95,7 @@ async def test_a_batch_that_is_whole_again_continues_where_it_stopped() -> None:
     await reading.read(source, until_s=12.0)
     assert reading.offsets == {NAMED_A: WHOLE, NAMED_B: WHOLE}
     assert len(reading.unreadable) == 1
-    await reading.read(source, until_s=60.0)
-    assert consumer.fetches[-1] == (), "the search ends by itself"
+    assert not source._unreadable.one_by_one, "later polls are usual ones"
 
 
 @virtually
@@ -160,15 +150,13 @@ async def test_a_revoke_forgets_all_of_it() -> None:
     source = source_of(consumer)
     while not source._pending:
         await source.fetch()
-    listener = _Listener(Listener(), source._forget)
-    await listener.on_partitions_revoked([A, B])
+    source._forget()
     consumer.revoke_all()
-    assert NAMED_B not in source._quarantine
+    assert NAMED_B not in source._unreadable.quarantine
     consumer.assign_all()
     consumer.unreadable.clear()
     for partition in (NAMED_A, NAMED_B):
         source.seek(partition, 5)
-    await listener.on_partitions_assigned([A, B])
     source.resume(ALL)
     reading = await Reading().read(source, until_s=now_s() + 1)
     assert reading.offsets == {NAMED_A: WHOLE[5:], NAMED_B: WHOLE[5:]}
@@ -176,65 +164,56 @@ async def test_a_revoke_forgets_all_of_it() -> None:
 
 
 @virtually
-async def test_a_lost_offset_beside_an_unreadable_batch_is_reported_too() -> None:
-    """An error of another kind waits for the next fetch while partitions are read one by one."""
-    consumer = FakeConsumer({A: 3, B: 3})
+async def test_errors_of_two_kinds_in_one_poll_are_both_reported() -> None:
+    """A lost offset, beside a batch that cannot be read: one error hides no other, and no record."""
+    consumer = FakeConsumer({A: 3, B: 3}, {B: 1})
     source = source_of(consumer)
-    consumer.errors = [CorruptRecordException("x"), OffsetOutOfRangeError({A: 0})]
-    assert not (await source.fetch()).records
-    found = (await source.fetch()).records
-    assert len(found) == 1
+    consumer.errors = [OffsetOutOfRangeError({A: 0})]
+    assert list((await source.fetch()).records) == [NAMED_B], "the record before the batch"
     with pytest.raises(OffsetsGone) as gone:
         await source.fetch()
     assert gone.value.partitions == [NAMED_A]
+    reading = await Reading().read(source, until_s=1.0)
+    assert reading.offsets == {NAMED_A: [0, 1, 2]}
+    assert len(reading.unreadable) == 1
 
 
 @virtually
-async def test_a_broker_that_leaves_during_the_search_loses_nothing() -> None:
-    """The records of the partitions read before it left were not returned: they are read again."""
+async def test_a_broker_that_leaves_loses_nothing() -> None:
+    """The records of the partition before it left were returned; those of the others are read later."""
     consumer = FakeConsumer({A: 20, B: 20})
     source = source_of(consumer)
-    consumer.errors = [CorruptRecordException("x")]
-    assert not (await source.fetch()).records
-    calls = iter(range(9))
-    consumer.during_fetch = lambda: consumer.errors.extend([KafkaConnectionError("away")] if next(calls) == 1 else [])
+    consumer.errors = [KafkaConnectionError("away")]
+    [(first, records)] = (await source.fetch()).records.items()
     with pytest.raises(BrokerUnavailable, match="away"):
         await source.fetch()
-    consumer.during_fetch = lambda: None
-    reading = await Reading().read(source, until_s=2.0)
+    reading = Reading({first: [record.offset for record in records]})
+    await reading.read(source, until_s=2.0)
     assert reading.offsets == {NAMED_A: WHOLE, NAMED_B: WHOLE}
 
 
 @virtually
-async def test_a_slow_broker_is_not_an_unreadable_batch() -> None:
-    """Two records fit into the time: they are returned, and the batch is found later, at its own place."""
-    consumer = damaged(delay_s=2.0)
-    reading = await Reading().read(source_of(consumer), until_s=100.0)
-    assert reading.offsets == {NAMED_A: WHOLE, NAMED_B: WHOLE[:7]}
-    assert {(partition, offset) for _, partition, offset in reading.unreadable} == {(NAMED_B, 7)}
-    assert reading.unreadable[0][0] > 20.0, "the first tries did not get as far"
+async def test_the_others_do_not_wait_for_the_record_by_record_reading() -> None:
+    """While one partition is read record by record, each poll returns the other's share, too."""
+    consumer = FakeConsumer({A: 4_000, B: 400}, {B: 345})
+    source = source_of(consumer, max_poll_records=200)
+    taken = []
+    while not source._pending:
+        careful = bool(source._unreadable.one_by_one)
+        found = (await source.fetch()).records
+        taken.append((careful, len(found.get(NAMED_A, ())), len(found.get(NAMED_B, ()))))
+    assert [(a, b) for careful, a, b in taken if careful] == [(100, 45)], "the records before the batch"
+    assert {a for _, a, _ in taken} == {100}
 
 
 @virtually
-async def test_an_idle_search_waits_as_long_as_an_idle_fetch() -> None:
-    """Partition by partition, nothing waits for records; without a pause the loop would spin."""
-    consumer = FakeConsumer({A: 0, B: 0})
-    source = source_of(consumer, fetch_max_wait_ms=250)
-    consumer.errors.append(CorruptRecordException("a wrong checksum"))
-    assert not (await source.fetch()).records
-    began = now_s()
-    assert not (await source.fetch()).records
-    assert now_s() - began == 0.25
-
-
-@virtually
-async def test_a_revoke_during_the_search_stops_nothing() -> None:
-    """The partition is another member's in the middle of its records: no report, no pause, no error."""
+async def test_a_revoke_between_the_errors_stops_nothing() -> None:
+    """The partition is another member's before the batch was found: no report, no pause, no error."""
     consumer = damaged()
     source = source_of(consumer)
 
     def revoke() -> None:
-        if consumer.fetches[-4:] == [(B,)] * 4 and consumer.assignment():
+        if source._unreadable.one_by_one and consumer.assignment():
             consumer.revoke_all()
             source._forget()
 
@@ -242,19 +221,59 @@ async def test_a_revoke_during_the_search_stops_nothing() -> None:
     reading = await Reading().read(source, until_s=30.0)
     assert consumer.assignment() == set()
     assert reading.unreadable == []
-    assert reading.offsets[NAMED_B] == WHOLE[:2], "what was read is returned; the pipeline knows whose it is"
 
 
 @virtually
-async def test_a_refusal_during_the_search_is_a_refusal() -> None:
-    """The client raises an error of the group once, from whatever fetch comes next."""
-    consumer = damaged()
-    source = source_of(consumer)
-
-    def refuse() -> None:
-        if consumer.fetches[-3:] == [(B,)] * 3:
-            consumer.errors.append(GroupAuthorizationFailedError("logwarden"))
-
-    consumer.during_fetch = refuse
+async def test_a_refusal_is_no_unreadable_batch() -> None:
+    """The client raises an error of the group once, from whatever poll comes next."""
+    consumer = damaged(errors=[GroupAuthorizationFailedError("logwarden")])
     with pytest.raises(BrokerRefused):
-        await Reading().read(source, until_s=9.0)
+        await Reading().read(source_of(consumer), until_s=9.0)
+
+
+# ---------------------------------------------------------------- batches that are left out
+
+
+@virtually
+async def test_a_batch_is_left_out_where_that_is_set() -> None:
+    """The header names the end of the batch: exactly its offsets are skipped and reported, and reading continues."""
+    consumer = damaged()
+    source = source_of(consumer, unreadable_batches="skip")
+    consumer._client.batch_ends = {B: 11}
+    reading = await Reading().read(source, until_s=1.0)
+    assert reading.offsets == {NAMED_A: WHOLE, NAMED_B: WHOLE[:7] + WHOLE[11:]}
+    [skipped] = reading.skipped
+    assert ((skipped.topic, skipped.partition), skipped.first, skipped.last) == (NAMED_B, 7, 10)
+    assert "a wrong checksum" in str(skipped)
+    assert reading.unreadable == []
+    assert consumer.paused() == set()
+
+
+@virtually
+async def test_a_batch_whose_header_does_not_come_stops_the_partition() -> None:
+    """Without its end nothing can be skipped; the next attempt comes after ten seconds."""
+    consumer = damaged()
+    source = source_of(consumer, unreadable_batches="skip")
+    reading = await Reading().read(source, until_s=5.0)
+    assert [(partition, offset) for _, partition, offset in reading.unreadable] == [(NAMED_B, 7)]
+    consumer._client.batch_ends = {B: 8}
+    await reading.read(source, until_s=5.0 + RETRY_S)
+    assert reading.offsets[NAMED_B] == WHOLE[:7] + WHOLE[8:]
+
+
+@virtually
+async def test_a_revoke_while_the_header_is_read_skips_nothing() -> None:
+    """The partition comes back with a position of the next period of ownership, which stays as it is."""
+    consumer = damaged()
+    source = source_of(consumer, unreadable_batches="skip")
+
+    async def end_of_batch(partition: object, offset: int) -> int:
+        source._forget()
+        source.seek(NAMED_B, 2)
+        consumer.unreadable.clear()
+        return 11
+
+    consumer._client.end_of_batch = end_of_batch
+    reading = await Reading().read(source, until_s=1.0)
+    assert reading.offsets[NAMED_B] == WHOLE[:7] + WHOLE[2:]
+    assert reading.skipped == []

@@ -69,6 +69,7 @@ FACTS: list[tuple[Callable[[PrometheusTelemetry], None], dict[str, float]]] = [
     (lambda t: t.lag("logs", 3, 17), {'logwarden_lag_records{partition="3",topic="logs"}': 17}),
     (lambda t: t.out_of_range("logs", 3), {'logwarden_offset_out_of_range_total{partition="3",topic="logs"}': 1}),
     (lambda t: t.unreadable("logs", 3), {'logwarden_unreadable_batches_total{partition="3",topic="logs"}': 1}),
+    (lambda t: t.skipped("logs", 3, 60), {'logwarden_skipped_offsets_total{partition="3",topic="logs"}': 60}),
     (lambda t: t.in_flight(12), {"logwarden_in_flight_lines": 12}),
     (lambda t: t.paused(True), {"logwarden_paused": 1}),
     (lambda t: t.services(12), {"logwarden_services": 12}),
