@@ -23,7 +23,6 @@ from logwarden.daemon.incidents.alert import (
     fingerprint,
     headers,
     rfc3339,
-    severity,
 )
 from logwarden.model.schema import LogLine, LogWindow, Verdict
 
@@ -254,7 +253,7 @@ def test_an_alert_of_another_schema_version_is_refused() -> None:
 )
 def test_severity_is_the_way_from_threshold_to_certainty(score: float, threshold: float, word: str) -> None:
     """A score just over the threshold is a warning, whatever the threshold."""
-    assert severity(verdict(score=score, threshold=threshold)) == word
+    assert build_alert(verdict(score=score, threshold=threshold), now_ms=None).logwarden.severity == word
 
 
 def test_a_verdict_of_the_learning_phase_is_no_anomaly() -> None:
