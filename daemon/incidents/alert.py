@@ -192,25 +192,26 @@ def id_in(message: Message) -> str:
 
 
 def shorter_alert(value: bytes) -> bytes | None:
-    """Returns an alert of at most half the bytes, with fewer and shorter lines. Returns None if none is so short.
+    """Returns the alert in half the bytes, or as short as it can be. Returns None if it cannot be shorter.
 
     Long texts are truncated first, then the oldest lines go, then the texts become as short as the settings allow.
     """
     alert = decode_alert(value)
-    lines, chars = alert.logwarden.lines, max(map(len, (alert.message, *(line.text for line in alert.logwarden.lines))))
-    while True:
+    lines = alert.logwarden.lines
+    chars = max(len(alert.message), *(len(line.text) for line in lines))
+    shorter = value
+    while len(shorter) > len(value) // 2:
         if chars > _FAIR_CHARS or (len(lines) == 1 and chars > _LEAST_CHARS):
-            chars //= 2
+            chars = max(chars // 2, _LEAST_CHARS)
         elif len(lines) > 1:
             lines = lines[len(lines) // 2 :]
         else:
-            return None
-        texts = [msgspec.structs.replace(line, text=truncated(line.text, chars)) for line in lines]
-        findings = msgspec.structs.replace(alert.logwarden, lines=tuple(texts), shortened=True)
+            break
+        texts = tuple(msgspec.structs.replace(line, text=truncated(line.text, chars)) for line in lines)
+        findings = msgspec.structs.replace(alert.logwarden, lines=texts, shortened=True)
         message = truncated(alert.message, chars)
         shorter = msgspec.structs.replace(alert, message=message, logwarden=findings).encode()
-        if len(shorter) <= len(value) // 2:
-            return shorter
+    return shorter if len(shorter) < len(value) else None
 
 
 def headers(alert: Alert) -> list[tuple[str, bytes]]:
