@@ -51,20 +51,9 @@ class AlertPolicy:
         return np.asarray((scores.probability >= self.threshold) & known)
 
     def verdict(
-        self,
-        batch: WindowBatch,
-        scores: Scores,
-        place: int,
-        *,
-        service: str,
-        topic: str = "",
-        partition: int = 0,
-        whole: bool = True,
+        self, batch: WindowBatch, scores: Scores, place: int, *, service: str, topic: str = "", partition: int = 0
     ) -> Verdict:
-        """Returns the verdict on one window, given its place in the batch.
-
-        `whole=False` leaves out the lines between the first and the newest one, for callers that write lines faster.
-        """
+        """Returns the verdict on one window, given its place in the batch."""
         history = history_lines(batch, place)
         anomaly = float(scores.probability[place])
         return Verdict(
@@ -72,7 +61,7 @@ class AlertPolicy:
                 service=service,
                 topic=topic,
                 partition=partition,
-                lines=_lines(batch, scores.line_weights[place], place, whole=whole),
+                lines=_lines(batch, scores.line_weights[place], place),
             ),
             probabilities=(1.0 - anomaly, anomaly),
             logits=(float(scores.logits[place, 0]), float(scores.logits[place, 1])),
@@ -98,31 +87,29 @@ def history_lines(batch: WindowBatch, place: int) -> int:
     return round(2 ** float(batch.columns["log_age"][batch.ends[place]]) - 1)
 
 
-def surprises(batch: WindowBatch, first: int, end: int) -> list[float]:
-    """Returns the surprise of the lines at places `first` to `end` of the flat columns, in bits."""
-    age, count = batch.columns["log_age"][first:end], batch.columns["log_count"][first:end]
-    return np.maximum(age - count, 0.0).tolist()  # type: ignore[no-any-return]
+def surprises(log_age: Floats, log_count: Floats) -> list[float]:
+    """Returns the surprise of each line, in bits, from its columns `log_age` and `log_count`."""
+    return np.maximum(log_age - log_count, 0.0).tolist()  # type: ignore[no-any-return]
 
 
-def _lines(batch: WindowBatch, weights: Floats, place: int, *, whole: bool) -> tuple[LogLine, ...]:
+def _lines(batch: WindowBatch, weights: Floats, place: int) -> tuple[LogLine, ...]:
     """The lines of one window, oldest first, without its padding."""
     # Window size 4, 3 lines that end at place 8 of the flat columns:
     #   lines       places 6, 7, 8 of the columns, [end - filled, end)
     #   weights     columns 1, 2, 3 of the row, [size - filled, size): column 0 is padding
     filled, end = int(batch.filled[place]), int(batch.ends[place]) + 1
-    first = end - filled
     guilty = guilty_lines(weights)
-    chosen = range(filled) if whole else sorted({0, filled - 1})
-    columns, surprise = batch.columns, surprises(batch, first, end)
+    columns = {name: column[end - filled : end] for name, column in batch.columns.items()}
+    surprise = surprises(columns["log_age"], columns["log_count"])
     return tuple(
         LogLine(
-            text=columns["text"][first + i].decode("utf-8", "replace"),
-            offset=int(columns["offset"][first + i]),
-            index=int(columns["index"][first + i]),
-            timestamp_ms=int(columns["timestamp"][first + i]) if columns["timestamp"][first + i] >= 0 else None,
+            text=columns["text"][i].decode("utf-8", "replace"),
+            offset=int(columns["offset"][i]),
+            index=int(columns["index"][i]),
+            timestamp_ms=int(columns["timestamp"][i]) if columns["timestamp"][i] >= 0 else None,
             weight=float(weights[batch.size - filled + i]),
             surprise=surprise[i],
             guilty=bool(guilty[batch.size - filled + i]),
         )
-        for i in chosen
+        for i in range(filled)
     )

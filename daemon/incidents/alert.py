@@ -25,6 +25,7 @@ SCHEMA_VERSION = 1
 NAMESPACE = uuid.UUID("6d1c7f0e-35a4-5b0f-9a53-8a2f0f6f1c77")
 """Namespace of alert ids. It never changes: with another one every replayed alert would look new."""
 CE_TYPE = "logwarden.alert.v1"
+_CE_TYPE = CE_TYPE.encode()
 SEVERITIES = (("critical", 0.9), ("error", 0.5), ("warning", 0.0))
 """Severity and the least place of the score between threshold (0) and certainty (1). The words are PagerDuty's."""
 
@@ -133,7 +134,7 @@ def alert_id(topic: str, partition: int, service: str, offset: int, index: int, 
     `incarnation`: identity of the topic, which a later topic of this name, or one of another cluster, does not have.
     """
     named = f"{topic}@{incarnation}" if incarnation else topic  # no topic's name contains @
-    name = _encodable(f"{named}|{partition}|{service}|{offset}|{index}").encode()
+    name = encodable(f"{named}|{partition}|{service}|{offset}|{index}").encode()
     # As str(uuid.uuid5(NAMESPACE, name)), in a third of the time: SHA-1, with the version and the variant in its bits.
     digest = bytearray(hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x50
@@ -144,17 +145,8 @@ def alert_id(topic: str, partition: int, service: str, offset: int, index: int, 
 
 def build_alert(verdict: Verdict, *, now_ms: int | None, max_line_chars: int = 1_024, incarnation: str = "") -> Alert:
     """Builds the alert of a verdict. `now_ms`: wall clock in milliseconds for the delay; None in scans of files."""
-    newest = verdict.window.newest
-    lines = tuple(_line(line, line is newest, max_line_chars) for line in verdict.window.lines)
-    return build_frame(verdict, lines, now_ms=now_ms, max_line_chars=max_line_chars, incarnation=incarnation)
-
-
-def build_frame(
-    verdict: Verdict, lines: tuple[AlertLine, ...], *, now_ms: int | None, max_line_chars: int, incarnation: str
-) -> Alert:
-    """Builds an alert around lines that are given. Reads the first and the newest line of the window only."""
     window, newest = verdict.window, verdict.window.newest
-    service = _encodable(window.service)
+    service = encodable(window.service)
     # Six digits: the digits after them depend on the other windows of the batch, by the order of float32 sums.
     normal, anomaly = verdict.probabilities
     return Alert(
@@ -172,16 +164,16 @@ def build_frame(
             prediction="anomaly" if verdict.is_anomaly else "normal",
             probabilities={"normal": round(normal, 6), "anomaly": round(anomaly, 6)},
             logits=tuple(round(logit, 4) for logit in verdict.logits),
-            severity=severity(verdict),
+            severity=severity(verdict.score, verdict.threshold) if verdict.is_anomaly else "info",
             dedup_key=f"{service}:{fingerprint(newest.text)}",
             source=AlertOrigin(
-                topic=_encodable(window.topic),
+                topic=encodable(window.topic),
                 partition=window.partition,
                 first_offset=window.lines[0].offset,
                 last_offset=newest.offset,
                 index=newest.index,
             ),
-            lines=lines,
+            lines=tuple(_line(line, line is newest, max_line_chars) for line in window.lines),
             history_lines=verdict.history_lines,
             model_revision=verdict.model_revision,
             detection_delay_ms=_delay(newest.timestamp_ms, now_ms),
@@ -189,13 +181,9 @@ def build_frame(
     )
 
 
-def alert_message(alert: Alert, topic: str, value: bytes | None = None) -> Message:
-    """Returns the message of an alert. Its key is the service, so that the alerts of a service stay in order.
-
-    `value`: the alert's bytes, if they exist already.
-    """
-    encoded = alert.encode() if value is None else value
-    return Message(topic=topic, key=alert.service.name.encode(), value=encoded, headers=tuple(headers(alert)))
+def alert_message(alert: Alert, topic: str) -> Message:
+    """Returns the message of an alert. Its key is the service, so that the alerts of a service stay in order."""
+    return Message(topic=topic, key=alert.service.name.encode(), value=alert.encode(), headers=tuple(headers(alert)))
 
 
 def id_in(message: Message) -> str:
@@ -204,40 +192,50 @@ def id_in(message: Message) -> str:
 
 
 def shorter_alert(value: bytes) -> bytes | None:
-    """Returns an alert of at most half the bytes, with fewer and shorter lines. Returns None if none is so short.
+    """Returns the alert in half the bytes, or as short as it can be. Returns None if it cannot be shorter.
 
     Long texts are truncated first, then the oldest lines go, then the texts become as short as the settings allow.
     """
     alert = decode_alert(value)
-    lines, chars = alert.logwarden.lines, max(map(len, (alert.message, *(line.text for line in alert.logwarden.lines))))
-    while True:
+    lines = alert.logwarden.lines
+    chars = max(len(alert.message), *(len(line.text) for line in lines))
+    shorter = value
+    while len(shorter) > len(value) // 2:
         if chars > _FAIR_CHARS or (len(lines) == 1 and chars > _LEAST_CHARS):
-            chars //= 2
+            chars = max(chars // 2, _LEAST_CHARS)
         elif len(lines) > 1:
             lines = lines[len(lines) // 2 :]
         else:
-            return None
-        texts = [msgspec.structs.replace(line, text=truncated(line.text, chars)) for line in lines]
-        findings = msgspec.structs.replace(alert.logwarden, lines=tuple(texts), shortened=True)
+            break
+        texts = tuple(msgspec.structs.replace(line, text=truncated(line.text, chars)) for line in lines)
+        findings = msgspec.structs.replace(alert.logwarden, lines=texts, shortened=True)
         message = truncated(alert.message, chars)
         shorter = msgspec.structs.replace(alert, message=message, logwarden=findings).encode()
-        if len(shorter) <= len(value) // 2:
-            return shorter
+    return shorter if len(shorter) < len(value) else None
 
 
 def headers(alert: Alert) -> list[tuple[str, bytes]]:
     """Returns CloudEvents attributes. A consumer may treat two records of one source and id as one event."""
     source = alert.logwarden.source
+    return cloud_event(alert.id, source.topic, source.partition, alert.timestamp, alert.service.name.encode())
+
+
+def cloud_event(
+    alert_id: str, topic: str, partition: int, timestamp: str | None, service: bytes
+) -> list[tuple[str, bytes]]:
+    """Returns the headers of an alert with these facts; those without a value are left out."""
     fields = [
         ("ce_specversion", b"1.0"),
-        ("ce_id", alert.id.encode()),
-        ("ce_source", _ce_source(source.topic, source.partition)),
-        ("ce_type", CE_TYPE.encode()),
-        ("ce_time", (alert.timestamp or "").encode()),
-        ("ce_subject", alert.service.name.encode()),
-        ("content-type", b"application/json"),
+        ("ce_id", alert_id.encode()),
+        ("ce_source", _ce_source(topic, partition)),
+        ("ce_type", _CE_TYPE),
     ]
-    return [(name, value) for name, value in fields if value]
+    if timestamp:
+        fields.append(("ce_time", timestamp.encode()))
+    if service:
+        fields.append(("ce_subject", service))
+    fields.append(("content-type", b"application/json"))
+    return fields
 
 
 @lru_cache(maxsize=1024)
@@ -245,19 +243,17 @@ def _ce_source(topic: str, partition: int) -> bytes:
     return f"/logwarden/{quote(topic)}/{partition}".encode()
 
 
-def severity(verdict: Verdict) -> str:
-    """Returns critical, error or warning; info for a verdict that is no anomaly."""
-    if not verdict.is_anomaly:
-        return "info"
-    room = 1.0 - verdict.threshold
-    certainty = (verdict.score - verdict.threshold) / room if room > 0 else 1.0
+def severity(score: float, threshold: float) -> str:
+    """Returns critical, error or warning for the score of an anomaly."""
+    room = 1.0 - threshold
+    certainty = (score - threshold) / room if room > 0 else 1.0
     return next(word for word, least in SEVERITIES if certainty >= least)
 
 
 def fingerprint(text: str) -> str:
     """Returns a short hash of a line without its variable words, so that a repeated fault is one incident."""
     masked = _VARIABLE.sub("*", text.strip())
-    return hashlib.blake2s(_encodable(masked).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2s(encodable(masked).encode(), digest_size=8).hexdigest()
 
 
 def rfc3339(timestamp_ms: int | None) -> str | None:
@@ -297,9 +293,9 @@ def _delay(timestamp_ms: int | None, now_ms: int | None) -> int | None:
 
 
 def _shown(text: str, max_chars: int) -> str:
-    return truncated(_encodable(text), max_chars)
+    return truncated(encodable(text), max_chars)
 
 
-def _encodable(text: str) -> str:
+def encodable(text: str) -> str:
     """Replaces lone surrogates, which JSON input can carry into a text and UTF-8 cannot carry out."""
     return text.encode("utf-8", "replace").decode()

@@ -6,20 +6,19 @@ a join of such pieces. No object is made per line of a window.
 
 Runs on the score worker. Knows windows, scores and alerts; knows nothing of assignments and acknowledgements.
 
-"Place" is a place in the flat columns of the batch, except in `AlertPlace`, where it is that of a window.
+A "place" is one in the flat columns; that of a window in the batch is said to be so.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import msgspec
 import numpy as np
 
-from logwarden.daemon.incidents import alert as alerts
-from logwarden.daemon.records import Message
-from logwarden.model.arrays import Ints
+from logwarden.daemon.incidents import alert
+from logwarden.daemon.records import Message, Partition
+from logwarden.model.arrays import Ints, Texts
 from logwarden.model.schema import truncated
 from logwarden.model.verdicts import AlertPolicy, Scores, guilty_lines, surprises
 from logwarden.model.windowing import WindowBatch
@@ -28,94 +27,123 @@ _WEIGHTS = [msgspec.json.encode(number / 10_000) for number in range(10_001)]
 """The JSON of every weight, which has four digits."""
 _FALSE, _TRUE = b',"guilty":false,"newest":false}', b',"guilty":true,"newest":false}'
 _NEWEST = b',"guilty":true,"newest":true}'
-_NO_LINES = b'"lines":[]'
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlertPlace:
-    """One window that raises an alert, and what its alert says beside the model's answer."""
-
-    place: int
-    """Place of the window in the batch."""
-    policy: AlertPolicy
-    service: str
-    topic: str
-    partition: int
-    alerts_topic: str
-    incarnation: str = ""
+_FRAME = (
+    b'{"schema_version":%d,"id":"%s","@timestamp":%s,"event":{"kind":"alert","category":["process"]},'
+    b'"service":{"name":%s},"message":%s,"logwarden":{"score":%s,"threshold":%s,"prediction":"%s",'
+    b'"probabilities":{"normal":%s,"anomaly":%s},"logits":[%s,%s],"severity":"%s","dedup_key":%s:%s",'
+    b'"source":{"topic":%s,"partition":%d,"first_offset":%d,"last_offset":%d,"index":%d},"lines":['
+)
+_END = b'],"history_lines":%d,"model_revision":%s,"detection_delay_ms":%s}}'
 
 
 class AlertWriter:
-    """The lines of some windows of one batch, ready to be joined to alerts."""
+    """The lines and answers of some windows of one batch, ready to be joined to alerts."""
 
     def __init__(self, windows: WindowBatch, scores: Scores, places: Ints, *, max_line_chars: int) -> None:
         self._windows = windows
-        self._scores = scores
-        self._max_line_chars = max_line_chars
         self._row = {place: row for row, place in enumerate(places.tolist())}
         weights = scores.line_weights[places]
         # As round(weight, 4): a float32 has 24 bits and 10,000 has 14, so the product is exact in the 53 of a double.
         rounded = np.rint(weights.astype(np.float64) * 10_000)
         assert not len(rounded) or 0 <= rounded.min() <= rounded.max() <= 10_000, "weights lie between 0 and 1"
-        self._weights = rounded.astype(np.int64).tolist()
-        self._guilty = guilty_lines(weights) if len(weights) else weights
-        self._before, self._after = self._write_lines(places)
+        self._weights: list[list[int]] = rounded.astype(np.int64).tolist()
+        self._guilty: list[list[bool]] = guilty_lines(weights).tolist() if len(weights) else []
+        self._scores: list[float] = scores.probability[places].tolist()
+        self._logits: list[list[float]] = scores.logits[places].tolist()
+        # As many lines as `history_lines` gives: log2(1 + lines) is known to more digits than a line is away.
+        self._history: list[int] = np.rint(np.exp2(windows.newest("log_age")[places].astype(np.float64)) - 1).tolist()
+        self._ends: list[int] = windows.ends[places].tolist()
+        self._filled: list[int] = windows.filled[places].tolist()
+        self._write_lines(places, max_line_chars)
 
-    def message(self, alert: AlertPlace, *, now_ms: int) -> Message:
-        """Returns the message of one alert. `now_ms`: wall clock in milliseconds, for the delay."""
-        place = alert.place
-        verdict = alert.policy.verdict(
-            self._windows,
-            self._scores,
-            place,
-            service=alert.service,
-            topic=alert.topic,
-            partition=alert.partition,
-            whole=False,
-        )
-        frame = alerts.build_frame(
-            verdict, (), now_ms=now_ms, max_line_chars=self._max_line_chars, incarnation=alert.incarnation
-        )
-        head, _, tail = frame.encode().partition(_NO_LINES)  # a quote within a text would have a backslash before it
-        value = b"".join([head, b'"lines":[', *self._lines(place), b"]", tail])
-        return alerts.alert_message(frame, alert.alerts_topic, value)
+    def message(
+        self,
+        place: int,
+        policy: AlertPolicy,
+        *,
+        service: str,
+        partition: Partition,
+        alerts_topic: str,
+        now_ms: int,
+        incarnation: str = "",
+    ) -> Message:
+        """Returns the message of the alert of the window at a place of the batch.
 
-    def _lines(self, place: int) -> list[bytes]:
+        `now_ms`: wall clock in milliseconds, for the delay. `incarnation`: see `alert_id`.
+        """
+        row = self._row[place]
+        end, score, history = self._ends[row], self._scores[row], int(self._history[row])
+        offset, index, time_ms = self._offsets[end], self._indexes[end], self._times[end]
+        normal_logit, anomaly_logit = self._logits[row]
+        # One call for all numbers of the answer, which are separated by commas and contain none.
+        figures = (score, policy.threshold, 1.0 - score, normal_logit, anomaly_logit)
+        digits = (6, 6, 6, 4, 4)
+        answer = msgspec.json.encode(tuple(map(round, figures, digits)))[1:-1].split(b",")
+        is_anomaly = score >= policy.threshold and history >= policy.learning_lines
+        name, quoted = _service(service)
+        timestamp = alert.rfc3339(time_ms) if time_ms >= 0 else None
+        identity = alert.alert_id(*partition, service, offset, index, incarnation=incarnation)
+        frame = _FRAME % (
+            alert.SCHEMA_VERSION,
+            identity.encode(),
+            _quoted_time(timestamp),
+            quoted,
+            self._texts[end],
+            answer[0],
+            answer[1],
+            b"anomaly" if is_anomaly else b"normal",
+            answer[2],
+            answer[0],
+            answer[3],
+            answer[4],
+            alert.severity(score, policy.threshold).encode() if is_anomaly else b"info",
+            quoted[:-1],
+            alert.fingerprint(self._windows.columns["text"][end].decode("utf-8", "replace")).encode(),
+            _quoted(partition.topic),
+            partition.partition,
+            self._offsets[end - self._filled[row] + 1],
+            offset,
+            index,
+        )
+        delay = b"null" if time_ms < 0 else b"%d" % max(now_ms - time_ms, 0)
+        value = b"".join([frame, *self._lines(row), _END % (history, _quoted(policy.model_revision), delay)])
+        headers = alert.cloud_event(identity, alert.encodable(partition.topic), partition.partition, timestamp, name)
+        return Message(topic=alerts_topic, key=name, value=value, headers=tuple(headers))
+
+    def _lines(self, row: int) -> list[bytes]:
         """Returns the pieces of a window's lines."""
-        # A window of 3 lines that ends at place 8:
-        #   before    pieces 0, 3, 6     of places 6, 7, 8; the first of them without its comma
-        #   weights   pieces 1, 4, 7     of the window itself
-        #   after     pieces 2, 5, 8     of places 6, 7, 8, with the words for guilty lines and the newest one
-        windows = self._windows
-        filled, end = int(windows.filled[place]), int(windows.ends[place]) + 1
-        first, padding, row = end - filled, windows.size - filled, self._row[place]
+        # A window of 3 lines that ends at place 8, a row of weights with one place of padding:
+        #   before    pieces 0, 4, 8     of places 6, 7, 8; the first of them without its comma
+        #   weights   pieces 1, 5, 9     columns 1, 2, 3 of the row
+        #   after     pieces 2, 6, 10    of places 6, 7, 8
+        #   guilty    pieces 3, 7, 11    columns 1, 2, 3; the last of them is the newest line's
+        filled, end = self._filled[row], self._ends[row] + 1
+        first, padding = end - filled, self._windows.size - filled
         pieces = [b""] * (4 * filled)
         pieces[0::4] = self._before[first:end]
         pieces[1::4] = [_WEIGHTS[weight] for weight in self._weights[row][padding:]]
         pieces[2::4] = self._after[first:end]
-        pieces[3::4] = [_TRUE if guilty else _FALSE for guilty in self._guilty[row, padding:].tolist()]
+        pieces[3::4] = [_TRUE if guilty else _FALSE for guilty in self._guilty[row][padding:]]
         pieces[0] = pieces[0][1:]
         pieces[-1] = _NEWEST
         return pieces
 
-    def _write_lines(self, places: Ints) -> tuple[list[bytes], list[bytes]]:
-        """Returns the bytes before and after the weight of each line that a window shows, by place; else empty."""
-        windows = self._windows
-        lines = len(windows.columns["offset"])
-        before, after = [b""] * lines, [b""] * lines
-        columns = windows.columns
-        offsets, indexes, times = (columns[name].tolist() for name in ("offset", "index", "timestamp"))
-        surprise, texts = surprises(windows, 0, lines), columns["text"]
-        for i in _shown_places(windows, places):
-            text = msgspec.json.encode(truncated(texts[i].decode("utf-8", "replace"), self._max_line_chars))
-            before[i] = b',{"offset":%d,"index":%d,"timestamp":%s,"text":%s,"weight":' % (
-                offsets[i],
-                indexes[i],
-                _time(times[i]),
-                text,
-            )
-            after[i] = b',"surprise":%s' % _number(round(surprise[i], 3))
-        return before, after
+    def _write_lines(self, places: Ints, max_chars: int) -> None:
+        """Writes the text of each line that a window shows, and the bytes before and after its weight."""
+        columns = self._windows.columns
+        texts: Texts = columns["text"]
+        self._offsets, self._indexes, self._times = (
+            columns[name].tolist() for name in ("offset", "index", "timestamp")
+        )
+        surprise = surprises(columns["log_age"], columns["log_count"])
+        self._texts, self._before, self._after = ([b""] * len(texts) for _ in range(3))
+        for i in _shown_places(self._windows, places):
+            text = msgspec.json.encode(truncated(texts[i].decode("utf-8", "replace"), max_chars))
+            time = _quoted_time(alert.rfc3339(self._times[i]) if self._times[i] >= 0 else None)
+            facts = (self._offsets[i], self._indexes[i], time, text)
+            self._texts[i] = text
+            self._before[i] = b',{"offset":%d,"index":%d,"timestamp":%s,"text":%s,"weight":' % facts
+            self._after[i] = b',"surprise":%s' % _number(round(surprise[i], 3))
 
 
 def _shown_places(windows: WindowBatch, places: Ints) -> list[int]:
@@ -130,9 +158,19 @@ def _shown_places(windows: WindowBatch, places: Ints) -> list[int]:
     return np.flatnonzero(np.cumsum(change)).tolist()
 
 
-def _time(timestamp_ms: int) -> bytes:
-    text = alerts.rfc3339(timestamp_ms) if timestamp_ms >= 0 else None
+def _quoted_time(text: str | None) -> bytes:
     return b"null" if text is None else b'"%s"' % text.encode()
+
+
+@lru_cache(maxsize=1024)
+def _quoted(text: str) -> bytes:
+    return msgspec.json.encode(alert.encodable(text))
+
+
+@lru_cache(maxsize=4096)
+def _service(service: str) -> tuple[bytes, bytes]:
+    """Returns the bytes of a service's name, and its JSON."""
+    return alert.encodable(service).encode(), _quoted(service)
 
 
 @lru_cache(maxsize=4096)

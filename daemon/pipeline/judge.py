@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from logwarden.daemon.incidents.encoding import AlertPlace, AlertWriter
+from logwarden.daemon.incidents.encoding import AlertWriter
 from logwarden.daemon.pipeline.ingest import Work, by_assignment
 from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile
 from logwarden.daemon.pipeline.publication import Marks, Publication, PublicationKind
@@ -79,7 +79,8 @@ class WindowJudge:
         now_ms = self._clock.now_ms()
         # Windows with 3, 1 and 2 fresh lines have theirs at 0–2, 3 and 4–5: each begins where the one before it ends.
         ends = np.cumsum(batch.windows.fresh)
-        stamps = batch.windows.newest("timestamp")
+        begins = (ends - batch.windows.fresh).tolist()
+        stamps = batch.windows.newest("timestamp").tolist()
         writers: dict[int, AlertWriter] = {}
         policies: dict[TopicProfile, AlertPolicy] = {}
         publications = []
@@ -91,22 +92,22 @@ class WindowJudge:
             chars = profile.max_alert_line_chars
             if chars not in writers:
                 writers[chars] = AlertWriter(batch.windows, batch.scores, flagged, max_line_chars=chars)
-            alert = AlertPlace(
-                place=place,
-                policy=policies[profile],
+            message = writers[chars].message(
+                place,
+                policies[profile],
                 service=batch.services[place],
-                topic=owner.partition.topic,
-                partition=owner.partition.partition,
+                partition=owner.partition,
                 alerts_topic=profile.alerts_topic,
+                now_ms=now_ms,
                 incarnation=owner.incarnation,
             )
-            stamp = int(stamps[place])
+            stamp = stamps[place]
             publications.append(
                 Publication(
                     kind=PublicationKind.ALERT,
-                    message=writers[chars].message(alert, now_ms=now_ms),
+                    message=message,
                     owner=owner,
-                    offsets=offsets[ends[place] - batch.windows.fresh[place] : ends[place]],
+                    offsets=offsets[begins[place] : ends[place]],
                     delay_ms=None if stamp < 0 else now_ms - stamp,
                 )
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import uuid
 from importlib import resources
@@ -23,7 +24,7 @@ from logwarden.daemon.incidents.alert import (
     fingerprint,
     headers,
     rfc3339,
-    severity,
+    shorter_alert,
 )
 from logwarden.model.schema import LogLine, LogWindow, Verdict
 
@@ -254,7 +255,7 @@ def test_an_alert_of_another_schema_version_is_refused() -> None:
 )
 def test_severity_is_the_way_from_threshold_to_certainty(score: float, threshold: float, word: str) -> None:
     """A score just over the threshold is a warning, whatever the threshold."""
-    assert severity(verdict(score=score, threshold=threshold)) == word
+    assert build_alert(verdict(score=score, threshold=threshold), now_ms=None).logwarden.severity == word
 
 
 def test_a_verdict_of_the_learning_phase_is_no_anomaly() -> None:
@@ -307,3 +308,30 @@ def test_a_clock_that_runs_ahead_is_no_negative_delay() -> None:
     timeless = dataclasses.replace(timeless, window=dataclasses.replace(timeless.window, lines=(line,)))
     assert build_alert(timeless, now_ms=5).logwarden.detection_delay_ms is None
     assert "ce_time" not in dict(headers(build_alert(timeless, now_ms=5)))
+
+
+@pytest.mark.parametrize(("lines", "chars"), [(32, 1_000), (32, 20), (1, 60_000), (512, 3), (2, 300)])
+def test_an_alert_becomes_shorter_until_nothing_can_go(lines: int, chars: int) -> None:
+    """Each step is valid by the schema, keeps the id and the newest line, and is at most half as long, but the last."""
+    whole = build_alert(verdict(*(f"{i} " + "ü" * chars for i in range(lines))), now_ms=None)
+    value: bytes | None = whole.encode()
+    steps = []
+    while value is not None:
+        steps.append(value)
+        value = shorter_alert(value)
+    for longer, shorter in itertools.pairwise(steps):
+        alert = decode_alert(shorter)
+        VALIDATOR.validate(json.loads(shorter))
+        assert (alert.id, alert.logwarden.shortened) == (whole.id, True)
+        assert alert.logwarden.lines[-1].newest
+        assert len(shorter) <= len(longer) // 2 or shorter is steps[-1]
+    assert len(steps[-1]) < 1_300, "an id, the facts, and the beginning of the newest line"
+    assert len(decode_alert(steps[-1]).logwarden.lines) == 1
+    assert '"shortened"' not in whole.encode().decode()
+
+
+def test_the_newest_line_is_the_last_to_be_truncated() -> None:
+    """Long lines lose their ends before a line is dropped, so that the way to the fault stays visible."""
+    shorter = shorter_alert(build_alert(verdict(*["x" * 1_000] * 8), now_ms=None).encode())
+    assert shorter is not None
+    assert [len(line.text) for line in decode_alert(shorter).logwarden.lines] == [250] * 8

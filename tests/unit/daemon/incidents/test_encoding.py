@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logwarden.daemon.incidents.alert import alert_message, build_alert
-from logwarden.daemon.incidents.encoding import AlertPlace, AlertWriter
+from logwarden.daemon.incidents.encoding import AlertWriter
+from logwarden.daemon.records import Partition
 from logwarden.model.verdicts import AlertPolicy, Scores
 from logwarden.model.windowing import NUMERIC_COLUMNS, WindowBatch, WindowRings
 from tests.unit.daemon.incidents.test_alert import VALIDATOR
 
-POLICY = AlertPolicy(threshold=0.25, learning_lines=0, model_revision='re"vision')
+POLICY = AlertPolicy(threshold=0.25, learning_lines=100, model_revision='re"vision')
 NOW_MS = 1_700_000_009_999
 HOSTILE = [
     b'"lines":[]',
@@ -68,12 +69,17 @@ def test_the_fast_bytes_are_the_plain_ones(seed: int) -> None:
     writer = AlertWriter(batch, scores, places, max_line_chars=chars)
     for place in places.tolist():
         service = ["web", 'ü"\ud800', ""][place % 3]
-        origin = AlertPlace(
-            place=place, policy=POLICY, service=service, topic="lo gs", partition=place % 5, alerts_topic="alerts"
-        )
         verdict = POLICY.verdict(batch, scores, place, service=service, topic="lo gs", partition=place % 5)
         plain = alert_message(build_alert(verdict, now_ms=NOW_MS, max_line_chars=chars), "alerts")
-        assert writer.message(origin, now_ms=NOW_MS) == plain
+        fast = writer.message(
+            place,
+            POLICY,
+            service=service,
+            partition=Partition("lo gs", place % 5),
+            alerts_topic="alerts",
+            now_ms=NOW_MS,
+        )
+        assert fast == plain
         VALIDATOR.validate(json.loads(plain.value or b""))
 
 
