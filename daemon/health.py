@@ -1,6 +1,6 @@
 """Keeps the facts from which probes, metrics and the watchdog judge this member, each with its time.
 
-Every part of the daemon reports its own fact as it happens; nothing here waits, asks or judges a device. Ages are
+Every part of the daemon reports its own fact as it happens; nothing here waits, calls or judges. Ages are
 computed where they are read, so a fact that stands still grows old by itself. Belongs to the event loop.
 """
 
@@ -74,6 +74,7 @@ class HealthState:
         """Since when the broker is expected to answer fetches: assigned and not paused."""
         self._progress: dict[Stage, float] = {}
         self._waiting: dict[Stage, float] = {}
+        self._received_at: float | None = None
         self._is_silence_known = False
         self._lag = _Lag()
         self.failure: str | None = None
@@ -81,16 +82,19 @@ class HealthState:
         self.failure_code = "failed"
         self.unreadable: TimedSentences[tuple[str, int]] = TimedSentences(now)
         """For each (topic, partition) that stands still at a batch which cannot be read: the sentence about it."""
+        self.stalled: TimedSentences[tuple[str, int]] = TimedSentences(now)
+        """For each partition of which nothing arrives although the broker has more: the sentence about it."""
         self.blocked_topics: TimedSentences[str] = TimedSentences(now)
         """For each output topic that takes no message now: why, and what the operator does."""
+        self.output_topics: set[str] = set()
+        """Every output topic that was reported as blocked or unblocked."""
         self.missing_topics: TimedSentences[str] = TimedSentences(now)
         """For each input topic that does not exist: the sentence about it."""
         self.commit_error = ""
         """Error of the last commit, if the broker did not take it."""
         self.partitions = 0
         """Partitions assigned to this member."""
-        self.in_flight = 0
-        """Lines that are read and not done."""
+        self._in_flight = 0
         self.services = self.services_learning = 0
         """Services in memory, and those of them with too few lines for an alert."""
         self.assigned = assigned
@@ -110,6 +114,7 @@ class HealthState:
         if not now_so:
             self.partitions = 0
             self._lag = _Lag()
+            self.stalled.clear()
 
     @property
     def warm(self) -> bool:
@@ -128,6 +133,16 @@ class HealthState:
     @draining.setter
     def draining(self, now_so: bool) -> None:
         self._set("draining", now_so)
+
+    @property
+    def in_flight(self) -> int:
+        """Lines that are read and not done."""
+        return self._in_flight
+
+    @in_flight.setter
+    def in_flight(self, lines: int) -> None:
+        self._in_flight = lines
+        self._set("busy", lines > 0)
 
     @property
     def paused(self) -> bool:
@@ -159,6 +174,11 @@ class HealthState:
         if stage == "commit":
             self.commit_error = ""
 
+    def received(self) -> None:
+        """Records that the broker delivered records, of the context or new ones."""
+        self._received_at = self._now()
+        self.progressed("fetch")
+
     def waiting(self, stage: Stage, now_so: bool) -> None:
         """Records whether work waits for a stage, or is in it. Calls that repeat the state change nothing."""
         if now_so:
@@ -172,7 +192,7 @@ class HealthState:
         self.waiting("commit", True)
 
     def silent(self, seconds: float | None) -> None:
-        """Records how long ago the broker answered a fetch. None: it was asked for none."""
+        """Records how long ago the broker answered a fetch. None: no fetch waits for it."""
         self._is_silence_known = seconds is not None
         if seconds is not None:
             self._progress["fetch"] = max(self._now() - seconds, self._progress.get("fetch", float("-inf")))
@@ -185,10 +205,12 @@ class HealthState:
 
     def blocked(self, topic: str, sentence: str, hint: str) -> None:
         """Records that an output topic takes no message; `unblocked` ends that."""
+        self.output_topics.add(topic)
         self.blocked_topics[topic] = f"{sentence_of(sentence)} {sentence_of(hint)}".strip()
 
     def unblocked(self, topic: str) -> None:
-        """Records that an output topic took a message. Does nothing for a topic that was not blocked."""
+        """Records that an output topic took a message, or that nothing is known against it."""
+        self.output_topics.add(topic)
         self.blocked_topics.pop(topic, None)
 
     def missing(self, topics: Collection[str]) -> None:
@@ -202,7 +224,7 @@ class HealthState:
 
     # ---------------------------------------------------------------- ages
 
-    def since_s(self, flag: Literal["unassigned", "cold", "draining", "paused", "failed"]) -> float:
+    def since_s(self, flag: Literal["unassigned", "cold", "draining", "busy", "paused", "failed"]) -> float:
         """Returns the seconds for which a flag has been set; 0 if it is not."""
         since = self._true_since.get(flag)
         return 0.0 if since is None else self._age(since)
@@ -212,10 +234,22 @@ class HealthState:
         at = self._progress.get(stage)
         return None if at is None else self._age(at)
 
+    @property
+    def since_received_s(self) -> float | None:
+        """Seconds since records last arrived. None: none has arrived yet."""
+        return None if self._received_at is None else self._age(self._received_at)
+
     def waited_s(self, stage: Stage) -> float:
         """Returns the seconds for which work has waited for a stage that finished none; 0 if nothing waits."""
         since = self._waiting.get(stage)
         return 0.0 if since is None else self._age(max(since, self._progress.get(stage, since)))
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds for which lines have been in flight while no stage finished anything; 0 without lines in flight."""
+        since = self._true_since.get("busy")
+        stages: tuple[Stage, ...] = ("ingest", "score", "publish")
+        return 0.0 if since is None else self._age(max(since, *(self._progress.get(stage, since) for stage in stages)))
 
     @property
     def silent_s(self) -> float | None:

@@ -54,6 +54,9 @@ class Source(Protocol):
     async def bounds(self, partitions: Sequence[Partition]) -> Mapping[Partition, Bounds]:
         """Returns the offsets that these partitions hold."""
 
+    def silent_s(self) -> float | None:
+        """Returns the seconds since the broker last answered a fetch. Returns None if nothing is being fetched."""
+
     def end(self, partition: Partition) -> int | None:
         """Returns the offset that the partition's next record will get, as of the last fetch; None before it."""
 

@@ -111,3 +111,7 @@ def _of_topics(health: HealthState) -> Iterator[Reason]:
         since = health.unreadable.since_s((topic, partition))
         message = sentence_of(sentence)
         yield Reason(code="batch_unreadable", message=message, since_s=since, topic=topic, partition=partition)
+    for (topic, partition), sentence in health.stalled.items():
+        since = health.stalled.since_s((topic, partition))
+        if since > STALLED_S:
+            yield Reason(code="partition_stalled", message=sentence, since_s=since, topic=topic, partition=partition)

@@ -80,6 +80,8 @@ class KafkaSource:
         self._pending: list[LogwardenError] = []
         """Errors found beside records, for the next `fetch`."""
         self._paused: set[Partition] = set()
+        self._answered: tuple[int, float] | None = None
+        """The client's time of the broker's newest answer to a fetch, and when it was first seen here."""
 
     async def start(self, listener: RebalanceListener) -> None:
         settings = self._settings
@@ -174,6 +176,17 @@ class KafkaSource:
         assert self._consumer is not None, "end comes after start"
         watermark = self._consumer.highwater(TopicPartition(*partition))
         return None if watermark is None else int(watermark)
+
+    def silent_s(self) -> float | None:
+        """Seconds since the newest answer, as of the calls of this method: the client notes the wall clock's time."""
+        if self._consumer is None:
+            return None
+        reading = self._consumer.assignment() - self._consumer.paused()
+        answers = [at for p in reading if (at := self._consumer.last_poll_timestamp(p)) is not None]
+        now = asyncio.get_running_loop().time()
+        if not reading or self._answered is None or max(answers, default=0) != self._answered[0]:
+            self._answered = (max(answers, default=0), now)
+        return now - self._answered[1] if reading else None
 
     def seek(self, partition: Partition, offset: int) -> None:
         assert self._consumer is not None, "seek comes after start"

@@ -213,6 +213,9 @@ class SimSource:
             raise RuntimeError(f"{partition} is not assigned to {self.name}")
         self._positions[partition] = offset
 
+    def silent_s(self) -> float | None:
+        return None
+
     def end(self, partition: Partition) -> int | None:
         assert partition in self._positions, "aiokafka asserts this too"
         return self._broker.logs[partition].end

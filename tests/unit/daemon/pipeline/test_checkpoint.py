@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from logwarden.daemon.errors import BrokerUnavailable
+from logwarden.daemon.health import HealthState
 from logwarden.daemon.pipeline.checkpoint import Checkpoint, Positions
 from logwarden.daemon.pipeline.partitions import Assignment, Partitions
 from logwarden.daemon.records import Bounds, Committed, Partition
@@ -56,7 +57,8 @@ def active(owner: Partitions, partition: Partition) -> Assignment:
 
 
 def checkpoint_of(broker: Broker, owner: Partitions, *steps: Callable[[Positions], Any]) -> Checkpoint:
-    return Checkpoint(cast(Any, broker), owner, PrometheusTelemetry(), max_context_records=10, before_offsets=steps)
+    telemetry, health = PrometheusTelemetry(), HealthState()
+    return Checkpoint(cast(Any, broker), owner, telemetry, health, max_context_records=10, before_offsets=steps)
 
 
 def test_steps_run_in_order_and_offsets_come_last() -> None:

@@ -71,7 +71,9 @@ FACTS: list[tuple[Callable[[PrometheusTelemetry], None], dict[str, float]]] = [
     (lambda t: t.unreadable("logs", 3), {'logwarden_unreadable_batches_total{partition="3",topic="logs"}': 1}),
     (lambda t: t.in_flight(12), {"logwarden_in_flight_lines": 12}),
     (lambda t: t.paused(True), {"logwarden_paused": 1}),
-    (lambda t: t.services(12), {"logwarden_services": 12}),
+    (lambda t: t.services(12, 5), {"logwarden_services": 12, "logwarden_services_learning": 5}),
+    (lambda t: t.services_evicted(3), {"logwarden_services_evicted_total": 3}),
+    (lambda t: t.commit_failed(), {"logwarden_commit_failures_total": 1}),
     (lambda t: t.table_rows(12), {"logwarden_line_table_rows": 12}),
     (lambda t: t.table_overflow(1), {"logwarden_line_table_overflow_total": 1}),
 ]
