@@ -94,7 +94,7 @@ def _of_stages(health: HealthState) -> Iterator[Reason]:
     limits: dict[Stage, float] = {"ingest": STALLED_S, "score": STALLED_S, "publish": health.unready_after_s}
     for stage, limit in limits.items():
         waited = health.waited_s(stage)
-        if waited > limit:
+        if waited > limit and not (stage == "publish" and health.blocked_topics):  # the topic is the better reason
             message = f"Work has waited {waited:.0f} s for the stage {stage!r}, which finished none. Check the log."
             yield Reason(code=f"{stage}_stalled", message=message, since_s=waited)
 
