@@ -176,9 +176,9 @@ class Service:
         return Watchdog(
             self._health,
             self._clock,
+            source,
             KafkaWitness(self._settings.kafka),
             timeout_s=self._settings.health.stuck_timeout_s,
-            silent_s=source.silent_s,
         )
 
     async def _connect(self, start: Callable[[], Awaitable[None]]) -> None:

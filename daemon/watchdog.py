@@ -17,7 +17,7 @@ import structlog
 
 from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, Stuck
 from logwarden.daemon.health import HealthState, Stage
-from logwarden.daemon.ports import Clock, Worker
+from logwarden.daemon.ports import Clock, Source, Worker
 from logwarden.daemon.process import DeadMansSwitch
 from logwarden.daemon.records import Partition
 
@@ -166,16 +166,16 @@ class Watchdog:
         self,
         health: HealthState,
         clock: Clock,
+        source: Source,
         witness: Witness,
         *,
         timeout_s: float | None,
-        silent_s: Callable[[], float | None],
     ) -> None:
         self._health = health
         self._clock = clock
         self._witness = witness
         self._timeout_s = timeout_s
-        self._silent_s = silent_s
+        self._source = source
         self._ask_s = _ASK_S if timeout_s is None else max(TICK_S, min(_ASK_S, timeout_s / 10))
 
     async def over(self, work: Coroutine[Any, Any, T], held: Callable[[], Sequence[Held]]) -> T:
@@ -199,7 +199,8 @@ class Watchdog:
             switch.hold(self._timeout_s)
             pieces = held()
             self._health.in_flight = sum(piece.outstanding for piece in pieces)
-            self._health.silent(self._silent_s())
+            self._health.silent(self._source.silent_s() if pieces and not self._health.paused else None)
+            self._health.missing(self._source.missing_topics())
             now = self._clock.monotonic()
             judge.observe(pieces, now)
             sentence = judge.verdict(now)

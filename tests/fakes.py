@@ -99,8 +99,11 @@ class FakeSource:
         if self.refusals:
             raise self.refusals.pop(0)
 
-    def silent_s(self) -> float | None:
-        return None
+    def silent_s(self) -> float:
+        return 0.0
+
+    def missing_topics(self) -> list[str]:
+        return []
 
     def end(self, partition: Partition) -> int | None:
         return None

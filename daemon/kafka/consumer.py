@@ -177,16 +177,18 @@ class KafkaSource:
         watermark = self._consumer.highwater(TopicPartition(*partition))
         return None if watermark is None else int(watermark)
 
-    def silent_s(self) -> float | None:
-        """Seconds since the newest answer, as of the calls of this method: the client notes the wall clock's time."""
-        if self._consumer is None:
-            return None
+    def silent_s(self) -> float:
+        assert self._consumer is not None, "silent_s comes after start"
         reading = self._consumer.assignment() - self._consumer.paused()
         answers = [at for p in reading if (at := self._consumer.last_poll_timestamp(p)) is not None]
         now = asyncio.get_running_loop().time()
         if not reading or self._answered is None or max(answers, default=0) != self._answered[0]:
             self._answered = (max(answers, default=0), now)
-        return now - self._answered[1] if reading else None
+        return now - self._answered[1]
+
+    def missing_topics(self) -> list[str]:
+        assert self._consumer is not None, "missing_topics comes after start"
+        return [name for name in self._settings.input_topics if self._consumer.partitions_for_topic(name) is None]
 
     def seek(self, partition: Partition, offset: int) -> None:
         assert self._consumer is not None, "seek comes after start"

@@ -13,7 +13,7 @@ from logwarden.daemon.errors import EXIT_STUCK, BrokerUnavailable, Stuck
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.records import Partition
 from logwarden.daemon.watchdog import Held, Watchdog, WatchedWorker
-from tests.fakes import virtually
+from tests.fakes import FakeSource, virtually
 from tests.sim.stand_ins import VirtualClock
 
 LOGS = Partition("logs", 0)
@@ -63,6 +63,21 @@ class Witness:
         await self.ends([])
 
 
+class Source(FakeSource):
+    """Reports what a test lays down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.silent = 0.0
+        self.missing: list[str] = []
+
+    def silent_s(self) -> float:
+        return self.silent
+
+    def missing_topics(self) -> list[str]:
+        return self.missing
+
+
 class World:
     """A watchdog over work that lasts for a number of seconds. Build it inside a running loop."""
 
@@ -71,10 +86,8 @@ class World:
         self.health = HealthState(self.clock.monotonic, assigned=True, warm=True)
         self.witness = Witness()
         self.held = [Held(partition=LOGS, position=7, outstanding=0)]
-        self.silent: float | None = 0.0
-        self.watchdog = Watchdog(
-            self.health, self.clock, self.witness, timeout_s=timeout_s, silent_s=lambda: self.silent
-        )
+        self.source = Source()
+        self.watchdog = Watchdog(self.health, self.clock, self.source, self.witness, timeout_s=timeout_s)
 
     async def work(self, seconds: float) -> str:
         return await self.watchdog.over(self._last(seconds), lambda: self.held)
@@ -140,10 +153,26 @@ async def test_facts_are_collected_every_second() -> None:
     """Lines in flight and the silence of the broker are known to the probes at once."""
     world = World()
     world.held = [Held(partition=LOGS, position=7, outstanding=3), Held(partition=LOGS, position=0, outstanding=4)]
-    world.silent = 25.0
+    world.source.silent, world.source.missing = 25.0, ["lgos"]
+    await asyncio.sleep(30)
     await world.work(2)
     assert world.health.in_flight == 7
-    assert world.health.silent_s is not None
+    assert world.health.silent_s == pytest.approx(26, abs=1.1)
+    assert list(world.health.missing_topics) == ["lgos"]
+
+
+@virtually
+async def test_a_member_that_fetches_nothing_waits_for_no_answer() -> None:
+    """A spare has no partitions, and a paused member sends no fetch: neither knows when a broker answered."""
+    world = World()
+    await world.work(1)
+    assert world.health.since_progress_s("fetch") is not None
+    for held, paused in (([], False), (world.held, True)):
+        world.held, world.health.paused = held, paused
+        before = world.health.since_progress_s("fetch") or 0.0
+        await world.work(5)
+        assert world.health.silent_s is None
+        assert world.health.since_progress_s("fetch") == before + 5
 
 
 @virtually
