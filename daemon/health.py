@@ -74,6 +74,7 @@ class HealthState:
         """Since when the broker is expected to answer fetches: assigned and not paused."""
         self._progress: dict[Stage, float] = {}
         self._waiting: dict[Stage, float] = {}
+        self._tried: dict[Stage, float] = {}
         self._received_at: float | None = None
         self._is_silence_known = False
         self._lag = _Lag()
@@ -90,8 +91,8 @@ class HealthState:
         """Every output topic that was reported as blocked or unblocked."""
         self.missing_topics: TimedSentences[str] = TimedSentences(now)
         """For each input topic that does not exist: the sentence about it."""
-        self.commit_error = ""
-        """Error of the last commit, if the broker did not take it."""
+        self.errors: dict[Stage, str] = {}
+        """For each stage whose last attempt failed: the sentence about it."""
         self.partitions = 0
         """Partitions assigned to this member."""
         self._in_flight = 0
@@ -171,8 +172,7 @@ class HealthState:
     def progressed(self, stage: Stage) -> None:
         """Records that a stage has just finished work, or that the broker answered it."""
         self._progress[stage] = self._now()
-        if stage == "commit":
-            self.commit_error = ""
+        self.errors.pop(stage, None)
 
     def received(self) -> None:
         """Records that the broker delivered records, of the context or new ones."""
@@ -186,10 +186,10 @@ class HealthState:
         else:
             self._waiting.pop(stage, None)
 
-    def commit_failed(self, sentence: str) -> None:
-        """Records that the broker did not take a commit; the next one that it takes ends that."""
-        self.commit_error = sentence
-        self.waiting("commit", True)
+    def attempt_failed(self, stage: Stage, sentence: str) -> None:
+        """Records that a stage tried and failed: it waits on, and yet it is not stuck."""
+        self.errors[stage] = sentence
+        self._tried[stage] = self._now()
 
     def silent(self, seconds: float | None) -> None:
         """Records how long ago the broker answered a fetch. None: no fetch waits for it."""
@@ -244,12 +244,16 @@ class HealthState:
         since = self._waiting.get(stage)
         return 0.0 if since is None else self._age(max(since, self._progress.get(stage, since)))
 
+    def hung_s(self, stage: Stage) -> float:
+        """Returns the seconds for which work has waited for a stage that neither finished any nor failed at it."""
+        since = self._waiting.get(stage)
+        return 0.0 if since is None else self._age(max(since, self._last_sign(stage)))
+
     @property
     def idle_s(self) -> float:
-        """Seconds for which lines have been in flight while no stage finished anything; 0 without lines in flight."""
+        """Seconds for which lines have been in flight while no stage did anything; 0 without lines in flight."""
         since = self._true_since.get("busy")
-        stages: tuple[Stage, ...] = ("ingest", "score", "publish")
-        return 0.0 if since is None else self._age(max(since, *(self._progress.get(stage, since) for stage in stages)))
+        return 0.0 if since is None else self._age(max(since, *map(self._last_sign, ("ingest", "score", "publish"))))
 
     @property
     def silent_s(self) -> float | None:
@@ -267,6 +271,10 @@ class HealthState:
     def lag_per_s(self) -> float | None:
         """Records by which the lag grew each second of the last minute. None: it is not known yet."""
         return self._lag.slope(self._now())
+
+    def _last_sign(self, stage: Stage) -> float:
+        never = float("-inf")
+        return max(self._progress.get(stage, never), self._tried.get(stage, never))
 
     def _set(self, flag: str, now_so: bool) -> None:
         if now_so:

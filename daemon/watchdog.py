@@ -143,7 +143,7 @@ class StuckJudge:
             return None
         stages: tuple[Stage, ...] = ("ingest", "score", "publish")
         for stage in stages:
-            if health.waited_s(stage) >= limit:
+            if health.hung_s(stage) >= limit:
                 return f"the stage {stage!r} has had work for {limit:g} s and finished none"
         if health.idle_s >= limit:
             return f"{health.in_flight} lines have been in flight for {limit:g} s and none was done"

@@ -89,7 +89,7 @@ class Checkpoint:
         except (BrokerUnavailable, TimeoutError) as error:
             sentence = str(error) or "it took too long"
             self._telemetry.commit_failed()
-            self._health.commit_failed(sentence)
+            self._health.attempt_failed("commit", sentence)
             log.warning("commit_failed", error=sentence)
             return False
         return True

@@ -40,19 +40,19 @@ def disagreements(settings: Settings) -> Iterator[tuple[bool, str]]:
         f"{PREFIX}HEALTH__UNREADY_AFTER_S is {health.unready_after_s:g}, but it must be more than the "
         f"{kafka.fetch_max_wait_ms} ms of {name}FETCH_MAX_WAIT_MS; otherwise an idle broker counts as silent",
     )
-    group_s, step_s = (kafka.rebalance_timeout_ms + kafka.session_timeout_ms) / 1000, window.max_wait_ms / 1000
     if health.stuck_timeout_s is not None:
-        yield (
-            health.stuck_timeout_s <= group_s,
-            f"{PREFIX}HEALTH__STUCK_TIMEOUT_S is {health.stuck_timeout_s:g}, but it must be more than the "
-            f"{group_s:g} s of {name}REBALANCE_TIMEOUT_MS and {name}SESSION_TIMEOUT_MS; otherwise a slow rebalance "
-            "ends the daemon",
-        )
-        yield (
-            health.stuck_timeout_s <= step_s,
-            f"{PREFIX}HEALTH__STUCK_TIMEOUT_S is {health.stuck_timeout_s:g}, but it must be more than the "
-            f"{step_s:g} s of {PREFIX}WINDOW__MAX_WAIT_MS; otherwise lines that wait for their step end the daemon",
-        )
+        waits = {
+            f"{name}REBALANCE_TIMEOUT_MS and {name}SESSION_TIMEOUT_MS": kafka.rebalance_timeout_ms
+            + kafka.session_timeout_ms,
+            f"{name}REQUEST_TIMEOUT_MS": kafka.request_timeout_ms,
+            f"{PREFIX}WINDOW__MAX_WAIT_MS": window.max_wait_ms,
+        }
+        for variables, milliseconds in waits.items():
+            yield (
+                health.stuck_timeout_s * 1000 <= milliseconds,
+                f"{PREFIX}HEALTH__STUCK_TIMEOUT_S is {health.stuck_timeout_s:g}, but it must be more than the "
+                f"{milliseconds / 1000:g} s of {variables}; otherwise the daemon ends while it only waits",
+            )
     for variable, topic in (("ALERTS_TOPIC", kafka.alerts_topic), ("DEAD_LETTER_TOPIC", kafka.dead_letter_topic)):
         yield (
             topic in kafka.input_topics,

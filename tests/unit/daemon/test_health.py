@@ -90,9 +90,10 @@ def test_a_failed_commit_names_its_cause_until_one_succeeds() -> None:
     """The group's coordinator may refuse for hours while fetches succeed."""
     time = Time()
     health = member(time)
-    health.commit_failed("not the coordinator")
+    health.waiting("commit", True)
+    health.attempt_failed("commit", "not the coordinator")
     time.now += 30
-    health.commit_failed("group authorization failed")
+    health.attempt_failed("commit", "group authorization failed")
     [reason] = reasons(health)
     assert (reason.code, reason.since_s) == ("commits_failing", 30)
     assert "Group authorization failed." in reason.message
@@ -192,7 +193,7 @@ FACTS: dict[str, tuple[Callable[[HealthState], object], Callable[[HealthState], 
         lambda h: h.stalled.__setitem__(("logs", 1), "nothing arrives"),
         lambda h: h.stalled.pop(("logs", 1), None),
     ),
-    "commits_failing": (lambda h: h.commit_failed("refused"), lambda h: h.waiting("commit", False)),
+    "commits_failing": (lambda h: h.waiting("commit", True), lambda h: h.waiting("commit", False)),
     "publish_stalled": (lambda h: h.waiting("publish", True), lambda h: h.waiting("publish", False)),
     "score_stalled": (lambda h: h.waiting("score", True), lambda h: h.progressed("score")),
     "broker_silent": (lambda h: h.silent(1_000), lambda h: h.silent(None)),

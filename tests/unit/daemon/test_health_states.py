@@ -116,6 +116,7 @@ def outage_of_a_full_member(member: Member) -> None:
     member.health.paused = True
     member.held[LOGS] = Held(partition=LOGS, position=7, outstanding=32_768)
     blocked(member)
+    member.hang("publish")
 
 
 def no_fetch(member: Member) -> None:
@@ -123,7 +124,8 @@ def no_fetch(member: Member) -> None:
 
 
 def commits_refused(member: Member) -> None:
-    member.each_second = lambda: member.health.commit_failed("no Kafka broker answered at b:9092: not coordinator")
+    member.hang("commit")
+    member.each_second = lambda: member.health.attempt_failed("commit", "no Kafka broker answered: not coordinator")
 
 
 def scoring_hangs(member: Member) -> None:
@@ -136,6 +138,14 @@ def ingest_hangs(member: Member) -> None:
 
 def publishing_hangs(member: Member) -> None:
     member.hang("publish")
+
+
+def publishing_fails_again_and_again(member: Member) -> None:
+    member.hang("publish")
+    member.outage()
+    member.health.paused = True
+    member.held[LOGS] = Held(partition=LOGS, position=7, outstanding=32_768)
+    member.each_second = lambda: member.health.attempt_failed("publish", "no Kafka broker answered")
 
 
 def publishing_is_blocked(member: Member) -> None:
@@ -251,6 +261,7 @@ STATES = [
     State(ingest_hangs, 300, ["stuck", "ingest_stalled"], exits=True),
     State(publishing_hangs, 11, ["publish_stalled"]),
     State(publishing_hangs, 300, ["stuck", "publish_stalled"], exits=True),
+    State(publishing_fails_again_and_again, 1_000, ["publish_stalled"]),
     State(publishing_is_blocked, 1_000, ["publish_blocked"]),
     State(scoring_hangs_in_an_outage, 1_000, ["broker_silent", "score_stalled"]),
     State(scoring_hangs_in_a_drain, 1_000, ["draining", "score_stalled"]),
