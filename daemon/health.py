@@ -253,7 +253,8 @@ class HealthState:
     def idle_s(self) -> float:
         """Seconds for which lines have been in flight while no stage did anything; 0 without lines in flight."""
         since = self._true_since.get("busy")
-        return 0.0 if since is None else self._age(max(since, *map(self._last_sign, ("ingest", "score", "publish"))))
+        stages: tuple[Stage, ...] = ("ingest", "score", "publish")
+        return 0.0 if since is None else self._age(max(since, *map(self._last_sign, stages)))
 
     @property
     def silent_s(self) -> float | None:

@@ -200,7 +200,8 @@ class Watchdog:
             pieces = held()
             self._health.in_flight = sum(piece.outstanding for piece in pieces)
             self._health.silent(self._source.silent_s() if pieces and not self._health.paused else None)
-            self._health.missing(self._source.missing_topics())
+            if self._health.assigned:  # before that the client may not know any topic yet
+                self._health.missing(self._source.missing_topics())
             now = self._clock.monotonic()
             judge.observe(pieces, now)
             sentence = judge.verdict(now)
