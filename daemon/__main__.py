@@ -4,7 +4,7 @@ A command imports only its own needs: `--help`, `--version` and `config` load ne
 therefore answer at once, and work on a machine where neither can load.
 
 An error of the tree in `logwarden.daemon.errors` ends as one sentence on standard error, its hint, and an exit code:
-0 drained, 1 fatal, 2 configuration. Any other exception is a bug in logwarden and shows its traceback.
+0 drained, 1 fatal, 2 configuration, 3 stuck. Any other exception is a bug in logwarden and shows its traceback.
 
 `train` and `evaluate` replace this process by `python -m logwarden.training.…`, so Ctrl-C and the exit code belong to
 the other program. An entry point would only hide the import: `daemon` and `training` are two products on one model and
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from logwarden.daemon.commands.formats import AlertFormat, ConfigFormat
-from logwarden.daemon.errors import EXIT_CONFIGURATION, EXIT_FATAL, ConfigurationError, LogwardenError
+from logwarden.daemon.errors import EXIT_CONFIGURATION, EXIT_FATAL, LogwardenError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,7 +70,7 @@ def _explained(error: Exception) -> int | None:
         typer.echo(f"logwarden: {error}", err=True)
         if error.hint:
             typer.echo(f"  {error.hint}", err=True)
-        return EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else EXIT_FATAL
+        return error.exit_code
     if isinstance(error, OSError) and error.filename is not None:  # without a path it is not the operator's mistake
         typer.echo(f"logwarden: {error.filename}: {error.strerror}", err=True)
         return EXIT_CONFIGURATION

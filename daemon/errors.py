@@ -4,7 +4,8 @@ LogwardenError
 ├── ConfigurationError     stop, exit code 2: the operator must change a setting
 ├── FatalError             stop, exit code 1: going on would lose or repeat work
 │   ├── BrokerRefused      stop, exit code 1: the broker answered and refused (credentials, permissions)
-│   └── TaskEnded          stop, exit code 1: a task that should run as long as the daemon ended
+│   ├── TaskEnded          stop, exit code 1: a task that should run as long as the daemon ended
+│   └── Stuck              stop, exit code 3: the daemon does nothing although it could; a restart helps
 ├── BrokerUnavailable      retry: no broker answered
 │   ├── TopicUnusable      retry: an output topic is missing, or this member may not write to it
 │   └── SessionFailed      retry: an address answered, but TLS or the login failed in a way that may pass
@@ -22,16 +23,20 @@ from collections.abc import Sequence
 EXIT_DRAINED = 0
 EXIT_FATAL = 1
 EXIT_CONFIGURATION = 2
+EXIT_STUCK = 3
 
 
 class LogwardenError(Exception):
     """Root of the tree. `str()` is one sentence; `hint` is the action to take, empty if there is none."""
 
     hint: str = ""
+    exit_code: int = EXIT_FATAL
 
 
 class ConfigurationError(LogwardenError):
     """A setting is wrong, or the file, folder or device that it names is missing."""
+
+    exit_code = EXIT_CONFIGURATION
 
     def __init__(self, sentence: str, *, hint: str = "") -> None:
         super().__init__(sentence)
@@ -56,6 +61,12 @@ class TaskEnded(FatalError):
     def __init__(self, task: str) -> None:
         super().__init__(f"the task {task!r} ended, although it should run as long as the daemon")
         self.task = task
+
+
+class Stuck(FatalError):
+    """The daemon has work, nothing outside keeps it from doing it, and yet nothing is done."""
+
+    exit_code = EXIT_STUCK
 
 
 class BrokerUnavailable(LogwardenError):

@@ -1,6 +1,6 @@
 """Keeps the facts from which probes, metrics and the watchdog judge this member, each with its time.
 
-Every part of the daemon reports its own fact as it happens; nothing here waits, asks or judges a device. Ages are
+Every part of the daemon reports its own fact as it happens; nothing here waits, calls or judges. Ages are
 computed where they are read, so a fact that stands still grows old by itself. Belongs to the event loop.
 """
 
@@ -74,6 +74,8 @@ class HealthState:
         """Since when the broker is expected to answer fetches: assigned and not paused."""
         self._progress: dict[Stage, float] = {}
         self._waiting: dict[Stage, float] = {}
+        self._tried: dict[Stage, float] = {}
+        self._received_at: float | None = None
         self._is_silence_known = False
         self._lag = _Lag()
         self.failure: str | None = None
@@ -81,16 +83,19 @@ class HealthState:
         self.failure_code = "failed"
         self.unreadable: TimedSentences[tuple[str, int]] = TimedSentences(now)
         """For each (topic, partition) that stands still at a batch which cannot be read: the sentence about it."""
+        self.stalled: TimedSentences[tuple[str, int]] = TimedSentences(now)
+        """For each partition of which nothing arrives although the broker has more: the sentence about it."""
         self.blocked_topics: TimedSentences[str] = TimedSentences(now)
         """For each output topic that takes no message now: why, and what the operator does."""
+        self.output_topics: set[str] = set()
+        """Every output topic that was reported as blocked or unblocked."""
         self.missing_topics: TimedSentences[str] = TimedSentences(now)
         """For each input topic that does not exist: the sentence about it."""
-        self.commit_error = ""
-        """Error of the last commit, if the broker did not take it."""
+        self.errors: dict[Stage, str] = {}
+        """For each stage whose last attempt failed: the sentence about it."""
         self.partitions = 0
         """Partitions assigned to this member."""
-        self.in_flight = 0
-        """Lines that are read and not done."""
+        self._in_flight = 0
         self.services = self.services_learning = 0
         """Services in memory, and those of them with too few lines for an alert."""
         self.assigned = assigned
@@ -110,6 +115,7 @@ class HealthState:
         if not now_so:
             self.partitions = 0
             self._lag = _Lag()
+            self.stalled.clear()
 
     @property
     def warm(self) -> bool:
@@ -128,6 +134,16 @@ class HealthState:
     @draining.setter
     def draining(self, now_so: bool) -> None:
         self._set("draining", now_so)
+
+    @property
+    def in_flight(self) -> int:
+        """Lines that are read and not done."""
+        return self._in_flight
+
+    @in_flight.setter
+    def in_flight(self, lines: int) -> None:
+        self._in_flight = lines
+        self._set("busy", lines > 0)
 
     @property
     def paused(self) -> bool:
@@ -156,8 +172,12 @@ class HealthState:
     def progressed(self, stage: Stage) -> None:
         """Records that a stage has just finished work, or that the broker answered it."""
         self._progress[stage] = self._now()
-        if stage == "commit":
-            self.commit_error = ""
+        self.errors.pop(stage, None)
+
+    def received(self) -> None:
+        """Records that the broker delivered records, of the context or new ones."""
+        self._received_at = self._now()
+        self.progressed("fetch")
 
     def waiting(self, stage: Stage, now_so: bool) -> None:
         """Records whether work waits for a stage, or is in it. Calls that repeat the state change nothing."""
@@ -166,13 +186,13 @@ class HealthState:
         else:
             self._waiting.pop(stage, None)
 
-    def commit_failed(self, sentence: str) -> None:
-        """Records that the broker did not take a commit; the next one that it takes ends that."""
-        self.commit_error = sentence
-        self.waiting("commit", True)
+    def attempt_failed(self, stage: Stage, sentence: str) -> None:
+        """Records that a stage tried and failed: it waits on, and yet it is not stuck."""
+        self.errors[stage] = sentence
+        self._tried[stage] = self._now()
 
     def silent(self, seconds: float | None) -> None:
-        """Records how long ago the broker answered a fetch. None: it was asked for none."""
+        """Records how long ago the broker answered a fetch. None: no fetch waits for it."""
         self._is_silence_known = seconds is not None
         if seconds is not None:
             self._progress["fetch"] = max(self._now() - seconds, self._progress.get("fetch", float("-inf")))
@@ -185,10 +205,12 @@ class HealthState:
 
     def blocked(self, topic: str, sentence: str, hint: str) -> None:
         """Records that an output topic takes no message; `unblocked` ends that."""
+        self.output_topics.add(topic)
         self.blocked_topics[topic] = f"{sentence_of(sentence)} {sentence_of(hint)}".strip()
 
     def unblocked(self, topic: str) -> None:
-        """Records that an output topic took a message. Does nothing for a topic that was not blocked."""
+        """Records that an output topic took a message, or that nothing is known against it."""
+        self.output_topics.add(topic)
         self.blocked_topics.pop(topic, None)
 
     def missing(self, topics: Collection[str]) -> None:
@@ -202,7 +224,7 @@ class HealthState:
 
     # ---------------------------------------------------------------- ages
 
-    def since_s(self, flag: Literal["unassigned", "cold", "draining", "paused", "failed"]) -> float:
+    def since_s(self, flag: Literal["unassigned", "cold", "draining", "busy", "paused", "failed"]) -> float:
         """Returns the seconds for which a flag has been set; 0 if it is not."""
         since = self._true_since.get(flag)
         return 0.0 if since is None else self._age(since)
@@ -212,10 +234,27 @@ class HealthState:
         at = self._progress.get(stage)
         return None if at is None else self._age(at)
 
+    @property
+    def since_received_s(self) -> float | None:
+        """Seconds since records last arrived. None: none has arrived yet."""
+        return None if self._received_at is None else self._age(self._received_at)
+
     def waited_s(self, stage: Stage) -> float:
         """Returns the seconds for which work has waited for a stage that finished none; 0 if nothing waits."""
         since = self._waiting.get(stage)
         return 0.0 if since is None else self._age(max(since, self._progress.get(stage, since)))
+
+    def hung_s(self, stage: Stage) -> float:
+        """Returns the seconds for which work has waited for a stage that neither finished any nor failed at it."""
+        since = self._waiting.get(stage)
+        return 0.0 if since is None else self._age(max(since, self._last_sign(stage)))
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds for which lines have been in flight while no stage did anything; 0 without lines in flight."""
+        since = self._true_since.get("busy")
+        stages: tuple[Stage, ...] = ("ingest", "score", "publish")
+        return 0.0 if since is None else self._age(max(since, *map(self._last_sign, stages)))
 
     @property
     def silent_s(self) -> float | None:
@@ -233,6 +272,10 @@ class HealthState:
     def lag_per_s(self) -> float | None:
         """Records by which the lag grew each second of the last minute. None: it is not known yet."""
         return self._lag.slope(self._now())
+
+    def _last_sign(self, stage: Stage) -> float:
+        never = float("-inf")
+        return max(self._progress.get(stage, never), self._tried.get(stage, never))
 
     def _set(self, flag: str, now_so: bool) -> None:
         if now_so:

@@ -55,6 +55,12 @@ class Source(Protocol):
     async def bounds(self, partitions: Sequence[Partition]) -> Mapping[Partition, Bounds]:
         """Returns the offsets that these partitions hold."""
 
+    def silent_s(self) -> float:
+        """Seconds since the broker last answered a fetch of a partition that is read; 0 without such partitions."""
+
+    def missing_topics(self) -> list[str]:
+        """Returns the input topics, of those given by name, that the cluster lacks, as of its last answer."""
+
     def end(self, partition: Partition) -> int | None:
         """Returns the offset that the partition's next record will get, as of the last fetch; None before it."""
 

@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable
 from typing import NoReturn, Self
 
-from logwarden.daemon.errors import EXIT_DRAINED, EXIT_FATAL
+from logwarden.daemon.errors import EXIT_DRAINED, EXIT_FATAL, EXIT_STUCK
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 GRACE_S = 2.0
@@ -65,6 +65,38 @@ class StopSignals:
         os._exit(EXIT_FATAL)
 
 
+class DeadMansSwitch:
+    """Ends the process from a thread of its own when `hold` was not called in time.
+
+    Counts its own ticks and reads no clock: the time in which the process was suspended is no fault of its own.
+    """
+
+    def __init__(self, *, tick_s: float = 1.0) -> None:
+        self._tick_s = tick_s
+        self._ticks = 0
+        self._last: float | None = None
+        """Number of the last tick before the end."""
+        self._released = threading.Event()
+        threading.Thread(target=self._wait, name="watchdog", daemon=True).start()
+
+    def hold(self, seconds: float | None) -> None:
+        """Lets the process live for this number of seconds from now. None: without limit."""
+        self._last = None if seconds is None else self._ticks + seconds / self._tick_s
+
+    def release(self) -> None:
+        """Ends the thread: the process may live on."""
+        self._released.set()
+
+    def _wait(self) -> None:
+        while not self._released.wait(self._tick_s):
+            self._ticks += 1
+            last = self._last
+            if last is not None and self._ticks > last:
+                sentence = "the daemon is stuck and cannot end by itself; the next owner replays what is not committed"
+                _end_at_once(sentence, EXIT_STUCK)
+                return
+
+
 def leave(code: int) -> NoReturn:
     """Ends the process behind flushed logs and streams.
 
@@ -85,9 +117,12 @@ def _log_second_signal() -> None:
 
 
 def _cut_off(limit_s: float) -> None:
-    sentence = f"logwarden: the stop took longer than {limit_s:g} s; the next owner replays what is not committed\n"
+    _end_at_once(f"the stop took longer than {limit_s:g} s; the next owner replays what is not committed", EXIT_FATAL)
+
+
+def _end_at_once(sentence: str, code: int) -> None:
     # No stream and no log here: the thread that hangs may hold their locks, or hang because their reader is stuck.
     with contextlib.suppress(OSError, ValueError):  # standard error may be closed
         if select.select([], [_STDERR], [], 0)[1]:
-            os.write(_STDERR, sentence.encode())
-    os._exit(EXIT_FATAL)
+            os.write(_STDERR, f"logwarden: {sentence}\n".encode())
+    os._exit(code)

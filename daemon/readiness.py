@@ -82,10 +82,9 @@ def _of_the_broker(health: HealthState) -> Iterator[Reason]:
         yield Reason(code="broker_silent", message=message, since_s=silent)
     failing = health.waited_s("commit")
     if failing > health.unready_after_s:
-        cause = f" {sentence_of(health.commit_error)}" if health.commit_error else ""
         message = (
-            f"No commit has succeeded for {failing:.0f} s, so a restart repeats the work since then.{cause} Check the "
-            "brokers and this client's permission to read the group."
+            f"No commit has succeeded for {failing:.0f} s, so a restart repeats the work since "
+            f"then.{_cause(health, 'commit')} Check the brokers and this client's permission to read the group."
         )
         yield Reason(code="commits_failing", message=message, since_s=failing)
 
@@ -94,9 +93,17 @@ def _of_stages(health: HealthState) -> Iterator[Reason]:
     limits: dict[Stage, float] = {"ingest": STALLED_S, "score": STALLED_S, "publish": health.unready_after_s}
     for stage, limit in limits.items():
         waited = health.waited_s(stage)
-        if waited > limit:
-            message = f"Work has waited {waited:.0f} s for the stage {stage!r}, which finished none. Check the log."
+        if waited > limit and not (stage == "publish" and health.blocked_topics):  # the topic is the better reason
+            message = (
+                f"Work has waited {waited:.0f} s for the stage {stage!r}, which finished none.{_cause(health, stage)} "
+                "Check the brokers and the log."
+            )
             yield Reason(code=f"{stage}_stalled", message=message, since_s=waited)
+
+
+def _cause(health: HealthState, stage: Stage) -> str:
+    error = health.errors.get(stage, "")
+    return f" {sentence_of(error)}" if error else ""
 
 
 def _of_topics(health: HealthState) -> Iterator[Reason]:
@@ -111,3 +118,7 @@ def _of_topics(health: HealthState) -> Iterator[Reason]:
         since = health.unreadable.since_s((topic, partition))
         message = sentence_of(sentence)
         yield Reason(code="batch_unreadable", message=message, since_s=since, topic=topic, partition=partition)
+    for (topic, partition), sentence in health.stalled.items():
+        since = health.stalled.since_s((topic, partition))
+        if since > STALLED_S:
+            yield Reason(code="partition_stalled", message=sentence, since_s=since, topic=topic, partition=partition)

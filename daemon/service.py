@@ -1,7 +1,7 @@
 """The daemon's life: start → serve → drain. Builds everything that has an effect, in one place.
 
 A stop ends the start at once, and the work within the drain's budget and a second. Exit codes: 0 drained, also where
-the budget was too short; 1 fatal, or cut off; 2 bad configuration.
+the budget was too short; 1 fatal, or cut off; 2 bad configuration; 3 stuck.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from logwarden.daemon.errors import (
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.kafka.consumer import KafkaSource
 from logwarden.daemon.kafka.producer import KafkaSink
+from logwarden.daemon.kafka.witness import KafkaWitness
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.pipeline import Pipeline, PipelineLimits
 from logwarden.daemon.ports import Ports
@@ -32,6 +33,7 @@ from logwarden.daemon.process import StopSignals
 from logwarden.daemon.profiles import profiles_of
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.waiting import abandon, attempt, failure
+from logwarden.daemon.watchdog import Held, Watchdog, WatchedWorker
 from logwarden.daemon.web.metrics import CONTENT_TYPE, PrometheusTelemetry
 from logwarden.daemon.web.probes import metrics_routes, probe_routes
 from logwarden.daemon.web.server import HttpServer
@@ -68,8 +70,10 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._clock = SystemClock()
-        self._telemetry = PrometheusTelemetry()
-        self._health = HealthState(SystemClock().monotonic)
+        self._health = HealthState(SystemClock().monotonic, unready_after_s=settings.health.unready_after_s)
+        for topic in (settings.kafka.alerts_topic, settings.kafka.dead_letter_topic):
+            self._health.unblocked(topic)  # nothing is known against it, and its metric exists from the start
+        self._telemetry = PrometheusTelemetry(self._health)
         routes = [*probe_routes(self._health), *metrics_routes(self._telemetry.render, CONTENT_TYPE)]
         self._http = HttpServer(settings.http, routes)
         self._stop = asyncio.Event()
@@ -95,7 +99,7 @@ class Service:
             await self._http.start()
             pipeline = await self._unless_stopped(self._started(source, sink))
             if pipeline is not None:
-                await self._work(pipeline)
+                await self._work(pipeline, self._watchdog(source))
             return EXIT_DRAINED  # without a pipeline: a stop came first, so there is nothing to drain
         except LogwardenError as error:
             self._health.failed(str(error))
@@ -154,8 +158,8 @@ class Service:
         ports = Ports(
             source=source,
             sink=sink,
-            ingest_worker=ingest_worker,
-            score_worker=score_worker,
+            ingest_worker=WatchedWorker(ingest_worker, self._health, "ingest"),
+            score_worker=WatchedWorker(score_worker, self._health, "score"),
             clock=SystemClock(),
             telemetry=self._telemetry,
             health=self._health,
@@ -166,6 +170,15 @@ class Service:
             engine=engine,
             profile_of=profiles_of(settings),
             limits=pipeline_limits(settings),
+        )
+
+    def _watchdog(self, source: KafkaSource) -> Watchdog:
+        return Watchdog(
+            self._health,
+            self._clock,
+            source,
+            KafkaWitness(self._settings.kafka),
+            timeout_s=self._settings.health.stuck_timeout_s,
         )
 
     async def _connect(self, start: Callable[[], Awaitable[None]]) -> None:
@@ -184,8 +197,9 @@ class Service:
             await clock.sleep(retry_s)
             retry_s = min(2 * retry_s, _LAST_RETRY_S)
 
-    async def _work(self, pipeline: Pipeline) -> None:
-        working = asyncio.create_task(pipeline.run(), name="pipeline")
+    async def _work(self, pipeline: Pipeline, watchdog: Watchdog) -> None:
+        watched = watchdog.over(pipeline.run(), lambda: held_by(pipeline))
+        working = asyncio.create_task(watched, name="pipeline")
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         log.info("serving", http_port=self._http.port, topics=list(self._settings.kafka.input_topics))
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -212,6 +226,14 @@ class Service:
         # A client may cancel its own commit (aiokafka issue 647): then nobody knows whether the lines are committed.
         settled = drained.done() and not drained.cancelled() and drained.result()
         log.info("drained", everything_done=settled)
+
+
+def held_by(pipeline: Pipeline) -> list[Held]:
+    """Returns where a pipeline stands in each of its partitions."""
+    assignments = pipeline.partitions.assignments()
+    return [
+        Held(partition=a.partition, position=a.ledger.position(), outstanding=a.ledger.outstanding) for a in assignments
+    ]
 
 
 def pipeline_limits(settings: Settings) -> PipelineLimits:

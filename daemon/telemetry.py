@@ -44,7 +44,7 @@ class Telemetry(Protocol):
         """Counts alerts that the broker acknowledged."""
 
     def detected(self, delay_seconds: float) -> None:
-        """Measures the seconds from a line's own time to its alert."""
+        """Measures the seconds from a line's own time to its alert; replayed and future-dated lines count apart."""
 
     def publish_retried(self) -> None:
         """Counts a publication that will be tried again."""
@@ -65,6 +65,9 @@ class Telemetry(Protocol):
 
     def committed(self, partitions: int) -> None:
         """Counts the partitions of one commit."""
+
+    def commit_failed(self) -> None:
+        """Counts a commit that the broker did not take."""
 
     def rebalanced(self, assigned: int, revoked: int) -> None:
         """Counts partitions assigned to and revoked from this member. A revoke takes all, so every lag is dropped."""
@@ -89,8 +92,11 @@ class Telemetry(Protocol):
     def paused(self, now: bool) -> None:
         """Sets whether reading is paused."""
 
-    def services(self, count: int) -> None:
-        """Sets the services in memory."""
+    def services(self, count: int, learning: int) -> None:
+        """Sets the services in memory, and those of them with too few lines for an alert."""
+
+    def services_evicted(self, count: int) -> None:
+        """Counts services that were evicted because too many were in memory; each learns again."""
 
     def table_rows(self, count: int) -> None:
         """Sets the rows of the line table in use."""

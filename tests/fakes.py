@@ -99,6 +99,12 @@ class FakeSource:
         if self.refusals:
             raise self.refusals.pop(0)
 
+    def silent_s(self) -> float:
+        return 0.0
+
+    def missing_topics(self) -> list[str]:
+        return []
+
     def end(self, partition: Partition) -> int | None:
         return None
 
@@ -183,7 +189,7 @@ class World:
         self.dropped: list[Assignment] = []
         self.done: list[tuple[int, list[int]]] = []
         self.intake = Intake(self.ports, self.partitions, self.lifetime, self.retries, self._drop)
-        self.checkpoint = Checkpoint(self.source, self.partitions, self.telemetry, max_context_records=100)
+        self.checkpoint = Checkpoint(self.source, self.partitions, self.telemetry, self.health, max_context_records=100)
         self.publisher = Publisher(
             self.sink, self.clock, self.telemetry, self.health, retry_s=RETRY_S, done=self._done, moved=self.pulse.beat
         )

@@ -68,6 +68,18 @@ class Sink(FakeSink):
         await self.life.hang("sink")
 
 
+class Witness:
+    """A broker that has no more than this member read, and whose group answers."""
+
+    def __init__(self) -> None:
+        self.found: dict[Partition, int] = {}
+
+    async def ends(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        return self.found
+
+    async def group_answers(self) -> None: ...
+
+
 class Worker(InlineWorker):
     """A worker without a thread, as virtual time knows none."""
 
@@ -103,6 +115,7 @@ class Life:
         self.hanging_starts: set[str] = set()
         self.source = Source(self)
         self.sink = Sink(self)
+        self.witness = Witness()
         self.engine = Engine(
             scorer=AlarmedScorer(),
             table=TableSpy().table(),

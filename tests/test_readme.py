@@ -15,6 +15,7 @@ import pytest
 import typer.main
 
 from logwarden.daemon.__main__ import app
+from logwarden.daemon.health import HealthState
 from logwarden.daemon.incidents import alert as alerts
 from logwarden.daemon.settings.describing import describe, settings_markdown
 from logwarden.daemon.settings.groups import Settings
@@ -143,7 +144,7 @@ def unknown_settings(text: str) -> list[str]:
 
 def unknown_metrics(text: str) -> list[str]:
     """Returns metrics with the prefix `logwarden_` that `/metrics` does not have."""
-    known = set(re.findall(r"^# TYPE (\w+)", PrometheusTelemetry().render().decode(), re.M))
+    known = set(re.findall(r"^# TYPE (\w+)", PrometheusTelemetry(HealthState()).render().decode(), re.M))
     return sorted(set(re.findall(r"\blogwarden_[a-z_]+", text)) - known)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import structlog
 
 from logwarden.daemon.errors import BrokerUnavailable
+from logwarden.daemon.health import HealthState
 from logwarden.daemon.pipeline.partitions import Assignment, Partitions
 from logwarden.daemon.ports import Source
 from logwarden.daemon.records import Committed, Partition
@@ -34,6 +35,7 @@ class Checkpoint:
         source: Source,
         partitions: Partitions,
         telemetry: Telemetry,
+        health: HealthState,
         *,
         max_context_records: int,
         before_offsets: Sequence[Step] = (),
@@ -41,6 +43,7 @@ class Checkpoint:
         self._source = source
         self._partitions = partitions
         self._telemetry = telemetry
+        self._health = health
         self._max_context_records = max_context_records
         self._steps = (*before_offsets, self._commit_offsets)
         self._last: dict[Assignment, Committed] = {}
@@ -84,18 +87,24 @@ class Checkpoint:
                     if held:
                         self._held.remove(scope)
         except (BrokerUnavailable, TimeoutError) as error:
-            log.warning("commit_failed", error=str(error) or "it took too long")
+            sentence = str(error) or "it took too long"
+            self._telemetry.commit_failed()
+            self._health.attempt_failed("commit", sentence)
+            log.warning("commit_failed", error=sentence)
             return False
         return True
 
     async def _run_steps(self, which: Callable[[], list[Assignment]]) -> None:
         async with self._one_at_a_time:
             moved = self._moved(which())  # after the wait: what became done meanwhile counts
+            self._health.waiting("commit", bool(moved))
             if moved:
                 for step in self._steps:
                     await step(moved)
                 self._remember(moved)
                 self._telemetry.committed(len(moved))
+                self._health.progressed("commit")
+                self._health.waiting("commit", False)
             self._report_lag()
 
     def _moved(self, assignments: Sequence[Assignment]) -> Positions:
@@ -113,4 +122,6 @@ class Checkpoint:
         for assignment in self._partitions.assignments():
             end = self._source.end(assignment.partition)
             if end is not None:
-                self._telemetry.lag(*assignment.partition, max(0, end - assignment.ledger.position()))
+                records = max(0, end - assignment.ledger.position())
+                self._telemetry.lag(*assignment.partition, records)
+                self._health.lag(assignment.partition, records)

@@ -38,6 +38,7 @@ class InFlight:
         self._source = ports.source
         self._clock = ports.clock
         self._telemetry = ports.telemetry
+        self._health = ports.health
         self._partitions = partitions
         self._lifetime = lifetime
         self._pulse = pulse
@@ -69,6 +70,7 @@ class InFlight:
         if paused - before:
             self._source.pause(paused - before)
         self._telemetry.paused(bool(paused))
+        self._health.paused = self.is_paused
 
     def resume(self) -> None:
         """Resumes all partitions when some were just assigned: a pause belongs to those before them."""
@@ -76,6 +78,7 @@ class InFlight:
         self._paused = set()
         self.is_paused = False
         self._telemetry.paused(False)
+        self._health.paused = False
 
     def _must_pause(self, assignment: Assignment, assigned: int) -> bool:
         """Returns True for a partition with more than its share of what is in flight."""

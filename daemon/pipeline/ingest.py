@@ -63,6 +63,8 @@ class Ingested:
     replaced: int = 0
     cut: int = 0
     overflowed: int = 0
+    evicted: int = 0
+    """Services that had to make room for others."""
 
 
 class Ingestor:
@@ -90,6 +92,11 @@ class Ingestor:
     def services(self) -> int:
         """Slots in use."""
         return self._max_services - len(self._free)
+
+    def learning(self, learning_lines: int) -> int:
+        """Returns the slots in use with fewer than `learning_lines` lines counted."""
+        ages = self._stream.history.age(np.flatnonzero(self._last_used))
+        return int(np.count_nonzero(ages < learning_lines))
 
     @property
     def table_rows(self) -> int:
@@ -277,6 +284,7 @@ class Ingestor:
         victims = candidates[np.argsort(self._last_used[candidates], kind="stable")][:share]
         assert len(victims), "a batch never holds more services than there are slots"
         out.work.append(self._flush(victims))
+        out.evicted += len(victims)
         for slot in victims.tolist():
             del self._slots[self._owner[slot].generation][self._service[slot]]
         self._release(victims)

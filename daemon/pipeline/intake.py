@@ -77,6 +77,7 @@ class Intake:
                 continue
             self._health.unreadable.pop(partition, None)
             self._telemetry.fetched(len(records))
+            self._health.received()
             offsets = np.fromiter((record.offset for record in records), np.int64, len(records))
             new = offsets[offsets >= assignment.ledger.score_from]
             if len(new):

@@ -80,7 +80,11 @@ class Pipeline:
             ports.source, ports.telemetry, profile_of, max_context_records=limits.max_context_records
         )
         self._checkpoint = Checkpoint(
-            ports.source, self.partitions, ports.telemetry, max_context_records=limits.max_context_records
+            ports.source,
+            self.partitions,
+            ports.telemetry,
+            ports.health,
+            max_context_records=limits.max_context_records,
         )
         self._in_flight = InFlight(
             ports,
@@ -259,8 +263,17 @@ class Pipeline:
         telemetry.cut_lines(ingested.cut)
         telemetry.empty_lines(sum(len(offsets) for _, offsets in ingested.blank))
         telemetry.table_overflow(ingested.overflowed)
-        telemetry.services(self._ingestor.services)
+        self._count_services(ingested)
         telemetry.table_rows(self._ingestor.table_rows)
+
+    def _count_services(self, ingested: Ingested) -> None:
+        services, learning = self._ingestor.services, self._ingestor.learning(self.engine.policy.learning_lines)
+        self._ports.telemetry.services(services, learning)
+        self._ports.health.services, self._ports.health.services_learning = services, learning
+        if ingested.evicted:
+            self._ports.telemetry.services_evicted(ingested.evicted)
+            hint = "each learns again; raise LOGWARDEN_LIMITS__MAX_SERVICES if these services are alive"
+            log.warning("services_evicted", services=ingested.evicted, in_memory=services, hint=hint)
 
     # ---------------------------------------------------------------- score
 

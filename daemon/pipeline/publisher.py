@@ -147,6 +147,7 @@ class Publisher:
     def failed(self, topic: str, error: BrokerUnavailable | None) -> None:
         """Counts a retry, and reports a topic that the operator must repair."""
         self._telemetry.publish_retried()
+        self._health.attempt_failed("publish", "" if error is None else str(error))
         if isinstance(error, TopicUnusable):
             self._health.blocked(topic, str(error), error.hint)
 

@@ -86,6 +86,7 @@ class Rebalance:
                 self._partitions.assign(partition, committed.get(partition), bounds[partition])
             self._in_flight.resume()
             self._health.assigned = True
+            self._health.partitions = len(partitions)
             self._telemetry.rebalanced(len(partitions), 0)
             log.info("partitions_assigned", partitions=len(partitions))
         except Exception as error:  # aiokafka swallows what a listener raises: keep it, and end the daemon

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def disagreements(settings: Settings) -> Iterator[tuple[bool, str]]:
     """Yields each rule on two settings as (True if it is broken, the sentence about it)."""
-    kafka, window, limits = settings.kafka, settings.window, settings.limits
+    kafka, window, limits, health = settings.kafka, settings.window, settings.limits, settings.health
     name = f"{PREFIX}KAFKA__"
     yield (
         window.step > window.size,
@@ -35,6 +35,24 @@ def disagreements(settings: Settings) -> Iterator[tuple[bool, str]]:
         f"{PREFIX}LIMITS__MAX_IN_FLIGHT_LINES is {limits.max_in_flight_lines}, but it must be at least "
         f"{name}MAX_POLL_RECORDS, which is {kafka.max_poll_records}; otherwise one poll never fits",
     )
+    yield (
+        health.unready_after_s * 1000 <= kafka.fetch_max_wait_ms,
+        f"{PREFIX}HEALTH__UNREADY_AFTER_S is {health.unready_after_s:g}, but it must be more than the "
+        f"{kafka.fetch_max_wait_ms} ms of {name}FETCH_MAX_WAIT_MS; otherwise an idle broker counts as silent",
+    )
+    if health.stuck_timeout_s is not None:
+        waits = {
+            f"{name}REBALANCE_TIMEOUT_MS and {name}SESSION_TIMEOUT_MS": kafka.rebalance_timeout_ms
+            + kafka.session_timeout_ms,
+            f"{name}REQUEST_TIMEOUT_MS": kafka.request_timeout_ms,
+            f"{PREFIX}WINDOW__MAX_WAIT_MS": window.max_wait_ms,
+        }
+        for variables, milliseconds in waits.items():
+            yield (
+                health.stuck_timeout_s * 1000 <= milliseconds,
+                f"{PREFIX}HEALTH__STUCK_TIMEOUT_S is {health.stuck_timeout_s:g}, but it must be more than the "
+                f"{milliseconds / 1000:g} s of {variables}; otherwise the daemon ends while it only waits",
+            )
     for variable, topic in (("ALERTS_TOPIC", kafka.alerts_topic), ("DEAD_LETTER_TOPIC", kafka.dead_letter_topic)):
         yield (
             topic in kafka.input_topics,

@@ -135,6 +135,17 @@ class ShutdownSettings(SettingsGroup):
     remain."""
 
 
+class HealthSettings(SettingsGroup):
+    """Time limits of readiness and of the watchdog."""
+
+    unready_after_s: Annotated[float, Field(ge=1, le=3_600)] = 10.0
+    """Seconds for which a broker may be silent, an output topic may take nothing or commits may fail, before `/readyz`
+    answers 503."""
+    stuck_timeout_s: Maybe[Annotated[float, Field(ge=10, le=86_400)]] = 300.0
+    """Seconds after which a daemon that has work and does nothing ends with exit code 3, although nothing outside keeps
+    it from working. None: never."""
+
+
 class Settings(BaseSettings):
     """Every setting, frozen and read once."""
 
@@ -152,6 +163,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
+    health: HealthSettings = HealthSettings()
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @classmethod

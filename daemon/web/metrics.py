@@ -10,6 +10,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from logwarden.daemon.health import HealthState
+from logwarden.daemon.web.health_metrics import HealthCollector
 from logwarden.model.version import __version__
 
 CONTENT_TYPE: str = CONTENT_TYPE_LATEST
@@ -18,13 +20,22 @@ SCORE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 """From a warm batch on a GPU (a millisecond) to a batch of lines seen for the first time on one CPU core (seconds)."""
 DELAY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 """From steady state to a backlog of half an hour."""
+LIVE_S = 3600.0
+"""Age from which an alert's line is replayed or wrongly dated: a single line of 1970 would spoil the sum for good."""
+CLOCKS_DIFFER_S = 60.0
+"""Seconds by which the clock of a live line's host may be ahead of this one."""
 
 
 class PrometheusTelemetry:
-    """Counts every fact of the daemon; `render` returns the body of `/metrics`."""
+    """Counts every fact of the daemon; `render` returns the body of `/metrics`.
 
-    def __init__(self) -> None:
+    `health`: facts that are read at each scrape, because they grow old by themselves.
+    """
+
+    def __init__(self, health: HealthState | None = None) -> None:
         self._registry = CollectorRegistry()
+        if health is not None:
+            self._registry.register(HealthCollector(health))
         ProcessCollector(registry=self._registry)
         GCCollector(registry=self._registry)
         build = self._gauge("build_info", "Always 1; the version is its label.", "version")
@@ -41,7 +52,12 @@ class PrometheusTelemetry:
         self._score = self._histogram("score_seconds", "Seconds to score one batch of windows.", SCORE_BUCKETS_S)
         self._alerts = self._counter("alerts", "Alerts acknowledged by the broker.")
         self._delay = self._histogram(
-            "detection_delay_seconds", "Seconds from a line's own time to its alert.", DELAY_BUCKETS_S
+            "detection_delay_seconds", "Seconds from a line's own time to its alert, for live lines.", DELAY_BUCKETS_S
+        )
+        self._not_live = self._counter(
+            "detection_delay_excluded",
+            "Alerts on lines that are not live: their time lies too far in the past, or in the future.",
+            "reason",
         )
         self._retries = self._counter("publish_retries", "Publications to the broker that were retried.")
         self._dead = self._counter(
@@ -64,6 +80,7 @@ class PrometheusTelemetry:
         self._lag = self._gauge(
             "lag_records", "Records of an assigned partition that are not done.", "topic", "partition"
         )
+        self._commit_failures = self._counter("commit_failures", "Commits that the broker did not take.")
         self._range = self._counter(
             "offset_out_of_range", "Committed offsets that the broker no longer had.", "topic", "partition"
         )
@@ -79,6 +96,8 @@ class PrometheusTelemetry:
         self._in_flight = self._gauge("in_flight_lines", "Lines that are read and not done.")
         self._paused = self._gauge("paused", "1 while reading is paused because too many lines are in flight.")
         self._services = self._gauge("services", "Services in memory.")
+        self._learning = self._gauge("services_learning", "Services in memory with too few lines for an alert.")
+        self._evicted = self._counter("services_evicted", "Services evicted because too many were in memory.")
         self._rows = self._gauge("line_table_rows", "Distinct masked lines in the line table.")
         self._overflow = self._counter("line_table_overflow", "Masked lines for which the line table had no free row.")
 
@@ -116,7 +135,12 @@ class PrometheusTelemetry:
         self._alerts.inc(count)
 
     def detected(self, delay_seconds: float) -> None:
-        self._delay.observe(max(delay_seconds, 0.0))
+        if delay_seconds > LIVE_S:
+            self._not_live.labels(reason="past").inc()
+        elif delay_seconds < -CLOCKS_DIFFER_S:
+            self._not_live.labels(reason="future").inc()
+        else:
+            self._delay.observe(max(delay_seconds, 0.0))
 
     def publish_retried(self) -> None:
         self._retries.inc()
@@ -147,6 +171,9 @@ class PrometheusTelemetry:
         self._commits.inc()
         self._committed.inc(partitions)
 
+    def commit_failed(self) -> None:
+        self._commit_failures.inc()
+
     def rebalanced(self, assigned: int, revoked: int) -> None:
         self._assigned.inc(assigned)
         self._revoked.inc(revoked)
@@ -172,8 +199,12 @@ class PrometheusTelemetry:
     def paused(self, now: bool) -> None:
         self._paused.set(int(now))
 
-    def services(self, count: int) -> None:
+    def services(self, count: int, learning: int) -> None:
         self._services.set(count)
+        self._learning.set(learning)
+
+    def services_evicted(self, count: int) -> None:
+        self._evicted.inc(count)
 
     def table_rows(self, count: int) -> None:
         self._rows.set(count)

@@ -213,6 +213,12 @@ class SimSource:
             raise RuntimeError(f"{partition} is not assigned to {self.name}")
         self._positions[partition] = offset
 
+    def silent_s(self) -> float:
+        return 0.0
+
+    def missing_topics(self) -> list[str]:
+        return []
+
     def end(self, partition: Partition) -> int | None:
         assert partition in self._positions, "aiokafka asserts this too"
         return self._broker.logs[partition].end

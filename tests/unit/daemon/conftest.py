@@ -21,6 +21,7 @@ def life(monkeypatch: pytest.MonkeyPatch) -> Life:
     made = Life()
     monkeypatch.setattr(service, "KafkaSource", lambda settings: made.source)
     monkeypatch.setattr(service, "KafkaSink", lambda settings: made.sink)
+    monkeypatch.setattr(service, "KafkaWitness", lambda settings: made.witness)
     monkeypatch.setattr(service, "load_engine", lambda settings: made.engine)
     return made
 

@@ -143,3 +143,32 @@ def test_leaving_survives_a_reader_that_is_gone() -> None:
     code = f"{buffered}{UP}os.dup2(w, 1)\nos.close(w)\nos.close(r)\nprint('lost')\nleave(0)"
     with program(code) as process:
         assert process.wait(10) == 0
+
+
+SWITCH = """
+import time
+from logwarden.daemon.process import DeadMansSwitch
+switch = DeadMansSwitch(tick_s=0.05)
+print('up', flush=True)
+"""
+
+
+def switched(code: str) -> tuple[int, str]:
+    """Returns exit code and standard error of a program with a dead man's switch."""
+    run = subprocess.run([sys.executable, "-c", SWITCH + code], capture_output=True, text=True, timeout=60, check=False)
+    return run.returncode, run.stderr
+
+
+def test_a_process_that_is_not_held_ends_with_its_own_code() -> None:
+    """A blocked main thread ends no later than its time, with one sentence."""
+    code, stderr = switched("switch.hold(0.5)\ntime.sleep(60)")
+    assert code == 3
+    assert stderr == (
+        "logwarden: the daemon is stuck and cannot end by itself; the next owner replays what is not committed\n"
+    )
+
+
+@pytest.mark.parametrize("ends", ["switch.hold(None)", "switch.release()", "switch.hold(60)"])
+def test_a_process_that_is_held_or_released_lives(ends: str) -> None:
+    """Without a limit, or behind a daemon that ended by itself, the thread ends nothing."""
+    assert switched(f"switch.hold(0.2)\n{ends}\ntime.sleep(0.6)") == (0, "")

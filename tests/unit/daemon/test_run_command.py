@@ -10,7 +10,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 import logwarden.daemon.__main__ as cli
-from logwarden.daemon.errors import ConfigurationError, FatalError
+from logwarden.daemon.errors import ConfigurationError, FatalError, Stuck
 from logwarden.daemon.settings.groups import Settings
 
 
@@ -49,6 +49,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     [
         (0, 0, []),
         (FatalError("the sentence", hint="do this"), 1, ["logwarden: the sentence", "  do this"]),
+        (Stuck("the sentence"), 3, ["logwarden: the sentence"]),
         (ConfigurationError("the sentence"), 2, ["logwarden: the sentence"]),
     ],
 )

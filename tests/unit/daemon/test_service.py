@@ -9,14 +9,14 @@ from collections.abc import Callable
 import pytest
 
 from logwarden.daemon import service as module
-from logwarden.daemon.errors import BrokerRefused, ConfigurationError, FatalError
+from logwarden.daemon.errors import EXIT_STUCK, BrokerRefused, ConfigurationError, FatalError, Stuck
 from logwarden.daemon.pipeline.pipeline import Pipeline
 from logwarden.daemon.ports import Engine
 from logwarden.daemon.process import GRACE_S, StopSignals
 from logwarden.daemon.readiness import reasons
 from logwarden.daemon.service import Service, pipeline_limits, run_service
 from logwarden.daemon.settings.groups import Settings
-from tests.fakes import LOGS, capture, events, virtually
+from tests.fakes import LOGS, capture, events, metric, virtually
 from tests.oracles import records_of
 from tests.service_stand_ins import Life, later, settings_of
 from tests.sim.loop import now_s
@@ -96,6 +96,34 @@ async def test_a_fatal_error_in_a_loop_is_the_daemons(virtual: Life) -> None:
     assert ended.value.hint == "raise the time-out"
     assert service._health.failure == "the group removed this member"
     assert virtual.trace[-4:] == ["stop source", "stop sink", "stop ingest", "stop score"]
+
+
+@virtually
+async def test_a_silent_consumer_ends_the_daemon(virtual: Life) -> None:
+    """It stays connected and receives nothing, although the broker has more: a restart helps."""
+    virtual.witness.found = {LOGS[0]: 9}
+    service = Service(settings_of())
+    with pytest.raises(Stuck) as ended:
+        await service.serve()
+    assert ended.value.exit_code == EXIT_STUCK
+    assert "the broker has more records of logs/0" in str(ended.value)
+    assert reasons(service._health)[0].code == "stuck"
+    assert now_s() == pytest.approx(330, abs=5)
+    assert virtual.trace[-4:] == ["stop source", "stop sink", "stop ingest", "stop score"]
+
+
+@virtually
+async def test_evicted_services_are_reported(virtual: Life) -> None:
+    """A service without its place in memory raises no alert, so an operator has to know."""
+    virtual.source.answers = [{LOGS[0]: records_of("abc")}]
+    service = Service(settings_of(LIMITS__MAX_SERVICES="1", ALERTS__LEARNING_LINES="200"))
+    later(2.0, service.stop)
+    with capture() as caught:
+        await service.serve()
+    assert sum(event["services"] for event in events(caught, "services_evicted")) == 2
+    assert "raise LOGWARDEN_LIMITS__MAX_SERVICES" in events(caught, "services_evicted")[0]["hint"]
+    assert metric(service._telemetry, "services_evicted_total") == 2
+    assert (service._health.services, metric(service._telemetry, "services")) == (1, 1)
 
 
 @virtually

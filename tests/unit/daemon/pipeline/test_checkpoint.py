@@ -7,14 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
+import pytest
 
 from logwarden.daemon.errors import BrokerUnavailable
+from logwarden.daemon.health import HealthState
 from logwarden.daemon.pipeline.checkpoint import Checkpoint, Positions
 from logwarden.daemon.pipeline.partitions import Assignment, Partitions
 from logwarden.daemon.records import Bounds, Committed, Partition
 from logwarden.daemon.web.metrics import PrometheusTelemetry
 from tests.oracles import PROFILE
-from tests.sim.loop import run_virtual
+from tests.sim.loop import now_s, run_virtual
 
 P0, P1 = Partition("logs", 0), Partition("logs", 1)
 
@@ -55,8 +57,11 @@ def active(owner: Partitions, partition: Partition) -> Assignment:
     return found
 
 
-def checkpoint_of(broker: Broker, owner: Partitions, *steps: Callable[[Positions], Any]) -> Checkpoint:
-    return Checkpoint(cast(Any, broker), owner, PrometheusTelemetry(), max_context_records=10, before_offsets=steps)
+def checkpoint_of(
+    broker: Broker, owner: Partitions, *steps: Callable[[Positions], Any], health: HealthState | None = None
+) -> Checkpoint:
+    telemetry, health = PrometheusTelemetry(), health or HealthState()
+    return Checkpoint(cast(Any, broker), owner, telemetry, health, max_context_records=10, before_offsets=steps)
 
 
 def test_steps_run_in_order_and_offsets_come_last() -> None:
@@ -199,3 +204,48 @@ def test_a_commit_that_takes_too_long_is_repeated() -> None:
 
     run_virtual(story())
     assert broker.commits == [{P0: 5}]
+
+
+def test_health_knows_how_long_commits_have_failed() -> None:
+    """A failed commit waits on, the next success ends it, and a commit without news is no wait."""
+    broker = Broker()
+    owner = assigned(broker, P0)
+
+    async def scenario() -> None:
+        health = HealthState(now_s)
+        checkpoint = checkpoint_of(broker, owner, health=health)
+        broker.fails = True
+        assert not await checkpoint.commit_held(5)
+        await asyncio.sleep(12)
+        assert not await checkpoint.commit_held(5)
+        assert health.waited_s("commit") == pytest.approx(12, abs=3)
+        assert "no answer" in health.errors["commit"]
+        broker.fails = False
+        assert await checkpoint.commit_held(5)
+        assert (health.waited_s("commit"), health.since_progress_s("commit"), health.errors) == (0, 0, {})
+        assert health.lag_records == 95
+        await asyncio.sleep(60)
+        assert await checkpoint.commit_held(5)
+        assert (health.waited_s("commit"), health.since_progress_s("commit")) == (0, 60)
+
+    run_virtual(scenario())
+
+
+def test_a_revoke_ends_the_wait_for_a_commit() -> None:
+    """What this member could not commit is the next owner's to repeat: nothing of it waits here any more."""
+    broker = Broker()
+    owner = assigned(broker, P0)
+
+    async def scenario() -> None:
+        health = HealthState(now_s)
+        checkpoint = checkpoint_of(broker, owner, health=health)
+        broker.fails = True
+        revoked = owner.revoke([P0])
+        assert not await checkpoint.commit_revoked(revoked, 5)
+        owner.close(revoked)
+        assert health.waited_s("commit") >= 0
+        await asyncio.sleep(60)
+        assert await checkpoint.commit_held(5)
+        assert health.waited_s("commit") == 0
+
+    run_virtual(scenario())

@@ -28,6 +28,7 @@ async def test_reading_pauses_at_the_bound() -> None:
     world.in_flight.set_pressure(0)
     world.in_flight.set_pressure(0)
     assert (world.source.calls, world.in_flight.is_paused) == (["pause"], True)
+    assert world.health.paused, "nothing is fetched, so no silence of the broker is a fault"
     assert metric(world.telemetry, "paused") == 1
     assert metric(world.telemetry, "in_flight_lines") == MAX_LINES
 
@@ -149,6 +150,7 @@ async def test_new_partitions_are_read_at_once() -> None:
     assert world.source.calls == ["pause", "resume", "resume"]
     assert not world.in_flight.is_paused
     assert metric(world.telemetry, "paused") == 0
+    assert not world.health.paused
 
 
 @virtually

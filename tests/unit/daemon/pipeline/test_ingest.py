@@ -60,6 +60,17 @@ def test_the_longest_quiet_service_makes_room() -> None:
     assert found == [("b", [5], 1)]  # evicted, so it begins again
 
 
+def test_evicted_and_learning_services_are_counted() -> None:
+    """A service that is evicted between its lines never learns enough for an alert, and nothing else shows it."""
+    ingestor, owner = ingestor_of(2), assignment()
+    assert ingestor.ingest([(owner, records_of("aab"))], now=0.0).evicted == 0
+    assert [ingestor.learning(lines) for lines in (0, 1, 2, 3)] == [0, 0, 1, 2]
+    assert ingestor.ingest([(owner, records_of("c", 3))], now=0.0).evicted == 1
+    assert ingestor.learning(3) == 2
+    ingestor.drop([owner])
+    assert ingestor.learning(3) == 0
+
+
 def test_no_service_of_the_batch_at_hand_makes_room() -> None:
     """A batch with a known and a new service evicts the absent one, whatever their order."""
     ingestor, owner = ingestor_of(2), assignment()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
+from logwarden.daemon.health import HealthState
 from logwarden.daemon.web.metrics import CONTENT_TYPE, PrometheusTelemetry
 
 
@@ -72,7 +74,9 @@ FACTS: list[tuple[Callable[[PrometheusTelemetry], None], dict[str, float]]] = [
     (lambda t: t.skipped("logs", 3, 60), {'logwarden_skipped_offsets_total{partition="3",topic="logs"}': 60}),
     (lambda t: t.in_flight(12), {"logwarden_in_flight_lines": 12}),
     (lambda t: t.paused(True), {"logwarden_paused": 1}),
-    (lambda t: t.services(12), {"logwarden_services": 12}),
+    (lambda t: t.services(12, 5), {"logwarden_services": 12, "logwarden_services_learning": 5}),
+    (lambda t: t.services_evicted(3), {"logwarden_services_evicted_total": 3}),
+    (lambda t: t.commit_failed(), {"logwarden_commit_failures_total": 1}),
     (lambda t: t.table_rows(12), {"logwarden_line_table_rows": 12}),
     (lambda t: t.table_overflow(1), {"logwarden_line_table_overflow_total": 1}),
 ]
@@ -133,3 +137,49 @@ def test_the_answer_names_its_format() -> None:
     """Prometheus reads the content type to choose a parser."""
     assert CONTENT_TYPE.startswith("text/plain")
     assert b'logwarden_build_info{version="' in PrometheusTelemetry().render()
+
+
+@pytest.mark.parametrize(
+    ("delay_s", "reason"),
+    [(3_599, None), (-59, None), (3_601, "past"), (1.8e9, "past"), (-61, "future"), (-2.5e11, "future")],
+)
+def test_replayed_and_future_lines_stay_out_of_the_live_delay(delay_s: float, reason: str | None) -> None:
+    """One line of 1970 would spoil the sum of the histogram for good, so it is counted beside it."""
+    telemetry = PrometheusTelemetry()
+    telemetry.detected(delay_s)
+    found = samples(telemetry)
+    assert found["logwarden_detection_delay_seconds_count"] == (1 if reason is None else 0)
+    assert 0 <= found["logwarden_detection_delay_seconds_sum"] <= 3_600
+    excluded = {name: value for name, value in found.items() if "delay_excluded_total" in name}
+    expected = f'logwarden_detection_delay_excluded_total{{reason="{reason}"}}'
+    assert excluded == ({} if reason is None else {expected: 1})
+
+
+def test_health_is_read_at_each_scrape() -> None:
+    """An age that is set only when something happens stands still when nothing happens."""
+    now = [0.0]
+    health = HealthState(lambda: now[0], assigned=True, warm=True)
+    health.unblocked("alerts")
+    telemetry = PrometheusTelemetry(health)
+    first = samples(telemetry)
+    assert math.isnan(first['logwarden_seconds_since_progress{stage="commit"}'])
+    assert (first["logwarden_ready"], first['logwarden_publish_blocked{topic="alerts"}']) == (1, 0)
+    health.progressed("commit")
+    health.blocked("alerts", "it is missing", "create it")
+    health.blocked("dead", "it is missing", "create it")
+    health.missing(["lgos"])
+    health.unreadable[("logs", 1)] = "stopped"
+    health.stalled[("logs", 2)] = "nothing arrives"
+    health.waiting("score", True)
+    now[0] = 30.0
+    second = samples(telemetry)
+    assert {name: second[f"logwarden_{name}"] for name in ("ready", "input_topics_missing")} == {
+        "ready": 0,
+        "input_topics_missing": 1,
+    }
+    assert second["logwarden_partitions_unreadable"] == second["logwarden_partitions_stalled"] == 1
+    assert second['logwarden_publish_blocked{topic="alerts"}'] == 1
+    assert second['logwarden_publish_blocked{topic="dead"}'] == 1
+    assert second['logwarden_seconds_since_progress{stage="commit"}'] == 30
+    assert second['logwarden_stage_waiting_seconds{stage="score"}'] == 30
+    assert second['logwarden_stage_waiting_seconds{stage="ingest"}'] == 0

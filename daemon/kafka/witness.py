@@ -1,0 +1,52 @@
+"""Queries the broker over connections that no other part of the daemon uses, made for one question each.
+
+A consumer whose connection died without an error receives nothing and reports nothing. What a fresh connection finds is
+evidence about the broker, not about that consumer. Knows questions and answers; judges nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError, for_code
+
+from logwarden.daemon.kafka.connection import connection_options, stopped, translated
+from logwarden.daemon.records import Partition
+from logwarden.daemon.settings.kafka import KafkaSettings
+
+
+class KafkaWitness:
+    """Implements `daemon/watchdog.py: Witness`."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+
+    async def ends(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        """Returns the offset up to which each partition can be read: records of open transactions lie behind it."""
+        consumer = AIOKafkaConsumer(
+            **connection_options(self._settings), group_id=None, isolation_level="read_committed"
+        )
+        try:
+            await consumer.start()
+            found = await consumer.end_offsets([TopicPartition(*partition) for partition in partitions])
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise translated(error, self._settings) from error
+        finally:
+            await stopped(consumer.stop())
+        return {Partition(*partition): offset for partition, offset in found.items()}
+
+    async def group_answers(self) -> None:
+        """Returns once the coordinator has described the group."""
+        admin = AIOKafkaAdminClient(**connection_options(self._settings))
+        try:
+            await admin.start()
+            [answer] = await admin.describe_consumer_groups([self._settings.group_id])
+            [(code, *_)] = answer.groups
+            if code:
+                raise for_code(code)("the coordinator does not describe the group")
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise translated(error, self._settings) from error
+        finally:
+            await stopped(admin.close())
