@@ -48,6 +48,7 @@ from logwarden.daemon.kafka.connection import (
     stopped,
     translated,
 )
+from logwarden.daemon.kafka.credentials import credentials_of
 from logwarden.daemon.kafka.quarantine import Quarantine
 from logwarden.daemon.ports import RebalanceListener
 from logwarden.daemon.records import Bounds, Committed, Fetched, Partition, Record
@@ -70,6 +71,7 @@ class KafkaSource:
 
     def __init__(self, settings: KafkaSettings) -> None:
         check_codecs()  # here and not at the first compressed batch, which may come days later
+        credentials_of(settings)  # here, because the model is not loaded yet: wrong files end the daemon at once
         self._settings = settings
         self._consumer: AIOKafkaConsumer | None = None
         self._admin: AIOKafkaAdminClient | None = None

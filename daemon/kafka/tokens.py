@@ -35,7 +35,7 @@ _TRIED_AGAIN = frozenset({408, 425, 429})
 """Statuses below 500 after which a later request may succeed."""
 
 
-class TokenUnavailable(KafkaError):
+class TokenUnavailable(KafkaError):  # type: ignore[misc]
     """No token for a connection. A KafkaError: any other would end the client's background tasks."""
 
     def __init__(self, sentence: str, *, hint: str, is_certain: bool) -> None:
@@ -46,7 +46,7 @@ class TokenUnavailable(KafkaError):
         """True if the endpoint answered and refused; False if a later request may succeed."""
 
 
-class FileToken(AbstractTokenProvider):
+class FileToken(AbstractTokenProvider):  # type: ignore[misc]
     """The token in a file. Reads it for each connection, because projected tokens are replaced every hour."""
 
     def __init__(self, read: Callable[[], str]) -> None:
@@ -64,7 +64,7 @@ class FileToken(AbstractTokenProvider):
         return token
 
 
-class EndpointToken(AbstractTokenProvider):
+class EndpointToken(AbstractTokenProvider):  # type: ignore[misc]
     """The token of an endpoint, kept until shortly before its end. One request at a time, away from the event loop."""
 
     def __init__(

@@ -46,7 +46,8 @@ async def refusal(url: str, **more: Any) -> TokenUnavailable:
     assert isinstance(caught.value, KafkaError), "another error would end a background task of the client"
     assert "hunter2" not in caught.value.sentence + caught.value.hint + str(caught.value)
     assert caught.value.hint.startswith("check LOGWARDEN_KAFKA__OAUTH_TOKEN_URL")
-    return caught.value
+    error: TokenUnavailable = caught.value
+    return error
 
 
 # ---------------------------------------------------------------- from an endpoint
