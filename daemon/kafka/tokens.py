@@ -20,7 +20,6 @@ from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_ope
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import KafkaError
 
-from logwarden.daemon.clock import SystemClock
 from logwarden.daemon.settings.kafka import KafkaSettings
 
 _NAME = "LOGWARDEN_KAFKA__OAUTH_"
@@ -72,14 +71,15 @@ class EndpointToken(AbstractTokenProvider):  # type: ignore[misc]
         settings: KafkaSettings,
         secret: Callable[[], str],
         *,
-        clock: SystemClock | None = None,
+        clock: Callable[[], float] | None = None,
         timeout_s: float = _TIMEOUT_S,
     ) -> None:
         self._url = settings.oauth_token_url or ""
         self._client_id = settings.oauth_client_id or ""
         self._scope = settings.oauth_scope
         self._secret = secret
-        self._clock = clock or SystemClock()
+        self._clock = clock
+        """Returns seconds that never decrease; None: the clock of the event loop."""
         self._timeout_s = timeout_s
         self._asking = asyncio.Lock()
         self._token = ""
@@ -90,7 +90,7 @@ class EndpointToken(AbstractTokenProvider):  # type: ignore[misc]
     async def token(self) -> str:
         """Returns a token that is valid now. Raises TokenUnavailable."""
         async with self._asking:
-            now_s = self._clock.monotonic()
+            now_s = self._clock() if self._clock else asyncio.get_running_loop().time()
             if now_s >= self._renew_at_s:
                 try:
                     await self._renew(now_s)

@@ -31,13 +31,13 @@ class HandClock:
     def __init__(self) -> None:
         self.time_s = 1_000.0
 
-    def monotonic(self) -> float:
+    def __call__(self) -> float:
         return self.time_s
 
 
 def provider(url: str, clock: HandClock | None = None, *, timeout_s: float = 5.0, **more: Any) -> EndpointToken:
     settings = KafkaSettings(oauth_token_url=url, oauth_client_id="log warden", **more)
-    return EndpointToken(settings, lambda: SECRET, clock=clock or HandClock(), timeout_s=timeout_s)  # type: ignore[arg-type]
+    return EndpointToken(settings, lambda: SECRET, clock=clock, timeout_s=timeout_s)
 
 
 async def refusal(url: str, **more: Any) -> TokenUnavailable:

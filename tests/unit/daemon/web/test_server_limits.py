@@ -104,16 +104,12 @@ async def test_a_silent_connection_is_closed(connected: Connect, sent: bytes) ->
 async def test_a_slow_request_does_not_gain_time_with_each_byte(connected: Connect) -> None:
     """A header that grows for ever is no complete request."""
     async with serving(idle_timeout_s=IDLE_S) as port:
-        reader, writer = await connected(port, b"GET /livez HTTP/1.1\r\nX-Slow: ")
-
-        async def drip() -> None:
-            while not reader.at_eof():
-                writer.write(b"x")
-                await asyncio.sleep(IDLE_S / 10)
-
-        dripping = asyncio.create_task(drip())
-        assert await end((reader, writer)) == b""
-        await dripping
+        client = await connected(port, b"GET /livez HTTP/1.1\r\nX-Slow: ")
+        ending = asyncio.create_task(end(client))
+        while not ending.done():
+            client[1].write(b"x")
+            await asyncio.wait([ending], timeout=IDLE_S / 10)
+        assert await ending == b""
 
 
 async def test_a_body_that_never_comes_ends_the_connection(connected: Connect) -> None:
