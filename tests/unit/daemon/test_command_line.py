@@ -178,6 +178,13 @@ def test_config_shows_values_and_where_they_came_from(tmp_path: Path) -> None:
     assert "at most the size. Default: 1." in ended.stdout
 
 
+def test_config_refuses_what_run_refuses() -> None:
+    """An operator checks an address with `config` before the daemon starts."""
+    ended = run("config", LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS="[::1]:9999999")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("logwarden: LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS contains '[::1]:9999999', which has")
+
+
 def test_config_is_readable_by_machines() -> None:
     """`--format json` is one list of objects; `--format markdown` is the page docs/settings.md."""
     rows = json.loads(run("config", "--format", "json", LOGWARDEN_HTTP__PORT="0").stdout)
