@@ -135,11 +135,13 @@ async def test_a_refusal_is_one_sentence(status: int, answer: object, words: str
     assert error.is_certain is is_certain
 
 
-async def test_the_secret_does_not_follow_a_redirect() -> None:
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_the_secret_does_not_follow_a_redirect(status: int) -> None:
     """A redirect could lead the secret to another host."""
-    with token_endpoint() as other, token_endpoint(status=307, headers={"Location": other.url}) as endpoint:
+    with token_endpoint() as other, token_endpoint(status=status, headers={"Location": other.url}) as endpoint:
         error = await refusal(endpoint.url)
-    assert "answered 307" in error.sentence
+    assert error.sentence == f"the token endpoint {endpoint.url} answered {status}"
+    assert error.is_certain
     assert other.logins == []
 
 
