@@ -21,10 +21,6 @@ CASES = {
         ["LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS", "65535"],
     ),
     "a scheme": ({"KAFKA__BOOTSTRAP_SERVERS": "http://a:1"}, ["LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS", "scheme"]),
-    "a certificate that is none": (
-        {"KAFKA__SECURITY_PROTOCOL": "SSL", "KAFKA__SSL_CAFILE": "{tmp}/corrupt/model.safetensors"},
-        ["{tmp}/corrupt/model.safetensors", "certificate"],
-    ),
     "an empty secret": (
         {
             "KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
