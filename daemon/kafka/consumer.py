@@ -42,6 +42,7 @@ from logwarden.daemon.kafka.connection import (
     stopped,
     translated,
 )
+from logwarden.daemon.kafka.credentials import credentials_of
 from logwarden.daemon.kafka.decompression import bound
 from logwarden.daemon.kafka.incarnations import Incarnations
 from logwarden.daemon.kafka.membership import FencedInstanceId, Membership, name_is_taken
@@ -71,6 +72,7 @@ class KafkaSource:
     def __init__(self, settings: KafkaSettings) -> None:
         check_codecs()  # here and not at the first compressed batch, which may come days later
         bound(settings.max_batch_bytes)
+        credentials_of(settings)  # here, because the model is not loaded yet: wrong files end the daemon at once
         self._settings = settings
         self._consumer: AIOKafkaConsumer | None = None
         self._admin: AIOKafkaAdminClient | None = None

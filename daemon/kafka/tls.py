@@ -37,7 +37,7 @@ _CHECK_LISTENER = f"check that the port belongs to a listener for {_NAME}SECURIT
 class TlsContext(ssl.SSLContext):
     """Opens each connection with the certificates that its files contain now.
 
-    It delegates to a context that is built anew after a change. Loading into the same one would add authorities, and
+    It delegates to a context that is rebuilt after a change. Loading into the same one would add authorities, and
     would still trust those that the operator removed.
     """
 

@@ -20,7 +20,6 @@ from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_ope
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.errors import KafkaError
 
-from logwarden.daemon.clock import SystemClock
 from logwarden.daemon.settings.kafka import KafkaSettings
 
 _NAME = "LOGWARDEN_KAFKA__OAUTH_"
@@ -35,7 +34,7 @@ _TRIED_AGAIN = frozenset({408, 425, 429})
 """Statuses below 500 after which a later request may succeed."""
 
 
-class TokenUnavailable(KafkaError):
+class TokenUnavailable(KafkaError):  # type: ignore[misc]
     """No token for a connection. A KafkaError: any other would end the client's background tasks."""
 
     def __init__(self, sentence: str, *, hint: str, is_certain: bool) -> None:
@@ -46,7 +45,7 @@ class TokenUnavailable(KafkaError):
         """True if the endpoint answered and refused; False if a later request may succeed."""
 
 
-class FileToken(AbstractTokenProvider):
+class FileToken(AbstractTokenProvider):  # type: ignore[misc]
     """The token in a file. Reads it for each connection, because projected tokens are replaced every hour."""
 
     def __init__(self, read: Callable[[], str]) -> None:
@@ -64,7 +63,7 @@ class FileToken(AbstractTokenProvider):
         return token
 
 
-class EndpointToken(AbstractTokenProvider):
+class EndpointToken(AbstractTokenProvider):  # type: ignore[misc]
     """The token of an endpoint, kept until shortly before its end. One request at a time, away from the event loop."""
 
     def __init__(
@@ -72,14 +71,15 @@ class EndpointToken(AbstractTokenProvider):
         settings: KafkaSettings,
         secret: Callable[[], str],
         *,
-        clock: SystemClock | None = None,
+        clock: Callable[[], float] | None = None,
         timeout_s: float = _TIMEOUT_S,
     ) -> None:
         self._url = settings.oauth_token_url or ""
         self._client_id = settings.oauth_client_id or ""
         self._scope = settings.oauth_scope
         self._secret = secret
-        self._clock = clock or SystemClock()
+        self._clock = clock
+        """Returns seconds that never decrease; None: the clock of the event loop."""
         self._timeout_s = timeout_s
         self._asking = asyncio.Lock()
         self._token = ""
@@ -90,7 +90,7 @@ class EndpointToken(AbstractTokenProvider):
     async def token(self) -> str:
         """Returns a token that is valid now. Raises TokenUnavailable."""
         async with self._asking:
-            now_s = self._clock.monotonic()
+            now_s = self._clock() if self._clock else asyncio.get_running_loop().time()
             if now_s >= self._renew_at_s:
                 try:
                     await self._renew(now_s)

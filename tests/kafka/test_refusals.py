@@ -16,6 +16,19 @@ CASES = {
     "a window of one line": ({"WINDOW__SIZE": "1"}, ["LOGWARDEN_WINDOW__SIZE", "'1'", "2", "512"]),
     "a window of 513 lines": ({"WINDOW__SIZE": "513"}, ["LOGWARDEN_WINDOW__SIZE", "'513'", "2", "512"]),
     "a misspelt variable": ({"KAFKA__BOOTSTRAP": "x:1"}, ["LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS"]),
+    "a port too large": (
+        {"KAFKA__BOOTSTRAP_SERVERS": "[::1]:9999999"},
+        ["LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS", "65535"],
+    ),
+    "a scheme": ({"KAFKA__BOOTSTRAP_SERVERS": "http://a:1"}, ["LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS", "scheme"]),
+    "an empty secret": (
+        {
+            "KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+            "KAFKA__SASL_USERNAME": "u",
+            "KAFKA__SASL_PASSWORD_FILE": "{tmp}/file",
+        },
+        ["LOGWARDEN_KAFKA__SASL_PASSWORD_FILE", "{tmp}/file", "empty"],
+    ),
     "no model directory": ({"MODEL__PATH": "/no/such/model"}, ["LOGWARDEN_MODEL__PATH", "'/no/such/model'"]),
     "an empty model directory": ({"MODEL__PATH": "{tmp}/empty"}, ["{tmp}/empty", "config.json"]),
     "corrupt weights": ({"MODEL__PATH": "{tmp}/corrupt"}, ["{tmp}/corrupt"]),

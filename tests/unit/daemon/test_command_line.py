@@ -19,7 +19,7 @@ from logwarden.daemon.commands.alerts import show_value, tail_alerts
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError, FatalError
 from logwarden.daemon.incidents.alert import Alert, build_alert, decode_alert
-from logwarden.daemon.settings.describing import settings_markdown
+from logwarden.daemon.settings.describing import setting_fields, settings_markdown
 from logwarden.daemon.settings.groups import Settings
 from logwarden.model.schema import LogLine, LogWindow, Verdict
 
@@ -171,17 +171,24 @@ def test_config_shows_values_and_where_they_came_from(tmp_path: Path) -> None:
     assert ended.returncode == 0
     assert "hunter2" not in ended.stdout
     rows = [line.split() for line in ended.stdout.splitlines() if line.startswith("LOGWARDEN_")]
-    assert len(rows) == 61
+    assert len(rows) == len(list(setting_fields()))
     assert ["LOGWARDEN_WINDOW__STEP", "4", "file"] in rows
     assert ["LOGWARDEN_KAFKA__SASL_USERNAME", "u", "environment"] in rows
     assert ["LOGWARDEN_WINDOW__SIZE", "32", "default"] in rows
     assert "at most the size. Default: 1." in ended.stdout
 
 
+def test_config_refuses_what_run_refuses() -> None:
+    """An operator checks an address with `config` before the daemon starts."""
+    ended = run("config", LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS="[::1]:9999999")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("logwarden: LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS contains '[::1]:9999999', which has")
+
+
 def test_config_is_readable_by_machines() -> None:
     """`--format json` is one list of objects; `--format markdown` is the page docs/settings.md."""
     rows = json.loads(run("config", "--format", "json", LOGWARDEN_HTTP__PORT="0").stdout)
-    assert len(rows) == 61
+    assert len(rows) == len(list(setting_fields()))
     port = next(row for row in rows if row["variable"] == "LOGWARDEN_HTTP__PORT")
     assert (port["value"], port["default"], port["source"]) == ("0", "8080", "environment")
     assert run("config", "--format", "markdown").stdout == settings_markdown()

@@ -10,6 +10,7 @@ from aiokafka.conn import ScramAuthenticator
 from pydantic import SecretStr
 
 from logwarden.daemon.errors import ConfigurationError
+from logwarden.daemon.kafka.consumer import KafkaSource
 from logwarden.daemon.kafka.credentials import Credentials, credentials_of
 from logwarden.daemon.settings.kafka import KafkaSettings
 from tests.fakes import capture, events
@@ -81,6 +82,14 @@ def test_a_file_that_is_missing_at_first_is_bad_configuration(tmp_path: Path) ->
     file.unlink()
     with pytest.raises(ConfigurationError, match=r"SASL_PASSWORD_FILE names the file .* cannot be read"):
         Credentials(settings)
+
+
+def test_a_wrong_certificate_is_found_with_the_source(tmp_path: Path) -> None:
+    """The daemon makes the source before it loads the model, so the mistake ends it at once."""
+    file = tmp_path / "ca.pem"
+    file.write_text("no certificate", encoding="ascii")
+    with pytest.raises(ConfigurationError, match="the TLS certificates cannot be used"):
+        KafkaSource(KafkaSettings(security_protocol="SSL", ssl_cafile=file))
 
 
 def test_a_password_of_the_environment_stays() -> None:

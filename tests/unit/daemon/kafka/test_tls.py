@@ -93,7 +93,7 @@ async def failure(port: int, settings: KafkaSettings, host: str = "localhost") -
 
 
 def trusting(authority: Authority, pair: Pair | None = None, **more: Any) -> KafkaSettings:
-    files = {} if pair is None else {"ssl_certfile": pair.certificate, "ssl_keyfile": pair.key}
+    files: dict[str, Any] = {} if pair is None else {"ssl_certfile": pair.certificate, "ssl_keyfile": pair.key}
     return KafkaSettings(security_protocol="SSL", ssl_cafile=authority.certificate, **files, **more)
 
 

@@ -31,13 +31,13 @@ class HandClock:
     def __init__(self) -> None:
         self.time_s = 1_000.0
 
-    def monotonic(self) -> float:
+    def __call__(self) -> float:
         return self.time_s
 
 
 def provider(url: str, clock: HandClock | None = None, *, timeout_s: float = 5.0, **more: Any) -> EndpointToken:
     settings = KafkaSettings(oauth_token_url=url, oauth_client_id="log warden", **more)
-    return EndpointToken(settings, lambda: SECRET, clock=clock or HandClock(), timeout_s=timeout_s)  # type: ignore[arg-type]
+    return EndpointToken(settings, lambda: SECRET, clock=clock, timeout_s=timeout_s)
 
 
 async def refusal(url: str, **more: Any) -> TokenUnavailable:
@@ -46,7 +46,8 @@ async def refusal(url: str, **more: Any) -> TokenUnavailable:
     assert isinstance(caught.value, KafkaError), "another error would end a background task of the client"
     assert "hunter2" not in caught.value.sentence + caught.value.hint + str(caught.value)
     assert caught.value.hint.startswith("check LOGWARDEN_KAFKA__OAUTH_TOKEN_URL")
-    return caught.value
+    error: TokenUnavailable = caught.value
+    return error
 
 
 # ---------------------------------------------------------------- from an endpoint
@@ -134,11 +135,13 @@ async def test_a_refusal_is_one_sentence(status: int, answer: object, words: str
     assert error.is_certain is is_certain
 
 
-async def test_the_secret_does_not_follow_a_redirect() -> None:
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_the_secret_does_not_follow_a_redirect(status: int) -> None:
     """A redirect could lead the secret to another host."""
-    with token_endpoint() as other, token_endpoint(status=307, headers={"Location": other.url}) as endpoint:
+    with token_endpoint() as other, token_endpoint(status=status, headers={"Location": other.url}) as endpoint:
         error = await refusal(endpoint.url)
-    assert "answered 307" in error.sentence
+    assert error.sentence == f"the token endpoint {endpoint.url} answered {status}"
+    assert error.is_certain
     assert other.logins == []
 
 

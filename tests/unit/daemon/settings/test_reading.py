@@ -177,6 +177,15 @@ def test_a_dollar_in_the_file_is_a_dollar(tmp_path: Path) -> None:
     assert read_settings({}, env_file).kafka.group_id == "pa${HOME}ss"
 
 
+def test_the_preset_for_fast_failover_is_accepted() -> None:
+    """It removes a killed member sooner than the default, and leaves the revoke more than the session's time-out."""
+    preset = read_settings({}, ROOT / "deploy" / "fast-failover.env").kafka
+    assert preset.session_timeout_ms <= Settings().kafka.session_timeout_ms // 4
+    assert preset.rebalance_timeout_ms / 2 > preset.session_timeout_ms
+    changed = {name for name in type(preset).model_fields if getattr(preset, name) != getattr(Settings().kafka, name)}
+    assert changed == {"session_timeout_ms", "rebalance_timeout_ms", "request_timeout_ms"}
+
+
 def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     """A missing env file, a folder in its place and binary rubbish are named, not shown as a traceback."""
     rubbish = tmp_path / "rubbish"

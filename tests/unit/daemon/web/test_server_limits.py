@@ -19,23 +19,33 @@ REQUEST = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 IDLE_S = 0.3
 LARGE = b"x" * 32_000_000
 """More than the buffers of two sockets, so that a client that reads nothing blocks the response."""
+MEDIUM = b"x" * 50_000
+"""Less than asyncio keeps before it blocks a response, so that the response counts as sent."""
 
 Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect = Callable[..., Awaitable[Client]]
 
 
 @asynccontextmanager
-async def serving(*, idle_timeout_s: float = 60.0, max_connections: int = 4) -> AsyncIterator[int]:
-    """Yields the port of a server with these limits."""
+async def serving(
+    *, idle_timeout_s: float = 60.0, max_connections: int = 4, send_buffer: int | None = None
+) -> AsyncIterator[int]:
+    """Yields the port of a server with these limits. `send_buffer`: bytes that the system keeps for a connection."""
 
     async def large(_: web.Request) -> web.Response:
         return web.Response(body=LARGE)
 
-    routes = [*probe_routes(HealthState()), web.get("/large", large)]
+    async def medium(_: web.Request) -> web.Response:
+        return web.Response(body=MEDIUM)
+
+    routes = [*probe_routes(HealthState()), web.get("/large", large), web.get("/medium", medium)]
     settings = HttpSettings(port=0)
     server = HttpServer(settings, routes, idle_timeout_s=idle_timeout_s, max_connections=max_connections)
     await server.start()
     assert server.port is not None
+    assert server._server is not None
+    if send_buffer is not None:  # accepted sockets inherit it
+        server._server.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     try:
         yield server.port
     finally:
@@ -104,16 +114,12 @@ async def test_a_silent_connection_is_closed(connected: Connect, sent: bytes) ->
 async def test_a_slow_request_does_not_gain_time_with_each_byte(connected: Connect) -> None:
     """A header that grows for ever is no complete request."""
     async with serving(idle_timeout_s=IDLE_S) as port:
-        reader, writer = await connected(port, b"GET /livez HTTP/1.1\r\nX-Slow: ")
-
-        async def drip() -> None:
-            while not reader.at_eof():
-                writer.write(b"x")
-                await asyncio.sleep(IDLE_S / 10)
-
-        dripping = asyncio.create_task(drip())
-        assert await end((reader, writer)) == b""
-        await dripping
+        client = await connected(port, b"GET /livez HTTP/1.1\r\nX-Slow: ")
+        ending = asyncio.create_task(end(client))
+        while not ending.done():
+            client[1].write(b"x")
+            await asyncio.wait([ending], timeout=IDLE_S / 10)
+        assert await ending == b""
 
 
 async def test_a_body_that_never_comes_ends_the_connection(connected: Connect) -> None:
@@ -165,6 +171,27 @@ async def test_a_client_that_reads_nothing_gives_its_place(connected: Connect, i
         assert [await is_open(client) for client in polite] == [True, True]
         for client in deaf:
             assert len(await end(client)) < len(LARGE)
+
+
+async def test_a_closed_connection_that_reads_nothing_gives_its_place(connected: Connect) -> None:
+    """After the time-out aiohttp closes it and forgets it, but its bytes wait for the client."""
+    async with serving(idle_timeout_s=IDLE_S, max_connections=2, send_buffer=4_096) as port:
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            deaf.connect(("127.0.0.1", port))
+            deaf.sendall(b"GET /medium HTTP/1.1\r\nHost: x\r\n\r\n")
+            await asyncio.sleep(2 * IDLE_S)
+            assert [await is_open(await connected(port)) for _ in range(2)] == [True, True]
+            assert await asyncio.to_thread(bytes_until_the_end, deaf) < len(MEDIUM)
+
+
+def bytes_until_the_end(client: socket.socket) -> int:
+    client.settimeout(5)
+    received = 0
+    with suppress(ConnectionError):
+        while data := client.recv(65_536):
+            received += len(data)
+    return received
 
 
 def test_the_limits_leave_descriptors_for_kafka() -> None:
