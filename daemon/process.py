@@ -40,7 +40,7 @@ class StopSignals:
     def taken(cls) -> Self:
         """Returns signals that are taken from now on. Threads that start later inherit the blocked signals."""
         signals = cls()
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        hold_back_signals()
         threading.Thread(target=signals._watch, name="signals", daemon=True).start()
         return signals
 
@@ -63,6 +63,11 @@ class StopSignals:
         words.start()
         words.join(_LAST_WORDS_S)
         os._exit(EXIT_FATAL)
+
+
+def hold_back_signals() -> None:
+    """Blocks the signals, so that they wait for `StopSignals.taken`."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 def leave(code: int) -> NoReturn:
