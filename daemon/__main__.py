@@ -101,13 +101,21 @@ def run(env_file: EnvFile = None) -> None:
 
     signals = StopSignals.taken()  # first: importing torch takes seconds
     import asyncio
+    import gc
 
     from logwarden.daemon import logs
     from logwarden.daemon.settings.reading import read_settings
 
     settings = read_settings(env_file=env_file)
     logs.configure(settings.log)
+    # While the libraries are imported, collections of garbage cost a fifth of the start. Afterwards their 400,000
+    # objects stay for good: frozen, they no longer lengthen every later collection.
+    gc.disable()
     from logwarden.daemon.service import run_service
+
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
     async def run_to_the_end() -> NoReturn:
         try:

@@ -76,12 +76,6 @@ class Source(Protocol):
     def resume(self, partitions: Collection[Partition]) -> None:
         """Ends `pause` for these partitions."""
 
-    def silent_s(self) -> float:
-        """Seconds since the broker last answered a fetch of a partition that is read; 0 without such partitions."""
-
-    def missing_topics(self) -> list[str]:
-        """Returns the input topics, of those given by name, that the cluster did not have at the last request."""
-
     async def stop(self) -> None:
         """Leaves the group."""
 

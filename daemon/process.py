@@ -40,7 +40,7 @@ class StopSignals:
     def taken(cls) -> Self:
         """Returns signals that are taken from now on. Threads that start later inherit the blocked signals."""
         signals = cls()
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        hold_back_signals()
         threading.Thread(target=signals._watch, name="signals", daemon=True).start()
         return signals
 
@@ -95,6 +95,11 @@ class DeadMansSwitch:
                 sentence = "the daemon is stuck and cannot end by itself; the next owner replays what is not committed"
                 _end_at_once(sentence, EXIT_STUCK)
                 return
+
+
+def hold_back_signals() -> None:
+    """Blocks the signals, so that they wait for `StopSignals.taken`."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 def leave(code: int) -> NoReturn:

@@ -104,7 +104,7 @@ declared() { bud inspect --type container --format "{{$1}}" "$container"; }
 
 check "it runs as user 10001" test "$(inside id -u)" = 10001
 started=$(declared .Docker.Config.Entrypoint)$(declared .Docker.Config.Cmd)
-check "it starts as logwarden run" test "$started" = "[logwarden][run]"
+check "it starts as logwarden run, under an init" test "$started" = "[tini -e 143 -- logwarden][run]"
 check "logwarden --help works" inside logwarden --help
 check "logwarden config works" inside logwarden config
 check "torch and logwarden import" run_python "import torch, logwarden.model.detector"
@@ -127,7 +127,7 @@ root=$(bud mount "$container")
 # Chroot isolation shares this host's process ids and network, so this script can signal the pid inside.
 bud run --isolation chroot --env LOGWARDEN_HTTP__HOST=127.0.0.1 --env "LOGWARDEN_HTTP__PORT=$port" \
     --env "LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS=127.0.0.1:$closed_port" "$container" -- \
-    sh -c 'echo $$ >/tmp/pid; exec logwarden run' >"$work/daemon.log" 2>&1 &
+    sh -c 'echo $$ >/tmp/pid; exec tini -s -e 143 -- logwarden run' >"$work/daemon.log" 2>&1 &
 runner=$!
 
 healthcheck=$(bud inspect --type container "$container" | python3 -c "

@@ -1,6 +1,25 @@
-"""Runs the command line as `python -m logwarden`, where the program is not on the PATH."""
+"""The program: `logwarden`, or `python -m logwarden` where it is not on the PATH.
 
-from logwarden.daemon.__main__ import main
+Blocks the signals of `run` before the command line is imported, so that they wait. A process with pid 1 would lose them
+until then.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+from logwarden.daemon.process import hold_back_signals
+
+
+def main() -> NoReturn:
+    """Runs the command line."""
+    if sys.argv[1:2] == ["run"]:
+        hold_back_signals()
+    from logwarden.daemon.__main__ import main
+
+    main()
+
 
 if __name__ == "__main__":
     main()

@@ -122,12 +122,6 @@ class FakeSource:
         self.calls.append("resume")
         self.paused -= set(partitions)
 
-    def silent_s(self) -> float:
-        return 0.0
-
-    def missing_topics(self) -> list[str]:
-        return []
-
     async def stop(self) -> None: ...
 
 

@@ -146,7 +146,7 @@ def test_the_wheel_has_its_version_and_its_program(wheel: zipfile.ZipFile) -> No
     version = logwarden.__version__
     assert f"logwarden-{version}.dist-info/METADATA" in wheel.namelist()
     points = wheel.read(f"logwarden-{version}.dist-info/entry_points.txt").decode()
-    assert "logwarden = logwarden.daemon.__main__:main" in points
+    assert "logwarden = logwarden.__main__:main" in points
 
 
 @pytest.mark.parametrize("checkout", [True, False])

@@ -231,12 +231,6 @@ class SimSource:
         self._paused -= set(partitions)
         self.resumed += 1
 
-    def silent_s(self) -> float:
-        return 0.0
-
-    def missing_topics(self) -> list[str]:
-        return []
-
     # ---------------------------------------------------------------- offsets
 
     async def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, Committed]:
