@@ -19,6 +19,8 @@ from tests.sim.topics import ABORTED, Era, SimRecord
 
 ALERTS, DEAD = "alerts", "dead-letters"
 PLAIN, ANOMALOUS, BLANK, POISON = "plain", "anomalous", "blank", "poison"
+NOISY = "noisy"
+"""The service that logs nothing twice."""
 
 Place = tuple[int, int]
 """A line of a partition: the offset of its record, and its position within the record."""

@@ -37,7 +37,15 @@ class Member:
         self.name = name
         self.line = line = Line(broker)
         self.health = HealthState(VirtualClock().monotonic, warm=True)
-        self.source = SimSource(name, line, broker, weather, evidence, random.Random(f"{seed} {name} source"))
+        self.source = SimSource(
+            name,
+            line,
+            broker,
+            weather,
+            evidence,
+            random.Random(f"{seed} {name} source"),
+            max_poll_records=scenario.max_poll_records,
+        )
         self.sink = SimSink(name, line, broker, weather, random.Random(f"{seed} {name} sink"))
         encoder = SimEncoder(scenario.new_line_s)
         self.ingest_worker = SimWorker(
@@ -47,7 +55,7 @@ class Member:
         self.scorer = SimScorer(name, scenario.table_rows, evidence)
         self.expected_to_live = True
         self._evidence = evidence
-        self._bound = scenario.max_in_flight_lines + MAX_POLL_RECORDS * max(scenario.lines_of_a_record)
+        self._bound = scenario.max_in_flight_lines + scenario.max_poll_records * max(scenario.lines_of_a_record)
         ports = Ports(
             source=self.source,
             sink=self.sink,
