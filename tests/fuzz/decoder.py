@@ -1,7 +1,7 @@
 """Fuzzes the way of a record's bytes: decoder, ingestor, log stream, judge and alert.
 
 Inputs: records as shippers write them and their mutants, random bytes, deep and broken JSON, odd characters. Oracle:
-every record comes out once. A line stays one line on its whole way; a raw text comes out as Python itself would clean it.
+every record comes out once. A line stays one line on its whole way. A raw text comes out as Python would clean it.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ SHIPPED = (
     b'{"MESSAGE":"unit failed","_SYSTEMD_UNIT":"ssh.service","PRIORITY":"3"}',
     b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"hello"}}]}]}]}',
     b'{"version":"1.1","host":"h","short_message":"gelf","timestamp":1385053862.3072,"level":1}',
-    "\ufeff{\"message\":\"with a byte order mark\"}".encode(),
-    b"\x00\x00\x00\x00\x01{\"message\":\"framed\"}",
+    '\ufeff{"message":"with a byte order mark"}'.encode(),
+    b'\x00\x00\x00\x00\x01{"message":"framed"}',
     b'[{"message":"a"},{"message":"b"}]',
-    "{\"message\":\"utf-16\"}".encode("utf-16"),
+    '{"message":"utf-16"}'.encode("utf-16"),
 )
 BREAKS = (b"\r", b"\x0b", b"\x0c", b"\x1c", b"\x1d", b"\x1e", "\x85\u2028\u2029".encode(), b"\r\n", b"\n", b"\t", b"\0")
 ODD = (
@@ -138,7 +138,9 @@ def _event(rng: random.Random, depth: int) -> object:
             return {rng.choice(names): _event(rng, depth - 1) for _ in range(rng.randint(0, 4))}
         return [_event(rng, depth - 1) for _ in range(rng.randint(0, 3))]
     odd = rng.choice(ODD).decode("utf-8", "replace")
-    return rng.choice((None, True, -1, 2**70, 1e308, 0.1, "", " ", "text", "\ud800", "\x85\u2028", f"a{odd}b", "9" * 30))
+    return rng.choice(
+        (None, True, -1, 2**70, 1e308, 0.1, "", " ", "text", "\ud800", "\x85\u2028", f"a{odd}b", "9" * 30)
+    )
 
 
 def _timestamp(rng: random.Random) -> int:
@@ -242,7 +244,7 @@ def _check_alerts(decoder: Decoder, records: list[LogRecord], found: Decoded) ->
     publications = WindowJudge(_StillClock()).judge(engine, work).publications
     shown = []
     for publication in publications:
-        value = publication.messages[0].value
+        value = publication.message.value
         alert = msgspec.json.decode(value or b"")
         newest = alert["logwarden"]["lines"][-1]
         shown.append((newest["offset"], newest["index"], newest["text"]))

@@ -60,7 +60,8 @@ def windows_whole(
     """windows_whole: an alert shows exactly the last `size` lines of its service in its partition.
 
     Exempt are lines that no member could read, and before the first shown line those beyond the bound on context. Lines
-    that compaction removed after they were read count as shown: the next owner begins at the oldest of them.
+    that compaction removed after they were read count as shown: the next owner begins at the oldest of them. An alert
+    that was too large for its topic shows fewer lines.
     """
     for alert in alerts:
         log = broker.eras[alert.era]
@@ -70,8 +71,10 @@ def windows_whole(
         where = f"{alert.era} {alert.service} {newest} shows {alert.lines}"
         if alert.lines != tuple(sorted(set(alert.lines))) or len(alert.lines) > size:
             yield f"{where}: not in order, or too many"
-        if any(lines.get(place) != text for place, text in zip(alert.lines, alert.texts, strict=True)):
+        if not all(_shows(lines.get(place), text, alert) for place, text in zip(alert.lines, alert.texts, strict=True)):
             yield f"{where}: not all are lines of the service"
+        if alert.shortened:
+            continue
         gone = log.hidden.keys() | log.skipped
         oldest = lowest = alert.lines[0]
         if len(alert.lines) < size:
@@ -82,6 +85,10 @@ def windows_whole(
         missing = [place for place in lines if place >= kept and place not in shown and place[0] not in gone]
         if missing and (missing[-1] > oldest or len(shown) + len(unread) < size):
             yield f"{where}, but not {missing}"
+
+
+def _shows(line: str | None, text: str, alert: SeenAlert) -> bool:
+    return line == text or (alert.shortened and line is not None and line.startswith(text.removesuffix("…")))
 
 
 def only_anomalies(evidence: Evidence) -> Iterator[str]:

@@ -17,7 +17,7 @@ from logwarden.model.stream import LogStream
 from logwarden.model.verdicts import AlertPolicy
 from tests.oracles import EventPerTextLine
 from tests.sim.broker import SimBroker
-from tests.sim.clients import MAX_POLL_RECORDS, SimSource
+from tests.sim.clients import SimSource
 from tests.sim.connection import Line
 from tests.sim.evidence import ALERTS, DEAD, Evidence
 from tests.sim.scenarios import Scenario
@@ -46,7 +46,7 @@ class Member:
             random.Random(f"{seed} {name} source"),
             max_poll_records=scenario.max_poll_records,
         )
-        self.sink = SimSink(name, line, broker, weather, random.Random(f"{seed} {name} sink"))
+        self.sink = SimSink(name, line, broker, weather, evidence, random.Random(f"{seed} {name} sink"))
         encoder = SimEncoder(scenario.new_line_s)
         self.ingest_worker = SimWorker(
             f"{name} ingest", scenario.ingest_s, line, random.Random(f"{seed} {name} ingest"), encoder.seconds

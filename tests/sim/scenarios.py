@@ -43,6 +43,10 @@ class Scenario:
     """Chance of a transaction's end at each burst of a producer: perhaps some aborted records, and a marker."""
     reports_incarnation: bool = True
     """False: brokers of an old version, which know no topic ids."""
+    alert_bytes: int | None = None
+    """Largest message that the alerts topic takes."""
+    refusing: tuple[str, ...] = ()
+    """Output topics that never take some of the messages."""
     learning_lines: int = 0
     """Learning lines: 0 by default, so that every anomalous line has an alert."""
 
@@ -133,9 +137,18 @@ _ALL = {
             table_rows=4096,
             over_s=15.0,
         ),
+        Scenario(name="narrow_alerts", alert_bytes=1100, anomalous=0.4, deeds=("kill", "join"), deed_count=3),
+        Scenario(
+            name="refusals",
+            refusing=("alerts", "dead-letters"),
+            anomalous=0.4,
+            deeds=("kill", "join", "stick"),
+            deed_count=3,
+            faults=ROUGH,
+        ),
     )
 }
 
-_AWAITED = ("recreated", "outputs_fail")
-"""Worlds that the daemon does not survive yet: ids know no incarnation, and a send has one outcome for all messages."""
+_AWAITED = ("recreated",)
+"""Worlds that the daemon does not survive yet: ids know no incarnation."""
 SCENARIOS = {name: scenario for name, scenario in _ALL.items() if name not in _AWAITED}

@@ -40,6 +40,7 @@ ROUGH = Faults(
     send_refused=0.1,
     send_partial=0.1,
     send_slow=0.1,
+    message_failed=0.05,
     fetch_silent=0.05,
     fetch_late=0.2,
     lookup_refused=0.05,

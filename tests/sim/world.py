@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import zlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -11,11 +12,11 @@ from typing import Any, TypeVar
 import structlog
 
 from logwarden.daemon.errors import BrokerUnavailable
-from logwarden.daemon.records import Committed, Partition
+from logwarden.daemon.records import Committed, Message, Partition
 from tests.sim import invariants
 from tests.sim.broker import SimBroker
 from tests.sim.deeds import Deeds
-from tests.sim.evidence import Breach, Evidence
+from tests.sim.evidence import ALERTS, Breach, Evidence
 from tests.sim.loop import now_s, run_virtual
 from tests.sim.member import Member
 from tests.sim.producers import Producers
@@ -31,6 +32,11 @@ FORGET_S = 30.0
 """Time limit of a member for what belongs to an ended assignment."""
 PATIENCE_S = 300.0
 """Time limit of the group for the remaining lag, once the faults have ended."""
+
+
+def _refuses(message: Message) -> bool:
+    """Returns True for one message of three, always the same ones."""
+    return zlib.crc32(message.value or b"") % 3 == 0
 
 
 class Violation(AssertionError):
@@ -89,6 +95,10 @@ class World:
         self.partitions = [Partition("input", number) for number in range(scenario.partitions)]
         self.evidence.partitions = self.partitions
         self.broker = SimBroker(self.partitions, self._on_commit, reports_incarnation=scenario.reports_incarnation)
+        if scenario.alert_bytes is not None:
+            self.broker.output(ALERTS).max_bytes = scenario.alert_bytes
+        for output in scenario.refusing:
+            self.broker.output(output).refuses = _refuses
         self.weather = Weather(scenario.faults)
         self.members: list[Member] = []
         self._ever: list[Member] = []  # killed members too: their pending futures must not be collected
