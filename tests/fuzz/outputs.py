@@ -1,7 +1,7 @@
 """Fuzzes the publisher: random outcomes for each message, each output topic and each moment.
 
-A fake sink draws outcomes as Kafka gives them. A topic can be stuck, missing or slow. A message can fail, be too large or
-be refused for good; after a failure, later messages of its key in the request fail too. Oracle: a list per topic.
+A fake sink draws outcomes as Kafka gives them. A topic can be stuck, missing or slow. A message can fail, be too large,
+or be refused for good; after a failure, later messages of its key in the request fail too. Oracle: a list per topic.
 
 - nothing is lost: each publication ends acknowledged, buried in the other topic, counted as lost, or its owner is gone;
 - its lines are done exactly once, and not before that end;

@@ -127,7 +127,7 @@ class FuzzSource(FakeSource):
         self, positions: dict[Partition, Committed], incarnation: dict[Partition, int], generation: int
     ) -> None:
         async with self.wire:
-            await asyncio.sleep(self.rng.uniform(0, 6) if self.strikes(0.2) else self.rng.uniform(0.001, 0.05))
+            await asyncio.sleep(self.rng.uniform(0, 25) if self.strikes(0.2) else self.rng.uniform(0.001, 0.05))
         if self.strikes(0.1) or generation != self.generation:
             raise BrokerUnavailable("fuzz", "refused")  # a commit of an earlier generation is fenced
         for partition, position in positions.items():
@@ -168,7 +168,7 @@ class Run:
             self.source.calm = True
             await self._revoke()
             await self._assign(LOGS)
-            while any(self.source.offsets.get(p, Committed(0, "")).offset < END for p in LOGS):  # noqa: ASYNC110
+            while any(self.source.offsets.get(p, Committed(0, "")).offset < END for p in LOGS):
                 assert now_s() < 3000, f"not everything is committed: {self.source.offsets}"
                 assert not self.source.errors, self.source.errors[0]
                 for loop in loops:
