@@ -160,8 +160,8 @@ class InlineWorker:
 class World:
     """The parts of one pipeline around their fakes. Build it inside a running loop."""
 
-    def __init__(self) -> None:
-        self.source = FakeSource()
+    def __init__(self, source: FakeSource | None = None) -> None:
+        self.source = source or FakeSource()
         self.sink = FakeSink()
         self.telemetry = PrometheusTelemetry()
         self.clock = VirtualClock()

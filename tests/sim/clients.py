@@ -44,7 +44,15 @@ class SimSource:
     """A member of the group. See `logwarden.daemon.ports.Source`."""
 
     def __init__(
-        self, name: str, line: Line, broker: SimBroker, weather: Weather, evidence: Evidence, rng: random.Random
+        self,
+        name: str,
+        line: Line,
+        broker: SimBroker,
+        weather: Weather,
+        evidence: Evidence,
+        rng: random.Random,
+        *,
+        max_poll_records: int = MAX_POLL_RECORDS,
     ) -> None:
         self.name = name
         self.generation = -1
@@ -56,9 +64,11 @@ class SimSource:
         self._weather = weather
         self._evidence = evidence
         self._rng = rng
+        self._max_poll_records = max_poll_records
         self._positions: dict[Partition, int | None] = {}
         self._paused: set[Partition] = set()
         self._reassigning = True
+        self._joining = False
         self._rejoin = asyncio.Event()
         self._assigned: list[Partition] = []  # from the call of on_assigned to the return of on_revoked
         self._wire = asyncio.Lock()  # one connection: requests arrive in the order of their sending
@@ -94,7 +104,7 @@ class SimSource:
             await asyncio.sleep(HEARTBEAT_S * self._rng.uniform(0.5, 1.0))
             if self._line.cut or self._line.deaf or self._line.frozen or self._line.dead:
                 continue
-            if not self._broker.group.heartbeat(self.name, self.generation):
+            if not self._joining and not self._broker.group.heartbeat(self.name, self.generation):
                 self._rejoin.set()
 
     async def _coordinate(self, listener: RebalanceListener) -> None:
@@ -106,7 +116,9 @@ class SimSource:
             self._end_revoke(revoked)
             await self._line.clear()
             self._rejoin.clear()
+            self._joining = True  # heartbeats continue during a revoke, and stop during a join
             self.generation, partitions = await self._broker.group.join(self.name)
+            self._joining = False
             await asyncio.sleep(self._usual(0.01))
             await self._line.thawed()
             self._positions = dict.fromkeys(partitions)
@@ -172,7 +184,7 @@ class SimSource:
         self._look_for_other_topics()
         fetched: dict[Partition, Sequence[Record]] = {}
         out_of_range: list[Partition] = []
-        room = MAX_POLL_RECORDS
+        room = self._max_poll_records
         partitions = list(self._positions)
         self._rng.shuffle(partitions)
         for partition in partitions:

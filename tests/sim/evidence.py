@@ -12,13 +12,15 @@ from typing import Any
 
 import msgspec
 
-from logwarden.daemon.records import Committed, Partition
+from logwarden.daemon.records import Committed, Message, Partition
 from tests.sim.broker import SimBroker
 from tests.sim.loop import now_s
 from tests.sim.topics import ABORTED, Era, SimRecord
 
 ALERTS, DEAD = "alerts", "dead-letters"
 PLAIN, ANOMALOUS, BLANK, POISON = "plain", "anomalous", "blank", "poison"
+NOISY = "noisy"
+"""The service that logs nothing twice."""
 
 Place = tuple[int, int]
 """A line of a partition: the offset of its record, and its position within the record."""
@@ -60,6 +62,8 @@ class SeenAlert:
     index: int
     lines: tuple[Place, ...]
     texts: tuple[str, ...]
+    shortened: bool
+    """It was too large for its topic, so that lines or parts of them are left out."""
 
 
 @dataclass(slots=True)
@@ -131,16 +135,26 @@ class Evidence:
     def take_outputs(self, broker: SimBroker) -> Sequence[SeenAlert]:
         """Reads the alerts and dead letters published since the last call. Returns the alerts."""
         for record in self._news(broker, DEAD):
-            headers = dict(record.headers)
-            era = Era(
-                headers["x-original-topic"].decode(), int(headers["x-original-partition"]), int(headers["era"].decode())
-            )
-            self.buried.add((era, int(headers["x-original-offset"])))
+            self._bury(record.headers, record.value)
         fresh = [self._seen(msgspec.json.decode(record.value or b"")) for record in self._news(broker, ALERTS)]
         for alert in fresh:
             self.alerted.update((alert.era, place) for place in alert.lines[-self.step :])
         self.alerts.extend(fresh)
         return fresh
+
+    def refused(self, message: Message) -> None:
+        """Notes a message that its topic will never take. Nobody can have the last one: that of a dead letter."""
+        if message.topic == DEAD:
+            self._bury(message.headers, message.value)
+
+    def _bury(self, raw_headers: Sequence[tuple[str, bytes]], value: bytes | None) -> None:
+        headers = dict(raw_headers)
+        if headers["x-error-class"] == b"UndeliverableAlert":
+            alert = self._seen(msgspec.json.decode(value or b""))
+            self.alerted.update((alert.era, place) for place in alert.lines[-self.step :])
+            return
+        topic, partition = headers["x-original-topic"].decode(), int(headers["x-original-partition"])
+        self.buried.add((Era(topic, partition, int(headers["era"])), int(headers["x-original-offset"])))
 
     def _news(self, broker: SimBroker, topic: str) -> Sequence[SimRecord]:
         records = broker.output(topic).records
@@ -159,6 +173,7 @@ class Evidence:
             index=source["index"],
             lines=tuple((line["offset"], line["index"]) for line in lines),
             texts=tuple(line["text"] for line in lines),
+            shortened=alert["logwarden"].get("shortened", False),
         )
 
 

@@ -17,7 +17,7 @@ from logwarden.model.stream import LogStream
 from logwarden.model.verdicts import AlertPolicy
 from tests.oracles import EventPerTextLine
 from tests.sim.broker import SimBroker
-from tests.sim.clients import MAX_POLL_RECORDS, SimSource
+from tests.sim.clients import SimSource
 from tests.sim.connection import Line
 from tests.sim.evidence import ALERTS, DEAD, Evidence
 from tests.sim.scenarios import Scenario
@@ -37,8 +37,16 @@ class Member:
         self.name = name
         self.line = line = Line(broker)
         self.health = HealthState(VirtualClock().monotonic, warm=True)
-        self.source = SimSource(name, line, broker, weather, evidence, random.Random(f"{seed} {name} source"))
-        self.sink = SimSink(name, line, broker, weather, random.Random(f"{seed} {name} sink"))
+        self.source = SimSource(
+            name,
+            line,
+            broker,
+            weather,
+            evidence,
+            random.Random(f"{seed} {name} source"),
+            max_poll_records=scenario.max_poll_records,
+        )
+        self.sink = SimSink(name, line, broker, weather, evidence, random.Random(f"{seed} {name} sink"))
         encoder = SimEncoder(scenario.new_line_s)
         self.ingest_worker = SimWorker(
             f"{name} ingest", scenario.ingest_s, line, random.Random(f"{seed} {name} ingest"), encoder.seconds
@@ -47,7 +55,7 @@ class Member:
         self.scorer = SimScorer(name, scenario.table_rows, evidence)
         self.expected_to_live = True
         self._evidence = evidence
-        self._bound = scenario.max_in_flight_lines + MAX_POLL_RECORDS * max(scenario.lines_of_a_record)
+        self._bound = scenario.max_in_flight_lines + scenario.max_poll_records * max(scenario.lines_of_a_record)
         ports = Ports(
             source=self.source,
             sink=self.sink,

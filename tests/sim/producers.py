@@ -11,7 +11,7 @@ import random
 
 from logwarden.daemon.records import Partition
 from tests.sim.broker import SimBroker
-from tests.sim.evidence import ANOMALOUS, BLANK, PLAIN, POISON, Evidence, Produced
+from tests.sim.evidence import ANOMALOUS, BLANK, NOISY, PLAIN, POISON, Evidence, Produced
 from tests.sim.loop import now_s
 from tests.sim.scenarios import Scenario
 from tests.sim.stand_ins import EPOCH_MS
@@ -47,6 +47,15 @@ class Producers:
             if scenario.transactions and rng.random() < scenario.transactions:
                 self.end_transaction(rng.choice(self._partitions), rng.choice((0, 0, 1, 4)))
             await asyncio.sleep(rng.uniform(0, 2) * scenario.over_s * burst / scenario.lines)
+
+    async def make_noise(self) -> None:
+        """Produces the lines of a service that logs nothing twice, as fast as they fit into two seconds."""
+        await asyncio.sleep(self._rng.uniform(0, self._scenario.over_s / 2))
+        for number in range(self._scenario.noisy_lines):
+            letters = "".join(self._rng.choices("abcdefghijklmnopqrstuvwxyz", k=12))
+            self._append(self._partitions[0], NOISY, PLAIN, *self._as_text(self._partitions[0], NOISY, letters))
+            if number % 50 == 49:
+                await asyncio.sleep(2.0 * 50 / self._scenario.noisy_lines)
 
     def produce(self, partition: Partition, service: str, kind: str) -> None:
         """Produces one record of a kind."""
@@ -87,8 +96,14 @@ class Producers:
             return tuple(texts), b'{"message": "%s", "service": "%s"}' % (texts[0], service.encode())
         return tuple(texts), b"\n".join(texts)
 
+    def _as_text(self, partition: Partition, service: str, text: str) -> tuple[tuple[bytes, ...], bytes]:
+        value = f"{self._era(partition)} {service} {text}".encode()
+        return (value,), value
+
+    def _era(self, partition: Partition) -> str:
+        return f"p{self._partitions.index(partition)}.{self._broker.logs[partition].era.incarnation}"
+
     def _line(self, partition: Partition, service: str) -> bytes:
         rng = self._rng
         words = (rng.choice(_WORDS), rng.randrange(1000))
-        era = f"p{self._partitions.index(partition)}.{self._broker.logs[partition].era.incarnation}"
-        return f"{era} {service} {rng.choice(_TEMPLATES).format(*words)} {rng.choice(_WORDS)}".encode()
+        return f"{self._era(partition)} {service} {rng.choice(_TEMPLATES).format(*words)} {rng.choice(_WORDS)}".encode()

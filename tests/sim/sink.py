@@ -10,6 +10,7 @@ from logwarden.daemon.errors import BrokerUnavailable, TopicUnusable
 from logwarden.daemon.records import Delivery, Message
 from tests.sim.broker import SimBroker
 from tests.sim.connection import REQUEST_TIMEOUT_S, Line
+from tests.sim.evidence import Evidence
 from tests.sim.loop import now_s
 from tests.sim.topics import OutputTopic
 from tests.sim.weather import Weather, latency_s
@@ -20,8 +21,11 @@ SLOW_S = 3.0
 class SimSink:
     """A producer. See `logwarden.daemon.ports.Sink`."""
 
-    def __init__(self, name: str, line: Line, broker: SimBroker, weather: Weather, rng: random.Random) -> None:
+    def __init__(
+        self, name: str, line: Line, broker: SimBroker, weather: Weather, evidence: Evidence, rng: random.Random
+    ) -> None:
         self._name = name
+        self._evidence = evidence
         self._line = line
         self._broker = broker
         self._weather = weather
@@ -54,6 +58,7 @@ class SimSink:
     def _deliver(self, output: OutputTopic, message: Message) -> Delivery:
         failed = self._weather.strikes(self._rng, "message_failed")
         if output.refuses is not None and output.refuses(message):
+            self._evidence.refused(message)
             return Delivery.REFUSED
         if output.max_bytes is not None and len(message.value or b"") > output.max_bytes:
             return Delivery.TOO_LARGE

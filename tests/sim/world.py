@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
+import zlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
 
-from logwarden.daemon.records import Committed, Partition
+from logwarden.daemon.errors import BrokerUnavailable
+from logwarden.daemon.records import Committed, Message, Partition
 from tests.sim import invariants
 from tests.sim.broker import SimBroker
 from tests.sim.deeds import Deeds
-from tests.sim.evidence import Breach, Evidence
+from tests.sim.evidence import ALERTS, Breach, Evidence
 from tests.sim.loop import now_s, run_virtual
 from tests.sim.member import Member
 from tests.sim.producers import Producers
@@ -26,8 +28,15 @@ T = TypeVar("T")
 
 LONGEST_S = 3600.0
 """Time limit of a story. A longer one waits for an event that never happens."""
+FORGET_S = 30.0
+"""Time limit of a member for what belongs to an ended assignment."""
 PATIENCE_S = 300.0
 """Time limit of the group for the remaining lag, once the faults have ended."""
+
+
+def _refuses(message: Message) -> bool:
+    """Returns True for one message of three, always the same ones."""
+    return zlib.crc32(message.value or b"") % 3 == 0
 
 
 class Violation(AssertionError):
@@ -49,6 +58,8 @@ class Outcome:
     evidence: Evidence
     broker: SimBroker
     ended_at_s: float
+    recovered_s: float
+    """Seconds from the end of all faults to the commit of every record."""
 
 
 def simulate(scenario: Scenario, seed: int, tell: Callable[[str], None] | None = None) -> Outcome:
@@ -57,7 +68,7 @@ def simulate(scenario: Scenario, seed: int, tell: Callable[[str], None] | None =
     play(world, world.live())
     if world.evidence.breaches:
         raise Violation(scenario, seed, world.evidence.breaches)
-    return Outcome(world.evidence, world.broker, world.ended_at_s)
+    return Outcome(world.evidence, world.broker, world.ended_at_s, world.recovered_s)
 
 
 def play(world: World, story: Coroutine[Any, Any, T]) -> T:
@@ -84,10 +95,14 @@ class World:
         self.partitions = [Partition("input", number) for number in range(scenario.partitions)]
         self.evidence.partitions = self.partitions
         self.broker = SimBroker(self.partitions, self._on_commit, reports_incarnation=scenario.reports_incarnation)
+        if scenario.alert_bytes is not None:
+            self.broker.output(ALERTS).max_bytes = scenario.alert_bytes
+        for output in scenario.refusing:
+            self.broker.output(output).refuses = _refuses
         self.weather = Weather(scenario.faults)
         self.members: list[Member] = []
         self._ever: list[Member] = []  # killed members too: their pending futures must not be collected
-        self.ended_at_s = 0.0
+        self.ended_at_s = self.recovered_s = 0.0
         self.logs: Sequence[Mapping[str, Any]] = []
         """Log events of the daemons."""
         self._seed = f"{seed}"
@@ -103,12 +118,10 @@ class World:
             await self.start_member()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.producers.produce_all(), name="producer")
+            group.create_task(self.producers.make_noise(), name="noise")
             group.create_task(self._deeds.do_all(), name="misfortunes")
         await self.settle()
-        await asyncio.sleep(2.0)  # a rebalance that began in the last moment has ended
-        for member in self.members:
-            if member.strangers:
-                self.evidence.breach("nothing_kept", f"{member.name} still has services of {member.strangers}")
+        await self._forget()
         for member in list(self.members):
             self.members.remove(member)
             if not await member.drain():
@@ -121,7 +134,12 @@ class World:
         name = f"member-{self._made}"
         member = Member(name, self.scenario, self.broker, self.weather, self.evidence, self._seed)
         self._ever.append(member)
-        await member.start()
+        while True:
+            try:
+                await member.start()
+                break
+            except BrokerUnavailable:
+                await asyncio.sleep(1.0)  # as the daemon's own start does
         self.members.append(member)  # not before: a deed that killed it while it joins would leave this wait for ever
         return member
 
@@ -131,8 +149,18 @@ class World:
         for member in self.members:
             member.line.is_cut = member.line.deaf = member.line.frozen = False
         self.evidence.note("calm", "world")
-        deadline = now_s() + PATIENCE_S
-        while self.broker.lag() and now_s() < deadline:  # noqa: ASYNC110  # virtual time: polling costs nothing
+        began = now_s()
+        while self.broker.lag() and now_s() < began + PATIENCE_S:  # noqa: ASYNC110  # virtual time: polling costs nothing
+            await asyncio.sleep(0.5)
+        self.recovered_s = now_s() - began
+
+    async def _forget(self) -> None:
+        """Waits until no member has services of an ended assignment: a rebalance may have begun in the last moment."""
+        deadline = now_s() + FORGET_S
+        while kept := {member.name: member.strangers for member in self.members if member.strangers}:
+            if now_s() > deadline:
+                self.evidence.breach("nothing_kept", f"services of ended assignments are still there: {kept}")
+                return
             await asyncio.sleep(0.5)
 
     def produce(self, partition: Partition, service: str, kind: str) -> None:
@@ -152,6 +180,7 @@ class World:
         }
         if scenario.members == 1 and not scenario.deeds and scenario.faults == CALM:
             breaches_of["scored_once"] = invariants.scored_once(evidence)
+            breaches_of["calm_in_time"] = invariants.calm_in_time(evidence)
         for name, breaches in breaches_of.items():
             for breach in breaches:
                 evidence.breach(name, breach)
