@@ -19,7 +19,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 POLL_S = 0.05
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -30,26 +30,49 @@ EXIT_S = 45.0
 """Time limit for a member's end: its drain budget and the time-outs of its clients."""
 
 
+class Process(Protocol):
+    """The part of `subprocess.Popen` that a member needs."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+    def kill(self) -> None: ...
+
+
+Launch = Callable[[Mapping[str, str], Path], Process]
+"""Starts `logwarden run` with an environment; its output goes to the end of a file."""
+
+
+def launch_anew(variables: Mapping[str, str], log_path: Path) -> Process:
+    """Starts a new interpreter."""
+    with log_path.open("ab") as log:
+        return subprocess.Popen(
+            command("run"),
+            env=dict(variables),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=REPOSITORY,
+        )
+
+
 class Member:
     """One `logwarden run`. Leaving its context kills it if it still runs."""
 
-    def __init__(self, log_path: Path, settings: Mapping[str, object]) -> None:
+    def __init__(self, log_path: Path, settings: Mapping[str, object], *, launch: Launch = launch_anew) -> None:
         self.log_path = log_path
         self._settings = {f"LOGWARDEN_{name}": str(value) for name, value in settings.items()}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._launch = launch
+        self._process: Process | None = None
         self.port = _free_port()
 
     def start(self) -> Self:
         http = {"LOGWARDEN_HTTP__HOST": "127.0.0.1", "LOGWARDEN_HTTP__PORT": str(self.port)}
-        with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                command("run"),
-                env=environment({"LOGWARDEN_LOG__FORMAT": "json"} | http | self._settings),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=REPOSITORY,
-            )
+        self._process = self._launch(
+            environment({"LOGWARDEN_LOG__FORMAT": "json"} | http | self._settings), self.log_path
+        )
         return self
 
     def __enter__(self) -> Self:
