@@ -59,7 +59,7 @@ class Proxy:
         """Connections accepted so far."""
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, HOST, self._front_port)
+        self._server = await asyncio.start_server(self._accept, HOST, self._front_port)
         return self
 
     async def __aexit__(
@@ -128,11 +128,14 @@ class Proxy:
         """Returns after the next change of the weather."""
         await self._changed.wait()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A task of this class and not of the server: that one of Python 3.11 logs an error for each cancelled task.
+        task = asyncio.create_task(self._serve(reader, writer), name="proxied connection")
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         self.accepted += 1
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = _Connection(self, reader, writer)
         self._connections.add(connection)
         try:
@@ -140,7 +143,6 @@ class Proxy:
         finally:
             connection.reset()
             self._connections.discard(connection)
-            self._tasks.discard(task)
 
 
 class _Connection:

@@ -63,34 +63,38 @@ class Episode:
         self._stop = stop
         self._account = Account()
         self._directory = terms.directory / f"episode-{number}"
-        self._group = f"group-{uuid.uuid4().hex[:8]}"
+        self._prefix = f"chaos-{uuid.uuid4().hex[:8]}"
         self._stuck = 0
 
     async def run(self, say: Callable[[str], None]) -> None:
         """Runs the rounds and appends them and the check to the results. Keeps logs and data only after a fault."""
         shutil.rmtree(self._directory, ignore_errors=True)  # of a campaign that was killed
-        self._directory.mkdir(parents=True)
         broker = await asyncio.to_thread(Broker.create, self._directory, version=self._version)
         try:
-            async with self._world(broker) as (world, reader):
-                first = self._results.next_round
-                for number in range(first, first + self._terms.rounds):
-                    if self._stop.is_set():
-                        break
-                    say(await self._round(number, world))
-                    for part in (world.traffic, reader):
-                        if part.error is not None:
-                            raise part.error
-                await world.traffic.end()
-                await self._check(world)
+            await self.on(broker, say)
         finally:
             await asyncio.to_thread(broker.kill)
         if not self._stuck and not self._results.checks[-1]["findings"]["faults"]:
             shutil.rmtree(self._directory)
 
+    async def on(self, broker: Broker, say: Callable[[str], None]) -> None:
+        """Runs the episode on a broker that already serves, and leaves it."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        async with self._world(broker) as (world, reader):
+            first = self._results.next_round
+            for number in range(first, first + self._terms.rounds):
+                if self._stop.is_set():
+                    break
+                say(await self._round(number, world))
+                for part in (world.traffic, reader):
+                    if part.error is not None:
+                        raise part.error
+            await world.traffic.end()
+            await self._check(world)
+
     @asynccontextmanager
     async def _world(self, broker: Broker) -> AsyncIterator[tuple[World, AlertReader]]:
-        terms, prefix = self._terms, f"e{self._number}"
+        terms, prefix = self._terms, self._prefix
         transactions = "transactions" in terms.kinds
         traffic = Traffic(
             broker.bootstrap,
@@ -112,7 +116,7 @@ class Episode:
                 "KAFKA__INPUT_TOPICS": ",".join(traffic.topics),
                 "KAFKA__ALERTS_TOPIC": f"{prefix}.alerts",
                 "KAFKA__DEAD_LETTER_TOPIC": f"{prefix}.dead-letters",
-                "KAFKA__GROUP_ID": self._group,
+                "KAFKA__GROUP_ID": f"{self._prefix}.group",
                 "MODEL__PATH": terms.model,
                 **terms.settings,
             }
@@ -219,7 +223,7 @@ class Episode:
         """Returns partition → records that the group has not committed, after a while for the last commit."""
         deadline = time.monotonic() + LAG_S
         while True:
-            lag = await _lag_now(world.broker.bootstrap, self._group, world.traffic)
+            lag = await _lag_now(world.broker.bootstrap, f"{self._prefix}.group", world.traffic)
             if not lag or time.monotonic() > deadline:
                 return lag
             await asyncio.sleep(1)
