@@ -39,7 +39,7 @@ def _options() -> argparse.Namespace:
     options.add_argument("--list", action="store_true", help="list the kinds of faults and end")
     options.add_argument("--kafka", default="4.1.1,3.9.1", help="versions of the broker, in turn")
     options.add_argument("--members", type=int, default=3)
-    options.add_argument("--lines-per-s", type=float, default=400.0)
+    options.add_argument("--lines-per-s", type=float, default=600.0)
     options.add_argument("--episode-rounds", type=int, default=20, help="rounds between two checks of all lines")
     options.add_argument("--whole", action="store_true", help="start every member as a new interpreter")
     options.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the members")

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,7 @@ class Crew:
         self.ended: list[dict[str, Any]] = []
         """Members that ended by themselves, with the end of their logs."""
         self.stops: list[dict[str, Any]] = []
-        """Exit code and seconds of every SIGTERM."""
+        """Exit code and seconds of every SIGTERM, with the end of the log where the code is not 0."""
         self.members = [self._start(index) for index in range(size)]
 
     def client_id(self, index: int) -> str:
@@ -67,14 +69,13 @@ class Crew:
         member = self.members[index]
         begun = time.monotonic()
         member.signal(signal.SIGTERM)
+        code: int | None = None
         try:
             code = await asyncio.to_thread(member.wait, limit_s)
-        except Exception:  # TimeoutExpired of either kind of process: the note below is the finding
-            code = None
+        except subprocess.TimeoutExpired:  # the note below is the finding
             member.kill()
         if code is None or code >= 0:  # a kill in between is no answer to the signal
-            seconds = round(time.monotonic() - begun, 1)
-            self.stops.append({"code": code, "seconds": seconds, "traceback": "Traceback" in member.log()})
+            self._note_stop(member, code, begun)
         await self._replace(index, away_s)
 
     async def _replace(self, index: int, away_s: float) -> None:
@@ -121,18 +122,20 @@ class Crew:
             self.counts["member_kills"] -= 1
 
     async def end(self, limit_s: float) -> None:
-        """Stops every member by SIGTERM."""
+        """Stops every member by SIGTERM, all at the same time."""
         self._leaving |= set(range(len(self.members)))
         begun = time.monotonic()
         for member in self.members:
             member.signal(signal.SIGTERM)
         for member in self.members:
-            try:
-                code = await asyncio.to_thread(member.wait, limit_s)
-            except Exception:  # as in `stop`
-                code = None
-            seconds = round(time.monotonic() - begun, 1)
-            self.stops.append({"code": code, "seconds": seconds, "traceback": "Traceback" in member.log()})
+            code: int | None = None
+            with suppress(subprocess.TimeoutExpired):  # the note below is the finding
+                code = await asyncio.to_thread(member.wait, max(1.0, begun + limit_s - time.monotonic()))
+            self._note_stop(member, code, begun)
+
+    def _note_stop(self, member: Member, code: int | None, begun: float) -> None:
+        stop = {"member": member.log_path.name, "code": code, "seconds": round(time.monotonic() - begun, 1)}
+        self.stops.append(stop if code == 0 else stop | {"log": _tail(member, 30)})
 
     def kill_all(self) -> None:
         """Kills those that still run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import time
 import uuid
@@ -25,11 +26,13 @@ from tests.kafka.chaos.results import Results
 from tests.kafka.chaos.traffic import Traffic
 from tests.kafka.evidence import EVERY_LINE
 from tests.kafka.fleet import QUICK
-from tests.kafka.member import READY_S, Launch
+from tests.kafka.member import Launch
 from tests.kafka.proxy import Proxy
 
 STUCK_S = 60.0
 """Time after which a group that does not catch up is stuck: a fault of its own."""
+READY_S = 180.0
+"""Time limit for the first members, on a machine that others use."""
 LAG_S = 10.0
 POLL_S = 0.05
 
@@ -74,8 +77,11 @@ class Episode:
             await self.on(broker, say)
         finally:
             await asyncio.to_thread(broker.kill)
-        if not self._stuck and not self._results.checks[-1]["findings"]["faults"]:
+        check = self._results.checks[-1]
+        if not self._stuck and not check["findings"]["faults"] and all(stop["code"] == 0 for stop in check["stops"]):
             shutil.rmtree(self._directory)
+        else:
+            shutil.rmtree(broker.data, ignore_errors=True)  # a gigabyte; the logs tell more
 
     async def on(self, broker: Broker, say: Callable[[str], None]) -> None:
         """Runs the episode on a broker that already serves, and leaves it."""
@@ -156,6 +162,7 @@ class Episode:
             "episode": self._number,
             "kafka": self._version,
             "seed": terms.seed,
+            "load": round(os.getloadavg()[0], 1),
             "deeds": records,
             "moving_s": moving_s,
             "caught_up_s": caught_up_s,

@@ -28,7 +28,7 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "kill-member": Kind(11.0, 0.0, 2.0, MEMBER, "SIGKILL; the next one starts after this time"),
+    "kill-member": Kind(15.0, 0.0, 2.0, MEMBER, "SIGKILL; the next one starts after this time"),
     "stop-member": Kind(1.0, 0.0, 2.0, MEMBER, "SIGTERM; likewise"),
     "freeze-member": Kind(1.5, 0.5, 4.0, MEMBER, "SIGSTOP within the session"),
     "stall-member": Kind(1.0, SESSION_S + 1, SESSION_S + 4, MEMBER, "SIGSTOP past the session"),
