@@ -12,6 +12,8 @@ import pytest
 
 from tests.kafka.broker import Broker
 from tests.kafka.chaos.account import ABORTED, UNKNOWN, Account
+from tests.kafka.chaos.campaign import kinds_of
+from tests.kafka.chaos.deeds import DEEDS_BY_KIND
 from tests.kafka.chaos.episode import Episode, Terms
 from tests.kafka.chaos.faults import KINDS, MEMBER, plan
 from tests.kafka.chaos.results import GOALS, Results, percentile
@@ -167,6 +169,19 @@ def test_a_plan_is_a_function_of_seed_and_round() -> None:
     assert {deed.kind for deed in deeds} == set(kinds)
     assert {deed.victim for deed in deeds if KINDS[deed.kind].hits is MEMBER} == {0, 1, 2}
     assert all(list(planned) == sorted(planned, key=lambda deed: deed.at_s) for planned in plans)
+
+
+def test_kinds_are_named_or_removed() -> None:
+    """An option names kinds of faults, or removes some with a minus, and refuses an unknown one."""
+    assert kinds_of("reset,delay") == ["reset", "delay"]
+    assert kinds_of("-reset") == [name for name in KINDS if name != "reset"]
+    with pytest.raises(SystemExit, match="unknown faults resett; known are kill-member"):
+        kinds_of("resett")
+
+
+def test_every_kind_can_be_carried_out() -> None:
+    """Every kind that a plan can draw has a deed."""
+    assert {name for name, kind in KINDS.items() if kind.weight} == set(DEEDS_BY_KIND)
 
 
 def test_results_resume_after_a_kill(tmp_path: Path) -> None:

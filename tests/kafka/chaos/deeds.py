@@ -40,7 +40,7 @@ class World:
         await asyncio.sleep(deed.at_s)
         record: dict[str, Any] = {"kind": deed.kind, "at_s": deed.at_s, "for_s": deed.lasts_s, "victim": deed.victim}
         try:
-            record["result"] = await _DEEDS[deed.kind](self, deed, over)
+            record["result"] = await DEEDS_BY_KIND[deed.kind](self, deed, over)
         except (BrokerAway, KafkaException) as error:  # another fault of the round made this one impossible
             record["not_done"] = str(error)
         over()
@@ -129,10 +129,12 @@ def _weather(deed: Deed) -> Weather:
         return Weather(delay_s=0.05 + 0.45 * deed.strength)
     if deed.kind == "trickle":
         return Weather(bytes_per_s=20_000 + 180_000 * deed.strength)
-    return BLACK_HOLE if deed.kind == "black-hole" else Weather(responses_held=True)
+    if deed.kind == "lost-responses" or (deed.kind == "time-out" and deed.strength < 0.5):
+        return Weather(responses_held=True)
+    return BLACK_HOLE
 
 
-_DEEDS: Mapping[str, Callable[[World, Deed, Callable[[], None]], Awaitable[Any]]] = {
+DEEDS_BY_KIND: Mapping[str, Callable[[World, Deed, Callable[[], None]], Awaitable[Any]]] = {
     "kill-member": World.kill_member,
     "stop-member": World.stop_member,
     "freeze-member": World.freeze_member,
@@ -147,6 +149,7 @@ _DEEDS: Mapping[str, Callable[[World, Deed, Callable[[], None]], Awaitable[Any]]
     "trickle": World.weather,
     "black-hole": World.weather,
     "lost-responses": World.weather,
+    "time-out": World.weather,
     "burst": World.burst,
     "add-partition": World.add_partition,
     "recreate-topic": World.recreate_topic,

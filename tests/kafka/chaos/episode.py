@@ -20,7 +20,7 @@ from tests.kafka.broker import Broker, create_topics
 from tests.kafka.chaos.account import Account, Snapshot
 from tests.kafka.chaos.crew import Crew
 from tests.kafka.chaos.deeds import STOP_S, World
-from tests.kafka.chaos.faults import plan
+from tests.kafka.chaos.faults import REQUEST_S, plan
 from tests.kafka.chaos.reading import AlertReader
 from tests.kafka.chaos.results import Results
 from tests.kafka.chaos.traffic import Traffic
@@ -117,7 +117,7 @@ class Episode:
                 **QUICK,
                 **EVERY_LINE,
                 "WINDOW__SIZE": 2,
-                "KAFKA__REQUEST_TIMEOUT_MS": 10_000,
+                "KAFKA__REQUEST_TIMEOUT_MS": int(1_000 * REQUEST_S),
                 "KAFKA__BOOTSTRAP_SERVERS": proxy.bootstrap,
                 "KAFKA__INPUT_TOPICS": ",".join(traffic.topics),
                 "KAFKA__ALERTS_TOPIC": f"{prefix}.alerts",

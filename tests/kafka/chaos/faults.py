@@ -12,6 +12,8 @@ DEEDS = (1, 1, 1, 2, 2, 2, 2, 3, 3, 3)
 LATEST_START_S = 3.0
 SESSION_S = 6.0
 """Time-out of a session, the least that the daemon's settings allow."""
+REQUEST_S = 10.0
+"""Time-out of a request: longer than a rebalance, for which a member's request to join waits."""
 
 
 MEMBER, CLIENTS, BROKER = "a member", "the clients of one member, or all by lot", "the broker or its topics"
@@ -42,6 +44,7 @@ KINDS = {
     "trickle": Kind(1.0, 2.0, 5.0, CLIENTS, "20 to 200 KB/s for each connection"),
     "black-hole": Kind(1.5, 1.0, 8.0, CLIENTS, "a partition: nothing passes, no connection ends"),
     "lost-responses": Kind(1.5, 1.0, 8.0, CLIENTS, "requests pass, responses do not"),
+    "time-out": Kind(0.5, REQUEST_S + 0.5, REQUEST_S + 4, CLIENTS, "a partition until requests time out"),
     "burst": Kind(1.5, 0.0, 0.0, BROKER, "thousands of lines at once"),
     "add-partition": Kind(0.4, 0.0, 0.0, BROKER, "one more partition of a topic"),
     "recreate-topic": Kind(1.0, 0.0, 1.0, BROKER, "an input topic deleted, and created again after this time"),
