@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.kafka.evidence import EVERY_LINE
-from tests.kafka.member import Member
+from tests.kafka.member import Launch, Member, launch_anew
 from tests.kafka.topics import Topics
 
 QUICK: dict[str, object] = {
@@ -28,8 +28,17 @@ QUICK: dict[str, object] = {
 class Fleet:
     """Starts members of one group. Leaving its context kills those that still run and shows the end of their logs."""
 
-    def __init__(self, topics: Topics, directory: Path, model: Path | str, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        topics: Topics,
+        directory: Path,
+        model: Path | str,
+        *,
+        quiet: bool = False,
+        launch: Launch = launch_anew,
+    ) -> None:
         self._quiet = quiet
+        self._launch = launch
         self._directory = directory
         self._settings: dict[str, object] = {
             **QUICK,
@@ -54,6 +63,7 @@ class Fleet:
 
     def start(self, **settings: object) -> Member:
         """Starts one more member, with these settings over those of the fleet, and returns before it is ready."""
-        member = Member(self._directory / f"member-{len(self.members)}.log", self._settings | settings)
+        log = self._directory / f"member-{len(self.members)}.log"
+        member = Member(log, self._settings | settings, launch=self._launch)
         self.members.append(member)
         return member.start()

@@ -209,23 +209,24 @@ def test_percentiles_are_of_the_nearest_rank() -> None:
 
 
 @pytest.mark.slow
-async def test_kills_and_partitions_lose_nothing(broker: Broker, tmp_path: Path, tiny_checkpoint: Path) -> None:
+async def test_kills_and_partitions_lose_nothing(
+    broker: Broker, preloaded: Preloaded, tmp_path: Path, tiny_checkpoint: Path
+) -> None:
     """Members are killed and cut off under load: no line is lost, no id changes, no group is stuck."""
     results = Results(tmp_path / "results.jsonl", resume=False)
-    with Preloaded() as preloaded:
-        terms = Terms(
-            seed=20_240_817,
-            kinds=["kill-member", "black-hole", "reset-inside"],
-            members=2,
-            lines_per_s=200,
-            rounds=3,
-            directory=tmp_path,
-            model=tiny_checkpoint,
-            launch=preloaded.launch,
-            whole=False,
-            settings={},
-        )
-        await Episode(1, "any", terms, results, asyncio.Event()).on(broker, print)
+    terms = Terms(
+        seed=20_240_817,
+        kinds=["kill-member", "black-hole", "reset-inside"],
+        members=2,
+        lines_per_s=200,
+        rounds=3,
+        directory=tmp_path,
+        model=tiny_checkpoint,
+        launch=preloaded.launch,
+        whole=False,
+        settings={},
+    )
+    await Episode(1, "any", terms, results, asyncio.Event()).on(broker, print)
     totals = results.totals()
     assert totals["sent"] > 0
     assert totals["member_kills"] > 0

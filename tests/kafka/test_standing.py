@@ -43,10 +43,10 @@ def works(member: Member) -> bool:
     return member.ready() and member.metric("logwarden_partitions") > 0
 
 
-async def test_a_member_that_stood_still_past_its_session_joins_again(topics: Topics, fleet: Fleet) -> None:
+async def test_a_member_that_stood_still_past_its_session_joins_again(topics: Topics, forked_fleet: Fleet) -> None:
     """A member that is frozen for longer than its session is replaced by another, joins again by itself, and nothing
     is lost or skipped (aiokafka issue 847)."""
-    frozen, other = fleet.start(), fleet.start()
+    frozen, other = forked_fleet.start(), forked_fleet.start()
     async with (
         Traffic.to(topics.bootstrap, topics.logs) as traffic,
         AlertLog.reading(topics.bootstrap, topics.alerts) as alerts,
@@ -71,11 +71,11 @@ async def test_a_member_that_stood_still_past_its_session_joins_again(topics: To
 
 @pytest.mark.parametrize("weather", [BLACK_HOLE, Weather(responses_held=True)], ids=["partition", "lost responses"])
 async def test_requests_that_timed_out_leave_a_working_member(
-    topics: Topics, fleet: Fleet, proxy: Proxy, weather: Weather
+    topics: Topics, forked_fleet: Fleet, proxy: Proxy, weather: Weather
 ) -> None:
     """A network that carries nothing for longer than a request and a session may take costs time only, and the same
     process continues (aiokafka issue 1037)."""
-    member = fleet.start(
+    member = forked_fleet.start(
         KAFKA__BOOTSTRAP_SERVERS=proxy.bootstrap, KAFKA__REQUEST_TIMEOUT_MS=REQUEST_S * 1_000, KAFKA__CLIENT_ID="lame"
     )
     async with (
