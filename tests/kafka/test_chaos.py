@@ -16,7 +16,7 @@ from tests.kafka.chaos.campaign import kinds_of
 from tests.kafka.chaos.deeds import DEEDS_BY_KIND
 from tests.kafka.chaos.episode import Episode, Terms
 from tests.kafka.chaos.faults import KINDS, MEMBER, plan
-from tests.kafka.chaos.results import GOALS, Results, percentile
+from tests.kafka.chaos.results import GOALS, Results, is_clean, percentile
 from tests.kafka.preloaded import Preloaded
 
 IDS = [bytes([number]) * 16 for number in range(8)]
@@ -201,6 +201,23 @@ def test_results_resume_after_a_kill(tmp_path: Path) -> None:
     assert (resumed.recoveries("moving_s"), resumed.recoveries("moving_s", 1.0)) == ([2.0], [])
     assert resumed.faults() == 1, "a group that is stuck breaks a promise"
     assert all(name in resumed.summary() for name in GOALS)
+
+
+def test_a_campaign_that_breaks_off_is_no_success(tmp_path: Path) -> None:
+    """Episodes that broke off count as faults, and as a row until one is checked."""
+    results = Results(tmp_path / "results.jsonl", resume=False)
+    results.add("broken off", episode=1, error="the broker did not start")
+    results.add("round", round=1, episode=2, load=2.0, moving_s=2.0, caught_up_s=3.0, stuck=False)
+    results.add("broken off", episode=2, error="again")
+    assert (results.broken_off_in_a_row(), results.faults(), results.next_episode) == (2, 2, 3)
+
+
+def test_a_clean_stop_leaves_no_traceback() -> None:
+    """A member may answer SIGTERM with 0, or with 1 and a sentence; not with a traceback, and not too late."""
+    assert is_clean({"code": 0})
+    assert is_clean({"code": 1, "log": ["logwarden: no broker"]})
+    assert not is_clean({"code": 1, "log": ["Traceback (most recent call last):", "CancelledError"]})
+    assert not is_clean({"code": None, "log": []})
 
 
 def test_percentiles_are_of_the_nearest_rank() -> None:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import signal
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from tests.kafka.chaos.faults import KINDS
 from tests.kafka.chaos.results import Results
 from tests.kafka.preloaded import Preloaded
 
+MOST_BROKEN_OFF = 3
+"""Episodes in a row that may break off by a failure of the campaign itself."""
 CHECK_MINUTES = 1.0
 """Time that the check of the last episode may need: no episode begins later than that before the end."""
 
@@ -78,8 +81,15 @@ async def _run(wanted: argparse.Namespace, results: Results, preloaded: Preloade
         number = results.next_episode
         if last_round is not None:
             terms = replace(terms, rounds=min(terms.rounds, last_round - results.next_round))
-        await Episode(number, versions[number % len(versions)], terms, results, stop).run(_say)
-        _say(f"episode {number} checked: {results.checks[-1]['findings']}")
+        try:
+            await Episode(number, versions[number % len(versions)], terms, results, stop).run(_say)
+        except Exception:  # of the campaign's own parts, on a machine that is too busy: the next episode begins anew
+            _say(traceback.format_exc())
+            results.add("broken off", episode=number, error=traceback.format_exc())
+            if results.broken_off_in_a_row() >= MOST_BROKEN_OFF:
+                return
+        else:
+            _say(f"episode {number} checked: {results.checks[-1]['findings']}")
 
 
 def _say(text: str) -> None:

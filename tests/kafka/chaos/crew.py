@@ -135,7 +135,7 @@ class Crew:
 
     def _note_stop(self, member: Member, code: int | None, begun: float) -> None:
         stop = {"member": member.log_path.name, "code": code, "seconds": round(time.monotonic() - begun, 1)}
-        self.stops.append(stop if code == 0 else stop | {"log": _tail(member, 30)})
+        self.stops.append(stop if code == 0 else stop | {"log": _tail(member, 100)})
 
     def kill_all(self) -> None:
         """Kills those that still run."""

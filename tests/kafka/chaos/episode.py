@@ -22,7 +22,7 @@ from tests.kafka.chaos.crew import Crew
 from tests.kafka.chaos.deeds import STOP_S, World
 from tests.kafka.chaos.faults import REQUEST_S, plan
 from tests.kafka.chaos.reading import AlertReader
-from tests.kafka.chaos.results import Results
+from tests.kafka.chaos.results import Results, is_clean
 from tests.kafka.chaos.traffic import Traffic
 from tests.kafka.evidence import EVERY_LINE
 from tests.kafka.fleet import QUICK
@@ -78,7 +78,7 @@ class Episode:
         finally:
             await asyncio.to_thread(broker.kill)
         check = self._results.checks[-1]
-        if not self._stuck and not check["findings"]["faults"] and all(stop["code"] == 0 for stop in check["stops"]):
+        if not self._stuck and not check["findings"]["faults"] and all(map(is_clean, check["stops"])):
             shutil.rmtree(self._directory)
         else:
             shutil.rmtree(broker.data, ignore_errors=True)  # a gigabyte; the logs tell more
@@ -117,6 +117,7 @@ class Episode:
                 **QUICK,
                 **EVERY_LINE,
                 "WINDOW__SIZE": 2,
+                "SHUTDOWN__DRAIN_TIMEOUT_S": 10,
                 "KAFKA__REQUEST_TIMEOUT_MS": int(1_000 * REQUEST_S),
                 "KAFKA__BOOTSTRAP_SERVERS": proxy.bootstrap,
                 "KAFKA__INPUT_TOPICS": ",".join(traffic.topics),

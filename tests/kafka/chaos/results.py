@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ SUMMED = (
     *("sent", "aborted", "alerted", "not_scored", "aborted_alerted", "never_sent", "ids_that_differ", "ids_shared"),
     *("ids_shared_by_incarnations", "windows_that_differ", "excused", "unknown", "delivered_again", "lag"),
 )
-MUST_BE_ZERO = ("not_scored", "aborted_alerted", "never_sent", "ids_that_differ", "ids_shared", "windows_that_differ")
+MUST_BE_ZERO = (
+    *("not_scored", "aborted_alerted", "never_sent", "ids_that_differ", "ids_shared", "windows_that_differ"),
+    *("lag", "stuck", "stops_not_clean", "broken_off"),
+)
 
 
 class Results:
@@ -57,6 +61,11 @@ class Results:
     def next_round(self) -> int:
         return 1 + max((line["round"] for line in self.rounds), default=0)
 
+    def broken_off_in_a_row(self) -> int:
+        """Returns how many episodes broke off since the last one that was checked."""
+        kinds = [line["type"] for line in self.lines if line["type"] != "round"]
+        return len(list(takewhile("broken off".__eq__, reversed(kinds))))
+
     def totals(self) -> Counter[str]:
         """Returns the sums over the episodes that were checked."""
         totals: Counter[str] = Counter()
@@ -69,11 +78,12 @@ class Results:
                 totals[name] += check["findings"].get(name, 0)
             totals["ended_by_themselves"] += len(check["ended"])
             totals["stops"] += len(check["stops"])
-            totals["stops_not_clean"] += sum(stop["code"] != 0 for stop in check["stops"])
+            totals["stops_not_clean"] += sum(not is_clean(stop) for stop in check["stops"])
         totals["lines"] = totals["sent"]
         totals["episodes"] = len(self.checks)
         totals["stuck"] = sum(line["stuck"] for line in self.rounds + self.checks)
         totals["rounds"] = len(self.rounds)
+        totals["broken_off"] = sum(line["type"] == "broken off" for line in self.lines)
         checked = {check["episode"] for check in self.checks}
         totals["rounds_without_a_check"] = sum(line["episode"] not in checked for line in self.rounds)
         return totals
@@ -86,7 +96,7 @@ class Results:
     def faults(self) -> int:
         """Returns the number of lines and rounds that break a promise."""
         totals = self.totals()
-        return sum(totals[name] for name in MUST_BE_ZERO) + totals["stuck"]
+        return sum(totals[name] for name in MUST_BE_ZERO)
 
     def summary(self) -> str:
         """Returns the figures beside their goals, for people."""
@@ -105,11 +115,16 @@ class Results:
                 figures = "  ".join(f"p{p} {percentile(times, p):.1f}" for p in (50, 95, 99))
                 worst = max(times, default=math.nan)
                 rows.append(f"{label:<25} {figures}  max {worst:.1f} s{goal}   ({len(times)} rounds, {where})")
-        rows += [f"{name:<25} {totals[name]:>10,}   goal 0" for name in (*MUST_BE_ZERO, "stuck")]
-        others = ("aborted", "excused", "unknown", "delivered_again", "ids_shared_by_incarnations", "lag")
-        rows += [f"{name:<25} {totals[name]:>10,}" for name in others]
-        rows += [f"{name:<25} {totals[name]:>10,}" for name in ("ended_by_themselves", "stops", "stops_not_clean")]
+        rows += [f"{name:<25} {totals[name]:>10,}   goal 0" for name in MUST_BE_ZERO]
+        others = ("aborted", "excused", "unknown", "delivered_again", "ids_shared_by_incarnations", "stops")
+        rows += [f"{name:<25} {totals[name]:>10,}" for name in (*others, "ended_by_themselves")]
+        rows += [f"    {line}" for check in self.checks for ended in check["ended"] for line in ended["log"][-1:]]
         return "\n".join(rows)
+
+
+def is_clean(stop: Mapping[str, Any]) -> bool:
+    """Returns True if a SIGTERM ended a member with 0, or with 1 and no traceback."""
+    return stop["code"] == 0 or (stop["code"] == 1 and not any("Traceback" in line for line in stop["log"]))
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
