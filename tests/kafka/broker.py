@@ -16,10 +16,7 @@ import asyncio
 import base64
 import contextlib
 import os
-import random
 import signal
-import socket
-import struct
 import subprocess
 import tempfile
 import time
@@ -33,12 +30,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
 
 from tests.kafka.jars import VERSION, FetchFailed, fetch_jars, missing_requirements, tail
+from tests.kafka.ports import free_ports, serves
 from tests.kafka.properties import Stores, server_properties
 
-# Linux assigns source ports from 32768 up (ip_local_port_range): no outgoing connection below it takes the port
-# while the broker is down between kill() and restart().
-PORTS = range(15_000, 32_768)
 PORT_TRIES = 5
+PORT_NAMES = ("plain", "controller", "sasl", "tls", "mtls", "proxied", "front")
 
 FORMAT_TIMEOUT_S = 60.0
 START_TIMEOUT_S = 60.0  # about 4 s on two idle cores; CI shares them with the rest of the suite
@@ -158,6 +154,16 @@ class Broker:
         return f"localhost:{self._ports['mtls']}"
 
     @property
+    def front_port(self) -> int:
+        """The port that the listener for a proxy advertises; the test's proxy binds it (tests/kafka/proxy.py)."""
+        return self._ports["front"]
+
+    @property
+    def proxied_port(self) -> int:
+        """The port to which a proxy forwards. Clients that connect to it directly are sent to `front_port`."""
+        return self._ports["proxied"]
+
+    @property
     def data(self) -> Path:
         """The folder of the partitions' segments, `log.dirs`."""
         return self.directory / "data"
@@ -235,8 +241,7 @@ class Broker:
 
     def _format(self) -> None:
         """Chooses ports, writes server.properties and formats the storage under a fresh cluster id."""
-        names = ("plain", "controller", "sasl", "tls", "mtls")
-        self._ports = dict(zip(names, _free_ports(len(names)), strict=True))
+        self._ports = dict(zip(PORT_NAMES, free_ports(len(PORT_NAMES)), strict=True))
         credentials = (self.sasl_user, self.sasl_password) if self._sasl else None
         text = server_properties(self._ports, self.data, credentials=credentials, stores=self._stores)
         command = [
@@ -255,7 +260,7 @@ class Broker:
         """Polls until every listener's broker is in the cluster's metadata. Raises PortTaken or BrokerFailed."""
         assert self._jvm is not None
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not _serves(self._ports["plain"]):
+        while not serves(self._ports["plain"]):
             if self._jvm.poll() is not None:
                 tail = self._log_tail(log_start)
                 kind = PortTaken if "Address already in use" in tail else BrokerFailed
@@ -282,34 +287,6 @@ class Broker:
 def _cluster_id() -> str:
     # Kafka's own form: 16 random bytes in URL-safe base 64, never with a leading dash, which would read as an option.
     return "k" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
-
-
-def _free_ports(count: int) -> list[int]:
-    """Returns ports that could be bound a moment ago."""
-    ports: list[int] = []
-    for port in random.sample(PORTS, k=len(PORTS)):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            ports.append(port)
-        if len(ports) == count:
-            return ports
-    raise BrokerFailed("no free port below 32768")
-
-
-def _serves(port: int) -> bool:
-    """Returns True if the broker answers a Metadata request (version 1, about no topic) with a live broker.
-
-    Encoded by hand: a client library would need an event loop, and `start` must work inside and outside of one.
-    """
-    request = struct.pack(">hhih", 3, 1, 1, -1) + struct.pack(">i", 0)  # key, version, correlation, no client id; []
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
-            connection.sendall(struct.pack(">i", len(request)) + request)
-            with connection.makefile("rb") as answer:
-                head = answer.read(12)  # size, correlation, number of live brokers
-    except OSError:
-        return False
-    return len(head) == 12 and struct.unpack(">iii", head)[2] > 0
 
 
 def _all_led(described: list[dict[str, object]], topics: Mapping[str, int]) -> bool:

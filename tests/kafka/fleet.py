@@ -29,7 +29,13 @@ class Fleet:
     """Starts members of one group. Leaving its context kills those that still run and shows the end of their logs."""
 
     def __init__(
-        self, topics: Topics, directory: Path, model: Path | str, *, quiet: bool = False, launch: Launch = launch_anew
+        self,
+        topics: Topics,
+        directory: Path,
+        model: Path | str,
+        *,
+        quiet: bool = False,
+        launch: Launch = launch_anew,
     ) -> None:
         self._quiet = quiet
         self._launch = launch
@@ -57,7 +63,7 @@ class Fleet:
 
     def start(self, **settings: object) -> Member:
         """Starts one more member, with these settings over those of the fleet, and returns before it is ready."""
-        log_path = self._directory / f"member-{len(self.members)}.log"
-        member = Member(log_path, self._settings | settings, launch=self._launch)
+        log = self._directory / f"member-{len(self.members)}.log"
+        member = Member(log, self._settings | settings, launch=self._launch)
         self.members.append(member)
         return member.start()

@@ -89,9 +89,11 @@ class Preloaded:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         assert self._process is not None, "entered"
         assert self._process.stdin is not None, "a pipe"
+        assert self._process.stdout is not None, "a pipe"
         self._process.stdin.close()
         self._process.wait(START_S)
         self._reader.join(START_S)
+        self._process.stdout.close()
 
     def launch(self, environment: Mapping[str, str], log: Path) -> Forked:
         """Starts a member with exactly this environment; its output goes to the end of `log`."""

@@ -34,11 +34,12 @@ _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller}{more_listeners}
-advertised.listeners=PLAINTEXT://127.0.0.1:{plain}{more_listeners}
+listeners=PLAINTEXT://127.0.0.1:{plain},CONTROLLER://127.0.0.1:{controller},PROXIED://127.0.0.1:{proxied}{more_listeners}
+# Clients of the second listener are sent to the port of a proxy, so that nothing of theirs passes it by.
+advertised.listeners=PLAINTEXT://127.0.0.1:{plain},PROXIED://127.0.0.1:{front}{more_listeners}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,\
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,SASL:SASL_PLAINTEXT,\
 TLS:SSL,MTLS:SSL
 log.dirs={data}
 offsets.topic.replication.factor=1
@@ -55,6 +56,8 @@ group.min.session.timeout.ms=1000
 # After SIGKILL the node comes back while its own old session still counts as alive; shorter than the default 9 s.
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
+# A producer that dies inside a transaction holds up its readers until this round finds it; default ten seconds.
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 # The default of 128 MiB is a quarter of our heap.
 log.cleaner.dedupe.buffer.size=16777216
 """

@@ -10,15 +10,12 @@ from functools import partial
 from importlib import resources
 
 import jsonschema
-import pytest
 
-from tests.kafka.chaos import Chaos
 from tests.kafka.evidence import AlertLog, Group, Traffic, eventually
 from tests.kafka.fleet import Fleet
 from tests.kafka.member import EXIT_S, READY_S, Member, command, environment
 from tests.kafka.topics import LOG_PARTITIONS, Topics
 
-ROUNDS = 3
 SCHEMA = json.loads(
     resources.files("logwarden.daemon.incidents").joinpath("alert.schema.json").read_text(encoding="utf-8")
 )
@@ -130,15 +127,6 @@ async def test_members_come_and_go_while_lines_keep_coming(topics: Topics, fleet
         await eventually(group_of(topics).is_done, 10, "lag 0")
         findings = alerts.findings(traffic.sent)
     assert findings.faults == 0, findings
-
-
-@pytest.mark.slow
-async def test_a_killed_member_loses_nothing(topics: Topics, fleet: Fleet) -> None:
-    """Members are killed at random moments under load: 0 lines not scored, 0 ids that differ."""
-    summary = await Chaos(topics, fleet, seed=20_240_817).run(ROUNDS)
-    assert summary.findings.sent > 0
-    assert summary.findings.faults == 0, summary
-    assert summary.lag == 0
 
 
 async def test_a_restart_keeps_windows_whole(topics: Topics, fleet: Fleet) -> None:

@@ -1,0 +1,257 @@
+"""One episode: a fresh broker with its topics and members, some rounds of faults, and the account at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from tests.kafka.broker import Broker, create_topics
+from tests.kafka.chaos.account import Account, Snapshot
+from tests.kafka.chaos.crew import Crew
+from tests.kafka.chaos.deeds import STOP_S, World
+from tests.kafka.chaos.faults import REQUEST_S, plan
+from tests.kafka.chaos.reading import AlertReader
+from tests.kafka.chaos.results import Results, is_clean
+from tests.kafka.chaos.traffic import Traffic
+from tests.kafka.evidence import EVERY_LINE
+from tests.kafka.fleet import QUICK
+from tests.kafka.member import Launch
+from tests.kafka.proxy import Proxy
+
+STUCK_S = 60.0
+"""Time after which a group that does not catch up is stuck: a fault of its own."""
+READY_S = 180.0
+"""Time limit for the first members, on a machine that others use."""
+LAG_S = 10.0
+POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the rounds of a campaign have in common."""
+
+    seed: int
+    kinds: Collection[str]
+    members: int
+    lines_per_s: float
+    rounds: int
+    """Rounds of an episode."""
+    directory: Path
+    model: Path
+    launch: Launch
+    whole: bool
+    settings: dict[str, object]
+    """Settings of the members over those of the campaign."""
+
+
+class Episode:
+    """One episode. `run` may be called once."""
+
+    def __init__(self, number: int, version: str, terms: Terms, results: Results, stop: asyncio.Event) -> None:
+        self._number = number
+        self._version = version
+        self._terms = terms
+        self._results = results
+        self._stop = stop
+        self._account = Account()
+        self._directory = terms.directory / f"episode-{number}"
+        self._prefix = f"chaos-{uuid.uuid4().hex[:8]}"
+        self._stuck = 0
+
+    async def run(self, say: Callable[[str], None]) -> None:
+        """Runs the rounds and appends them and the check to the results. Keeps logs and data only after a fault."""
+        shutil.rmtree(self._directory, ignore_errors=True)  # of a campaign that was killed
+        broker = await asyncio.to_thread(Broker.create, self._directory, version=self._version)
+        try:
+            await self.on(broker, say)
+        finally:
+            await asyncio.to_thread(broker.kill)
+        check = self._results.checks[-1]
+        if not self._stuck and not check["findings"]["faults"] and all(map(is_clean, check["stops"])):
+            shutil.rmtree(self._directory)
+        else:
+            shutil.rmtree(broker.data, ignore_errors=True)  # a gigabyte; the logs tell more
+
+    async def on(self, broker: Broker, say: Callable[[str], None]) -> None:
+        """Runs the episode on a broker that already serves, and leaves it."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        async with self._world(broker) as (world, reader):
+            first = self._results.next_round
+            for number in range(first, first + self._terms.rounds):
+                if self._stop.is_set():
+                    break
+                say(await self._round(number, world))
+                for part in (world.traffic, reader):
+                    if part.error is not None:
+                        raise part.error
+            await world.traffic.end()
+            await self._check(world)
+
+    @asynccontextmanager
+    async def _world(self, broker: Broker) -> AsyncIterator[tuple[World, AlertReader]]:
+        terms, prefix = self._terms, self._prefix
+        transactions = "transactions" in terms.kinds
+        traffic = Traffic(
+            broker.bootstrap,
+            prefix,
+            self._account,
+            lines_per_s=terms.lines_per_s,
+            transactions=transactions,
+            seed=terms.seed,
+        )
+        outputs = {f"{prefix}.alerts": 1, f"{prefix}.dead-letters": 1}
+        await create_topics(broker.bootstrap, traffic.topics | outputs)
+        async with Proxy(broker.front_port, broker.proxied_port) as proxy:
+            settings = {
+                **QUICK,
+                **EVERY_LINE,
+                "WINDOW__SIZE": 2,
+                "SHUTDOWN__DRAIN_TIMEOUT_S": 10,
+                "KAFKA__REQUEST_TIMEOUT_MS": int(1_000 * REQUEST_S),
+                "KAFKA__BOOTSTRAP_SERVERS": proxy.bootstrap,
+                "KAFKA__INPUT_TOPICS": ",".join(traffic.topics),
+                "KAFKA__ALERTS_TOPIC": f"{prefix}.alerts",
+                "KAFKA__DEAD_LETTER_TOPIC": f"{prefix}.dead-letters",
+                "KAFKA__GROUP_ID": f"{self._prefix}.group",
+                "MODEL__PATH": terms.model,
+                **terms.settings,
+            }
+            crew = Crew(terms.members, self._directory, settings, terms.launch, whole=terms.whole)
+            world = World(broker=broker, proxy=proxy, traffic=traffic, crew=crew)
+            watching = asyncio.create_task(crew.watch(), name="watch")
+            try:
+                with AlertReader(
+                    broker.bootstrap, f"{prefix}.alerts", self._account, short_windows=traffic.shrinking
+                ) as reader:
+                    async with asyncio.timeout(READY_S):
+                        while not await crew.all_ready():  # noqa: ASYNC110 - processes have no event to await
+                            await asyncio.sleep(POLL_S)
+                    async with traffic:
+                        yield world, reader
+            finally:
+                watching.cancel()
+                with suppress(asyncio.CancelledError):
+                    await watching
+                await asyncio.to_thread(crew.kill_all)
+
+    async def _round(self, number: int, world: World) -> str:
+        """Carries out one plan, waits for the recovery, and appends the line. Returns it for people."""
+        terms = self._terms
+        deeds = plan(terms.seed, number, terms.kinds, terms.members)
+        last: list[tuple[float, Snapshot]] = []
+
+        def over() -> None:
+            last[:] = [(time.monotonic(), self._account.snapshot())]
+
+        ended, stops = len(world.crew.ended), len(world.crew.stops)
+        records = await asyncio.gather(*(world.carry_out(deed, over) for deed in deeds))
+        over_at, snapshot = last[0]
+        moving_s, caught_up_s, why = await self._recovered(over_at, snapshot, world)
+        line = {
+            "round": number,
+            "episode": self._number,
+            "kafka": self._version,
+            "seed": terms.seed,
+            "load": round(os.getloadavg()[0], 1),
+            "deeds": records,
+            "moving_s": moving_s,
+            "caught_up_s": caught_up_s,
+            "stuck": caught_up_s is None,
+            **({"evidence": why} if why else {}),
+            "member_kills": world.crew.counts["member_kills"],
+            "broker_kills": world.broker_kills,
+            "lines": sum(snapshot.sent.values()),
+            "ended": world.crew.ended[ended:],
+            "stops": world.crew.stops[stops:],
+        }
+        self._results.add("round", **line)
+        names = " ".join(f"{r['kind']}{'' if r['victim'] is None else '/' + str(r['victim'])}" for r in records)
+        return (
+            f"round {number:>4}  {self._version}  moving {_seconds(moving_s)}  caught up {_seconds(caught_up_s)}  "
+            f"lines {line['lines']:>9,}  {names}"
+        )
+
+    async def _recovered(
+        self, since: float, snapshot: Snapshot, world: World
+    ) -> tuple[float | None, float | None, Any]:
+        """Returns the seconds until every partition moved and until all lines of the snapshot were scored.
+
+        A group that is stuck is restarted as a whole, so that the next round can begin; its reports come third.
+        """
+        moving_s: float | None = None
+        while behind := self._account.behind(snapshot):
+            now = time.monotonic() - since
+            if moving_s is None and all(self._account.has_moved(track, snapshot) for track in behind):
+                moving_s = round(now, 2)
+            if now > STUCK_S:
+                self._stuck += 1
+                why = {"behind": [[*track, count] for track, count in behind.items()]}
+                reports = await asyncio.to_thread(world.crew.reports)
+                await world.crew.restart_all()
+                return moving_s, None, why | {"members": reports}
+            await asyncio.sleep(POLL_S)
+        caught_up_s = round(time.monotonic() - since, 2)
+        return moving_s if moving_s is not None else caught_up_s, caught_up_s, None
+
+    async def _check(self, world: World) -> None:
+        snapshot, now = self._account.snapshot(), time.monotonic()
+        _, caught_up_s, why = await self._recovered(now, snapshot, world)
+        if caught_up_s is None:  # restarted as a whole: a last chance for the lines that are merely late
+            await self._recovered(time.monotonic(), snapshot, world)
+        lag = await self._lag(world)
+        await world.crew.end(STOP_S)
+        findings = self._account.findings()
+        self._results.add(
+            "check",
+            episode=self._number,
+            kafka=self._version,
+            findings=findings.as_dict() | {"lag": sum(lag.values())},
+            stuck=caught_up_s is None,
+            **({"evidence": why} if why else {}),
+            lag=lag,
+            examples=self._account.examples,
+            counts=dict(world.crew.counts),
+            broker_kills=world.broker_kills,
+            ended=world.crew.ended,
+            stops=world.crew.stops,
+        )
+
+    async def _lag(self, world: World) -> dict[str, int]:
+        """Returns partition → records that the group has not committed, after a while for the last commit."""
+        deadline = time.monotonic() + LAG_S
+        while True:
+            lag = await _lag_now(world.broker.bootstrap, f"{self._prefix}.group", world.traffic)
+            if not lag or time.monotonic() > deadline:
+                return lag
+            await asyncio.sleep(1)
+
+
+async def _lag_now(bootstrap: str, group: str, traffic: Traffic) -> dict[str, int]:
+    consumer, admin = AIOKafkaConsumer(bootstrap_servers=bootstrap), AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        await consumer.start()
+        await admin.start()
+        described = await admin.describe_topics(list(traffic.topics))
+        wanted = [TopicPartition(t["topic"], p["partition"]) for t in described for p in t["partitions"]]
+        ends = await consumer.end_offsets(wanted)
+        committed = await admin.list_consumer_group_offsets(group, partitions=wanted)
+    finally:
+        await consumer.stop()
+        await admin.close()
+    behind = {p: end - max(0, committed[p].offset if p in committed else 0) for p, end in ends.items()}
+    return {f"{p.topic}/{p.partition}": lag for p, lag in behind.items() if lag}
+
+
+def _seconds(seconds: float | None) -> str:
+    return " stuck" if seconds is None else f"{seconds:5.1f}s"
