@@ -27,7 +27,8 @@ from logwarden.daemon.ports import Ports
 from logwarden.daemon.records import Partition
 from logwarden.daemon.settings.kafka import KafkaSettings
 from logwarden.daemon.web.metrics import PrometheusTelemetry
-from tests.fakes import PROFILE, FakeSink, InlineWorker, metric
+from tests.fakes import FakeSink, InlineWorker, metric
+from tests.oracles import PROFILE
 
 
 class Judged(NamedTuple):
@@ -66,7 +67,7 @@ class Reader:
         self.retries = Retries(clock, lifetime, retry_s=0.1)
         self.partitions = Partitions(self.source, self.telemetry, lambda topic: PROFILE, max_context_records=100)
         self.intake = Intake(ports, self.partitions, lifetime, self.retries, self._drop)
-        self.checkpoint = Checkpoint(self.source, self.partitions, self.telemetry, max_context_records=100)
+        self.checkpoint = Checkpoint(self.source, self.partitions, self.telemetry, self.health, max_context_records=100)
 
     @classmethod
     @asynccontextmanager
