@@ -147,3 +147,32 @@ def test_a_table_needs_a_row_for_a_line() -> None:
     """Two rows are reserved, so a table of two could hold nothing."""
     with pytest.raises(ValueError, match="more than 2 rows"):
         table_of(2)
+
+
+def test_long_keys_are_kept_as_digests() -> None:
+    """Lines of eight kilobytes with one beginning are one text: their forms must not fill the memory, and are found."""
+    spy = TableSpy()
+    table = spy.table(64)
+    keys = [
+        b"select " + b"column " * 140 + b"x" * 7_000 + bytes([97 + number % 26]) * (number + 1) for number in range(50)
+    ]
+    ids, _ = table.lookup(keys, lambda: np.zeros(0, np.int32))
+    assert len(set(ids.tolist())) == 1
+    assert sum(map(len, table._by_key)) < 50 * 40
+    assert all(key in table for key in keys)
+    again, _ = table.lookup(keys, lambda: np.zeros(0, np.int32))
+    assert again.tolist() == ids.tolist()
+    assert table.counts.embedded == 1
+
+
+def test_unknown_keys_are_those_that_would_be_embedded() -> None:
+    """A new form of a known text costs nothing, so it is no new line, and is remembered."""
+    spy = TableSpy()
+    table = spy.table(64)
+    table.lookup([b"user * logged in"], lambda: np.zeros(0, np.int32))
+    forms = [b"user * logged in", b"disk full", b"user *  logged in", b"disk full"]
+    assert canonical(forms[2]) == canonical(forms[0])
+    assert table.unknown(forms) == [1, 3]
+    assert forms[2] in table
+    assert b"disk full" not in table
+    assert table.counts.embedded == 1
