@@ -91,11 +91,15 @@ class Folded(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Passes a record on, or keeps it as the newest of its kind. The logging module has locked this handler."""
-        kind = kind_of(record)
+        try:
+            kind = kind_of(record)
+            kept = _without_references(record)
+        except Exception:  # arguments that do not fit their template: a mistake of the caller must not end the caller
+            self.handleError(record)
+            return
         if kind is None:
             self._output.handle(record)
             return
-        kept = _without_references(record)
         for line in self._folding.take(*kind, kept, self._now()):
             self._pass_on(Entry(record) if line.event is kept else line)
         if self._folding.wake < self._ticks_at:

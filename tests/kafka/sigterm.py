@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from aiokafka.errors import KafkaError
+
 from tests.kafka.broker import Broker
 from tests.kafka.ending import end
 from tests.kafka.evidence import produce
@@ -169,15 +171,26 @@ class Campaign:
 
     def _fresh_topics(self) -> Topics:
         if self._topics is None or self._age >= TRIES_PER_TOPICS:
-            self._topics, self._age = asyncio.run(fresh_topics(self._broker.bootstrap)), 0
+            self._topics, self._age = self._created(), 0
         if not self._heavy:
-            self._heavy = asyncio.run(fresh_topics(self._broker.bootstrap)).logs
+            self._heavy = self._created().logs
             dice = random.Random(1)
             words = ["".join(dice.choices("abcdefghijklmnopqrstuvwxyz", k=6)) for _ in range(500)]
             lines = [" ".join(dice.choices(words, k=20)).encode() for _ in range(NEW_LINES)]
             asyncio.run(produce(self._broker.bootstrap, self._heavy, [(b"noisy", line, 0) for line in lines]))
         self._age += 1
         return self._topics
+
+    def _created(self) -> Topics:
+        """Creates topics, also in the moment after a restart, when the broker's metadata name no controller yet."""
+        deadline = time.monotonic() + READY_S
+        while True:
+            try:
+                return asyncio.run(fresh_topics(self._broker.bootstrap))
+            except (KafkaError, AttributeError, TimeoutError):  # the second: aiokafka's admin client without controller
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1.0)
 
 
 def done_before(out: Path, seed: int) -> list[Try]:

@@ -263,6 +263,14 @@ def test_each_place_of_an_error_shows_its_traceback_once(ticks: Ticks) -> None:
     ] * 2
 
 
+def test_a_library_that_logs_wrongly_is_not_ended_by_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Arguments that do not fit their template are a mistake of the library, shown as Python shows it."""
+    configure(LogSettings(), io.StringIO())
+    for _ in range(2):
+        logging.getLogger("library").warning("%d lines", "many")
+    assert "--- Logging error ---" in capsys.readouterr().err
+
+
 def test_the_last_count_needs_no_other_event(monkeypatch: pytest.MonkeyPatch) -> None:
     """A kind that stops is brought out by a timer, whichever kind was counted before it."""
     monkeypatch.setattr("logwarden.daemon.folding.FIRST_S", 0.05)

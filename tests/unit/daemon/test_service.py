@@ -224,6 +224,24 @@ async def test_a_last_commit_that_hangs_does_not_outlive_the_budget(virtual: Lif
 
 
 @virtually
+async def test_a_drain_that_overruns_its_budget_is_cut(virtual: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the pipeline waits for, the service ends it in time to stop the clients itself."""
+
+    async def hang(*_: object) -> bool:
+        await asyncio.sleep(3_600)
+        return True
+
+    monkeypatch.setattr(Pipeline, "drain", hang)
+    service = Service(settings_of(SHUTDOWN__DRAIN_TIMEOUT_S="3"))
+    later(1.0, service.stop)
+    with capture() as caught:
+        assert await service.serve() == 0
+    assert now_s() < 1.0 + 3.0 + GRACE_S
+    assert events(caught, "drained")[0]["everything_done"] is False
+    assert {"stop source", "stop sink"} <= set(virtual.trace)
+
+
+@virtually
 async def test_a_drain_that_a_client_cancels_is_no_crash(virtual: Life, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client may cancel its own commit (aiokafka issue 647): its lines are not committed, the exit code is 0."""
 
