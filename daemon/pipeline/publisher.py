@@ -78,7 +78,7 @@ class Publisher:
 
     def put(self, publication: Publication) -> None:
         """Queues a publication behind those before it for the same topic."""
-        topic = publication.message.topic
+        topic = publication.topic
         lane = self._lanes.get(topic)
         if lane is None:
             lane = self._lanes[topic] = Lane(topic, self._sink, self._clock, self, retry_s=self._retry_s)
@@ -140,7 +140,7 @@ class Publisher:
             self.put(burial_of_alert(publication, outcome))
         else:
             self._log_lost("dead_letter_lost", publication, outcome)
-            self._telemetry.lost(publication.message.topic)
+            self._telemetry.lost(publication.topic)
             self._done(publication.owner, publication.offsets)
         return None
 
@@ -162,16 +162,16 @@ class Publisher:
         message = publication.message
         if publication.kind is PublicationKind.DEAD_LETTER:
             letter = shorter_letter(message)
-            return None if letter is None else replace(publication, message=letter)
+            return None if letter is None else replace(publication, content=letter)
         value = shorter_alert(message.value or b"")
         if value is None:
             return None
-        return replace(publication, message=replace(message, value=value), whole=publication.whole or message)
+        return replace(publication, content=replace(message, value=value), whole=publication.whole or message)
 
     def _log_lost(self, event: str, publication: Publication, outcome: Delivery, **facts: str) -> None:
         log.error(
             event,
-            **publication.owner.partition._asdict() | {"output_topic": publication.message.topic} | facts,
+            **publication.owner.partition._asdict() | {"output_topic": publication.topic} | facts,
             offset=int(publication.offsets[-1]),
             outcome=outcome.value,
             hint="raise the topic's max.message.bytes" if outcome is Delivery.TOO_LARGE else "see the broker's log",

@@ -25,7 +25,7 @@ def alert(
 ) -> Publication:
     return Publication(
         kind=PublicationKind.ALERT,
-        message=Message(topic=topic, key=None, value=value or b"%d" % offset, headers=(("ce_id", b"id"),)),
+        content=Message(topic=topic, key=None, value=value or b"%d" % offset, headers=(("ce_id", b"id"),)),
         owner=owner,
         offsets=np.array([offset]),
         delay_ms=delay_ms,
@@ -35,7 +35,7 @@ def alert(
 def letter(owner: Assignment, offset: int = 0, *, value: bytes = b"") -> Publication:
     return Publication(
         kind=PublicationKind.DEAD_LETTER,
-        message=Message(
+        content=Message(
             topic="dead", key=b"key", value=value or b"%d" % offset, headers=(("x-original-topic", b"logs"),)
         ),
         owner=owner,
@@ -57,7 +57,7 @@ def whole_alert(owner: Assignment, *, lines: int = 32, chars: int = 1_000) -> Pu
         model_revision="r",
     )
     message = alert_message(build_alert(verdict, now_ms=None), "alerts")
-    return Publication(kind=PublicationKind.ALERT, message=message, owner=owner, offsets=np.array([0]))
+    return Publication(kind=PublicationKind.ALERT, content=message, owner=owner, offsets=np.array([0]))
 
 
 def opened(world: World, lines: int, number: int = 0) -> Assignment:
