@@ -6,7 +6,7 @@ of such pieces, which are joined when it is sent. No object is made per line of 
 
 Runs on the score worker. Knows windows, scores and alerts; knows nothing of assignments and acknowledgements.
 
-A "place" is one in the flat columns; that of a window in the batch is said to be so.
+A place is one in the flat columns, except where it is named as that of a window in the batch.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class AlertDraft:
         self.size = sum(map(len, pieces))
         """Bytes of the message's value."""
         self.waiting_bytes = own_bytes + 8 * len(pieces) + _HEADERS_BYTES
-        """Memory of the draft, with its share of what it has in common with others: its newest line."""
+        """Memory of the draft, and of its newest line. Other alerts count the other lines."""
 
     def message(self) -> Message:
         """Returns the message."""

@@ -27,14 +27,14 @@ from logwarden.daemon.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
-MAX_WAITING_BYTES = 64 * 1024 * 1024
+MAX_WAITING_BYTES = 32 * 1024 * 1024
 """Default of LOGWARDEN_LIMITS__MAX_WAITING_BYTES."""
 
 Done = Callable[[Assignment, npt.NDArray[np.int64]], None]
 
 
 class Publisher:
-    """The lanes of all output topics. A publication waits in memory until the broker has it or nobody can have it."""
+    """The lanes of all output topics. A publication waits in memory until the broker has it, or is lost."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class Publisher:
             self._health.blocked(topic, str(error), error.hint)
 
     def moved(self) -> None:
-        """Wakes those who wait for room or for the end."""
+        """Wakes the waiters for room and for the end."""
         self._health.waiting("publish", len(self) > 0)
         self._telemetry.waiting_bytes(self.waiting_bytes)
         self._changed.set()
