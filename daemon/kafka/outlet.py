@@ -1,7 +1,7 @@
 """Produces to one output topic. One producer at a time; one that failed is replaced by a new one.
 
 An idempotent producer numbers its batches, and a batch that failed leaves a gap: the broker refuses those after it, so
-the order within a partition holds, and a new producer sends them again. Messages are packed into batches here and not
+the order within a partition is kept, and a new producer sends them again. Messages are packed into batches here and not
 in the client, so that an answer is known to be about these messages, and no batch exceeds what the topic takes.
 """
 
@@ -41,7 +41,7 @@ _BATCH_HEADER_BYTES = 61
 _RECORD_BYTES = 21  # the most that lengths, offset and time of one record take
 _ASK_AGAIN_S = 300.0
 _PATIENCE_S = 3.0
-"""Seconds without an answer after which the broker is asked whether the topic is still there."""
+"""Seconds without an answer after which the sink checks that the topic still exists."""
 
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 # The client knows no error 87, INVALID_RECORD, which a compacted topic answers to a record without a key: UnknownError.
@@ -80,7 +80,7 @@ class Outlet:
         self._limits = TopicLimits()
         self._asked_at = 0.0
         self._max_bytes = _DEFAULT_LIMIT
-        """Most bytes of a batch, told by the broker or learnt from its refusals of single messages."""
+        """Most bytes of a batch, from the broker's answer or learnt from its refusals of single messages."""
         self._batch_bytes = _MAX_BATCH_BYTES
         """Most bytes of a batch of several messages, lowered while the broker refuses larger ones."""
         self._max_messages = 1 << 30
@@ -193,7 +193,7 @@ class Outlet:
         return batches
 
     async def _deliver(self, batches: Sequence[_Batch], messages: Sequence[Message]) -> None:
-        """Sends the batches and waits for every answer. Raises if the topic is gone meanwhile."""
+        """Sends the batches and waits for every answer. Raises if the topic was deleted meanwhile."""
         assert self._producer is not None, "connected"
         lanes: dict[int, list[_Batch]] = {}
         for batch in batches:

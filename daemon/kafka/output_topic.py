@@ -1,4 +1,4 @@
-"""Asks a broker about an output topic, without creating it: does it exist, may this client see it, what does it take.
+"""Reads the facts about an output topic, without creating it: its existence, the permission to see it, its limits.
 
 Knows one connected client and one topic; refuses to know messages and producers.
 """
@@ -27,7 +27,7 @@ _SIZE, _CLEANUP = "max.message.bytes", "cleanup.policy"
 
 
 class TopicLimits(NamedTuple):
-    """What a topic takes, as far as the broker tells this client. None: it does not tell."""
+    """Limits of a topic. None: the broker does not report it to this client."""
 
     max_message_bytes: int | None = None
     """Most bytes of a batch on the wire."""
@@ -38,8 +38,8 @@ class TopicLimits(NamedTuple):
 async def require_topic(client: Any, topic: str, bootstrap: str) -> None:
     """Raises TopicUnusable if the topic does not exist or none of its partitions has a leader.
 
-    Raises TopicAuthorizationFailedError if this client may not see it. A broker that creates topics when they are asked
-    for is told not to.
+    Raises TopicAuthorizationFailedError if this client may not see it. The request forbids the
+    broker to create the topic.
     """
     request = MetadataRequest([topic], allow_auto_topic_creation=False)
     response = await client.send(_node(client), request)

@@ -70,7 +70,7 @@ def burials(dead: Iterable[tuple[Assignment, DeadLetter]]) -> list[Publication]:
         publications.append(
             Publication(
                 kind=PublicationKind.DEAD_LETTER,
-                message=dead_letter_message(letter, assignment.profile.dead_letter_topic),
+                content=dead_letter_message(letter, assignment.profile.dead_letter_topic),
                 owner=assignment,
                 offsets=np.array([letter.record.offset]),
                 stage=letter.stage,
@@ -103,7 +103,7 @@ def burial_of_alert(publication: Publication, outcome: Delivery) -> Publication:
     return replace(
         publication,
         kind=PublicationKind.DEAD_LETTER,
-        message=letter,
+        content=letter,
         delay_ms=None,
         stage="publish",
         whole=None,

@@ -92,7 +92,7 @@ class WindowJudge:
             chars = profile.max_alert_line_chars
             if chars not in writers:
                 writers[chars] = AlertWriter(batch.windows, batch.scores, flagged, max_line_chars=chars)
-            message = writers[chars].message(
+            draft = writers[chars].draft(
                 place,
                 policies[profile],
                 service=batch.services[place],
@@ -105,7 +105,7 @@ class WindowJudge:
             publications.append(
                 Publication(
                     kind=PublicationKind.ALERT,
-                    message=message,
+                    content=draft,
                     owner=owner,
                     offsets=offsets[begins[place] : ends[place]],
                     delay_ms=None if stamp < 0 else now_ms - stamp,

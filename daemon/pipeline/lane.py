@@ -94,11 +94,10 @@ class Lane:
     def _take(self) -> list[Publication]:
         """Returns the next publications, at least one."""
         taken = [self._queue.popleft()]
-        size = taken[0].waiting_bytes
-        while self._queue and len(taken) < MOST and size + self._queue[0].waiting_bytes <= MOST_BYTES:
+        size = taken[0].size
+        while self._queue and len(taken) < MOST and (size := size + self._queue[0].size) <= MOST_BYTES:
             taken.append(self._queue.popleft())
-            size += taken[-1].waiting_bytes
-        self._queued_bytes -= size
+        self._queued_bytes -= sum(publication.waiting_bytes for publication in taken)
         return taken
 
     async def _publish(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,24 @@ _OBJECTS_BYTES = 1_024
 """Memory of a publication beside its key and value: the objects, their headers and the offsets."""
 
 
+class Draft(Protocol):
+    """A message that is put together when it is sent, because it is smaller before."""
+
+    @property
+    def topic(self) -> str: ...
+
+    @property
+    def size(self) -> int:
+        """Bytes of the message's value."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Memory that the draft takes."""
+
+    def message(self) -> Message:
+        """Returns the message."""
+
+
 class PublicationKind(Enum):
     """What the message of a publication is."""
 
@@ -30,7 +49,7 @@ class Publication:
     """A message to send, and what its acknowledgement means."""
 
     kind: PublicationKind
-    message: Message
+    content: Message | Draft
     owner: Assignment
     """The assignment of the lines."""
     offsets: npt.NDArray[np.int64]
@@ -50,7 +69,24 @@ class Publication:
         return self.owner.ended
 
     @property
+    def topic(self) -> str:
+        """The output topic."""
+        return self.content.topic
+
+    @property
+    def message(self) -> Message:
+        """The message, put together now if it is a draft."""
+        return self.content if isinstance(self.content, Message) else self.content.message()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the message's value, which is what a request is filled with."""
+        return len(self.content.value or b"") if isinstance(self.content, Message) else self.content.size
+
+    @property
     def waiting_bytes(self) -> int:
         """Memory that it takes while it waits."""
+        if not isinstance(self.content, Message):
+            return _OBJECTS_BYTES + self.content.waiting_bytes
         whole = 0 if self.whole is None else len(self.whole.value or b"")
-        return _OBJECTS_BYTES + len(self.message.value or b"") + len(self.message.key or b"") + whole
+        return _OBJECTS_BYTES + len(self.content.value or b"") + len(self.content.key or b"") + whole

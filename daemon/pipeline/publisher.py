@@ -27,14 +27,14 @@ from logwarden.daemon.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
-MAX_WAITING_BYTES = 64 * 1024 * 1024
+MAX_WAITING_BYTES = 32 * 1024 * 1024
 """Default of LOGWARDEN_LIMITS__MAX_WAITING_BYTES."""
 
 Done = Callable[[Assignment, npt.NDArray[np.int64]], None]
 
 
 class Publisher:
-    """The lanes of all output topics. A publication waits in memory until the broker has it or nobody can have it."""
+    """The lanes of all output topics. A publication waits in memory until the broker has it, or is lost."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Publisher:
 
     def put(self, publication: Publication) -> None:
         """Queues a publication behind those before it for the same topic."""
-        topic = publication.message.topic
+        topic = publication.topic
         lane = self._lanes.get(topic)
         if lane is None:
             lane = self._lanes[topic] = Lane(topic, self._sink, self._clock, self, retry_s=self._retry_s)
@@ -140,7 +140,7 @@ class Publisher:
             self.put(burial_of_alert(publication, outcome))
         else:
             self._log_lost("dead_letter_lost", publication, outcome)
-            self._telemetry.lost(publication.message.topic)
+            self._telemetry.lost(publication.topic)
             self._done(publication.owner, publication.offsets)
         return None
 
@@ -152,7 +152,7 @@ class Publisher:
             self._health.blocked(topic, str(error), error.hint)
 
     def moved(self) -> None:
-        """Wakes those who wait for room or for the end."""
+        """Wakes the waiters for room and for the end."""
         self._health.waiting("publish", len(self) > 0)
         self._telemetry.waiting_bytes(self.waiting_bytes)
         self._changed.set()
@@ -162,16 +162,16 @@ class Publisher:
         message = publication.message
         if publication.kind is PublicationKind.DEAD_LETTER:
             letter = shorter_letter(message)
-            return None if letter is None else replace(publication, message=letter)
+            return None if letter is None else replace(publication, content=letter)
         value = shorter_alert(message.value or b"")
         if value is None:
             return None
-        return replace(publication, message=replace(message, value=value), whole=publication.whole or message)
+        return replace(publication, content=replace(message, value=value), whole=publication.whole or message)
 
     def _log_lost(self, event: str, publication: Publication, outcome: Delivery, **facts: str) -> None:
         log.error(
             event,
-            **publication.owner.partition._asdict() | {"output_topic": publication.message.topic} | facts,
+            **publication.owner.partition._asdict() | {"output_topic": publication.topic} | facts,
             offset=int(publication.offsets[-1]),
             outcome=outcome.value,
             hint="raise the topic's max.message.bytes" if outcome is Delivery.TOO_LARGE else "see the broker's log",

@@ -101,8 +101,8 @@ class LimitSettings(SettingsGroup):
     """Characters of a line that the daemon reads; longer lines are truncated and counted."""
     max_in_flight_lines: Annotated[int, Field(ge=64)] = 32_768
     """Lines that are read and not done. Above this number the daemon pauses its partitions."""
-    max_waiting_bytes: Annotated[int, Field(ge=1_048_576)] = 64 * 1024 * 1024
-    """Bytes of alerts and dead letters that wait for the broker. Above this number the daemon scores no more lines."""
+    max_waiting_bytes: Annotated[int, Field(ge=1_048_576)] = 32 * 1024 * 1024
+    """Bytes in memory that wait for one output topic. Above this number the daemon scores and reads no more lines."""
     max_history_lines_per_service: Annotated[int, Field(ge=16)] = MAX_HISTORY_LINES
     """Distinct masked lines in the history of a service. The daemon evicts old rare lines first."""
 

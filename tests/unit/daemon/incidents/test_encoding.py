@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -71,7 +73,7 @@ def test_the_fast_bytes_are_the_plain_ones(seed: int) -> None:
         service = ["web", 'ü"\ud800', ""][place % 3]
         verdict = POLICY.verdict(batch, scores, place, service=service, topic="lo gs", partition=place % 5)
         plain = alert_message(build_alert(verdict, now_ms=NOW_MS, max_line_chars=chars), "alerts")
-        fast = writer.message(
+        fast = writer.draft(
             place,
             POLICY,
             service=service,
@@ -79,7 +81,8 @@ def test_the_fast_bytes_are_the_plain_ones(seed: int) -> None:
             alerts_topic="alerts",
             now_ms=NOW_MS,
         )
-        assert fast == plain
+        assert fast.message() == plain
+        assert (fast.topic, fast.size) == ("alerts", len(plain.value or b""))
         VALIDATOR.validate(json.loads(plain.value or b""))
 
 
@@ -94,3 +97,29 @@ def test_no_alert_needs_no_line() -> None:
 def test_a_weight_is_rounded_as_python_rounds(weight: float) -> None:
     """A product with 10,000 is exact for a float32, so that a tie is a tie in both ways."""
     assert int(np.rint(np.float64(weight) * 10_000)) / 10_000 == round(weight, 4)
+
+
+def test_drafts_take_the_memory_of_their_own_lines() -> None:
+    """A thousand alerts of 32 long lines that overlap take about a thousand lines, not 32 thousand."""
+    rng = np.random.default_rng(0)
+    rings = WindowRings(32, 1)
+    columns: dict[str, Any] = {name: np.zeros(1_000, kind) for name, kind in NUMERIC_COLUMNS.items()}
+    columns["text"] = np.array([b"%d " % i + b"x" * 1_000 for i in range(1_000)] + [None], object)[:-1]
+    batch = rings.push(np.zeros(1_000, np.int64), columns)
+    tracemalloc.start()
+    try:
+        writer = AlertWriter(batch, scores_of(rng, batch), np.arange(1_000), max_line_chars=2_000)
+        drafts = [
+            writer.draft(
+                place, POLICY, service="web", partition=Partition("logs", 0), alerts_topic="alerts", now_ms=NOW_MS
+            )
+            for place in range(1_000)
+        ]
+        del writer
+        gc.collect()
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    counted = sum(draft.waiting_bytes for draft in drafts)
+    assert taken < 6_000_000 < 30_000_000 < sum(draft.size for draft in drafts)
+    assert 0.7 * taken < counted < 1.5 * taken

@@ -140,7 +140,7 @@ def test_an_alert_that_no_topic_takes_is_buried_whole() -> None:
     owner = assignment(3)
     publication = Publication(
         kind=PublicationKind.ALERT,
-        message=replace(whole, value=b"{"),
+        content=replace(whole, value=b"{"),
         whole=whole,
         owner=owner,
         offsets=np.array([41, 42]),

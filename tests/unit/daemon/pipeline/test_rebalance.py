@@ -92,7 +92,7 @@ async def test_a_revoke_ends_only_the_partitions_it_names() -> None:
     for owner in (lost, kept):
         message = Message(topic="alerts", key=None, value=b"")
         world.publisher.put(
-            Publication(kind=PublicationKind.ALERT, message=message, owner=owner, offsets=np.array([0]))
+            Publication(kind=PublicationKind.ALERT, content=message, owner=owner, offsets=np.array([0]))
         )
     world.health.unreadable.update({LOGS[0]: "stands still", LOGS[1]: "stands still too"})
     await world.listener.on_revoked([LOGS[0]])
