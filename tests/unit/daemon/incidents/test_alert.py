@@ -107,6 +107,11 @@ def test_the_id_is_pinned() -> None:
     """Consumers remember ids across releases, so this one must never change."""
     assert alert_id("logs", 3, "shop/api", 101, 0) == "c8685206-0675-5f52-9f5e-fb890b0a070c"
     assert len({alert_id("logs", p, s, o, i) for p in (0, 1) for s in "ab" for o in (0, 1) for i in (0, 1)}) == 16
+    topic = "cluster/topic"
+    assert alert_id("logs", 3, "shop/api", 101, 0, incarnation=topic) == "fa9587bf-6c79-50b0-98ab-46ff50babada"
+    assert alert_id("logs", 3, "shop/api", 101, 0, incarnation="") == alert_id("logs", 3, "shop/api", 101, 0)
+    others = ("cluster/topic2", "cluster2/topic", "")
+    assert len({alert_id("logs", 3, "shop/api", 101, 0, incarnation=name) for name in (topic, *others)}) == 4
 
 
 ANY = st.characters(exclude_categories=())

@@ -76,6 +76,7 @@ async def test_a_tail_joins_no_group(consumer: Consumer, from_beginning: bool, r
     assert consumer.arguments == ("alerts",)
     assert consumer.options["group_id"] is None
     assert consumer.options["auto_offset_reset"] == reset
+    assert consumer.options["isolation_level"] == "read_committed", "as the daemon reads, whoever wrote the topic"
 
 
 async def test_an_error_at_the_start_or_later_is_sorted(consumer: Consumer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from logwarden.daemon.errors import BrokerUnavailable, FatalError, OffsetsGone, UnreadableBatch
+from logwarden.daemon.errors import BatchSkipped, BrokerUnavailable, FatalError, OffsetsGone, UnreadableBatch
 from logwarden.daemon.pipeline.phase import Phase
 from logwarden.daemon.readiness import reasons
 from logwarden.daemon.records import Bounds, Partition
@@ -192,6 +192,39 @@ async def test_an_unreadable_batch_is_reported_until_records_arrive() -> None:
     assert list(world.health.unreadable) == [LOGS[0]], "another partition's records end nothing"
     await world.intake.next_chunks()
     assert world.health.unreadable == {}
+
+
+@virtually
+async def test_a_batch_that_was_left_out_is_reported_and_no_reason_any_more() -> None:
+    """An error with the first and the last offset, a metric of how many, and readiness again."""
+    world = World()
+    world.assign()
+    error = UnreadableBatch(LOGS[0], 7, "a wrong checksum")
+    world.source.answers = [error, BatchSkipped(LOGS[0], 7, 66, "a wrong checksum")]
+    with capture() as caught:
+        assert await world.intake.next_chunks() == []
+        assert await world.intake.next_chunks() == []
+    [found] = events(caught, "batch_skipped")
+    assert (found["topic"], found["partition"], found["first"], found["last"]) == ("logs", 0, 7, 66)
+    assert found["log_level"] == "error"
+    assert metric(world.telemetry, "skipped_offsets_total", topic="logs", partition="0") == 60
+    assert world.health.unreadable == {}
+
+
+@virtually
+async def test_an_offset_out_of_range_in_another_topic_begins_again() -> None:
+    """The wanted offset is below the oldest one of a topic that was created again: none of its lines is known."""
+    world = World()
+    world.assign(committed=40)
+    world.source.held = {LOGS[0]: Bounds(50, 90, "cluster/new")}
+    world.source.answers = [OffsetsGone([LOGS[0]])]
+    before = world.partitions.newest_generation
+    assert await world.intake.next_chunks() == []
+    assert world.source.seeks == [(LOGS[0], 50)]
+    assert world.partitions.newest_generation == before + 1
+    assignment = world.partitions.active(LOGS[0])
+    assert assignment is not None
+    assert assignment.incarnation == "cluster/new"
 
 
 @virtually

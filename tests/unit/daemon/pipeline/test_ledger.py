@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
-from logwarden.daemon.pipeline.ledger import PartitionLedger, decode_metadata, encode_metadata
+from logwarden.daemon.pipeline.ledger import (
+    PartitionLedger,
+    decode_metadata,
+    decode_topic,
+    encode_metadata,
+)
 from logwarden.daemon.records import Committed
 
 
@@ -128,6 +135,19 @@ def test_metadata_goes_through_the_broker(context: int) -> None:
     """The next owner reads the metadata that the last owner wrote, far below the broker's limit."""
     assert decode_metadata(encode_metadata(context)) == context
     assert len(encode_metadata(context)) < 100
+
+
+def test_metadata_name_the_topic_where_it_is_known() -> None:
+    """Earlier releases read the same context, and commits of theirs name no topic."""
+    topic = "k6OML180SvSr3xgJMymFKQ/DZbJUmpfREqInm0_5nS0TQ"
+    ledger = PartitionLedger(100, 90, topic)
+    metadata = ledger.to_commit(1_000).metadata
+    assert json.loads(metadata) == {"v": 1, "context": 90, "topic": topic}
+    assert (decode_metadata(metadata), decode_topic(metadata)) == (90, topic)
+    assert len(encode_metadata(2**63 - 1, topic)) < 200
+    assert encode_metadata(90) == '{"v":1,"context":90}'
+    for foreign in (encode_metadata(90), '{"v":1,"topic":7}', '{"v":2,"topic":"x"}', "x", "[" * 4000):
+        assert decode_topic(foreign) == ""
 
 
 @pytest.mark.parametrize(

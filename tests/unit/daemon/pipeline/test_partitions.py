@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from logwarden.daemon.pipeline.ledger import encode_metadata
+from logwarden.daemon.pipeline.ledger import decode_topic, encode_metadata
 from logwarden.daemon.records import Bounds, Committed
 from tests.fakes import LOGS, World, capture, events, metric, virtually
 
@@ -53,6 +53,49 @@ async def test_a_committed_offset_that_is_not_kept_is_an_incident(offset: int) -
     assert (found["topic"], found["partition"], found["log_level"]) == ("logs", 2, "error")
     assert (found["committed"], found["earliest"], found["end"]) == (offset, 100, 1_000)
     assert found["going_on_from"] == 100
+
+
+@pytest.mark.parametrize("offset", [99, 150, 1_001])
+@virtually
+async def test_the_offset_of_another_topic_is_an_incident_wherever_it_lies(offset: int) -> None:
+    """The topic was deleted and created again: in range or not, no line of the new one was judged."""
+    world = World()
+    with capture() as caught:
+        entry = Committed(offset, encode_metadata(offset, "cluster/old"))
+        world.partitions.assign(LOGS[0], entry, Bounds(100, 1_000, "cluster/new"))
+    assert world.source.seeks == [(LOGS[0], 100)]
+    [found] = events(caught, "topic_recreated")
+    assert (found["committed"], found["going_on_from"], found["log_level"]) == (offset, 100, "error")
+    assert metric(world.telemetry, "offset_out_of_range_total", topic="logs", partition="0") == 1
+    assignment = world.partitions.active(LOGS[0])
+    assert assignment is not None
+    assert assignment.incarnation == "cluster/new"
+    assert decode_topic(assignment.ledger.to_commit(10).metadata) == "cluster/new"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "begin"), [(Bounds(100, 5_000, "cluster/one"), 4_000), (Bounds(4_700, 5_000, "cluster/one"), 4_700)]
+)
+@virtually
+async def test_a_log_that_was_cut_is_read_from_near_its_end(bounds: Bounds, begin: int) -> None:
+    """The same topic lost its last lines, which were judged: a thousand lines before its end are judged again."""
+    world = World()
+    with capture() as caught:
+        world.partitions.assign(LOGS[0], Committed(5_010, encode_metadata(4_990, "cluster/one")), bounds)
+    assert world.source.seeks == [(LOGS[0], begin)]
+    [found] = events(caught, "offset_out_of_range")
+    assert (found["committed"], found["end"], found["going_on_from"]) == (5_010, 5_000, begin)
+
+
+@pytest.mark.parametrize(("written", "reported"), [("", "cluster/one"), ("cluster/one", ""), ("", "")])
+@virtually
+async def test_without_both_identities_offsets_decide(written: str, reported: str) -> None:
+    """Commits of earlier releases, and brokers without ids: in range goes on, beyond the end begins again."""
+    bounds = Bounds(100, 5_000, reported)
+    for offset, begin in ((4_000, 4_000), (5_010, 100)):
+        world = World()
+        world.partitions.assign(LOGS[0], Committed(offset, encode_metadata(offset, written)), bounds)
+        assert world.source.seeks == [(LOGS[0], begin)]
 
 
 @pytest.mark.parametrize("offset", [100, 1_000])
