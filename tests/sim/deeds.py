@@ -39,6 +39,7 @@ class Deeds:
     - damage: a batch cannot be read for a while; afterwards it is repaired, or the operator lets members skip it.
     - stick: the leader of an output topic does not answer for a while.
     - lose: an output topic does not exist for a while.
+    - stick_alerts, lose_alerts: the same of the alerts topic alone, for longer.
     - outage: every broker is down for a while.
     """
 
@@ -154,16 +155,22 @@ class Deeds:
             log.skip(range(offset, min(log.end, offset + 3)))
 
     async def _stick(self) -> None:
-        await self._spoil("stuck")
+        await self._spoil("stuck", self._rng.choice((ALERTS, DEAD)), self._rng.uniform(3, 25))
 
     async def _lose(self) -> None:
-        await self._spoil("missing")
+        await self._spoil("missing", self._rng.choice((ALERTS, DEAD)), self._rng.uniform(3, 25))
 
-    async def _spoil(self, fate: str) -> None:
-        output = self._world.broker.output(self._rng.choice((ALERTS, DEAD)))
+    async def _stick_alerts(self) -> None:
+        await self._spoil("stuck", ALERTS, 40.0)
+
+    async def _lose_alerts(self) -> None:
+        await self._spoil("missing", ALERTS, 40.0)
+
+    async def _spoil(self, fate: str, topic: str, seconds: float) -> None:
+        output = self._world.broker.output(topic)
         self._world.evidence.note(fate, "world", topic=output.name)
         setattr(output, fate, True)
-        await asyncio.sleep(self._rng.uniform(3, 25))
+        await asyncio.sleep(seconds)
         setattr(output, fate, False)
 
     async def _outage(self) -> None:

@@ -26,6 +26,10 @@ from tests.sim.stand_ins import SimEncoder, SimScorer, SimWorker, VirtualClock
 from tests.sim.weather import Weather
 
 MAX_SERVICES = 64
+MAX_CONTEXTS = 260
+"""Bound on the context entries of a ledger, however long a line stays undone."""
+MAX_BATCH_BYTES = 32 * 4_096
+"""Bound on the alerts of one batch of windows, which may come on top of what waits."""
 
 
 class Member:
@@ -79,6 +83,7 @@ class Member:
             profile_of=lambda topic: profile,
             limits=_limits(scenario),
         )
+        self._max_waiting_bytes = scenario.max_waiting_bytes
         evidence.probes[name] = self._beyond_bounds
         self.running: asyncio.Task[None] | None = None
 
@@ -133,13 +138,22 @@ class Member:
         self._evidence.probes.pop(self.name, None)
 
     def _beyond_bounds(self) -> str | None:
-        pipeline = self.pipeline
+        pipeline, bound = self.pipeline, self._bound
+        ledgers = [assignment.ledger for assignment in pipeline.partitions.assignments()]
+        lanes = pipeline._publisher._lanes.values()
         sizes = {
-            "lines in flight": pipeline.partitions.lines_in_flight,
-            "windows waiting": pipeline._batcher._windows,
-            "publications": len(pipeline._publisher),
+            "lines in flight": (pipeline.partitions.lines_in_flight, bound),
+            "windows waiting": (pipeline._batcher._windows, bound),
+            "publications": (len(pipeline._publisher), bound),
+            "spans": (sum(len(ledger._spans) for ledger in ledgers), pipeline.partitions.lines_in_flight),
+            "contexts of a ledger": (max((len(ledger._contexts) for ledger in ledgers), default=0), MAX_CONTEXTS),
+            "bytes that wait for an output": (
+                max((lane.waiting_bytes for lane in lanes), default=0),
+                self._max_waiting_bytes + MAX_BATCH_BYTES,
+            ),
         }
-        return next((f"{n} {what}, the bound is {self._bound}" for what, n in sizes.items() if n > self._bound), None)
+        beyond = [f"{n} {what}, the bound is {most}" for what, (n, most) in sizes.items() if n > most]
+        return beyond[0] if beyond else None
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -169,4 +183,5 @@ def _limits(scenario: Scenario) -> PipelineLimits:
         max_context_records=scenario.max_context_records,
         commit_interval_s=1.0,
         revoke_budget_s=scenario.revoke_budget_s,
+        max_waiting_bytes=scenario.max_waiting_bytes,
     )

@@ -43,7 +43,10 @@ class Producers:
             left -= burst
             for _ in range(burst):
                 service = f"svc-{rng.randrange(scenario.services)}"
-                self.produce(rng.choice(self._partitions), service, rng.choices(kinds, chances)[0])
+                number = rng.randrange(len(self._partitions) - scenario.noise_is_alone) + scenario.noise_is_alone
+                kind = rng.choices(kinds, chances)[0]
+                is_calm = number >= len(self._partitions) - scenario.calm_partitions
+                self.produce(self._partitions[number], service, PLAIN if is_calm and kind == ANOMALOUS else kind)
             if scenario.transactions and rng.random() < scenario.transactions:
                 self.end_transaction(rng.choice(self._partitions), rng.choice((0, 0, 1, 4)))
             await asyncio.sleep(rng.uniform(0, 2) * scenario.over_s * burst / scenario.lines)
@@ -53,7 +56,9 @@ class Producers:
         await asyncio.sleep(self._rng.uniform(0, self._scenario.over_s / 2))
         for number in range(self._scenario.noisy_lines):
             letters = "".join(self._rng.choices("abcdefghijklmnopqrstuvwxyz", k=12))
-            self._append(self._partitions[0], NOISY, PLAIN, *self._as_text(self._partitions[0], NOISY, letters))
+            kind = ANOMALOUS if number % 20 == 19 else PLAIN
+            text = f"{letters} {ANOMALY.decode()}" if kind == ANOMALOUS else letters
+            self._append(self._partitions[0], NOISY, kind, *self._as_text(self._partitions[0], NOISY, text))
             if number % 50 == 49:
                 await asyncio.sleep(2.0 * 50 / self._scenario.noisy_lines)
 

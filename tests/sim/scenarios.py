@@ -37,8 +37,13 @@ class Scenario:
     revoke_budget_s: float = 5.0
     lines_of_a_record: tuple[int, ...] = (1,)
     """The numbers of lines that a record may contain; blank and unreadable records contain none."""
+    calm_partitions: int = 0
+    """The last partitions, in which no line is anomalous."""
+    max_waiting_bytes: int = 64 * 1024 * 1024
     noisy_lines: int = 0
     """Lines of one more service in the first partition, each unlike all others, within two seconds."""
+    noise_is_alone: bool = False
+    """True: no other service logs into the first partition."""
     transactions: float = 0.0
     """Chance of a transaction's end at each burst of a producer: perhaps some aborted records, and a marker."""
     reports_incarnation: bool = True
@@ -145,6 +150,47 @@ _ALL = {
             deeds=("kill", "join", "stick"),
             deed_count=3,
             faults=ROUGH,
+        ),
+        Scenario(
+            name="noisy_partition",
+            members=1,
+            noisy_lines=1500,
+            noise_is_alone=True,
+            new_line_s=0.004,
+            max_in_flight_lines=600,
+            max_poll_records=100,
+            table_rows=4096,
+            over_s=15.0,
+        ),
+        Scenario(
+            name="noisy_crashes",
+            members=3,
+            lines=200,
+            noisy_lines=600,
+            new_line_s=0.01,
+            max_in_flight_lines=2000,
+            max_poll_records=200,
+            table_rows=4096,
+            over_s=12.0,
+            deeds=("kill", "join", "deafen"),
+            deed_count=5,
+            revoke_budget_s=1.0,
+        ),
+        Scenario(
+            name="stuck_alerts",
+            members=1,
+            calm_partitions=2,
+            deeds=("stick_alerts", "lose_alerts"),
+            deed_count=2,
+            max_in_flight_lines=200,
+        ),
+        Scenario(
+            name="full_outputs",
+            anomalous=0.6,
+            max_waiting_bytes=10_000,
+            max_in_flight_lines=2000,
+            deeds=("stick", "stick", "join"),
+            deed_count=4,
         ),
     )
 }

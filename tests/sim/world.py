@@ -22,6 +22,7 @@ from tests.sim.member import Member
 from tests.sim.producers import Producers
 from tests.sim.scenarios import Scenario
 from tests.sim.topics import Era
+from tests.sim.watch import Watch
 from tests.sim.weather import CALM, Weather
 
 T = TypeVar("T")
@@ -116,11 +117,13 @@ class World:
         """Runs the world from the first member's start to the last member's drain."""
         for _ in range(self.scenario.members):
             await self.start_member()
+        watching = asyncio.create_task(Watch(self).look_forever(), name="watch")
         async with asyncio.TaskGroup() as group:
             group.create_task(self.producers.produce_all(), name="producer")
             group.create_task(self.producers.make_noise(), name="noise")
             group.create_task(self._deeds.do_all(), name="misfortunes")
         await self.settle()
+        watching.cancel()
         await self._forget()
         for member in list(self.members):
             self.members.remove(member)
