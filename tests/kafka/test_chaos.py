@@ -149,6 +149,15 @@ def test_recovery_is_seen_by_partition() -> None:
     assert account.behind(since) == {}
 
 
+def test_lines_that_are_given_up_stay_faults() -> None:
+    """A campaign that waits no more for a line still counts it as not scored."""
+    account = told(2)
+    since = account.snapshot()
+    account.give_up(since)
+    assert account.behind(since) == {}
+    assert account.findings().not_scored == 2
+
+
 def test_an_account_grows() -> None:
     """Lines beyond the first table keep the earlier ones."""
     account = told()
