@@ -156,7 +156,7 @@ class Episode:
         def over() -> None:
             last[:] = [(time.monotonic(), self._account.snapshot())]
 
-        ended, stops = len(world.crew.ended), len(world.crew.stops)
+        began, ended, stops = time.monotonic(), len(world.crew.ended), len(world.crew.stops)
         records = await asyncio.gather(*(world.carry_out(deed, over) for deed in deeds))
         over_at, snapshot = last[0]
         moving_s, caught_up_s, why = await self._recovered(over_at, snapshot, world)
@@ -166,6 +166,7 @@ class Episode:
             "kafka": self._version,
             "seed": terms.seed,
             "load": round(os.getloadavg()[0], 1),
+            "seconds": round(time.monotonic() - began, 1),
             "deeds": records,
             "moving_s": moving_s,
             "caught_up_s": caught_up_s,
