@@ -14,5 +14,13 @@ from pathlib import Path
 
 from tests.kafka.chaos.campaign import main
 
+DEFAULTS = {
+    "minutes": 30.0,
+    "out": Path(".cache/soak"),
+    "faults": "stall-member,time-out",
+    "members": 2,
+    "lines_per_s": 200.0,
+}
+
 if __name__ == "__main__":
-    sys.exit(main(minutes=30.0, out=Path(".cache/soak"), faults="stall-member,time-out", members=2, lines_per_s=200.0))
+    sys.exit(main(goals={}, **DEFAULTS))

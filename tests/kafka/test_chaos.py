@@ -149,6 +149,15 @@ def test_recovery_is_seen_by_partition() -> None:
     assert account.behind(since) == {}
 
 
+def test_lines_that_are_given_up_stay_faults() -> None:
+    """A campaign that waits no more for a line still counts it as not scored."""
+    account = told(2)
+    since = account.snapshot()
+    account.give_up(since)
+    assert account.behind(since) == {}
+    assert account.findings().not_scored == 2
+
+
 def test_an_account_grows() -> None:
     """Lines beyond the first table keep the earlier ones."""
     account = told()
@@ -188,26 +197,26 @@ def test_results_resume_after_a_kill(tmp_path: Path) -> None:
     """A results file whose last line was cut continues after its last whole one, and is never overwritten."""
     path = tmp_path / "out" / "results.jsonl"
     results = Results(path, resume=False)
-    results.add("round", round=1, episode=1, load=2.0, moving_s=2.0, caught_up_s=3.0, stuck=False)
+    results.add("round", round=1, episode=1, load=2.0, seconds=9.0, moving_s=2.0, caught_up_s=3.0, stuck=False)
     with path.open("a", encoding="utf-8") as file:
         file.write('{"type": "round", "rou')
     with pytest.raises(FileExistsError, match="--resume"):
         Results(path, resume=False)
     resumed = Results(path, resume=True)
     assert (resumed.next_round, resumed.next_episode) == (2, 2)
-    resumed.add("round", round=2, episode=2, load=9.0, moving_s=None, caught_up_s=None, stuck=True)
+    resumed.add("round", round=2, episode=2, load=9.0, seconds=9.0, moving_s=None, caught_up_s=None, stuck=True)
     assert [json.loads(line)["round"] for line in path.read_text(encoding="utf-8").splitlines()] == [1, 2]
     assert resumed.totals()["rounds_without_a_check"] == 2
     assert (resumed.recoveries("moving_s"), resumed.recoveries("moving_s", 1.0)) == ([2.0], [])
     assert resumed.faults() == 1, "a group that is stuck breaks a promise"
-    assert all(name in resumed.summary() for name in GOALS)
+    assert all(name in resumed.summary(GOALS) for name in GOALS)
 
 
 def test_a_campaign_that_breaks_off_is_no_success(tmp_path: Path) -> None:
     """Episodes that broke off count as faults, and as a row until one is checked."""
     results = Results(tmp_path / "results.jsonl", resume=False)
     results.add("broken off", episode=1, error="the broker did not start")
-    results.add("round", round=1, episode=2, load=2.0, moving_s=2.0, caught_up_s=3.0, stuck=False)
+    results.add("round", round=1, episode=2, load=2.0, seconds=9.0, moving_s=2.0, caught_up_s=3.0, stuck=False)
     results.add("broken off", episode=2, error="again")
     assert (results.broken_off_in_a_row(), results.faults(), results.next_episode) == (2, 2, 3)
 

@@ -182,6 +182,12 @@ class Account:
                 if (behind := count - self._settle(self._tracks[track])) > 0
             }
 
+    def give_up(self, snapshot: Snapshot) -> None:
+        """Waits no more for the lines of a snapshot. Those without an alert stay faults."""
+        with self._lock:
+            for track, count in snapshot.sent.items():
+                self._tracks[track].settled = max(self._tracks[track].settled, count)
+
     def has_moved(self, track: Track, since: Snapshot) -> bool:
         """Returns True if a line of the track's partition got its first alert after the snapshot."""
         key = track.topic, track.partition

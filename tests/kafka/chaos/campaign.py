@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.kafka.chaos.episode import Episode, Terms
 from tests.kafka.chaos.faults import KINDS
-from tests.kafka.chaos.results import Results
+from tests.kafka.chaos.results import GOALS, Results
 from tests.kafka.preloaded import Preloaded
 
 MOST_BROKEN_OFF = 3
@@ -96,7 +96,7 @@ def _say(text: str) -> None:
     print(time.strftime("%H:%M:%S"), text, flush=True)
 
 
-def main(**defaults: object) -> int:
+def main(*, goals: Mapping[str, int] = GOALS, **defaults: object) -> int:
     """Runs the campaign of the command line. Returns 1 if a promise was broken, else 0."""
     wanted = _options(defaults)
     if wanted.list:
@@ -108,5 +108,5 @@ def main(**defaults: object) -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
     with Preloaded() as preloaded:
         asyncio.run(_run(wanted, results, preloaded))
-    print(results.summary())
+    print(results.summary(goals))
     return 1 if results.faults() else 0

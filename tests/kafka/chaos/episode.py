@@ -33,6 +33,8 @@ STUCK_S = 60.0
 """Time after which a group that does not catch up is stuck: a fault of its own."""
 READY_S = 180.0
 """Time limit for the first members, on a machine that others use."""
+LATE_S = 30.0
+"""Time that a group has after its restart for the lines that were merely late."""
 LAG_S = 10.0
 POLL_S = 0.05
 
@@ -154,7 +156,7 @@ class Episode:
         def over() -> None:
             last[:] = [(time.monotonic(), self._account.snapshot())]
 
-        ended, stops = len(world.crew.ended), len(world.crew.stops)
+        began, ended, stops = time.monotonic(), len(world.crew.ended), len(world.crew.stops)
         records = await asyncio.gather(*(world.carry_out(deed, over) for deed in deeds))
         over_at, snapshot = last[0]
         moving_s, caught_up_s, why = await self._recovered(over_at, snapshot, world)
@@ -164,6 +166,7 @@ class Episode:
             "kafka": self._version,
             "seed": terms.seed,
             "load": round(os.getloadavg()[0], 1),
+            "seconds": round(time.monotonic() - began, 1),
             "deeds": records,
             "moving_s": moving_s,
             "caught_up_s": caught_up_s,
@@ -187,7 +190,8 @@ class Episode:
     ) -> tuple[float | None, float | None, Any]:
         """Returns the seconds until every partition moved and until all lines of the snapshot were scored.
 
-        A group that is stuck is restarted as a whole, so that the next round can begin; its reports come third.
+        A group that is stuck is restarted as a whole, and its reports come third. What is not scored soon after that
+        is given up, so that the next round can begin.
         """
         moving_s: float | None = None
         while behind := self._account.behind(snapshot):
@@ -199,16 +203,18 @@ class Episode:
                 why = {"behind": [[*track, count] for track, count in behind.items()]}
                 reports = await asyncio.to_thread(world.crew.reports)
                 await world.crew.restart_all()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LATE_S):
+                        while self._account.behind(snapshot):  # noqa: ASYNC110 - as above
+                            await asyncio.sleep(POLL_S)
+                self._account.give_up(snapshot)
                 return moving_s, None, why | {"members": reports}
             await asyncio.sleep(POLL_S)
         caught_up_s = round(time.monotonic() - since, 2)
         return moving_s if moving_s is not None else caught_up_s, caught_up_s, None
 
     async def _check(self, world: World) -> None:
-        snapshot, now = self._account.snapshot(), time.monotonic()
-        _, caught_up_s, why = await self._recovered(now, snapshot, world)
-        if caught_up_s is None:  # restarted as a whole: a last chance for the lines that are merely late
-            await self._recovered(time.monotonic(), snapshot, world)
+        _, caught_up_s, why = await self._recovered(time.monotonic(), self._account.snapshot(), world)
         lag = await self._lag(world)
         await world.crew.end(STOP_S)
         findings = self._account.findings()

@@ -98,13 +98,15 @@ class Results:
         totals = self.totals()
         return sum(totals[name] for name in MUST_BE_ZERO)
 
-    def summary(self) -> str:
+    def summary(self, goals: Mapping[str, int]) -> str:
         """Returns the figures beside their goals, for people."""
         totals = self.totals()
+        minutes = sum(line["seconds"] for line in self.rounds) / 60
+        wanted = {name: f"   goal {goal:,}" for name, goal in goals.items()}
         rows = [
-            f"rounds                    {totals['rounds']:>10,}   in {totals['episodes']} checked episodes; "
-            f"{totals['rounds_without_a_check']} rounds without a check",
-            *(f"{name:<25} {totals[name]:>10,}   goal {goal:,}" for name, goal in GOALS.items()),
+            f"rounds                    {totals['rounds']:>10,}   in {totals['episodes']} checked episodes and "
+            f"{minutes:.0f} minutes; {totals['rounds_without_a_check']} rounds without a check",
+            *(f"{name:<25} {totals[name]:>10,}{wanted.get(name, '')}" for name in GOALS),
             f"member starts             {totals['starts_forked'] + totals['starts_whole']:>10,}   "
             f"{totals['starts_forked']:,} forks of a process with the imports done, {totals['starts_whole']:,} new",
         ]
