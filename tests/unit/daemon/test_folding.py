@@ -95,6 +95,8 @@ def test_forgotten_members_make_room() -> None:
     folding: Folding[str] = Folding(max_members=1)
     folding.take("dead", 0, "0", 0.0)
     assert folding.take("dead", 1, "1", QUIET_S) == [Entry("1")]
+    assert folding.take("dead", 2, "2", QUIET_S) == [Entry("2")], "the first beyond the place that 1 took"
+    assert folding.take("dead", 3, "3", QUIET_S) == []
 
 
 @pytest.mark.parametrize(

@@ -273,15 +273,18 @@ def test_a_library_that_logs_wrongly_is_not_ended_by_it(capsys: pytest.CaptureFi
 
 def test_the_last_count_needs_no_other_event(monkeypatch: pytest.MonkeyPatch) -> None:
     """A kind that stops is brought out by a timer, whichever kind was counted before it."""
-    monkeypatch.setattr("logwarden.daemon.folding.FIRST_S", 0.05)
     stream = io.StringIO()
     configure(LogSettings(), stream)
+    logging.getLogger("later").warning("continues")
+    logging.getLogger("later").warning("continues")
+    monkeypatch.setattr("logwarden.daemon.folding.FIRST_S", 0.05)
     logging.getLogger("a").warning("stopped")
     logging.getLogger("a").warning("stopped")
-    deadline = time.monotonic() + 10
-    while len(written(stream)) < 2:
+    deadline = time.monotonic() + 8  # the other kind's count is due after ten
+    while len(written(stream)) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    assert written(stream)[-1]["logger"] == "a"
     logging.getLogger().handlers[0].close()
 
 
