@@ -47,9 +47,9 @@ _FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 15.0
 # The ends below add up to less than `process.GRACE_S`, after which the process is cut off.
 _LAST_COMMIT_S = 0.3
 """Seconds after the drain's budget that its last commit may take."""
-_STOPS_S = 1.0
+_STOPS_S = 0.7
 """Seconds after the drain's budget that the clients have to stop: leaving the group spares it a session time-out."""
-_CANCELLED_S = 0.3
+_CANCELLED_S = 0.2
 """Seconds that cancelled work may take to end. A port that closes has them too."""
 _STOPS_AFTER_FAILURE_S = 10.0
 
