@@ -167,7 +167,8 @@ class KafkaSource:
             raise self._pending.pop(0)
         return Fetched(
             records={Partition(*partition): records for partition, records in poll.records.items()},
-            positions={Partition(*partition): position for partition, position in poll.positions.items()},
+            # Not beside an error: the client moves past a record that is too large before it raises.
+            positions={Partition(*p): position for p, position in poll.positions.items() if p not in poll.errors},
         )
 
     def _waiting(self) -> list[TopicPartition]:

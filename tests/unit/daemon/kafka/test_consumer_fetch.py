@@ -16,6 +16,7 @@ from aiokafka.errors import (
     NoOffsetForPartitionError,
     OffsetMetadataTooLargeError,
     OffsetOutOfRangeError,
+    RecordTooLargeError,
     RequestTimedOutError,
     TopicAuthorizationFailedError,
     UnknownMemberIdError,
@@ -191,6 +192,24 @@ async def test_a_position_never_passes_a_record_that_was_not_returned() -> None:
         assert fetched.positions == ends
         if ends.get(NAMED_B) == 9:
             break
+
+
+@virtually
+async def test_a_partition_with_an_error_reports_no_position() -> None:
+    """The client moves past a record that is too large for it, and then raises: its offset must not be committed."""
+    consumer = FakeConsumer({A: 1, B: 3})
+    source = source_of(consumer)
+
+    def refuse() -> None:
+        if consumer.positions[A] == 1 and consumer.fetches[-1] == (B,):
+            consumer.positions[B] = 1
+            consumer.errors = [RecordTooLargeError("larger than the fetch size")]
+
+    consumer.during_fetch = refuse
+    fetched = await source.fetch()
+    assert (list(fetched.records), fetched.positions) == ([NAMED_A], {NAMED_A: 1})
+    with pytest.raises(FatalError, match="larger"):
+        await source.fetch()
 
 
 @virtually
