@@ -82,6 +82,8 @@ class KafkaSource:
         """Errors found beside records, for the next `fetch`."""
         self._sought: set[Partition] = set()
         """Partitions for which the pipeline chose a position: only these are read."""
+        self._moved: set[Partition] = set()
+        """Partitions whose position was chosen since the last fetch returned."""
         self._paused: set[Partition] = set()
         self._looked_at = self._answered_at = 0.0
         self._newest_answer = 0
@@ -167,8 +169,20 @@ class KafkaSource:
             raise self._pending.pop(0)
         return Fetched(
             records={Partition(*partition): records for partition, records in poll.records.items()},
-            positions={Partition(*partition): position for partition, position in poll.positions.items()},
+            positions=await self._positions(self._consumer, poll),
         )
+
+    async def _positions(self, consumer: AIOKafkaConsumer, poll: Poll) -> dict[Partition, int]:
+        """Returns the positions after a poll, and those of partitions that were sought since the last one.
+
+        A partition with an error is left out: the client moves past a record that is too large before it raises.
+        """
+        found = {Partition(*partition): position for partition, position in poll.positions.items()}
+        for partition in self._moved - found.keys():
+            if TopicPartition(*partition) in consumer.assignment():
+                found[partition] = await consumer.position(TopicPartition(*partition))
+        self._moved = {Partition(*partition) for partition in poll.errors} & self._moved
+        return {partition: position for partition, position in found.items() if partition not in poll.errors}
 
     def _waiting(self) -> list[TopicPartition]:
         """Returns the partitions that have records, or an error, and may be read."""
@@ -188,7 +202,9 @@ class KafkaSource:
                 self._pending.append(self._meant(error))
             elif partition in poll.positions:
                 report = await self._unreadable.met(partition, poll.positions[partition], error)
-                self._pending += [report] if report is not None else []
+                if report is not None:
+                    self._pending.append(report)
+                    self._moved.add(Partition(*partition))
         if gone:
             self._pending.append(OffsetsGone(gone))
 
@@ -245,6 +261,7 @@ class KafkaSource:
             if not self._sought:
                 self._answered_at = asyncio.get_running_loop().time()
             self._sought.add(partition)
+            self._moved.add(partition)
             self._consumer.seek(TopicPartition(*partition), offset)
 
     # ---------------------------------------------------------------- flow
@@ -300,6 +317,7 @@ class KafkaSource:
     def _forget(self) -> None:
         """Drops what belongs to revoked partitions; a rebalance revokes all of them."""
         self._sought.clear()
+        self._moved.clear()
         self._unreadable.clear()
         self._polls.forget()
         self._incarnations.clear()

@@ -6,7 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from logwarden.daemon.records import Partition
+from tests.fakes import metric
 from tests.kafka.broker import create_topics
 from tests.kafka.evidence import Group, eventually, produce
 from tests.kafka.reader import Reader
@@ -65,6 +69,25 @@ async def test_an_open_transaction_is_lag_until_it_ends(topics: Topics) -> None:
         await asyncio.to_thread(writer.commit_transaction, 30)
         await eventually(lambda: reader.values(logs) == [b"behind"], 20, "what follows the committed offset")
         await eventually(group.is_done, 10, "lag 0")
+
+
+async def test_lines_that_were_deleted_unread_leave_no_lag(topics: Topics) -> None:
+    """Retention takes all of them while the member pauses: an incident, and the group is at the end without one."""
+    logs = topics.named("deleted")
+    await create_topics(topics.bootstrap, {logs: 1})
+    group, partition = Group(topics.bootstrap, topics.group, logs, 1), Partition(logs, 0)
+    async with Reader.reading(topics.bootstrap, topics.group, logs) as reader:
+        await eventually(lambda: reader.assigned, 20, "the partition")
+        reader.source.pause([partition])
+        await produce(topics.bootstrap, logs, [(None, b"unread", 0)] * 50)
+        admin = AIOKafkaAdminClient(bootstrap_servers=topics.bootstrap)
+        await admin.start()
+        await admin.delete_records({TopicPartition(logs, 0): RecordsToDelete(before_offset=50)})
+        await admin.close()
+        reader.source.resume([partition])
+        await eventually(group.has_committed({0: 50}), 20, "the end of the partition")
+        assert reader.judged == []
+        assert metric(reader.telemetry, "offset_out_of_range_total", topic=logs, partition="0") == 1
 
 
 def pack(bootstrap: str, topic: str, codec: str, records: list[bytes]) -> None:

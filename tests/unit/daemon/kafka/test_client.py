@@ -27,7 +27,7 @@ LOGS = TopicPartition("logs", 1)
 def flexible(*, version: int, topics: list[tuple[int, str, bytes]]) -> Any:
     """Returns a broker's answer as the client decodes it from bytes."""
     shape = TopicsRequest([]).prepare({3: (0, version)}).RESPONSE_TYPE
-    partitions = [(0, 0, 1, 5, [1], [1], [], {})]
+    partitions: list[Any] = [(0, 0, 1, 5, [1], [1], [], {})]
     fields = [
         0,
         [(1, "host", 9092, None, {})],
@@ -93,8 +93,8 @@ class Network:
                 failed_update=self.sent.append,
             ),
         )
-        self.client._get_conn = self._connection  # type: ignore[method-assign]
-        self.client.send = lambda node, request: self.answer(request)  # type: ignore[method-assign]
+        self.client._get_conn = self._connection
+        self.client.send = lambda node, request: self.answer(request)
 
     async def _connection(self, node: int) -> Any:
         return SimpleNamespace(send=self.answer)

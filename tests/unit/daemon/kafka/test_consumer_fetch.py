@@ -16,6 +16,7 @@ from aiokafka.errors import (
     NoOffsetForPartitionError,
     OffsetMetadataTooLargeError,
     OffsetOutOfRangeError,
+    RecordTooLargeError,
     RequestTimedOutError,
     TopicAuthorizationFailedError,
     UnknownMemberIdError,
@@ -188,9 +189,37 @@ async def test_a_position_never_passes_a_record_that_was_not_returned() -> None:
     source = source_of(FakeConsumer({A: 9, B: 9}), max_poll_records=4)
     while fetched := (await source.fetch()):
         ends = {partition: records[-1].offset + 1 for partition, records in fetched.records.items()}
-        assert fetched.positions == ends
+        assert {NAMED_A: 0, NAMED_B: 0, **fetched.positions} == {NAMED_A: 0, NAMED_B: 0, **ends}
         if ends.get(NAMED_B) == 9:
             break
+
+
+@virtually
+async def test_a_position_that_was_chosen_is_reported_without_a_record() -> None:
+    """Retention deleted all lines, and reading continues at the end: the committed offset must follow, once."""
+    consumer = FakeConsumer({A: 9})
+    source = source_of(consumer, fetch_max_wait_ms=10)
+    source.seek(NAMED_A, 9)
+    assert (await source.fetch()).positions == {NAMED_A: 9}
+    assert (await source.fetch()).positions == {}
+
+
+@virtually
+async def test_a_partition_with_an_error_reports_no_position() -> None:
+    """The client moves past a record that is too large for it, and then raises: its offset must not be committed."""
+    consumer = FakeConsumer({A: 1, B: 3})
+    source = source_of(consumer)
+
+    def refuse() -> None:
+        if consumer.positions[A] == 1 and consumer.fetches[-1] == (B,):
+            consumer.positions[B] = 1
+            consumer.errors = [RecordTooLargeError("larger than the fetch size")]
+
+    consumer.during_fetch = refuse
+    fetched = await source.fetch()
+    assert (list(fetched.records), fetched.positions) == ([NAMED_A], {NAMED_A: 1})
+    with pytest.raises(FatalError, match="larger"):
+        await source.fetch()
 
 
 @virtually

@@ -15,7 +15,7 @@ from aiokafka.errors import (
     UnsupportedCodecError,
 )
 
-from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, OffsetsGone, UnreadableBatch
+from logwarden.daemon.errors import BatchSkipped, BrokerRefused, BrokerUnavailable, OffsetsGone, UnreadableBatch
 from logwarden.daemon.kafka.quarantine import RETRY_S
 from logwarden.daemon.records import Partition
 from tests.fake_kafka import FakeConsumer, Reading, partitions_of, source_of
@@ -246,6 +246,19 @@ async def test_a_batch_is_left_out_where_that_is_set() -> None:
     assert ((skipped.topic, skipped.partition), skipped.first, skipped.last) == (NAMED_B, 7, 10)
     assert "a wrong checksum" in str(skipped)
     assert reading.unreadable == []
+
+
+@virtually
+async def test_a_batch_at_the_end_that_is_left_out_is_passed() -> None:
+    """No record follows it: the position is reported nevertheless, or the lag would stay."""
+    consumer = FakeConsumer({A: 10}, {A: 7})
+    source = source_of(consumer, unreadable_batches="skip")
+    consumer._client.batch_ends = {A: 10}
+    while not source._pending:
+        await source.fetch()
+    with pytest.raises(BatchSkipped):
+        await source.fetch()
+    assert (await source.fetch()).positions == {NAMED_A: 10}
     assert consumer.paused() == set()
 
 
