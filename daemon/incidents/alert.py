@@ -247,7 +247,10 @@ def severity(score: float, threshold: float) -> str:
     """Returns critical, error or warning for the score of an anomaly."""
     room = 1.0 - threshold
     certainty = (score - threshold) / room if room > 0 else 1.0
-    return next(word for word, least in SEVERITIES if certainty >= least)
+    for word, least in SEVERITIES:
+        if certainty >= least:
+            return word
+    return SEVERITIES[-1][0]  # a score below the threshold is no anomaly
 
 
 def fingerprint(text: str) -> str:

@@ -23,9 +23,9 @@ from logwarden.model.schema import truncated
 from logwarden.model.verdicts import AlertPolicy, Scores, guilty_lines, surprises
 from logwarden.model.windowing import WindowBatch
 
-_WEIGHTS = [msgspec.json.encode(number / 10_000) for number in range(10_001)]
+_WEIGHTS = np.array([msgspec.json.encode(number / 10_000) for number in range(10_001)], object)
 """The JSON of every weight, which has four digits."""
-_FALSE, _TRUE = b',"guilty":false,"newest":false}', b',"guilty":true,"newest":false}'
+_GUILT = np.array([b',"guilty":false,"newest":false}', b',"guilty":true,"newest":false}'], object)
 _HEADERS_BYTES = 1_024
 """Memory of an alert's headers."""
 _NEWEST = b',"guilty":true,"newest":true}'
@@ -70,8 +70,10 @@ class AlertWriter:
         # As round(weight, 4): a float32 has 24 bits and 10,000 has 14, so the product is exact in the 53 of a double.
         rounded = np.rint(weights.astype(np.float64) * 10_000)
         assert not len(rounded) or 0 <= rounded.min() <= rounded.max() <= 10_000, "weights lie between 0 and 1"
-        self._weights: list[list[int]] = rounded.astype(np.int64).tolist()
-        self._guilty: list[list[bool]] = guilty_lines(weights).tolist() if len(weights) else []
+        self._weights: list[list[bytes]] = _WEIGHTS[rounded.astype(np.int64)].tolist()
+        self._guilty: list[list[bytes]] = (
+            _GUILT[guilty_lines(weights).astype(np.int64)].tolist() if len(weights) else []
+        )
         self._scores: list[float] = scores.probability[places].tolist()
         self._logits: list[list[float]] = scores.logits[places].tolist()
         # As many lines as `history_lines` gives: log2(1 + lines) is known to more digits than a line is away.
@@ -146,9 +148,9 @@ class AlertWriter:
         first, padding = end - filled, self._windows.size - filled
         pieces = [b""] * (4 * filled)
         pieces[0::4] = self._before[first:end]
-        pieces[1::4] = [_WEIGHTS[weight] for weight in self._weights[row][padding:]]
+        pieces[1::4] = self._weights[row][padding:]
         pieces[2::4] = self._after[first:end]
-        pieces[3::4] = [_TRUE if guilty else _FALSE for guilty in self._guilty[row][padding:]]
+        pieces[3::4] = self._guilty[row][padding:]
         pieces[0] = pieces[0][1:]
         pieces[-1] = _NEWEST
         return pieces

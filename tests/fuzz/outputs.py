@@ -137,7 +137,7 @@ class Run:
             value = b"%d " % number + b"d" * self.rng.choice((10, 10, 3000))
             message = Message(topic=topic, key=key, value=value, headers=(("x-original-topic", b"logs"),))
         publication = Publication(
-            kind=kind, message=message, owner=owner, offsets=np.array([number]), stage=None if is_alert else "text"
+            kind=kind, content=message, owner=owner, offsets=np.array([number]), stage=None if is_alert else "text"
         )
         self.put_at[owner.generation, number] = (now_s(), topic, publication)
         self.publisher.put(publication)

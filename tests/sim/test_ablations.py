@@ -65,6 +65,17 @@ def a_failed_send_is_taken_for_sent(patch: Patch) -> None:
     patch.setattr(Lane, "_publish", publish)
 
 
+def a_failed_message_is_taken_for_sent(patch: Patch) -> None:
+    decide = Lane._decide
+    patch.setattr(
+        Lane, "_decide", lambda lane, batch, outcomes: decide(lane, batch, [Delivery.ACKNOWLEDGED] * len(outcomes))
+    )
+
+
+def a_message_that_is_too_large_is_sent_again(patch: Patch) -> None:
+    patch.setattr(Publisher, "instead", lambda _, publication, outcome: publication)
+
+
 def one_ledger_for_all_periods(patch: Patch) -> None:
     """Gives an assignment the ledger of the partition's earlier assignment."""
     assign = Partitions.assign
@@ -153,7 +164,7 @@ def alerts_of_the_gone_are_kept(patch: Patch) -> None:
 
 def random_alert_ids(patch: Patch) -> None:
     numbers = itertools.count()
-    patch.setattr(alert, "alert_id", lambda *_: str(uuid.UUID(int=next(numbers))))
+    patch.setattr(alert, "alert_id", lambda *_, **__: str(uuid.UUID(int=next(numbers))))
 
 
 def rows_are_given_up_unscored(patch: Patch) -> None:
@@ -173,7 +184,9 @@ def records_do_not_grow(patch: Patch) -> None:
 def lines_of_a_record_share_an_id(patch: Patch) -> None:
     id_of = alert.alert_id
     patch.setattr(
-        alert, "alert_id", lambda topic, partition, service, offset, index: id_of(topic, partition, service, offset, 0)
+        alert,
+        "alert_id",
+        lambda topic, partition, service, offset, index, **kept: id_of(topic, partition, service, offset, 0, **kept),
     )
 
 
@@ -182,6 +195,8 @@ ABLATIONS: list[tuple[Callable[[Patch], None], str, str]] = [
     (commit_what_was_fetched, "crashes", "no_hole"),
     (done_before_the_acknowledgement, "rough_broker", "no_early_commit"),
     (a_failed_send_is_taken_for_sent, "rough_broker", "no_hole"),
+    (a_failed_message_is_taken_for_sent, "outputs_fail", "no_hole"),
+    (a_message_that_is_too_large_is_sent_again, "narrow_alerts", "no_lag_left"),
     (one_ledger_for_all_periods, "rolling", "members_live"),
     (records_on_their_way_are_taken, "late_fetches", "windows_whole"),
     (revoked_partitions_stay_ours, "slow_model", "nothing_after_revoke"),

@@ -13,16 +13,26 @@ from tests.service_stand_ins import Life, Worker
 from tests.sim.stand_ins import VirtualClock
 
 
+class IdleSwitch:
+    """Stands for the thread that ends a process that hangs."""
+
+    def hold(self, seconds: float | None) -> None: ...
+
+    def release(self) -> None: ...
+
+
 @pytest.fixture
 def life(monkeypatch: pytest.MonkeyPatch) -> Life:
     """A service built now uses these stand-ins; its workers are threads."""
-    from logwarden.daemon import service  # torch: seconds that the tests of small modules need not wait for
+    from logwarden.daemon import service, watchdog  # torch: seconds that the tests of small modules need not wait for
 
     made = Life()
     monkeypatch.setattr(service, "KafkaSource", lambda settings: made.source)
     monkeypatch.setattr(service, "KafkaSink", lambda settings: made.sink)
     monkeypatch.setattr(service, "KafkaWitness", lambda settings: made.witness)
     monkeypatch.setattr(service, "load_engine", lambda settings: made.engine)
+    # The real one would end the test run, seconds after a test of a daemon that is stuck.
+    monkeypatch.setattr(watchdog, "DeadMansSwitch", IdleSwitch)
     return made
 
 
