@@ -210,6 +210,12 @@ def never_assigned_without_coordinator(member: Member) -> None:
     member.group_answers = False
 
 
+def never_assigned_then_outage(member: Member) -> None:
+    never_assigned(member)
+    member.let_pass(200)
+    member.outage()
+
+
 def spare(member: Member) -> None:
     member.held, member.ends, member.silent_s = {}, {}, None
 
@@ -279,6 +285,7 @@ STATES = [
     State(context_arrives, 1_000, ["partition_stalled"]),
     State(never_assigned, 329, ["not_assigned"]),
     State(never_assigned, 331, ["stuck", "not_assigned"], exits=True),
+    State(never_assigned_then_outage, 1_000, ["not_assigned"]),
     State(never_assigned_without_coordinator, 1_000, ["not_assigned"]),
     State(spare, 1_000),
     State(suspended, 29, ["score_stalled"]),
