@@ -34,7 +34,6 @@ class Member:
         self.each_second: Callable[[], None] = lambda: None
 
     def outage(self) -> None:
-        """Lets no broker answer from now on."""
         self.ends, self.group_answers = None, False
         began = self.now
 
@@ -44,7 +43,6 @@ class Member:
         self.each_second = grow_silent
 
     def recover(self) -> None:
-        """Lets the brokers answer again."""
         self.ends, self.group_answers = {LOGS: 7, OTHER: 0}, True
         self.silent_s, self.each_second = 0.0, lambda: None
 
@@ -239,7 +237,6 @@ class State:
 
 
 STATES = [
-    State(nothing, 1),
     State(nothing, 1_000),
     State(bare, 1_000, ["not_assigned", "not_warm"]),
     State(draining, 1_000, ["draining"]),
@@ -247,7 +244,6 @@ STATES = [
     State(blocked, 9),
     State(blocked, 11, ["publish_blocked"]),
     State(blocked, 1_000, ["publish_blocked"]),
-    State(missing, 1, ["input_topic_missing"]),
     State(missing, 1_000, ["input_topic_missing"]),
     State(unreadable, 1_000, ["batch_unreadable"]),
     State(outage, 9),
@@ -263,7 +259,6 @@ STATES = [
     State(scoring_hangs, 299, ["score_stalled"]),
     State(scoring_hangs, 300, ["stuck", "score_stalled"], exits=True),
     State(scoring_hangs, 1_000, ["score_stalled"], timeout_s=None),
-    State(ingest_hangs, 299, ["ingest_stalled"]),
     State(ingest_hangs, 300, ["stuck", "ingest_stalled"], exits=True),
     State(publishing_hangs, 11, ["publish_stalled"]),
     State(publishing_hangs, 300, ["stuck", "publish_stalled"], exits=True),
