@@ -99,8 +99,6 @@ class StuckJudge:
         for partition in self._still.keys() - self._held.keys():
             del self._still[partition]
         self._keep_more(lambda partition: partition in self._still)
-        if health.assigned:
-            self._group_answers_since = None
 
     def questions(self) -> list[Partition]:
         """Returns the partitions whose ends the broker should be queried for."""

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, for_code
 
+from logwarden.daemon.kafka.client import ReadingClient
 from logwarden.daemon.kafka.connection import connection_options, stopped, translated
 from logwarden.daemon.records import Partition
 from logwarden.daemon.settings.kafka import KafkaSettings
@@ -25,9 +26,9 @@ class KafkaWitness:
 
     async def ends(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         """Returns the offset up to which each partition can be read: records of open transactions lie behind it."""
-        consumer = AIOKafkaConsumer(
-            **connection_options(self._settings), group_id=None, isolation_level="read_committed"
-        )
+        options = connection_options(self._settings)
+        consumer = AIOKafkaConsumer(**options, group_id=None, isolation_level="read_committed")
+        consumer._client = ReadingClient(**options)  # which lets no broker create a topic
         try:
             await consumer.start()
             found = await consumer.end_offsets([TopicPartition(*partition) for partition in partitions])

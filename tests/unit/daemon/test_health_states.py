@@ -34,7 +34,6 @@ class Member:
         self.each_second: Callable[[], None] = lambda: None
 
     def outage(self) -> None:
-        """Lets no broker answer from now on."""
         self.ends, self.group_answers = None, False
         began = self.now
 
@@ -44,7 +43,6 @@ class Member:
         self.each_second = grow_silent
 
     def recover(self) -> None:
-        """Lets the brokers answer again."""
         self.ends, self.group_answers = {LOGS: 7, OTHER: 0}, True
         self.silent_s, self.each_second = 0.0, lambda: None
 
@@ -210,6 +208,12 @@ def never_assigned_without_coordinator(member: Member) -> None:
     member.group_answers = False
 
 
+def never_assigned_then_outage(member: Member) -> None:
+    never_assigned(member)
+    member.let_pass(200)
+    member.outage()
+
+
 def spare(member: Member) -> None:
     member.held, member.ends, member.silent_s = {}, {}, None
 
@@ -233,7 +237,6 @@ class State:
 
 
 STATES = [
-    State(nothing, 1),
     State(nothing, 1_000),
     State(bare, 1_000, ["not_assigned", "not_warm"]),
     State(draining, 1_000, ["draining"]),
@@ -241,7 +244,6 @@ STATES = [
     State(blocked, 9),
     State(blocked, 11, ["publish_blocked"]),
     State(blocked, 1_000, ["publish_blocked"]),
-    State(missing, 1, ["input_topic_missing"]),
     State(missing, 1_000, ["input_topic_missing"]),
     State(unreadable, 1_000, ["batch_unreadable"]),
     State(outage, 9),
@@ -257,7 +259,6 @@ STATES = [
     State(scoring_hangs, 299, ["score_stalled"]),
     State(scoring_hangs, 300, ["stuck", "score_stalled"], exits=True),
     State(scoring_hangs, 1_000, ["score_stalled"], timeout_s=None),
-    State(ingest_hangs, 299, ["ingest_stalled"]),
     State(ingest_hangs, 300, ["stuck", "ingest_stalled"], exits=True),
     State(publishing_hangs, 11, ["publish_stalled"]),
     State(publishing_hangs, 300, ["stuck", "publish_stalled"], exits=True),
@@ -279,6 +280,7 @@ STATES = [
     State(context_arrives, 1_000, ["partition_stalled"]),
     State(never_assigned, 329, ["not_assigned"]),
     State(never_assigned, 331, ["stuck", "not_assigned"], exits=True),
+    State(never_assigned_then_outage, 1_000, ["not_assigned"]),
     State(never_assigned_without_coordinator, 1_000, ["not_assigned"]),
     State(spare, 1_000),
     State(suspended, 29, ["score_stalled"]),

@@ -162,6 +162,18 @@ async def test_facts_are_collected_every_second() -> None:
 
 
 @virtually
+async def test_topics_are_missing_once_the_group_has_assigned() -> None:
+    """A client that has not joined yet may not know any topic, and none of them is missing for that."""
+    world = World()
+    world.health.assigned, world.source.missing = False, ["logs"]
+    await world.work(2)
+    assert dict(world.health.missing_topics) == {}
+    world.health.assigned = True
+    await world.work(2)
+    assert list(world.health.missing_topics) == ["logs"]
+
+
+@virtually
 async def test_a_member_that_fetches_nothing_waits_for_no_answer() -> None:
     """A spare has no partitions, and a paused member sends no fetch: neither knows when a broker answered."""
     world = World()
@@ -232,14 +244,16 @@ async def test_a_member_that_is_never_assigned_ends() -> None:
 
 
 class SlowWorker:
-    """Runs a function after a pause."""
+    """Runs functions after one another, each after a pause."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
+        self.one = asyncio.Lock()
 
     async def run(self, function: Any, *args: Any) -> Any:
-        await asyncio.sleep(self.seconds)
-        return function(*args)
+        async with self.one:
+            await asyncio.sleep(self.seconds)
+            return function(*args)
 
 
 @virtually
@@ -250,7 +264,10 @@ async def test_a_worker_reports_what_runs_on_it() -> None:
     first, second = asyncio.create_task(worker.run(abs, -1)), asyncio.create_task(worker.run(abs, -2))
     await asyncio.sleep(4)
     assert (health.waited_s("score"), health.since_progress_s("score")) == (4, None)
-    assert [await first, await second] == [1, 2]
+    assert await first == 1
+    await asyncio.sleep(3)
+    assert health.waited_s("score") == 3, "the second function still runs"
+    assert await second == 2
     assert (health.waited_s("score"), health.since_progress_s("score")) == (0, 0)
 
 

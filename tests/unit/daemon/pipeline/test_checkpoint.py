@@ -15,6 +15,7 @@ from logwarden.daemon.pipeline.checkpoint import Checkpoint, Positions
 from logwarden.daemon.pipeline.partitions import Assignment, Partitions
 from logwarden.daemon.records import Bounds, Committed, Partition
 from logwarden.daemon.web.metrics import PrometheusTelemetry
+from tests.fakes import metric
 from tests.oracles import PROFILE
 from tests.sim.loop import now_s, run_virtual
 
@@ -58,9 +59,13 @@ def active(owner: Partitions, partition: Partition) -> Assignment:
 
 
 def checkpoint_of(
-    broker: Broker, owner: Partitions, *steps: Callable[[Positions], Any], health: HealthState | None = None
+    broker: Broker,
+    owner: Partitions,
+    *steps: Callable[[Positions], Any],
+    health: HealthState | None = None,
+    telemetry: PrometheusTelemetry | None = None,
 ) -> Checkpoint:
-    telemetry, health = PrometheusTelemetry(), health or HealthState()
+    telemetry, health = telemetry or PrometheusTelemetry(), health or HealthState()
     return Checkpoint(cast(Any, broker), owner, telemetry, health, max_context_records=10, before_offsets=steps)
 
 
@@ -212,12 +217,13 @@ def test_health_knows_how_long_commits_have_failed() -> None:
     owner = assigned(broker, P0)
 
     async def scenario() -> None:
-        health = HealthState(now_s)
-        checkpoint = checkpoint_of(broker, owner, health=health)
+        health, telemetry = HealthState(now_s), PrometheusTelemetry()
+        checkpoint = checkpoint_of(broker, owner, health=health, telemetry=telemetry)
         broker.fails = True
         assert not await checkpoint.commit_held(5)
         await asyncio.sleep(12)
         assert not await checkpoint.commit_held(5)
+        assert metric(telemetry, "commit_failures_total") == 2
         assert health.waited_s("commit") == pytest.approx(12, abs=3)
         assert "no answer" in health.errors["commit"]
         broker.fails = False

@@ -68,6 +68,7 @@ async def test_records_of_a_revoked_partition_are_left_to_the_next_owner() -> No
     assert [owner for owner, _ in chunks] == [kept]
     assert revoked.ledger.outstanding == 0
     assert metric(world.telemetry, "records_total") == 1
+    assert world.health.since_received_s == 0
 
 
 @virtually
@@ -78,6 +79,7 @@ async def test_a_partition_without_records_is_no_chunk() -> None:
     world.health.unreadable[LOGS[0]] = "stands still"
     world.source.answers = [{LOGS[0]: []}]
     assert await world.intake.next_chunks() == []
+    assert world.health.since_received_s is None
     assert world.health.unreadable == {LOGS[0]: "stands still"}
 
 

@@ -125,6 +125,23 @@ async def test_lines_are_done_only_after_the_acknowledgement() -> None:
 
 
 @virtually
+async def test_a_failed_try_is_waiting_and_not_a_standstill() -> None:
+    """While the broker is away for long, each try shows that the daemon itself is not stuck."""
+    world = World()
+    world.publisher.put(alert(opened(world, 1)))
+    world.publisher.end()
+    world.sink.refusals = [BrokerUnavailable("b:1", "down")] * 100
+    sending = asyncio.create_task(world.publisher.run())
+    await asyncio.sleep(60)
+    assert world.health.waited_s("publish") == 60
+    assert world.health.hung_s("publish") < 60
+    assert "down" in world.health.errors["publish"]
+    world.sink.refusals = []
+    await sending
+    assert (world.health.waited_s("publish"), world.health.errors) == (0, {})
+
+
+@virtually
 async def test_a_failed_message_is_sent_again_and_an_acknowledged_one_is_not() -> None:
     """One partition of the alerts topic has no leader: the alerts of the others are done and never repeated."""
     world = World()
