@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from logwarden.daemon.errors import BrokerUnavailable, TopicUnusable
+from logwarden.daemon.errors import BrokerUnavailable
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.incidents.alert import shorter_alert
 from logwarden.daemon.pipeline.dead_letters import burial_of_alert, shorter_letter
@@ -145,14 +145,17 @@ class Publisher:
         return None
 
     def failed(self, topic: str, error: BrokerUnavailable | None) -> None:
-        """Counts a retry, and reports a topic that the operator must repair."""
+        """Counts a retry, and reports the topic: it takes nothing, whatever other topics take."""
         self._telemetry.publish_retried()
         self._health.attempt_failed("publish", "" if error is None else str(error))
-        if isinstance(error, TopicUnusable):
-            self._health.blocked(topic, str(error), error.hint)
+        sentence = f"the topic {topic!r} took none of the messages" if error is None else str(error)
+        self._health.blocked(topic, sentence, "" if error is None else error.hint)
 
     def moved(self) -> None:
-        """Wakes the waiters for room and for the end."""
+        """Wakes the waiters for room and for the end; nothing is known against a topic for which nothing waits."""
+        for topic, lane in self._lanes.items():
+            if not len(lane):
+                self._health.unblocked(topic)
         self._health.waiting("publish", len(self) > 0)
         self._telemetry.waiting_bytes(self.waiting_bytes)
         self._changed.set()

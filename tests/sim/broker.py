@@ -8,9 +8,9 @@ join again, up to its time-out. Latencies and faults belong to the clients in `t
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from logwarden.daemon.pipeline.ledger import decode_topic
 from logwarden.daemon.records import Committed, Partition
 from tests.sim.loop import now_s
 from tests.sim.topics import COMPACTED, Era, OutputTopic, PartitionLog
@@ -158,9 +158,8 @@ class SimBroker:
 
     def is_stale(self, partition: Partition, committed: Committed) -> bool:
         """Returns True for a commit that names another incarnation of the topic: no member continues from there."""
-        log = self.logs[partition]
-        named = incarnation_of(committed.metadata)
-        return log.reports_incarnation and named is not None and named != log.bounds.incarnation
+        topic, bounds = decode_topic(committed.metadata), self.logs[partition].bounds
+        return bool(topic and bounds.incarnation and topic != bounds.incarnation)
 
     def lag(self) -> int:
         """Returns the number of offsets that are kept and not committed."""
@@ -180,12 +179,3 @@ class SimBroker:
             await asyncio.sleep(0.5)
             if self.is_up:
                 self.group.expire()
-
-
-def incarnation_of(metadata: str) -> str | None:
-    """Returns the incarnation that a commit's metadata names. Returns None if it names none."""
-    try:
-        values = json.loads(metadata)
-    except ValueError:
-        return None
-    return values.get("incarnation") or None

@@ -78,6 +78,7 @@ class SimSource:
         self._incarnations: dict[Partition, str] = {}
         self._pending: list[LogwardenError] = []
         self._retry_at: dict[Partition, float] = {}
+        self._answered_at = now_s()
 
     # ---------------------------------------------------------------- life
 
@@ -165,6 +166,7 @@ class SimSource:
             await self._line.through(self._usual(0.01))
         except BrokerUnavailable:
             return Fetched()
+        self._answered_at = now_s()
         if self.name in self._broker.group.evicted:
             raise FatalError(f"another member has the instance id of {self.name}")
         silent = self._weather.strikes(self._rng, "fetch_silent")
@@ -226,7 +228,11 @@ class SimSource:
         self._positions[partition] = offset
 
     def silent_s(self) -> float:
-        return 0.0
+        return now_s() - self._answered_at
+
+    def stands_at(self, partition: Partition) -> int | None:
+        """Returns where an assigned partition is read next. Returns None if that is not known yet."""
+        return self._positions.get(partition)
 
     def missing_topics(self) -> list[str]:
         return []

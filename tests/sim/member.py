@@ -10,7 +10,9 @@ from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.partitions import TopicProfile
 from logwarden.daemon.pipeline.pipeline import Pipeline, PipelineLimits
 from logwarden.daemon.ports import Engine, Ports
+from logwarden.daemon.process import DeadMansSwitch
 from logwarden.daemon.settings.groups import InputSettings
+from logwarden.daemon.watchdog import Held, StuckJudge, Watchdog, WatchedWorker
 from logwarden.daemon.web.metrics import PrometheusTelemetry
 from logwarden.model.lines import LineTable
 from logwarden.model.stream import LogStream
@@ -24,6 +26,7 @@ from tests.sim.scenarios import Scenario
 from tests.sim.sink import SimSink
 from tests.sim.stand_ins import SimEncoder, SimScorer, SimWorker, VirtualClock
 from tests.sim.weather import Weather
+from tests.sim.witness import SimWitness
 
 MAX_SERVICES = 64
 MAX_CONTEXTS = 260
@@ -63,8 +66,8 @@ class Member:
         ports = Ports(
             source=self.source,
             sink=self.sink,
-            ingest_worker=self.ingest_worker,
-            score_worker=self.score_worker,
+            ingest_worker=WatchedWorker(self.ingest_worker, self.health, "ingest"),
+            score_worker=WatchedWorker(self.score_worker, self.health, "score"),
             clock=VirtualClock(line),
             telemetry=PrometheusTelemetry(),
             health=self.health,
@@ -86,6 +89,10 @@ class Member:
         self._max_waiting_bytes = scenario.max_waiting_bytes
         evidence.probes[name] = self._beyond_bounds
         self.running: asyncio.Task[None] | None = None
+        self._watchdog = Watchdog(
+            self.health, ports.clock, self.source, SimWitness(broker, line), timeout_s=scenario.stuck_timeout_s
+        )
+        self._judge = StuckJudge(self.health, timeout_s=scenario.stuck_timeout_s, now=ports.clock.monotonic())
 
     async def start(self) -> None:
         """Joins the group and starts the pipeline."""
@@ -122,11 +129,25 @@ class Member:
 
     async def _run(self) -> None:
         try:
-            await self.pipeline.run()
+            async with asyncio.TaskGroup() as group:
+                loops = (
+                    self._watchdog._watch(self._judge, self._held, _NoSwitch()),
+                    self._watchdog._ask_forever(self._judge),
+                )
+                watching = [group.create_task(loop) for loop in loops]
+                await self.pipeline.run()
+                for task in watching:
+                    task.cancel()
         except Exception as error:
             if self.expected_to_live:
                 self._evidence.breach("members_live", f"{self.name} ended with {_innermost(error)!r}")
             raise
+
+    def _held(self) -> list[Held]:
+        return [
+            Held(partition=a.partition, position=a.ledger.position(), outstanding=a.ledger.outstanding)
+            for a in self.pipeline.partitions.assignments()
+        ]
 
     async def _vanish(self) -> None:
         if self.running:
@@ -154,6 +175,16 @@ class Member:
         }
         beyond = [f"{n} {what}, the bound is {most}" for what, (n, most) in sizes.items() if n > most]
         return beyond[0] if beyond else None
+
+
+class _NoSwitch(DeadMansSwitch):
+    """Ends no process: the simulation's one runs all members, in virtual time."""
+
+    def __init__(self) -> None:
+        pass
+
+    def hold(self, seconds: float | None) -> None:
+        pass
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -35,6 +35,8 @@ class Scenario:
     """Time on the ingest thread for each line that is embedded."""
     score_s: float = 0.05
     revoke_budget_s: float = 5.0
+    stuck_timeout_s: float = 60.0
+    """Time after which the watchdog ends a member that does nothing."""
     lines_of_a_record: tuple[int, ...] = (1,)
     """The numbers of lines that a record may contain; blank and unreadable records contain none."""
     calm_partitions: int = 0
@@ -195,6 +197,6 @@ _ALL = {
     )
 }
 
-_AWAITED = ("recreated",)
+_AWAITED: tuple[str, ...] = ()
 """Worlds that the daemon does not survive yet: ids know no incarnation."""
 SCENARIOS = {name: scenario for name, scenario in _ALL.items() if name not in _AWAITED}

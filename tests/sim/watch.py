@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from logwarden.daemon.readiness import reasons
 from logwarden.daemon.records import Partition
 from tests.sim.loop import now_s
 
 if TYPE_CHECKING:
+    from tests.sim.member import Member
     from tests.sim.world import World
 
+NAMED_WITHIN_S = 20.0
+"""Bound on the time until health names a fault: its own patience, a request's time-out and a retry."""
+READY_WITHIN_S = 30.0
 APART_WITHIN_S = 6.0
 """Bound on the commit of a record whose outputs take every message: a read, a batch, a request, a commit."""
 
@@ -21,12 +26,54 @@ class Watch:
     def __init__(self, world: World) -> None:
         self._world = world
         self._reported: set[Partition] = set()
+        self._since: dict[tuple[str, str], float] = {}
+        """By member and fault: since when the fault has kept the member from its work."""
 
     async def look_forever(self) -> None:
         """Looks once a second."""
         while True:
             await asyncio.sleep(1.0)
             self._look_at_calm_partitions()
+            self._look_at_health()
+
+    async def until_ready(self) -> None:
+        """ready_again: once the faults have ended and the lag is 0, every member becomes ready in bounded time."""
+        deadline = now_s() + READY_WITHIN_S
+        while unready := {m.name: [r.code for r in found] for m in self._world.members if (found := reasons(m.health))}:
+            if now_s() > deadline:
+                self._world.evidence.breach("ready_again", f"still not ready: {unready}")
+                return
+            await asyncio.sleep(1.0)
+
+    def _look_at_health(self) -> None:
+        """health_names: a fault that keeps a member from its work is a reason of its readiness in bounded time."""
+        now = now_s()
+        seen: dict[tuple[str, str], float] = {}
+        for member in self._world.members:
+            for fault, codes in self._faults_of(member).items():
+                since = seen[member.name, fault] = self._since.get((member.name, fault), now)
+                named = {reason.code for reason in reasons(member.health)}
+                if now - since > NAMED_WITHIN_S and not (codes & named if codes else named):
+                    self._world.evidence.breach(
+                        "health_names", f"{member.name}: {fault} for {now - since:.0f} s, and the reasons are {named}"
+                    )
+                    seen[member.name, fault] = float("inf")  # once
+        self._since = seen
+
+    def _faults_of(self, member: Member) -> dict[str, set[str]]:
+        """Returns what keeps a member from its work now, each with the codes that name it; empty: any code does."""
+        if member.line.frozen or member.line.dead or member.line.deaf:
+            return {}
+        found: dict[str, set[str]] = {"no connection": set()} if member.line.cut else {}
+        for topic, lane in member.pipeline._publisher._lanes.items():
+            output = self._world.broker.output(topic)
+            if len(lane) and (output.missing or output.stuck):
+                found[f"{topic} takes nothing"] = {"publish_blocked", "publish_stalled"}
+        for assignment in member.pipeline.partitions.assignments():
+            log = self._world.broker.logs[assignment.partition]
+            if member.source.stands_at(assignment.partition) in log.damaged and not member.health.paused:
+                found[f"{assignment.partition} is damaged"] = {"batch_unreadable"}
+        return found
 
     def _look_at_calm_partitions(self) -> None:
         """others_go_on: a stuck output delays no record of a partition that has no message for it."""

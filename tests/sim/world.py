@@ -117,13 +117,15 @@ class World:
         """Runs the world from the first member's start to the last member's drain."""
         for _ in range(self.scenario.members):
             await self.start_member()
-        watching = asyncio.create_task(Watch(self).look_forever(), name="watch")
+        watch = Watch(self)
+        watching = asyncio.create_task(watch.look_forever(), name="watch")
         async with asyncio.TaskGroup() as group:
             group.create_task(self.producers.produce_all(), name="producer")
             group.create_task(self.producers.make_noise(), name="noise")
             group.create_task(self._deeds.do_all(), name="misfortunes")
         await self.settle()
         watching.cancel()
+        await watch.until_ready()
         await self._forget()
         for member in list(self.members):
             self.members.remove(member)
