@@ -7,6 +7,7 @@ talk to the broker directly, and survive its deaths: a line is in the topic once
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import threading
 import time
@@ -25,6 +26,9 @@ QUEUED = 50_000
 """Lines that may wait in a producer while the broker is away."""
 TRANSACTION_S = 10
 """Time after which the broker aborts the transaction of a producer that is silent."""
+QUIET = logging.getLogger("chaos.librdkafka")
+"""Takes the complaints of librdkafka, which retries by itself and gives up by an exception."""
+QUIET.disabled = True
 ABORTS = 0.3
 """Share of the transactions that their producer aborts."""
 
@@ -67,7 +71,7 @@ class PlainTap:
             "topic.metadata.refresh.interval.ms": 1_000,
         }
         self._account = account
-        self._producer = Producer(self._settings)
+        self._producer = Producer(self._settings, logger=QUIET)
         self._arrived: list[tuple[int, int, int]] = []
         self._failed: list[int] = []
 
@@ -108,7 +112,7 @@ class PlainTap:
 
     def reopen(self) -> None:
         """Begins again with a new producer: the topic is another one."""
-        self._producer = Producer(self._settings)
+        self._producer = Producer(self._settings, logger=QUIET)
 
     def knows(self, partitions: int) -> bool:
         """Returns True once this producer's own metadata have that many partitions."""
@@ -176,7 +180,7 @@ class TransactionTap:
 
     def _open(self) -> Producer:
         if self._producer is None:
-            producer = Producer(self._settings)
+            producer = Producer(self._settings, logger=QUIET)
             producer.init_transactions(FLUSH_S)
             self._producer = producer
         return self._producer
