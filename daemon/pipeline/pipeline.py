@@ -163,7 +163,15 @@ class Pipeline:
         return max(LAST_COMMIT_S, deadline - self._ports.clock.monotonic())
 
     async def _watch(self, name: str, loop: Callable[[], Coroutine[None, None, None]]) -> None:
-        await loop()
+        try:
+            await loop()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # No part of the daemon cancelled this task: the client let one of its own cancellations escape (aiokafka
+            # issue 647), and a task group takes it for an ordinary end.
+            raise TaskEnded(name) from None
         if self._lifetime.phase < Phase.DRAINING:
             raise TaskEnded(name)
 

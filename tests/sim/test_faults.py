@@ -251,6 +251,26 @@ def test_an_error_in_any_task_ends_the_daemon_with_it(where: str) -> None:
     tell(story)
 
 
+@pytest.mark.parametrize("where", ["fetch", "commit"])
+def test_a_cancellation_of_the_client_ends_no_task_in_silence(where: str) -> None:
+    """The client lets its own cancellations escape; a loop that ended by one would leave a daemon that does nothing."""
+
+    async def cancelled(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    async def story(world: World) -> None:
+        member = await working(world, 10, ANOMALOUS)
+        member.expected_to_live = False
+        assert member.running is not None
+        setattr(member.source, where, cancelled)
+        world.produce(world.partitions[0], "svc", ANOMALOUS)
+        await asyncio.wait([member.running], timeout=10)
+        assert member.running.done()
+        assert str(end_of(member.running.exception() or AssertionError())).startswith(f"the task '{where}' ended")
+
+    tell(story)
+
+
 @pytest.mark.parametrize("call", ["on_revoked", "on_assigned"])
 def test_an_error_in_a_rebalance_ends_the_daemon(call: str) -> None:
     """The client swallows a listener's exception, so the daemon keeps it, fails its health, and ends."""
