@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import (
+    InconsistentGroupProtocolError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
@@ -216,6 +217,11 @@ class KafkaSource:
             return name_is_taken(self._settings.group_instance_id, "the group knows another member by it")
         if isinstance(error, KafkaError) and error.retriable:
             return BrokerUnavailable(self._settings.bootstrap_servers, reason(error))
+        if isinstance(error, InconsistentGroupProtocolError):
+            return FatalError(
+                f"other members of the group {self._settings.group_id!r} divide its partitions in another way",
+                hint="end all members of an earlier release before you start this one, or give this one its own group",
+            )
         # A task inside the client ended, or the group removed this member: only a new client can join again.
         return FatalError(f"the Kafka consumer cannot continue: {reason(error)}")
 

@@ -141,6 +141,15 @@ def jump_to_the_end(patch: Patch) -> None:
     patch.setattr(partitions_module, "where_to_start", latest)
 
 
+def ids_know_no_incarnation(patch: Patch) -> None:
+    of_name = alert.alert_id
+
+    def by_name(*place: Any, incarnation: str) -> str:
+        return of_name(*place)
+
+    patch.setattr(alert, "alert_id", by_name)
+
+
 def context_is_judged_again(patch: Patch) -> None:
     patch.setattr(Ingestor, "_flush", lambda ingestor, slots: ingestor._work(ingestor._stream.flush(slots)))
 
@@ -204,6 +213,7 @@ ABLATIONS: list[tuple[Callable[[Patch], None], str, str]] = [
     (ended_chunks_are_ingested, "slow_ingest", "nothing_kept"),
     (no_context_is_read, "crashes", "windows_whole"),
     (jump_to_the_end, "retention", "no_early_commit"),
+    (ids_know_no_incarnation, "recreated", "same_alert_ids"),
     (context_is_judged_again, "everything_steps", "windows_whole"),
     (no_pause, "slow_model", "bounded"),
     (no_resume, "slow_model", "no_lag_left"),

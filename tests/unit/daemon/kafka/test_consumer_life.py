@@ -10,16 +10,18 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import InconsistentGroupProtocolError, KafkaConnectionError, KafkaError
 
-from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, ConfigurationError
+from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, ConfigurationError, FatalError
 from logwarden.daemon.kafka import consumer as module
 from logwarden.daemon.kafka.consumer import KafkaSource
 from logwarden.daemon.records import Partition
 from logwarden.daemon.settings.kafka import KafkaSettings
-from tests.fake_kafka import FakeClient, FakeConsumer
+from tests.fake_kafka import FakeClient, FakeConsumer, source_of
 from tests.fakes import capture, events, virtually
 from tests.sim.loop import now_s
+
+LOGS = TopicPartition("logs", 0)
 
 
 class Admin:
@@ -212,6 +214,24 @@ async def test_a_pattern_is_subscribed_as_one_expression(client: Client) -> None
     assert source.missing_topics() == ["audit"], "a pattern without a topic is not a missing topic"
     client.consumer.known_topics = {"audit"}
     assert source.missing_topics() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "hint"),
+    [
+        (InconsistentGroupProtocolError("x"), "divide its partitions in another way", "an earlier release"),
+        (KafkaError("FencedInstanceId()"), "GROUP_INSTANCE_ID=pod-1", "its own name"),
+    ],
+)
+@virtually
+async def test_a_group_that_does_not_take_this_member_names_the_cause(error: Exception, words: str, hint: str) -> None:
+    """An upgrade from another way of dividing partitions, and a name that another member has."""
+    consumer = FakeConsumer({LOGS: 0}, errors=[])
+    source = source_of(consumer, group_instance_id="pod-1")
+    consumer.coordinator_errors = [error]
+    with pytest.raises(FatalError, match=words) as ended:
+        await source.fetch()
+    assert hint in ended.value.hint
 
 
 @virtually
