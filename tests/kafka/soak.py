@@ -1,6 +1,6 @@
 """Repeats the known weaknesses of the client for half an hour, in random order, on Kafka 3.9 and 4.1.
 
-    python -m tests.kafka.soak --minutes 30 --out FOLDER
+    python -m tests.kafka.soak --out FOLDER
     python -m tests.kafka.soak --out FOLDER --resume
 
 A member stands still past its session (aiokafka issue 847), or its requests time out on the way (issue 1037). Options,
@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.kafka.chaos.campaign import main
+from tests.kafka.chaos.__main__ import main
 
 DEFAULTS = {
     "minutes": 30.0,

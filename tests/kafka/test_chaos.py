@@ -16,6 +16,7 @@ from tests.kafka.chaos.campaign import kinds_of
 from tests.kafka.chaos.deeds import DEEDS_BY_KIND
 from tests.kafka.chaos.episode import Episode, Terms
 from tests.kafka.chaos.faults import KINDS, MEMBER, plan
+from tests.kafka.chaos.recovery import Recovery
 from tests.kafka.chaos.results import GOALS, Results, is_clean, percentile
 from tests.kafka.preloaded import Preloaded
 
@@ -134,19 +135,29 @@ def test_unknown_lines_are_neither_wanted_nor_wrong() -> None:
     assert (account.findings().unknown, account.findings().faults) == (2, 0)
 
 
-def test_recovery_is_seen_by_partition() -> None:
-    """A partition with lines behind has moved with its first new alert, and is settled with its last one."""
-    account = told(3)
+def test_lines_behind_are_counted_by_partition() -> None:
+    """Lines are behind until all before them are alerted, and a repeat is no progress."""
+    account = told(4)
     alerted(account, 0)
     since = account.snapshot()
     (track,) = account.behind(since)
-    assert account.behind(since) == {track: 2}
-    alerted(account, 0)
-    assert not account.has_moved(track, since), "a repeat is no progress"
+    assert account.behind(since) == {track: 3}
+    alerted(account, 0, 2)
+    assert account.behind(since) == {track: 3}
     alerted(account, 1)
-    assert account.has_moved(track, since)
-    alerted(account, 2)
+    assert account.behind(since) == {track: 1}
+    alerted(account, 3)
     assert account.behind(since) == {}
+
+
+def test_a_group_has_recovered_after_its_last_standstill() -> None:
+    """An alert that was on its way before the fault is no recovery if the partition stands still after it."""
+    recovery = Recovery()
+    for now_s, behind in ((0.0, 9), (0.5, 8), (2.0, 8), (3.0, 8), (7.0, 8), (7.5, 5), (9.0, 5), (9.4, 1)):
+        recovery.look(now_s, {"one": behind})
+    assert recovery.falling_s == 7.0
+    recovery.look(10.0, {"one": 1, "another": 4})
+    assert recovery.falling_s == 10.0, "a partition stands still until its first progress"
 
 
 def test_lines_that_are_given_up_stay_faults() -> None:
@@ -197,17 +208,17 @@ def test_results_resume_after_a_kill(tmp_path: Path) -> None:
     """A results file whose last line was cut continues after its last whole one, and is never overwritten."""
     path = tmp_path / "out" / "results.jsonl"
     results = Results(path, resume=False)
-    results.add("round", round=1, episode=1, load=2.0, seconds=9.0, moving_s=2.0, caught_up_s=3.0, stuck=False)
+    results.add("round", round=1, episode=1, load=2.0, seconds=9.0, falling_s=2.0, caught_up_s=3.0, stuck=False)
     with path.open("a", encoding="utf-8") as file:
         file.write('{"type": "round", "rou')
     with pytest.raises(FileExistsError, match="--resume"):
         Results(path, resume=False)
     resumed = Results(path, resume=True)
     assert (resumed.next_round, resumed.next_episode) == (2, 2)
-    resumed.add("round", round=2, episode=2, load=9.0, seconds=9.0, moving_s=None, caught_up_s=None, stuck=True)
+    resumed.add("round", round=2, episode=2, load=9.0, seconds=9.0, falling_s=None, caught_up_s=None, stuck=True)
     assert [json.loads(line)["round"] for line in path.read_text(encoding="utf-8").splitlines()] == [1, 2]
     assert resumed.totals()["rounds_without_a_check"] == 2
-    assert (resumed.recoveries("moving_s"), resumed.recoveries("moving_s", 1.0)) == ([2.0], [])
+    assert (resumed.recoveries("falling_s"), resumed.recoveries("falling_s", 1.0)) == ([2.0], [])
     assert resumed.faults() == 1, "a group that is stuck breaks a promise"
     assert all(name in resumed.summary(GOALS) for name in GOALS)
 
@@ -216,7 +227,7 @@ def test_a_campaign_that_breaks_off_is_no_success(tmp_path: Path) -> None:
     """Episodes that broke off count as faults, and as a row until one is checked."""
     results = Results(tmp_path / "results.jsonl", resume=False)
     results.add("broken off", episode=1, error="the broker did not start")
-    results.add("round", round=1, episode=2, load=2.0, seconds=9.0, moving_s=2.0, caught_up_s=3.0, stuck=False)
+    results.add("round", round=1, episode=2, load=2.0, seconds=9.0, falling_s=2.0, caught_up_s=3.0, stuck=False)
     results.add("broken off", episode=2, error="again")
     assert (results.broken_off_in_a_row(), results.faults(), results.next_episode) == (2, 2, 3)
 

@@ -41,11 +41,8 @@ class _Lines:
     """Lines from the first one on that are alerted or need no alert."""
 
 
-class Snapshot(NamedTuple):
-    """What had been sent and alerted at one moment."""
-
-    sent: Mapping[Track, int]
-    alerted: Mapping[tuple[str, int], int]
+Snapshot = Mapping[Track, int]
+"""Number of lines that had been sent at one moment, by track."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +96,6 @@ class Account:
         self._incarnations: Counter[str] = Counter()
         self._places: dict[tuple[str, int], int] = {}
         """Topic and partition → index, for the place that an alert claims."""
-        self._alerted: Counter[tuple[str, int]] = Counter()
         self._strays = 0
         self.examples: list[dict[str, Any]] = []
         """The first lines of the faults that a message is needed for."""
@@ -156,7 +152,6 @@ class Account:
             row = self._table[number]
             place = self._places.setdefault((topic, partition), len(self._places))
             if not row["times"]:
-                self._alerted[topic, partition] += 1
                 row["id_high"], row["id_low"], row["window"] = high, low, window
                 row["at"], row["place"] = offset, place
             else:
@@ -169,30 +164,24 @@ class Account:
         self._example("never sent", Track(topic, -1, partition), offset, number)
 
     def snapshot(self) -> Snapshot:
-        """Returns the lines sent and alerted so far, by track."""
+        """Returns the number of lines sent so far, by track."""
         with self._lock:
-            return Snapshot({track: len(lines.numbers) for track, lines in self._tracks.items()}, dict(self._alerted))
+            return {track: len(lines.numbers) for track, lines in self._tracks.items()}
 
     def behind(self, snapshot: Snapshot) -> dict[Track, int]:
         """Returns how many lines of a snapshot are not settled yet, for the tracks that have some."""
         with self._lock:
             return {
                 track: behind
-                for track, count in snapshot.sent.items()
+                for track, count in snapshot.items()
                 if (behind := count - self._settle(self._tracks[track])) > 0
             }
 
     def give_up(self, snapshot: Snapshot) -> None:
         """Waits no more for the lines of a snapshot. Those without an alert stay faults."""
         with self._lock:
-            for track, count in snapshot.sent.items():
+            for track, count in snapshot.items():
                 self._tracks[track].settled = max(self._tracks[track].settled, count)
-
-    def has_moved(self, track: Track, since: Snapshot) -> bool:
-        """Returns True if a line of the track's partition got its first alert after the snapshot."""
-        key = track.topic, track.partition
-        with self._lock:
-            return self._alerted[key] > since.alerted.get(key, 0)
 
     def _settle(self, lines: _Lines) -> int:
         table, numbers = self._table, lines.numbers

@@ -1,4 +1,4 @@
-"""A campaign: options, episodes one after the other until the time is over, and the figures at the end.
+"""A campaign: episodes one after the other until the time is over, and the figures at the end.
 
 The seed fixes the faults of every round, their moments and their victims, but not the operating system's scheduling.
 SIGTERM and Ctrl-C end a campaign after the running round, with the check of its lines.
@@ -14,36 +14,16 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from tests.kafka.chaos.episode import Episode, Terms
 from tests.kafka.chaos.faults import KINDS
-from tests.kafka.chaos.results import GOALS, Results
+from tests.kafka.chaos.results import Results
 from tests.kafka.preloaded import Preloaded
 
 MOST_BROKEN_OFF = 3
 """Episodes in a row that may break off by a failure of the campaign itself."""
 CHECK_MINUTES = 1.0
 """Time that the check of the last episode may need: no episode begins later than that before the end."""
-
-
-def _options(defaults: Mapping[str, object]) -> argparse.Namespace:
-    options = argparse.ArgumentParser(description="Injects faults into real daemons on real brokers; see --list.")
-    options.add_argument("--minutes", type=float, default=60.0, help="end after this time")
-    options.add_argument("--rounds", type=int, default=None, help="end after this number of rounds")
-    options.add_argument("--seed", type=int, default=7)
-    options.add_argument("--out", type=Path, default=Path(".cache/chaos"), help="folder of results.jsonl and of logs")
-    options.add_argument("--resume", action="store_true", help="continue the results of the folder")
-    options.add_argument("--faults", default=",".join(KINDS), help="kinds of faults; a leading minus removes: -reset")
-    options.add_argument("--list", action="store_true", help="list the kinds of faults and end")
-    options.add_argument("--kafka", default="4.1.1,3.9.1", help="versions of the broker, in turn")
-    options.add_argument("--members", type=int, default=3)
-    options.add_argument("--lines-per-s", type=float, default=600.0)
-    options.add_argument("--episode-rounds", type=int, default=20, help="rounds between two checks of all lines")
-    options.add_argument("--whole", action="store_true", help="start every member as a new interpreter")
-    options.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the members")
-    options.set_defaults(**defaults)
-    return options.parse_args()
 
 
 def kinds_of(text: str) -> list[str]:
@@ -96,13 +76,8 @@ def _say(text: str) -> None:
     print(time.strftime("%H:%M:%S"), text, flush=True)
 
 
-def main(*, goals: Mapping[str, int] = GOALS, **defaults: object) -> int:
-    """Runs the campaign of the command line. Returns 1 if a promise was broken, else 0."""
-    wanted = _options(defaults)
-    if wanted.list:
-        for name, kind in KINDS.items():
-            print(f"{name:<16} {kind.meaning}")
-        return 0
+def run(wanted: argparse.Namespace, goals: Mapping[str, int]) -> int:
+    """Runs the campaign of some options and prints its figures. Returns 1 if a promise was broken, else 0."""
     results = Results(wanted.out / "results.jsonl", resume=wanted.resume)
     # The clients of the campaign itself see every outage too, and retry.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.kafka.broker import Broker, create_topics
-from tests.kafka.chaos.account import Account, Snapshot
+from tests.kafka.chaos.account import Account, Snapshot, Track
 from tests.kafka.chaos.crew import Crew
 from tests.kafka.chaos.deeds import STOP_S, World
 from tests.kafka.chaos.faults import REQUEST_S, plan
 from tests.kafka.chaos.reading import AlertReader
+from tests.kafka.chaos.recovery import Recovery
 from tests.kafka.chaos.results import Results, is_clean
 from tests.kafka.chaos.traffic import Traffic
 from tests.kafka.evidence import EVERY_LINE
@@ -159,7 +160,7 @@ class Episode:
         began, ended, stops = time.monotonic(), len(world.crew.ended), len(world.crew.stops)
         records = await asyncio.gather(*(world.carry_out(deed, over) for deed in deeds))
         over_at, snapshot = last[0]
-        moving_s, caught_up_s, why = await self._recovered(over_at, snapshot, world)
+        falling_s, caught_up_s, why = await self._recovered(over_at, snapshot, world)
         line = {
             "round": number,
             "episode": self._number,
@@ -168,50 +169,49 @@ class Episode:
             "load": round(os.getloadavg()[0], 1),
             "seconds": round(time.monotonic() - began, 1),
             "deeds": records,
-            "moving_s": moving_s,
+            "falling_s": falling_s,
             "caught_up_s": caught_up_s,
             "stuck": caught_up_s is None,
             **({"evidence": why} if why else {}),
             "member_kills": world.crew.counts["member_kills"],
             "broker_kills": world.broker_kills,
-            "lines": sum(snapshot.sent.values()),
+            "lines": sum(snapshot.values()),
             "ended": world.crew.ended[ended:],
             "stops": world.crew.stops[stops:],
         }
         self._results.add("round", **line)
         names = " ".join(f"{r['kind']}{'' if r['victim'] is None else '/' + str(r['victim'])}" for r in records)
         return (
-            f"round {number:>4}  {self._version}  moving {_seconds(moving_s)}  caught up {_seconds(caught_up_s)}  "
+            f"round {number:>4}  {self._version}  lag falls {_seconds(falling_s)}  caught up {_seconds(caught_up_s)}  "
             f"lines {line['lines']:>9,}  {names}"
         )
 
-    async def _recovered(
-        self, since: float, snapshot: Snapshot, world: World
-    ) -> tuple[float | None, float | None, Any]:
-        """Returns the seconds until every partition moved and until all lines of the snapshot were scored.
+    async def _recovered(self, since: float, snapshot: Snapshot, world: World) -> tuple[float, float | None, Any]:
+        """Returns the seconds until the lag of each partition falls and until all lines of the snapshot were scored.
 
         A group that is stuck is restarted as a whole, and its reports come third. What is not scored soon after that
         is given up, so that the next round can begin.
         """
-        moving_s: float | None = None
+        recovery = Recovery()
         while behind := self._account.behind(snapshot):
-            now = time.monotonic() - since
-            if moving_s is None and all(self._account.has_moved(track, snapshot) for track in behind):
-                moving_s = round(now, 2)
-            if now > STUCK_S:
-                self._stuck += 1
-                why = {"behind": [[*track, count] for track, count in behind.items()]}
-                reports = await asyncio.to_thread(world.crew.reports)
-                await world.crew.restart_all()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LATE_S):
-                        while self._account.behind(snapshot):  # noqa: ASYNC110 - as above
-                            await asyncio.sleep(POLL_S)
-                self._account.give_up(snapshot)
-                return moving_s, None, why | {"members": reports}
+            now_s = time.monotonic() - since
+            recovery.look(now_s, behind)
+            if now_s > STUCK_S:
+                return recovery.falling_s, None, await self._restart(snapshot, behind, world)
             await asyncio.sleep(POLL_S)
-        caught_up_s = round(time.monotonic() - since, 2)
-        return moving_s if moving_s is not None else caught_up_s, caught_up_s, None
+        return round(recovery.falling_s, 2), round(time.monotonic() - since, 2), None
+
+    async def _restart(self, snapshot: Snapshot, behind: Mapping[Track, int], world: World) -> dict[str, Any]:
+        """Restarts every member, waits a little for late lines, and gives the others up. Returns the evidence."""
+        self._stuck += 1
+        reports = await asyncio.to_thread(world.crew.reports)
+        await world.crew.restart_all()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LATE_S):
+                while self._account.behind(snapshot):  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(POLL_S)
+        self._account.give_up(snapshot)
+        return {"behind": [[*track, count] for track, count in behind.items()], "members": reports}
 
     async def _check(self, world: World) -> None:
         _, caught_up_s, why = await self._recovered(time.monotonic(), self._account.snapshot(), world)

@@ -89,7 +89,7 @@ class Results:
         return totals
 
     def recoveries(self, name: str, most_load: float = math.inf) -> list[float]:
-        """Returns `moving_s` or `caught_up_s` of the rounds up to a load of the machine, in order."""
+        """Returns `falling_s` or `caught_up_s` of the rounds up to a load of the machine, in order."""
         rounds = (line for line in self.rounds if line["load"] <= most_load)
         return sorted(line[name] for line in rounds if line[name] is not None)
 
@@ -110,10 +110,10 @@ class Results:
             f"member starts             {totals['starts_forked'] + totals['starts_whole']:>10,}   "
             f"{totals['starts_forked']:,} forks of a process with the imports done, {totals['starts_whole']:,} new",
         ]
-        for name, label in (("moving_s", "until lag falls"), ("caught_up_s", "until caught up")):
+        for name, label in (("falling_s", "until lag falls"), ("caught_up_s", "until caught up")):
             for most_load, where in ((math.inf, "all rounds"), (CALM_LOAD, f"of load up to {CALM_LOAD:.0f}")):
                 times = self.recoveries(name, most_load)
-                goal = f"   goal p95 <= {RECOVERY_GOAL_S:.0f} s" if name == "moving_s" else ""
+                goal = f"   goal p95 <= {RECOVERY_GOAL_S:.0f} s" if name == "falling_s" else ""
                 figures = "  ".join(f"p{p} {percentile(times, p):.1f}" for p in (50, 95, 99))
                 worst = max(times, default=math.nan)
                 rows.append(f"{label:<25} {figures}  max {worst:.1f} s{goal}   ({len(times)} rounds, {where})")
