@@ -6,6 +6,7 @@ import asyncio
 import time
 from contextlib import AsyncExitStack
 
+import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.kafka.broker import Broker, create_topics
@@ -89,15 +90,19 @@ async def test_asking_for_a_topic_does_not_create_it(broker: Broker) -> None:
         await asyncio.to_thread(broker.restart)
 
 
-async def test_a_name_of_two_members_ends_one_of_them(topics: Topics) -> None:
-    """Exactly one ends, with the setting in its sentence; the other reads on, and few rebalances were needed."""
+@pytest.mark.parametrize("together", [True, False], ids=["together", "one after the other"])
+async def test_a_name_of_two_members_ends_one_of_them(topics: Topics, together: bool) -> None:
+    """Exactly one ends, with the setting in its sentence; the other reads on, and few rebalances were needed.
+
+    Two that join at once are fenced by the group. Otherwise they replace each other at every heartbeat.
+    """
     async with AsyncExitStack() as stack:
-        readers = [
-            await stack.enter_async_context(
-                Reader.reading(topics.bootstrap, topics.group, topics.logs, group_instance_id="pod-1")
-            )
-            for _ in range(2)
-        ]
+        readers = []
+        for _ in range(2):
+            reader = Reader.reading(topics.bootstrap, topics.group, topics.logs, group_instance_id="pod-1")
+            readers.append(await stack.enter_async_context(reader))
+            if not together:
+                await eventually(lambda: len(readers[-1].assigned) == 4, 30, "all partitions at the newest member")
         await eventually(lambda: any(reader.error for reader in readers), 60, "the end of one member")
         [ended] = [reader for reader in readers if reader.error]
         [working] = [reader for reader in readers if not reader.error]
