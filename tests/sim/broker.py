@@ -136,13 +136,14 @@ class SimBroker:
         log = self.logs[partition]
         log.hidden |= {offset: COMPACTED for offset in offsets if offset < log.end - 1 and offset not in log.hidden}
 
-    def recreate(self, topic: str) -> None:
-        """Deletes a topic with the group's offsets in it, and creates it again, empty."""
+    def recreate(self, topic: str, *, keeps_offsets: bool = False) -> None:
+        """Deletes a topic and creates it again, empty. The coordinator deletes its offsets, unless it is late."""
         for partition, log in self.logs.items():
             if partition.topic == topic:
                 era = log.era._replace(incarnation=log.era.incarnation + 1)
                 self.logs[partition] = self.eras[era] = PartitionLog(era, log.reports_incarnation)
-                self.committed.pop(partition, None)
+                if not keeps_offsets:
+                    self.committed.pop(partition, None)
 
     def commit(self, name: str, generation: int, positions: Mapping[Partition, Committed]) -> None:
         """Accepts a commit. Raises Fenced for one that Kafka would refuse."""

@@ -77,7 +77,7 @@ class SimSource:
         self._requests: list[asyncio.Task[None]] = []
         self._incarnations: dict[Partition, str] = {}
         self._pending: list[LogwardenError] = []
-        self._retry_at: dict[Partition, float] = {}
+        self._retry_at: dict[tuple[Partition, int], float] = {}
         self._answered_at = now_s()
 
     # ---------------------------------------------------------------- life
@@ -218,8 +218,8 @@ class SimSource:
     def _report_damage(self, log: PartitionLog, position: int) -> None:
         """Lets the next fetch raise UnreadableBatch, once in a while, for a partition that stands still."""
         partition = log.era.place
-        if position in log.damaged and self._retry_at.get(partition, 0.0) <= now_s():
-            self._retry_at[partition] = now_s() + UNREADABLE_RETRY_S
+        if position in log.damaged and self._retry_at.get((partition, position), 0.0) <= now_s():
+            self._retry_at[partition, position] = now_s() + UNREADABLE_RETRY_S
             self._pending.append(UnreadableBatch(partition, position, "its checksum is wrong"))
 
     def seek(self, partition: Partition, offset: int) -> None:

@@ -35,7 +35,7 @@ class Deeds:
 
     - truncate: retention deletes the oldest records of a partition.
     - compact: compaction removes some records of a partition.
-    - recreate: the input topic is deleted and created again.
+    - recreate: the input topic is deleted and created again, perhaps while a member is frozen.
     - damage: a batch cannot be read for a while; afterwards it is repaired, or the operator lets members skip it.
     - stick: the leader of an output topic does not answer for a while.
     - lose: an output topic does not exist for a while.
@@ -141,8 +141,12 @@ class Deeds:
 
     async def _recreate(self) -> None:
         topic = self._rng.choice(self._world.partitions).topic
-        self._world.broker.recreate(topic)
-        self._world.evidence.note("recreate", "world", topic=topic)
+        member = self._rng.choice(self._world.members)
+        member.line.frozen = self._rng.random() < 0.5
+        self._world.evidence.note("recreate", "world", topic=topic, frozen=member.line.frozen and member.name)
+        self._world.broker.recreate(topic, keeps_offsets=self._rng.random() < 0.5)
+        await asyncio.sleep(self._rng.uniform(2, 5))
+        member.line.frozen = False
 
     async def _damage(self) -> None:
         log = self._world.broker.logs[self._rng.choice(self._world.partitions)]

@@ -58,7 +58,7 @@ class Scenario:
     """Learning lines: 0 by default, so that every anomalous line has an alert."""
 
 
-_ALL = {
+SCENARIOS = {
     scenario.name: scenario
     for scenario in (
         Scenario(name="calm", members=1),
@@ -120,9 +120,10 @@ _ALL = {
         Scenario(name="compaction", deeds=("compact", "kill", "restart"), deed_count=7, score_s=0.3),
         Scenario(
             name="recreated",
-            deeds=("recreate", "freeze", "cut", "kill", "join"),
+            deeds=("recreate", "recreate", "freeze", "cut", "kill", "join"),
             deed_count=7,
             score_s=0.3,
+            faults=Faults(commit_slow=0.4),
         ),
         Scenario(name="damaged", deeds=("damage", "damage", "join", "kill"), deed_count=6),
         Scenario(
@@ -169,6 +170,7 @@ _ALL = {
             members=3,
             lines=200,
             noisy_lines=600,
+            noise_is_alone=True,
             new_line_s=0.01,
             max_in_flight_lines=2000,
             max_poll_records=200,
@@ -196,7 +198,3 @@ _ALL = {
         ),
     )
 }
-
-_AWAITED: tuple[str, ...] = ()
-"""Worlds that the daemon does not survive yet: ids know no incarnation."""
-SCENARIOS = {name: scenario for name, scenario in _ALL.items() if name not in _AWAITED}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 NAMED_WITHIN_S = 20.0
 """Bound on the time until health names a fault: its own patience, a request's time-out and a retry."""
+DAMAGE_NAMED_WITHIN_S = 10.0
 READY_WITHIN_S = 30.0
 APART_WITHIN_S = 6.0
 """Bound on the commit of a record whose outputs take every message: a read, a batch, a request, a commit."""
@@ -26,8 +27,8 @@ class Watch:
     def __init__(self, world: World) -> None:
         self._world = world
         self._reported: set[Partition] = set()
-        self._since: dict[tuple[str, str], float] = {}
-        """By member and fault: since when the fault has kept the member from its work."""
+        self._since: dict[tuple[str, int, str], float] = {}
+        """By member, generation and fault: since when the fault has kept the member from its work."""
 
     async def look_forever(self) -> None:
         """Looks once a second."""
@@ -48,31 +49,39 @@ class Watch:
     def _look_at_health(self) -> None:
         """health_names: a fault that keeps a member from its work is a reason of its readiness in bounded time."""
         now = now_s()
-        seen: dict[tuple[str, str], float] = {}
+        seen: dict[tuple[str, int, str], float] = {}
         for member in self._world.members:
-            for fault, codes in self._faults_of(member).items():
-                since = seen[member.name, fault] = self._since.get((member.name, fault), now)
+            for fault, (codes, bound_s) in self._faults_of(member).items():
+                key = (member.name, member.source.generation, fault)  # another period: it begins to wait again
+                since = seen[key] = self._since.get(key, now)
                 named = {reason.code for reason in reasons(member.health)}
-                if now - since > NAMED_WITHIN_S and not (codes & named if codes else named):
+                if now - since > bound_s and not (codes & named if codes else named):
                     self._world.evidence.breach(
                         "health_names", f"{member.name}: {fault} for {now - since:.0f} s, and the reasons are {named}"
                     )
-                    seen[member.name, fault] = float("inf")  # once
+                    seen[key] = float("inf")  # once
         self._since = seen
 
-    def _faults_of(self, member: Member) -> dict[str, set[str]]:
-        """Returns what keeps a member from its work now, each with the codes that name it; empty: any code does."""
+    def _faults_of(self, member: Member) -> dict[str, tuple[set[str], float]]:
+        """Returns what keeps a member from its work now, each with the codes that name it, and the bound.
+
+        No codes: any reason names it.
+        """
         if member.line.frozen or member.line.dead or member.line.deaf:
             return {}
-        found: dict[str, set[str]] = {"no connection": set()} if member.line.cut else {}
+        found: dict[str, tuple[set[str], float]] = {"no connection": (set(), NAMED_WITHIN_S)} if member.line.cut else {}
         for topic, lane in member.pipeline._publisher._lanes.items():
             output = self._world.broker.output(topic)
             if len(lane) and (output.missing or output.stuck):
-                found[f"{topic} takes nothing"] = {"publish_blocked", "publish_stalled"}
+                found[f"{topic} takes nothing"] = ({"publish_blocked", "publish_stalled"}, NAMED_WITHIN_S)
         for assignment in member.pipeline.partitions.assignments():
             log = self._world.broker.logs[assignment.partition]
-            if member.source.stands_at(assignment.partition) in log.damaged and not member.health.paused:
-                found[f"{assignment.partition} is damaged"] = {"batch_unreadable"}
+            position = member.source.stands_at(assignment.partition)
+            if position in log.damaged and not member.health.paused:
+                found[f"{assignment.partition} is damaged at {position}"] = (
+                    {"batch_unreadable"},
+                    DAMAGE_NAMED_WITHIN_S,
+                )
         return found
 
     def _look_at_calm_partitions(self) -> None:
