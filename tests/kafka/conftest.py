@@ -7,7 +7,7 @@ LOGWARDEN_REQUIRE_KAFKA=1, as CI sets it, they fail, so that a broken machine ne
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from tests.kafka.broker import Broker
 from tests.kafka.fleet import Fleet
 from tests.kafka.jars import missing_requirements
 from tests.kafka.preloaded import Preloaded
+from tests.kafka.proxy import Proxy
 from tests.kafka.topics import Topics, fresh_topics
 
 HERE = Path(__file__).parent
@@ -65,6 +66,13 @@ def fleet(topics: Topics, tmp_path: Path, tiny_checkpoint: Path) -> Iterator[Fle
     """Yields the daemons of one test, with a model of a few kilobytes, and ends them all."""
     with Fleet(topics, tmp_path, tiny_checkpoint) as started:
         yield started
+
+
+@pytest.fixture
+async def proxy(broker: Broker) -> AsyncIterator[Proxy]:
+    """Yields a proxy before the session's broker."""
+    async with Proxy(broker.front_port, broker.proxied_port) as front:
+        yield front
 
 
 @pytest.fixture(scope="session")

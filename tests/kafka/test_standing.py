@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
 
-from tests.kafka.broker import Broker
 from tests.kafka.evidence import AlertLog, Group, Traffic, eventually
 from tests.kafka.fleet import QUICK, Fleet
 from tests.kafka.member import READY_S, Member
@@ -25,13 +23,6 @@ SESSION_S = int(str(QUICK["KAFKA__SESSION_TIMEOUT_MS"])) / 1_000
 REQUEST_S = 3
 RECOVERY_S = 40.0
 """Time limit: session time-out, rebalance and the client's back-off, on a busy machine."""
-
-
-@pytest.fixture
-async def proxy(broker: Broker) -> AsyncIterator[Proxy]:
-    """Yields a proxy before the session's broker."""
-    async with Proxy(broker.front_port, broker.proxied_port) as front:
-        yield front
 
 
 def group_of(topics: Topics) -> Group:
