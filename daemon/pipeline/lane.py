@@ -90,6 +90,7 @@ class Lane:
                 await self._wake.wait()
             self._keep(self._take())
             await self._publish()
+            self._fate.moved()  # also where nothing was sent: its partition was revoked before it came here
 
     def _take(self) -> list[Publication]:
         """Returns the next publications, at least one."""

@@ -62,3 +62,18 @@ async def test_a_topic_for_which_nothing_waits_is_not_blocked() -> None:
     await asyncio.sleep(5)
     running.cancel()
     assert reasons(world.health) == []
+
+
+@virtually
+async def test_a_result_that_comes_after_the_revoke_leaves_no_work_behind() -> None:
+    """An alert of an ended assignment is dropped, and no stage counts as stalled because of it."""
+    world = World()
+    publishing(world)
+    owner = world.assign()
+    owner.ended = True
+    running = asyncio.create_task(world.publisher.run())
+    world.publisher.put(alert(owner, 0))
+    await asyncio.sleep(600)
+    running.cancel()
+    assert reasons(world.health) == []
+    assert world.health.hung_s("publish") == 0
