@@ -197,7 +197,7 @@ class Watchdog:
             switch.hold(self._timeout_s)
             pieces = held()
             self._health.in_flight = sum(piece.outstanding for piece in pieces)
-            self._health.silent(self._source.silent_s() if pieces and not self._health.paused else None)
+            self._health.silent(self._source.silent_s() if pieces and self._is_fetching() else None)
             if self._health.assigned:  # before that the client may not know any topic yet
                 self._health.missing(self._source.missing_topics())
             now = self._clock.monotonic()
@@ -209,6 +209,13 @@ class Watchdog:
                 log.critical("stuck", reason=sentence, hint=_HINT)
                 raise Stuck(sentence, hint=_HINT)
             await self._clock.sleep(TICK_S)
+
+    def _is_fetching(self) -> bool:
+        """Returns False while this member requests no records: a broker that sends none then is not silent.
+
+        Behind an ingest thread that hangs nothing is fetched, once the client has a batch of each partition.
+        """
+        return not self._health.paused and self._health.hung_s("ingest") <= _LATE_S
 
     async def _ask_forever(self, judge: StuckJudge) -> None:
         while True:

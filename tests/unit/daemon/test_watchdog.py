@@ -11,9 +11,11 @@ import pytest
 from logwarden.daemon import watchdog
 from logwarden.daemon.errors import EXIT_STUCK, BrokerUnavailable, Stuck
 from logwarden.daemon.health import HealthState
+from logwarden.daemon.readiness import reasons
 from logwarden.daemon.records import Partition
 from logwarden.daemon.watchdog import Held, Watchdog, WatchedWorker
 from tests.fakes import FakeSource, virtually
+from tests.sim.loop import now_s
 from tests.sim.stand_ins import VirtualClock
 
 LOGS = Partition("logs", 0)
@@ -279,3 +281,17 @@ async def test_a_function_that_raises_is_no_progress() -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         await worker.run(int, "a")
     assert (health.waited_s("ingest"), health.since_progress_s("ingest")) == (0, None)
+
+
+@virtually
+async def test_a_thread_that_hangs_is_no_silent_broker() -> None:
+    """Behind a hung ingest thread nothing is fetched: the thread is what ends the daemon, and no broker is accused."""
+    world = World()
+    world.held = [Held(partition=LOGS, position=7, outstanding=5)]
+    world.health.waiting("ingest", True)
+    began = now_s()
+    world.source.silent_s = lambda: now_s() - began  # type: ignore[method-assign]
+    with pytest.raises(ExceptionGroup):
+        await world.work(1_000)
+    assert [reason.code for reason in reasons(world.health)] == ["stuck", "ingest_stalled"]
+    assert now_s() - began < 330
