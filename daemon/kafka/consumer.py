@@ -90,6 +90,8 @@ class KafkaSource:
         self._newest_answer = 0
         self._longest_gap_s = 0.0
         """Longest time since the assignment without a look at the client, or without an answer of the broker."""
+        self._unconfirmed_s = 0.0
+        """The same since the identities of the topics were last confirmed."""
 
     async def start(self, listener: RebalanceListener) -> None:
         settings = self._settings
@@ -160,8 +162,9 @@ class KafkaSource:
                 raise self._meant(error) from error
         if self._membership is not None and self._membership.failure is not None:
             raise self._membership.failure
-        await self._confirm_topics(loop.time())
-        waiting = self._waiting()
+        arrived = self._waiting()
+        await self._confirm_topics(loop.time(), arrived)
+        waiting = [partition for partition in self._waiting() if partition in arrived]  # the others are unconfirmed
         poll = await self._polls.poll(waiting, self._unreadable.one_by_one)
         self._looked_at = loop.time()
         await self._keep_errors(poll)
@@ -227,14 +230,20 @@ class KafkaSource:
 
     # ---------------------------------------------------------------- identity of topics
 
-    async def _confirm_topics(self, now: float) -> None:
-        """Raises TopicRecreated for topics that are other ones now. Requests them where this may have been missed."""
-        gap_s = now - self._looked_at
-        self._longest_gap_s = max(self._longest_gap_s, gap_s, self.silent_s())
-        if gap_s > _GAP_S + self._settings.fetch_max_wait_ms / 1000 or self._client.in_doubt:
+    async def _confirm_topics(self, now: float, arrived: Collection[TopicPartition]) -> None:
+        """Raises TopicRecreated for topics that are other ones now. Requests them where this may have been missed.
+
+        Only an answer to a request that follows the records confirms them: an earlier one may be of the topic before.
+        """
+        gap_s = max(now - self._looked_at, self.silent_s())
+        self._longest_gap_s = max(self._longest_gap_s, gap_s)
+        self._unconfirmed_s = max(self._unconfirmed_s, gap_s)
+        missed = self._unconfirmed_s > _GAP_S + self._settings.fetch_max_wait_ms / 1000
+        if arrived and (self._client.in_doubt or missed):
             try:
                 async with asyncio.timeout(_IDENTIFY_TIMEOUT_S):
                     await self._client.confirm({partition.topic for partition in self._sought})
+                self._unconfirmed_s = 0.0
             except (KafkaError, OSError, TimeoutError):
                 self._client.in_doubt = True  # no commit is made before an answer, either
         replaced = self._incarnations.replaced(self._client.incarnations)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.kafka.broker import create_topics
@@ -10,6 +12,9 @@ from tests.kafka.proxy import BLACK_HOLE, Proxy, Weather
 from tests.kafka.reader import Reader
 from tests.kafka.test_identity import NEW, OLD, create_again, lines, whole
 from tests.kafka.topics import Topics
+
+CUT_S = 1.0
+"""Time without an answer in which a member must expect another topic: longer than that of a slow fetch."""
 
 
 @pytest.mark.parametrize("weather", [BLACK_HOLE, Weather(responses_held=True)], ids=["partition", "lost responses"])
@@ -25,6 +30,7 @@ async def test_a_partition_does_not_hide_a_topic_created_again(
         await eventually(lambda: whole(reader, logs, "old", old), 20, "the old topic")
         with proxy.weather(weather):
             await create_again(topics.bootstrap, logs, NEW)
+            await asyncio.sleep(CUT_S)
         await eventually(lambda: whole(reader, logs, "new", NEW), 30, "the new topic")
         new = [judged for judged in reader.judged if judged.value.startswith(b"new")]
         old_ids = {judged.alert_id for judged in reader.judged if judged.value.startswith(b"old")}
