@@ -20,6 +20,7 @@ from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     IllegalSaslStateError,
+    KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
@@ -142,8 +143,15 @@ async def _ask(host: str, port: int, settings: KafkaSettings) -> None:
         metadata = await connection.send(MetadataRequest([]))
     finally:
         connection.close()
-    if not metadata.brokers:  # a broker always lists itself, except in its answer to a request that it refuses
-        raise AuthenticationFailedError("the broker does not accept the credentials")
+    if not metadata.brokers:
+        # The client takes a refused token for an accepted one. The broker then answers without any broker; so does a
+        # broker that has just started and does not know its cluster yet.
+        by_token = settings.security_protocol.startswith("SASL") and settings.sasl_mechanism == "OAUTHBEARER"
+        if by_token and not credentials_of(settings).were_accepted:
+            raise AuthenticationFailedError("the broker does not accept the credentials")
+        raise KafkaConnectionError(
+            "the broker does not know its cluster yet" + (", or refuses the token now" if by_token else "")
+        )
 
 
 def _refusal(error: BaseException, address: str, settings: KafkaSettings) -> BrokerRefused:

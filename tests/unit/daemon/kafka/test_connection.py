@@ -189,6 +189,26 @@ async def test_a_broker_that_lists_no_broker_refuses(monkeypatch: pytest.MonkeyP
     assert found.closed == 1
 
 
+async def test_a_broker_that_has_just_started_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers before it knows its cluster; without a token to refuse, that is no refusal."""
+    found = brokers(monkeypatch, {("a", 1): None})
+    found.listed = []
+    with pytest.raises(BrokerUnavailable, match="the broker does not know its cluster yet"):
+        await check_access(KafkaSettings(bootstrap_servers="a:1"))
+    found.listed = ["this one"]
+    token = KafkaSettings(
+        bootstrap_servers="a:1",
+        client_id="accepted-before",
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism="OAUTHBEARER",
+        oauth_token_file=Path(__file__),
+    )
+    await check_access(token)
+    found.listed = []
+    with pytest.raises(BrokerUnavailable, match="or refuses the token now"):
+        await check_access(token)
+
+
 UNTRUSTED = ssl.SSLCertVerificationError("certificate verify failed")
 UNTRUSTED.verify_code, UNTRUSTED.verify_message = 20, "unable to get local issuer certificate"
 
