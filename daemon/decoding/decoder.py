@@ -7,6 +7,8 @@ Every record comes out: as lines, as a counted blank, or as a dead letter.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +24,7 @@ from logwarden.model.schema import truncated_utf8
 MAX_SERVICE_CHARS = 256
 """Some producers put whole log lines into keys. An alert names its service five times, and a broker limits its size."""
 _BLANKS = b" \t\r\n\0"
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 @dataclass(slots=True)
@@ -107,8 +110,8 @@ class Decoder:
         if not is_json:
             return ((value, None, None),)
         try:
-            event = self._json.decode(value)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # the last: brackets in brackets
+            event = self._parse(value)
+        except (ValueError, RecursionError) as error:  # the last: brackets in brackets
             raise UndecodableRecord("json", f"the value is not JSON: {error}") from None
         if not isinstance(event, dict):
             raise UndecodableRecord("json", f"the value is a JSON {type(event).__name__}, not an object")
@@ -119,6 +122,17 @@ class Decoder:
             text = _as_json(text)
         at_ms = time_ms(first_value(event, self._time_paths))
         return ((text.encode("utf-8", "replace"), self._service(event), at_ms),)
+
+    def _parse(self, value: bytes) -> Any:
+        """Returns the value of a JSON text. Half of a surrogate pair becomes a question mark."""
+        try:
+            return self._json.decode(value)
+        except msgspec.DecodeError:
+            # JavaScript and Java write such a half where they truncate a text in the middle of an emoji.
+            if not _SURROGATE.search(value):
+                raise
+        whole = json.dumps(json.loads(value), ensure_ascii=False)
+        return self._json.decode(whole.encode("utf-8", "replace"))
 
     def _service(self, event: dict[str, Any]) -> str | None:
         for path in self._service_paths:

@@ -96,7 +96,6 @@ def test_without_a_service_the_key_counts_and_then_the_topic(record: LogRecord, 
         (b'{"message": "x"', "json"),
         (b"{not json}", "json"),
         (b'{"message": "\xff"}', "json"),
-        (b'{"message": "\\ud800"}', "json"),
         (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "json"),
         (b'{"message": "x", "n": 1e999}', "json"),
         (b'{"message": ' + b"9" * 5000 + b"}", "json"),
@@ -229,3 +228,24 @@ def test_times_are_read_in_the_forms_that_shippers_use(value: object, expected: 
 def test_a_time_that_is_none_leaves_the_records_own(value: object) -> None:
     """A time that cannot be read is replaced by Kafka's timestamp."""
     assert decoded(json.dumps({"message": "x", "time": value}).encode()).timestamps == [1_700_000_000_000]
+
+
+@pytest.mark.parametrize(
+    ("value", "line", "service"),
+    [
+        (rb'{"message":"\ud800"}', "?", "logs"),
+        (rb'{"message":"paid \ud83d","service":"shop"}', "paid ?", "shop"),
+        (rb'{"message":"paid","service":"\uDE00shop","trace":"cut \ud83d"}', "paid", "?shop"),
+        (rb'{"message":"paid \ud83d\ude00","trace":"cut \ud83d"}', "paid \N{GRINNING FACE}", "logs"),
+    ],
+)
+def test_half_of_a_surrogate_pair_costs_its_character_only(value: bytes, line: str, service: str) -> None:
+    """A shipper that truncates a text in the middle of an emoji writes half of it; the line is scored all the same."""
+    found = decoded(value)
+    assert (found.lines, found.services, found.dead) == ([line.encode()], [service], [])
+
+
+def test_a_broken_value_with_half_of_a_pair_is_a_dead_letter() -> None:
+    """What is no JSON for another reason stays unreadable."""
+    found = decoded(rb'{"message":"paid \ud83d', rb'{"message":"x \ud83d","n":NaN}')
+    assert [letter.stage for _, letter in found.dead] == ["json", "json"]
