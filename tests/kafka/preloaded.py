@@ -101,6 +101,7 @@ class Preloaded:
         assert self._process.stdin is not None, "a pipe"
         with self._started:
             self._newest = None
+            log.touch()  # here, because its reader may be faster than the fork
             print(json.dumps({"log": str(log), "environment": dict(environment)}), file=self._process.stdin, flush=True)
             if not self._started.wait_for(lambda: self._newest is not None, START_S):
                 raise TimeoutError(f"no member started within {START_S:.0f} s")

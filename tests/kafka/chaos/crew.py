@@ -20,7 +20,7 @@ from tests.kafka.member import Launch, Member, launch_anew
 WATCH_S = 0.2
 WHOLE_EVERY = 10
 """Every tenth member is a new interpreter; the others are forks of one that has imported the daemon."""
-LOG_TAIL_LINES = 3
+LOG_TAIL_LINES = 30
 
 
 class Crew:
@@ -64,7 +64,12 @@ class Crew:
         return killed_at
 
     async def stop(self, index: int, away_s: float, limit_s: float) -> None:
-        """Sends SIGTERM, waits for the end, and starts another one after a while."""
+        """Sends SIGTERM, waits for the end, and starts another one after a while.
+
+        Leaves a member alone that is on its way out: a second signal would end it at once, as it promises.
+        """
+        if index in self._leaving:
+            return
         self._leaving.add(index)
         member = self.members[index]
         begun = time.monotonic()

@@ -81,7 +81,8 @@ class Episode:
         finally:
             await asyncio.to_thread(broker.kill)
         check = self._results.checks[-1]
-        if not self._stuck and not check["findings"]["faults"] and all(map(is_clean, check["stops"])):
+        ends_well = all(map(is_clean, check["stops"])) and not check["ended"]
+        if not self._stuck and not check["findings"]["faults"] and ends_well:
             shutil.rmtree(self._directory)
         else:
             shutil.rmtree(broker.data, ignore_errors=True)  # a gigabyte; the logs tell more
