@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-_FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 15.0
+_FIRST_RETRY_S, _LAST_RETRY_S = 0.5, 5.0
 # The ends below add up to less than `process.GRACE_S`, after which the process is cut off.
 _LAST_COMMIT_S = 0.3
 """Seconds after the drain's budget that its last commit may take."""

@@ -254,7 +254,7 @@ def _partition(key: bytes | None, partitions: tuple[int, ...]) -> int:
 
 
 async def _cut_off(producer: AIOKafkaProducer) -> None:
+    producer._closed = True  # otherwise the client complains when the object is collected, also if this takes too long
     await producer.client.close()  # first: it fails the requests that the sender would wait for
     if producer._sender is not None:
         await producer._sender.close()
-    producer._closed = True  # it is: otherwise the client complains when the object is collected
