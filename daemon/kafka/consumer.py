@@ -62,7 +62,7 @@ _METADATA_MAX_AGE_MS = 10_000
 """How long a topic or partition made later may stay unseen; aiokafka's default is five minutes."""
 _NEVER_MS = 2**31 - 1
 """Milliseconds between polls after which the client leaves the group: a long poll must not cost the membership."""
-_GAP_S = 0.2
+_GAP_S = 0.05
 """Seconds without a look at the client, beyond those of an idle poll, in which a topic may have been created again."""
 _IDENTIFY_TIMEOUT_S = 2.0
 

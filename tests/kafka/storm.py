@@ -51,10 +51,9 @@ def measure(broker: Broker, folder: Path, count: int, *, storm: bool) -> tuple[f
         metric = "logwarden_alerts_total" if storm else "logwarden_scored_lines_total"
         until(lambda: member.metric(metric) >= count, 600, "all lines are through")
         wall_s, cpu_s = time.monotonic() - began, member.cpu_seconds() - cpu_s
-        print(
-            f"{'storm' if storm else 'calm ':5} {count / wall_s:7,.0f} lines/s, {count / cpu_s:7,.0f} lines per s of CPU"
-        )
-        return count / wall_s, count / cpu_s
+        rates = (count / wall_s, count / cpu_s)
+        print(f"{'storm' if storm else 'calm':5} {rates[0]:7,.0f} lines/s, {rates[1]:7,.0f} per s of CPU", flush=True)
+        return rates
 
 
 def _main() -> None:
