@@ -24,6 +24,7 @@ class Source(FakeSource):
         super().__init__()
         self.life = life
         self.on_fetch: Callable[[], None] = lambda: None
+        self.fetch_s = 0.001
         self.hanging_commits = False
 
     async def start(self, listener: RebalanceListener) -> None:
@@ -33,7 +34,7 @@ class Source(FakeSource):
 
     async def fetch(self) -> Fetched:
         self.on_fetch()
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(self.fetch_s)
         return await super().fetch() if self.answers else Fetched()
 
     async def commit(self, positions: Mapping[Partition, Committed]) -> None:

@@ -102,6 +102,7 @@ async def test_a_fatal_error_in_a_loop_is_the_daemons(virtual: Life) -> None:
 async def test_a_silent_consumer_ends_the_daemon(virtual: Life) -> None:
     """It stays connected and receives nothing, although the broker has more: a restart helps."""
     virtual.witness.found = {LOGS[0]: 9}
+    virtual.source.fetch_s = 0.1
     service = Service(settings_of())
     with pytest.raises(Stuck) as ended:
         await service.serve()
