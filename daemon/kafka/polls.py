@@ -47,7 +47,7 @@ class Buffer:
         if missing:
             raise ConfigurationError(
                 f"the installed aiokafka has no {', '.join(missing)}, so the daemon cannot read with it",
-                hint="install the version that requirements.lock names",
+                hint="install the version that constraints.txt names",
             )
 
     def partitions(self) -> list[TopicPartition]:
