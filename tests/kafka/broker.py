@@ -224,6 +224,14 @@ class Broker:
         if self._jvm is not None and self.is_running:
             os.kill(self._jvm.pid, signal.SIGCONT)
 
+    def wait_until_it_serves(self) -> None:
+        """Waits until a running broker lists itself, which it does not for a moment after a long suspension."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not serves(self._ports["plain"]):
+            if time.monotonic() > deadline:
+                raise BrokerFailed(f"no answer within {START_TIMEOUT_S:.0f} s:\n{self._log_tail(0)}")
+            time.sleep(POLL_S)
+
     def stop(self) -> None:
         """Sends SIGTERM and, after the deadline, SIGKILL. Safe in every state and twice."""
         if self._jvm is not None and self.is_running:

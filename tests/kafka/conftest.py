@@ -53,6 +53,7 @@ def broker_left_running(request: pytest.FixtureRequest) -> Iterator[None]:
         shared: Broker = request.getfixturevalue("broker")
         shared.resume()
         shared.start()
+        shared.wait_until_it_serves()
 
 
 @pytest.fixture
