@@ -284,7 +284,12 @@ class Group:
 
     async def commit(self, partition: int, offset: int) -> None:
         """Commits for a group without members, as an operator who resets offsets does."""
-        async with _started(AIOKafkaConsumer(bootstrap_servers=self._bootstrap, group_id=self._group)) as consumer:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            group_id=self._group,
+            enable_auto_commit=False,  # otherwise its end commits its own position, which may be the end by then
+        )
+        async with _started(consumer):
             wanted = self._wanted[partition]
             consumer.assign([wanted])
             await consumer.commit({wanted: offset})

@@ -30,6 +30,9 @@ from logwarden.daemon.web.metrics import PrometheusTelemetry
 from tests.fakes import FakeSink, InlineWorker, metric
 from tests.oracles import PROFILE
 
+FETCH_MAX_WAIT_S = 0.05
+"""How long the broker holds a fetch of a member."""
+
 
 class Judged(NamedTuple):
     """A line that was read as a new one, and the id that its alert would have."""
@@ -45,7 +48,11 @@ class Reader:
     """One member. `judged` grows as it reads; `error` is what ended it."""
 
     def __init__(self, bootstrap: str, group: str, *topics: str, **settings: Any) -> None:
-        quick = {"session_timeout_ms": 6_000, "rebalance_timeout_ms": 6_000, "fetch_max_wait_ms": 50}
+        quick = {
+            "session_timeout_ms": 6_000,
+            "rebalance_timeout_ms": 6_000,
+            "fetch_max_wait_ms": round(1000 * FETCH_MAX_WAIT_S),
+        }
         self.source = KafkaSource(
             KafkaSettings(bootstrap_servers=bootstrap, group_id=group, input_topics=topics, **quick | settings)
         )

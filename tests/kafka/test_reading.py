@@ -13,7 +13,7 @@ from logwarden.daemon.records import Partition
 from tests.fakes import metric
 from tests.kafka.broker import create_topics
 from tests.kafka.evidence import Group, eventually, produce
-from tests.kafka.reader import Reader
+from tests.kafka.reader import FETCH_MAX_WAIT_S, Reader
 from tests.kafka.topics import Topics
 
 confluent_kafka = pytest.importorskip("confluent_kafka", reason="librdkafka's client is in the extra `demo`")
@@ -79,6 +79,7 @@ async def test_lines_that_were_deleted_unread_leave_no_lag(topics: Topics) -> No
     async with Reader.reading(topics.bootstrap, topics.group, logs) as reader:
         await eventually(lambda: reader.assigned, 20, "the partition")
         reader.source.pause([partition])
+        await asyncio.sleep(20 * FETCH_MAX_WAIT_S)  # a fetch that is under way would still bring them
         await produce(topics.bootstrap, logs, [(None, b"unread", 0)] * 50)
         admin = AIOKafkaAdminClient(bootstrap_servers=topics.bootstrap)
         await admin.start()
