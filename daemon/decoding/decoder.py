@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from logwarden.daemon.decoding.event import LogEvent
 from logwarden.daemon.decoding.json_paths import first_value, split_paths, value_at
 from logwarden.daemon.decoding.times import time_ms
 from logwarden.daemon.errors import UndecodableRecord
@@ -47,11 +48,6 @@ class Decoded:
     """Lines with bytes that are not UTF-8."""
     cut: int = 0
     """Lines longer than the limit."""
-
-
-LogEvent = tuple[bytes, str | None, int | None]
-"""One log event of a record: its text, not cleaned yet; its service and its time in milliseconds, where it has them.
-A plain tuple, because one is made for every record."""
 
 
 class Decoder:
@@ -108,7 +104,7 @@ class Decoder:
         """Returns the events of a record. Raises UndecodableRecord if its value contains none."""
         is_json = self._format == "json" or (self._format == "auto" and value.lstrip()[:1] == b"{")
         if not is_json:
-            return ((value, None, None),)
+            return (LogEvent(value),)
         try:
             event = self._parse(value)
         except (ValueError, RecursionError) as error:  # the last: brackets in brackets
@@ -121,7 +117,7 @@ class Decoder:
         if not isinstance(text, str):
             text = _as_json(text)
         at_ms = time_ms(first_value(event, self._time_paths))
-        return ((text.encode("utf-8", "replace"), self._service(event), at_ms),)
+        return (LogEvent(text.encode("utf-8", "replace"), self._service(event), at_ms),)
 
     def _parse(self, value: bytes) -> Any:
         """Returns the value of a JSON text. Half of a surrogate pair becomes a question mark."""

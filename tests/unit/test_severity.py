@@ -1,0 +1,78 @@
+"""Levels of lines: words, numbers and letters of loggers, and the heads of raw lines."""
+
+from __future__ import annotations
+
+import pytest
+
+from logwarden.model import severity
+from logwarden.model.severity import CRITICAL, DEBUG, ERROR, INFO, NOTICE, TRACE, WARNING
+
+
+@pytest.mark.parametrize(
+    ("line", "level"),
+    [
+        ("2026-11-23 10:00:00 ERROR [http] payment failed", ERROR),
+        ("E1123 10:00:00.000000   1 controller.go:12] payment failed", ERROR),
+        ("W, [2026-11-23T10:00:00.1 #12]  WARN -- : slow", WARNING),
+        ("[error] worker died", ERROR),
+        ("[Mon Nov 23 10:00:00 2026] [core:error] [pid 1] refused", ERROR),
+        ("level=warn msg=slow", WARNING),
+        ("ts=1 lvl=eror msg=slow", ERROR),
+        ('{"level":50,"msg":"failed"}', ERROR),
+        ("INFO: started", INFO),
+        ("2026-11-23 10:00:00.123 [main] WARN c.e.Shop - slow", WARNING),
+        ("081109 203615 148 INFO dfs.DataNode$PacketResponder: done", INFO),
+        ("<27>1 2026-11-23T10:00:00Z web cart - - state changed", ERROR),
+        ("11-23 10:00:00.000  1234  5678 E Shop: failed", ERROR),
+        ("10:00:00 | Error | failed", ERROR),
+        ("2026-11-23 10:00:00 UTC [12] FATAL:  sorry, too many clients", CRITICAL),
+        ("错误\uff1a磁盘空间不足", ERROR),
+        ("2026-11-23 ошибка: нет места", ERROR),
+        ("nothing here is an error", None),
+        ("user error in input handled", None),
+        ("GET /error 200", None),
+        ("ERROR-42 is a name", None),
+        ("Nov 23 10:00:00 host kernel: usb reset", None),
+        ("", None),
+    ],
+)
+def test_the_level_of_a_raw_line(line: str, level: int | None) -> None:
+    """A level stands apart at the head of a line, or in a field; a word in the text is none."""
+    assert severity.of_line(line) == level
+
+
+@pytest.mark.parametrize(
+    ("word", "level"),
+    [
+        ("EROR", ERROR),
+        ("wrn", WARNING),
+        ("[I]", INFO),
+        ("Fehler", ERROR),
+        ("SEVERE", ERROR),
+        ("dpanic", CRITICAL),
+        ("уведомление", NOTICE),
+        ("verbose", TRACE),
+        ("debug5", DEBUG),
+        ("x", None),
+        ("level", None),
+        ("", None),
+    ],
+)
+def test_the_words_of_loggers(word: str, level: int | None) -> None:
+    assert severity.of_word(word) == level
+
+
+def test_the_numbers_of_loggers() -> None:
+    """Syslog's, pino's, Monolog's, Java's and OpenTelemetry's numbers."""
+    assert [severity.of_number(n) for n in (0, 3, 4, 7, 10, 30, 40, 50, 60)] == [
+        CRITICAL, ERROR, WARNING, DEBUG, TRACE, INFO, WARNING, ERROR, CRITICAL,
+    ]  # fmt: skip
+    assert [severity.of_number(n) for n in (100, 200, 250, 300, 400, 550)] == [
+        DEBUG, INFO, NOTICE, WARNING, ERROR, CRITICAL,
+    ]  # fmt: skip
+    assert [severity.of_number(n) for n in (20_000, 30_000, 40_000)] == [INFO, WARNING, ERROR]
+    assert [severity.of_otel(n) for n in (1, 5, 9, 13, 17, 21, 0, 25)] == [
+        TRACE, DEBUG, INFO, WARNING, ERROR, CRITICAL, None, None,
+    ]  # fmt: skip
+    assert [severity.of_syslog(n) for n in (11, 27, 30, 192)] == [ERROR, ERROR, INFO, None]
+    assert severity.of_number(-1) is None
