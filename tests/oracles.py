@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from logwarden.daemon.decoding.decoder import Decoder, LogEvent
+from logwarden.daemon.decoding.decoder import Decoder
+from logwarden.daemon.decoding.event import LogEvent
 from logwarden.daemon.pipeline.ingest import Ingestor, Work
 from logwarden.daemon.pipeline.ledger import PartitionLedger
 from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile
@@ -182,7 +183,7 @@ class EventPerTextLine(Decoder):
     def _events(self, value: bytes) -> Iterable[LogEvent]:
         if value.lstrip()[:1] == b"{":
             return super()._events(value)
-        return [(line, None, None) for line in value.split(b"\n")]
+        return [LogEvent(line) for line in value.split(b"\n")]
 
 
 def ingestor_of(slots: int, *, size: int = 3, step: int = 1) -> Ingestor:
