@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from logwarden.model import evidence
 from logwarden.model.moe import Routing, TopPMixture
 from logwarden.model.schema import LABELS
 
@@ -39,18 +40,32 @@ _BUCKETS = 12
 _MAX_TEXT_SCORE, _MAX_MIXTURE_LOGIT = 0.75, 0.75
 """Most that text alone, and each logit of the mixture, may add to the score of a service with a history."""
 _SUMMARY = 14
+SIGNS = 3
+"""Signs of a line that are summed over its window: it is severe, it warns, it reports health."""
+_SEVERE, _WARNS, _HEALTH = (
+    [evidence.NAMES.index(name) for name in names]
+    for names in (
+        ("level_error", "failure", "status_5xx", "exit_code", "exception"),
+        ("level_warning", "trouble", "status_4xx"),
+        ("health", "planned"),
+    )
+)
 _TOP = 4  # number of greatest line scores that are averaged; a shorter window has zeros in their place
 _FULL_BITS = 5.0  # log2 of the 32 lines of a usual window: the fill of a window must not depend on its padding
 
 
 class LogWindowConfig(PreTrainedConfig):  # type: ignore[misc]
-    """Shape of the head. `encoder_width` is that of the line encoder it was trained on."""
+    """Shape of the head. `encoder_width` is that of the line encoder it was trained on.
+
+    `evidence_width` is 0 for a head from before `logwarden.model.evidence`, else the number of its columns.
+    """
 
     model_type = "logwarden"
 
     def __init__(
         self,
         encoder_width: int = 384,
+        evidence_width: int = 0,
         encoder_revision: str = "",
         hidden_size: int = 128,
         attention_heads: int = 4,
@@ -66,6 +81,7 @@ class LogWindowConfig(PreTrainedConfig):  # type: ignore[misc]
         if attention_heads < 1 or hidden_size % attention_heads:
             raise ValueError(f"hidden_size {hidden_size} is not a multiple of attention_heads {attention_heads}")
         self.encoder_width = encoder_width
+        self.evidence_width = evidence_width
         self.encoder_revision = encoder_revision
         self.hidden_size = hidden_size
         self.attention_heads = attention_heads
@@ -88,6 +104,7 @@ class LineRows(NamedTuple):
     key: Tensor  # (…, D)
     value: Tensor  # (…, D)
     gates: Tensor  # (…, 2) a(e) and b(e)
+    signs: Tensor  # (…, S) what of the evidence is summed over a window; zeros without evidence
 
 
 @dataclass
@@ -111,10 +128,9 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
     def __init__(self, config: LogWindowConfig) -> None:
         super().__init__(config)
         width = config.hidden_size
-        self.projection = nn.Linear(config.encoder_width, 3 * width)
-        self.text_gates = nn.Sequential(
-            nn.Dropout(config.dropout), nn.Linear(config.encoder_width, 64), nn.GELU(), nn.Linear(64, 2)
-        )
+        inputs = config.encoder_width + config.evidence_width
+        self.projection = nn.Linear(inputs, 3 * width)
+        self.text_gates = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(inputs, 64), nn.GELU(), nn.Linear(64, 2))
         self.learned_query = nn.Parameter(torch.zeros(width))
         self.position_bias = nn.Parameter(torch.zeros(config.attention_heads, _BUCKETS))
         self.surprise_bias = nn.Parameter(torch.full((config.attention_heads,), 0.5))
@@ -122,7 +138,7 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         # logit = softplus · r of the judged line, of the greatest, of the mean of the four greatest; then the offset
         self.base = nn.Parameter(torch.tensor([1.0, -3.0, -3.0]))
         self.base_offset = nn.Parameter(torch.tensor(-3.0))
-        self.summary = nn.Linear(_SUMMARY, 32)
+        self.summary = nn.Linear(_SUMMARY + (3 * SIGNS if config.evidence_width else 0), 32)
         self.norm = nn.LayerNorm(2 * width + 32)
         self.dropout = nn.Dropout(config.dropout)
         self.mixture = TopPMixture(
@@ -141,10 +157,17 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 
-    def project(self, embeddings: Tensor) -> LineRows:
-        """Returns the rows of the line table for (…, E) line embeddings of length 1."""
-        query, key, value = self.projection(embeddings).chunk(3, dim=-1)
-        return LineRows(query, key, value, self.text_gates(embeddings))
+    def project(self, vectors: Tensor) -> LineRows:
+        """Returns the rows of the line table for (…, E + V) vectors of lines: embeddings of length 1, then evidence."""
+        query, key, value = self.projection(vectors).chunk(3, dim=-1)
+        signs = vectors[..., self.config.encoder_width :]
+        if self.config.evidence_width:
+            # How severe the line is by its own words and codes; whether it warns; whether it reports health.
+            severe = signs[..., _SEVERE].amax(dim=-1)
+            signs = torch.stack([severe, signs[..., _WARNS].amax(dim=-1), signs[..., _HEALTH].amax(dim=-1)], dim=-1)
+        else:
+            signs = vectors.new_zeros(*vectors.shape[:-1], SIGNS)
+        return LineRows(query, key, value, self.text_gates(vectors), signs)
 
     def forward(
         self,
@@ -155,11 +178,11 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         labels: Tensor | None = None,
         **_: Any,
     ) -> LogWindowOutput:
-        """Returns logits and losses for windows of line embeddings.
+        """Returns logits and losses for windows of line vectors.
 
-        `embeddings` (B, L, E); `familiarity` (B, L, 3) float32 (see `FAMILIARITY_WIDTH`); `attention_mask` (B, L), 1
-        where there is a line, oldest first, padded on the left; `judged` (B,) the place of the judged line, default
-        the last; `labels` (B,) 0 or 1, or a float share of 1.
+        `embeddings` (B, L, E + V), see `project`; `familiarity` (B, L, 3) float32 (see `FAMILIARITY_WIDTH`);
+        `attention_mask` (B, L), 1 where there is a line, oldest first, padded on the left; `judged` (B,) the place of
+        the judged line, default the last; `labels` (B,) 0 or 1, or a float share of 1.
         """
         rows = self.project(embeddings)
         place = (
@@ -169,7 +192,7 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         )
         query = rows.query[torch.arange(len(place), device=place.device), place]  # B, D
         logits, weights, routing = self.score(
-            query, rows.key, rows.value, rows.gates, familiarity, attention_mask, place
+            query, rows.key, rows.value, rows.gates, rows.signs, familiarity, attention_mask, place
         )
         return self._with_losses(logits, weights, routing, labels)
 
@@ -179,6 +202,7 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         key: Tensor,  # B, L, D
         value: Tensor,  # B, L, D
         gates: Tensor,  # B, L, 2
+        signs: Tensor,  # B, L, S
         familiarity: Tensor,  # B, L, 3
         mask: Tensor,  # B, L
         judged: Tensor,  # B
@@ -194,6 +218,8 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         pooled = torch.einsum("bhl,blhd->bhd", attention, heads).flatten(1)  # B, D
         base, shares = self._base(scores, mask, judged)
         summary = _summarise(scores, surprise, known, distance, familiarity[..., LOG_COUNT], mask, judged)
+        if self.config.evidence_width:
+            summary = torch.cat([summary, _sign_shares(signs, surprise, mask, judged)], dim=-1)
         context = self.norm(torch.cat([pooled, value[batch, judged], self.summary(summary)], dim=-1))
         mixed, routing = self.mixture(self.dropout(context))  # B, K
         mixed = _MAX_MIXTURE_LOGIT * (mixed / _MAX_MIXTURE_LOGIT).tanh()
@@ -300,6 +326,15 @@ def _summarise(
         ],
         dim=-1,
     )
+
+
+def _sign_shares(signs: Tensor, surprise: Tensor, mask: Tensor, judged: Tensor) -> Tensor:
+    """Returns (B, 3 S): signs of the judged line, their shares of the window, and of its surprising lines."""
+    batch = torch.arange(len(judged), device=judged.device)
+    signs = signs * mask[..., None]
+    lines = mask.sum(dim=1, keepdim=True).clamp_min(1)
+    new = ((surprise > 1.0) & mask)[..., None]
+    return torch.cat([signs[batch, judged], signs.sum(dim=1) / lines, (signs * new).sum(dim=1) / lines], dim=-1)
 
 
 def _line_weights(shares: Tensor, attention: Tensor, mixed: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from torch.nn import functional
 from transformers import BertConfig, BertModel
 
 from logwarden.model.errors import ModelMissing, ModelUnreadable
+from logwarden.model.evidence import glossed
 
 # N texts · T tokens · D width
 
@@ -49,6 +50,7 @@ class LineEncoder:
         self._model = model.eval().requires_grad_(False)
         self._tokenizer = tokenizer
         self._fingerprint = ""
+        self._unknown = tokenizer.token_to_id("[UNK]")
 
     @classmethod
     def from_directory(cls, path: str | Path, *, allow_download: bool = False) -> Self:
@@ -110,11 +112,19 @@ class LineEncoder:
         return self
 
     def tokenize(self, texts: Sequence[str], *, max_tokens: int = MAX_TOKENS) -> list[list[int]]:
-        """Returns at most `max_tokens` token ids of each text, [CLS] and [SEP] included. [SEP] stays last."""
+        """Returns at most `max_tokens` token ids of each text, [CLS] and [SEP] included; both stay.
+
+        A longer text keeps its begin and its last third, where messages and exceptions stand. A text with characters
+        that the vocabulary cannot spell is read by its glosses (`logwarden.model.evidence.glossed`).
+        """
         limit = min(max_tokens, int(self._model.config.max_position_embeddings))
         assert limit >= 2, "a text needs at least its [CLS] and [SEP]"
-        found = (encoding.ids for encoding in self._tokenizer.encode_batch(list(texts)))
-        return [ids if len(ids) <= limit else ids[: limit - 1] + ids[-1:] for ids in found]
+        found = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        for place, text in enumerate(texts):
+            if not text.isascii() and self._unknown in found[place]:
+                found[place] = self._tokenizer.encode(glossed(text)).ids
+        tail = max(1, limit // 3)
+        return [ids if len(ids) <= limit else ids[: limit - tail] + ids[-tail:] for ids in found]
 
     def encode(self, texts: Sequence[str], *, max_tokens: int = MAX_TOKENS, batch_size: int = 64) -> torch.Tensor:
         """Returns (N, D) float32 on `device`, rows of length one, in the order of `texts`.

@@ -34,8 +34,8 @@ Encode = Callable[[Sequence[str]], Floats]
 """Turns texts into embeddings (n, D), each of length 1."""
 LiveIds = Callable[[], Ids]
 """Returns the ids that a ring or an unscored window refers to, some of them repeatedly."""
-Store = Callable[[Ints, Floats], None]
-"""Puts embeddings (n, D) under their ids (n,) where windows are scored."""
+Store = Callable[[Ints, Floats, Sequence[str]], None]
+"""Puts embeddings (n, D) of texts (n) under their ids (n,) where windows are scored."""
 
 
 @dataclass(slots=True)
@@ -50,8 +50,9 @@ class LineCounts:
 class LineTable:
     """Ids and embeddings of at most `rows` distinct lines at a time: the model half of a stream's state.
 
-    `encode` is called with the new texts, once per batch. `store(ids, embeddings)` receives the results before any
-    window can refer to them. A table serves one stream, because only one stream names the ids that must not be evicted.
+    `encode` is called with the new texts, once per batch. `store(ids, embeddings, texts)` receives the results before
+    any window can refer to them. A table serves one stream, because only one stream names the ids that must not be
+    evicted.
     """
 
     def __init__(self, rows: int, encode: Encode, store: Store) -> None:
@@ -174,7 +175,7 @@ class LineTable:
             self._embeddings = np.zeros((len(self._texts), vectors.shape[1]), np.float32)
         at = np.array(rows, np.int64)
         self._embeddings[at] = vectors
-        self._store(at, vectors)
+        self._store(at, vectors, texts)
         self.counts.embedded += len(texts)
         for row, text in zip(rows, texts, strict=True):
             self._texts[row] = text

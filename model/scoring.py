@@ -18,8 +18,9 @@ from torch import Tensor
 
 from logwarden.model.arrays import Floats, Ints
 from logwarden.model.checkpoint import ModelCheckpoint
-from logwarden.model.classifier import LineRows
+from logwarden.model.classifier import SIGNS, LineRows
 from logwarden.model.errors import DeviceUnavailable
+from logwarden.model.evidence import line_vectors
 from logwarden.model.lines import PADDING, LineTable
 from logwarden.model.verdicts import Scores
 from logwarden.model.windowing import WindowBatch
@@ -61,7 +62,8 @@ class WindowScorer:
         checkpoint.encoder.to(self.device)
         width = checkpoint.classifier.config.hidden_size
         # Row 0 is padding and row 1 the overflow row. They stay zero, which is the embedding of no information.
-        self._table = LineRows(*(torch.zeros(rows, n, device=self.device) for n in (width, width, width, 2)))
+        widths = (width, width, width, 2, SIGNS)
+        self._table = LineRows(*(torch.zeros(rows, n, device=self.device) for n in widths))
 
     def line_table(self) -> LineTable:
         """Returns a new, empty table over the scorer's rows. Only one may be in use: they share the rows."""
@@ -77,10 +79,11 @@ class WindowScorer:
         return np.asarray(vectors.float().cpu().numpy())
 
     @torch.inference_mode()
-    def store(self, ids: Ints, embeddings: Floats) -> None:
+    def store(self, ids: Ints, embeddings: Floats, texts: Sequence[str]) -> None:
         """Computes what the head needs of new lines, and puts it into the table under their ids (n,)."""
-        # (n, E) → query, key and value (n, D) and two gates (n, 2)
-        rows = self._classifier.project(torch.from_numpy(embeddings).to(self.device))
+        # (n, E) and the texts' evidence (n, V) → query, key and value (n, D), two gates (n, 2), signs (n, S)
+        vectors = line_vectors(embeddings, texts, self._classifier.config.evidence_width)
+        rows = self._classifier.project(torch.from_numpy(vectors).to(self.device))
         at = torch.from_numpy(ids).to(self.device)
         for table, values in zip(self._table, rows, strict=True):
             table[at] = values
@@ -114,6 +117,7 @@ class WindowScorer:
             self._table.key[ids],  # w, L, D
             self._table.value[ids],  # w, L, D
             self._table.gates[ids],  # w, L, 2
+            self._table.signs[ids],  # w, L, S
             torch.from_numpy(familiarity).to(self.device),
             ids != PADDING,
             judged,

@@ -75,7 +75,8 @@ def of_number(number: float) -> int | None:
 
 
 _HEAD_CHARS = 160
-_KLOG = re.compile(r"([IWEFDV])(?:\d{4}|\d{8}) \d\d:\d\d:\d\d|([DIWEF]), \[\d{4}-\d\d-\d\d")
+# A star is what masking leaves of the digits.
+_KLOG = re.compile(r"([IWEFDV])(?:(?:\d{4}|\d{8}) \d\d:\d\d:\d\d|\*[ \]])|([DIWEF]), (?:\[\d{4}-\d\d-\d\d|\*)")
 _PRI = re.compile(r"<(\d{1,3})>")
 _LETTER = re.compile(
     r"[\d\]) ] +\(?\[?([TVDIWEFC])\]?\)?[ /:|]|^\[([TVDIWEFC])[ \]]|^([VDIWEF])/[\w.$]+ ?\(|\[([DIWEF])\]"
@@ -86,7 +87,8 @@ _FIELD = re.compile(
 _WORD = "|".join(sorted((re.escape(w) for w in _OF_WORD if len(w) > 2 or not w.isascii()), key=len, reverse=True))
 # In a head a level stands apart: in capitals, in brackets, or before a colon. Other words are text.
 _APART = re.compile(
-    rf"(?i)[\[(<|]\s*(?:\w+[ .:/])?({_WORD})\s*[\])>|]|(?:^|[\s\]])({_WORD})\s*[:\uff1a|]"
+    rf"(?i)[\[(<|]\s*(?:\w+[ .:/])?({_WORD})\s*[\])>|]"
+    rf"|(?:^|[\s\]])({_WORD})\s*[:\uff1a|](?!\s*(?:null|none|nil|false|0)\b)"
     rf"|-\s({_WORD})\s-"
 )
 _CAPITALS = re.compile(rf"(?<![\w-])((?-i:{_WORD.upper()}|[A-Z][a-z]+(?=\s{{2,}})))(?![\w-])")

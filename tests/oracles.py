@@ -126,7 +126,7 @@ class TableSpy:
         """Returns a table that embeds and stores through this spy."""
         return LineTable(rows, self.encode, self.store)
 
-    def store(self, ids: np.ndarray, embeddings: np.ndarray) -> None:
+    def store(self, ids: np.ndarray, embeddings: np.ndarray, texts: Sequence[str]) -> None:
         self.rows.update(zip(ids.tolist(), embeddings, strict=True))
 
 

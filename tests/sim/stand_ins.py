@@ -156,7 +156,7 @@ class SimScorer:
         self.fails: Exception | None = None
         """Raised instead of the next score."""
 
-    def store(self, ids: npt.NDArray[np.int64], embeddings: npt.NDArray[np.float32]) -> None:
+    def store(self, ids: npt.NDArray[np.int64], embeddings: npt.NDArray[np.float32], texts: Sequence[str]) -> None:
         """Stores embeddings in the table."""
         self._table[ids] = embeddings
 

@@ -59,6 +59,7 @@ def test_the_level_of_a_raw_line(line: str, level: int | None) -> None:
     ],
 )
 def test_the_words_of_loggers(word: str, level: int | None) -> None:
+    """Abbreviations, misspellings, letters and words of other languages name levels."""
     assert severity.of_word(word) == level
 
 

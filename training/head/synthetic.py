@@ -19,7 +19,6 @@ Legend: n lines of a stream · K distinct lines of it · P messages of a pool ·
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -28,28 +27,13 @@ import torch
 
 from logwarden.model.defaults import WINDOW_SIZE as SIZE
 from logwarden.training.encoder.source_messages import SourceMessage
+from logwarden.training.head.foreign import FAILURE, SEVERE_WORDS, ForeignMessages, messages
 from logwarden.training.head.windows import Floats, Ids, LineTexts, MeasuredStream, WindowSet, measure
 
 MIN_AGE = 200
 """Lines of a stream before its first window ends. Fewer than the daemon's LEARNING_LINES: several streams have only
 2,000 lines. The head's own `learning_lines` is the same number."""
 _POOL = 300  # foreign messages per stream and kind
-
-# Words of failure in any system; they label training windows and are not used at inference.
-SEVERE_WORDS = re.compile(
-    r"(?i)\b(error|fatal|crit(ical)?|emerg|alert|severe|panic|exception|fail(ed|ure|s)?|denied|refused"
-    r"|timed? ?out|abort(ed)?|corrupt(ed|ion)?|unable|cannot|could not|lost|broken|unreachable"
-    r"|invalid|killed|traceback)\b"
-)
-FAILURE = re.compile(
-    SEVERE_WORDS.pattern[:-3]
-    + r"|not (found|supported|allowed|exist\w*|available|enough)|no such|missing|unknown|unexpected"
-    r"|unsupported|illegal|bad|wrong|mismatch|exceeded|too (many|large|long|small)|must)\b"
-)
-"""`SEVERE_WORDS` and the words in which programs refuse a request."""
-_PER_STREAM = 80  # messages of each kind that one stream contributes to the others
-_LEVELS = {"INFO": "ERROR", "info": "error", "I": "E", "notice": "error", "DEBUG": "ERROR", "Info": "Error"}
-_HEADER = re.compile(r"^(.{2,70}?(?:[:\]|]|(?:INFO|WARN|ERROR|DEBUG|notice|Info))\s)\s*\S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +72,14 @@ class SyntheticWindows:
         self._severe = [s.text for s in statements if s.severe and FAILURE.search(s.text)]
         self._benign = [s.text for s in statements if not s.severe and not SEVERE_WORDS.search(s.text)]
         for stream in long:  # messages that real systems logged, beside messages in source code
-            severe, benign = _messages(stream)
+            severe, benign = messages(stream.texts)
             self._severe += severe
             self._benign += benign
         self._statement_rows = (texts.rows(self._severe), texts.rows(self._benign))
         self._streams = [self._prepare(stream) for stream in long]
         table = texts.table()
         self._streams = [self._with_distances(stream, table) for stream in self._streams]
-        self.table = torch.from_numpy(table)
+        self.table = torch.from_numpy(texts.vectors())
 
     def draw(self, count: int) -> WindowSet:
         """Returns `count` windows; kinds and streams are in fixed proportions."""
@@ -295,26 +279,10 @@ class SyntheticWindows:
         new = np.zeros(len(rows), np.int32)
         new[first] = 1
         severe = np.array([SEVERE_WORDS.search(text) is not None for text in measured.texts])
-        pools = [
-            self._with_headers(measured.texts, bank, level)
-            for bank, level in ((self._severe, True), (self._benign, False))
-        ]
+        foreign = ForeignMessages(self._severe, self._benign, self._rng)
+        pools = [self._texts.rows(foreign.behind_headers(measured.texts, _POOL, severe=s)) for s in (True, False)]
         empty = np.zeros((0, 0), np.float32)
         return _Stream(rows, measured, np.cumsum(new), severe, _Pool(pools[0], empty), _Pool(pools[1], empty))
-
-    def _with_headers(self, stream: Sequence[str], bank: Sequence[str], severe: bool) -> Ids:
-        """Returns messages of others, most of them behind the header of a line of this stream."""
-        out = []
-        for message in self._rng.choice(np.array(bank, object), _POOL):
-            header = _HEADER.match(stream[int(self._rng.integers(len(stream)))])
-            if header is None or self._rng.random() < 0.25:
-                out.append(str(message))
-                continue
-            prefix = header[1]
-            if severe and self._rng.random() < 0.5:
-                prefix = re.sub(r"\b(INFO|info|I|notice|DEBUG|Info)\b", lambda m: _LEVELS[m[0]], prefix)
-            out.append((prefix + str(message))[:240])
-        return self._texts.rows(out)
 
     def _with_distances(self, stream: _Stream, table: Floats) -> _Stream:
         _, first = np.unique(stream.rows, return_index=True)
@@ -328,15 +296,3 @@ class SyntheticWindows:
             similar = np.maximum.accumulate(table[pool.rows] @ distinct.T, axis=1)  # P, K
             pools.append(_Pool(pool.rows, (1 - similar).clip(0, 1).astype(np.float32)))
         return _Stream(stream.rows, stream.measured, stream.known, stream.severe_newest, pools[0], pools[1])
-
-
-def _messages(stream: MeasuredStream) -> tuple[list[str], list[str]]:
-    """Distinct severe and harmless messages of a stream without their headers, earliest first."""
-    severe: dict[str, None] = {}
-    benign: dict[str, None] = {}
-    for text in dict.fromkeys(stream.texts):
-        header = _HEADER.match(text)
-        message = text[header.end(1) :].strip() if header else text
-        if len(message) >= 12:
-            (severe if SEVERE_WORDS.search(text) else benign)[message] = None
-    return list(severe)[:_PER_STREAM], list(benign)[:_PER_STREAM]

@@ -22,6 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
+from logwarden.model import evidence
 from logwarden.model.calibration import Calibration
 from logwarden.model.checkpoint import SHIPPED, save_checkpoint
 from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig
@@ -52,7 +53,9 @@ def train(options: argparse.Namespace) -> Calibration:
         split = _from_sessions(texts, options.sessions, options.seed)
     else:
         split = _from_recipe(texts, options.windows, options.seed, options.failures)
-    config = LogWindowConfig(encoder_width=encoder.width, encoder_revision=encoder.fingerprint)
+    config = LogWindowConfig(
+        encoder_width=encoder.width, evidence_width=evidence.WIDTH, encoder_revision=encoder.fingerprint
+    )
     classifier = LogWindowClassifier(config)
     print(f"{len(split.train):,} windows to train on, {len(split.held_out):,} held out; seed {options.seed}")
     trainer = _HeadTrainer(

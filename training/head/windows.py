@@ -17,8 +17,10 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
+from logwarden.model import evidence
 from logwarden.model.defaults import WINDOW_SIZE
 from logwarden.model.encoder import LineEncoder
+from logwarden.model.evidence import line_vectors
 from logwarden.model.lines import LineTable
 from logwarden.model.masking import canonical, mask_blob
 from logwarden.model.stream import LineColumns, LogStream
@@ -49,6 +51,12 @@ class LineTexts:
             self._vectors = np.concatenate([self._vectors, vectors])
         return self._vectors
 
+    def vectors(self) -> Floats:
+        """Returns (U, E + V) what the head reads of all texts so far: embeddings and evidence; zeros for padding."""
+        vectors = line_vectors(self.table(), list(self._rows), evidence.WIDTH)
+        vectors[0] = 0.0
+        return vectors
+
     def texts(self) -> list[str]:
         """Returns the texts by row."""
         return list(self._rows)
@@ -59,7 +67,7 @@ class WindowSet(Dataset[dict[str, Any]]):
     """N windows with labels; `collate` turns items into the inputs of the head."""
 
     table: torch.Tensor
-    """(U, E) float32 embeddings."""
+    """(U, E + V) float32 embeddings and evidence."""
     ids: Ids
     """(N, L) rows of the table, 0 = padding, on the left."""
     familiarity: Floats
@@ -74,7 +82,7 @@ class WindowSet(Dataset[dict[str, Any]]):
         return {"ids": self.ids[place], "familiarity": self.familiarity[place], "label": self.labels[place]}
 
     def collate(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Returns `embeddings` (B, L, E), `familiarity` (B, L, 3), `attention_mask` (B, L), `labels` (B,)."""
+        """Returns `embeddings` (B, L, E + V), `familiarity` (B, L, 3), `attention_mask` (B, L), `labels` (B,)."""
         # ids [0, 0, 7, 3] (padding on the left) -> attention_mask [0, 0, 1, 1]
         ids = torch.from_numpy(np.stack([item["ids"] for item in items])).long()
         return {
@@ -133,7 +141,7 @@ def run_stream(
         rows = texts.rows(new)
         return np.asarray(texts.table()[rows])
 
-    table = LineTable(100_000, encode, lambda ids, vectors: None)
+    table = LineTable(100_000, encode, lambda *_: None)
     stream = LogStream(table, size=size, max_slots=int(slots.max()) + 1)
     raw = [line.encode("utf-8", "replace").replace(b"\n", b" ") for line in lines]
     return stream.push(
@@ -187,4 +195,4 @@ def sessions_to_windows(
     familiarity = np.stack([batch.windows(name) for name in columns], axis=-1)
     of = session[batch.newest("offset")]
     labels = np.array([label for _, _, label in sessions], np.float32)[of]
-    return WindowSet(torch.from_numpy(texts.table()), batch.windows("id"), familiarity, labels), of
+    return WindowSet(torch.from_numpy(texts.vectors()), batch.windows("id"), familiarity, labels), of

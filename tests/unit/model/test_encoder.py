@@ -51,13 +51,15 @@ def test_a_row_is_the_mean_of_its_own_tokens_at_length_one(encoder: LineEncoder)
 
 
 def test_a_long_text_is_cut_and_still_ends_in_its_separator(encoder: LineEncoder) -> None:
-    """Only the first tokens of a long text count, and never more than the model has positions for."""
+    """Only the first and last tokens of a long text count, and never more than the model has positions for."""
     start, end = PIECES.index("[CLS]"), PIECES.index("[SEP]")
     short, positions = encoder.tokenize([TEXTS[2]], max_tokens=9)[0], encoder.tokenize([TEXTS[2]])[0]
     assert (len(short), short[0], short[-1]) == (9, start, end)
     assert len(positions) == 40
-    longer = TEXTS[2] + " on and on"
+    half = len(TEXTS[2].split()) // 2
+    longer = " ".join([*TEXTS[2].split()[:half], "on and on", *TEXTS[2].split()[half:]])
     assert torch.equal(encoder.encode([TEXTS[2]], max_tokens=9), encoder.encode([longer], max_tokens=9))
+    assert not torch.equal(encoder.encode([TEXTS[2]]), encoder.encode([TEXTS[2] + " full"]))
 
 
 def test_no_texts_give_no_rows(encoder: LineEncoder) -> None:

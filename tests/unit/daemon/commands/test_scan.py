@@ -47,7 +47,7 @@ def toy_engine(settings: Settings) -> Engine:
 
     return Engine(
         scorer=SimpleNamespace(score=score),
-        table=LineTable(settings.model.table_rows, encode, lambda ids, vectors: None),
+        table=LineTable(settings.model.table_rows, encode, lambda *_: None),
         policy=AlertPolicy(
             threshold=settings.alerts.threshold or 0.5,
             learning_lines=settings.alerts.learning_lines,

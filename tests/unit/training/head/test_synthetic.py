@@ -9,7 +9,8 @@ import pytest
 
 from logwarden.model.defaults import WINDOW_SIZE
 from logwarden.training.encoder.source_messages import SourceMessage
-from logwarden.training.head.synthetic import FAILURE, MIN_AGE, SEVERE_WORDS, SyntheticWindows
+from logwarden.training.head.foreign import SEVERE_WORDS, names_failure
+from logwarden.training.head.synthetic import MIN_AGE, SyntheticWindows
 from logwarden.training.head.windows import LineTexts, WindowSet
 from tests.models import tiny_encoder
 
@@ -83,8 +84,8 @@ def test_every_anomalous_window_ends_in_a_failure(windows: tuple[WindowSet, list
     drawn, texts = windows
     anomalous = drawn.labels == 1
     assert 0.2 < anomalous.mean() < 0.5, "about a third: 0.28 of the windows, and half of 0.10"
-    assert all(FAILURE.search(texts[row]) for row in drawn.ids[anomalous, -1])
-    assert drawn.familiarity[anomalous, -1, 0].max() <= np.log2(11)
+    assert all(names_failure(texts[row]) for row in drawn.ids[anomalous, -1])
+    assert drawn.familiarity[anomalous, -1, 0].max() <= np.float32(np.log2(11))
     assert set(np.unique(drawn.labels)) <= {np.float32(label) for label in (0, 0.2, 0.5, 0.6, 1)}
 
 
@@ -124,7 +125,7 @@ def test_foreign_messages_follow_their_labels(recipe: tuple[SyntheticWindows, Li
     rows = texts.texts()
     for stream in synthetic._streams:
         severe, benign = ([rows[row] for row in pool.rows] for pool in (stream.severe, stream.benign))
-        assert all(FAILURE.search(text) for text in severe)
+        assert all(names_failure(text) for text in severe)
         assert not any(SEVERE_WORDS.search(text.removeprefix("proxy * error: ")) for text in benign)
         assert any(message in text for text in severe for message in FOREIGN)
         assert not any("instance of string" in text or "peer refused" in text for text in [*severe, *benign])
@@ -156,7 +157,7 @@ def test_restarts_are_normal_though_they_log_failures(recipe: tuple[SyntheticWin
     assert {label for _, _, label in made} == {None}
     injected = [sum(not rows[row].startswith(("checkpoint", "vacuum")) for row in ids) for ids, _, _ in made]
     assert np.mean(injected) > 4, "4 to 15 harmless messages, some of them the stream's own"
-    assert any(FAILURE.search(rows[ids[-1]]) for ids, _, _ in made)
+    assert any(names_failure(rows[ids[-1]]) for ids, _, _ in made)
 
 
 def test_bursts_of_new_lines_are_injected_once_each(recipe: tuple[SyntheticWindows, LineTexts]) -> None:
@@ -198,7 +199,7 @@ def test_text_alone_decides_without_history(recipe: tuple[SyntheticWindows, Line
     labels = set()
     for ids, familiarity, label in _made(synthetic, "text_alone", 1, 80):
         assert not familiarity.any()
-        assert (FAILURE.search(rows[ids[-1]]) is not None) == (label == 1)
+        assert names_failure(rows[ids[-1]]) == (label == 1)
         labels.add(label)
     assert labels == {0.0, 1.0}
 
