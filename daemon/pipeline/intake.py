@@ -40,6 +40,8 @@ class Intake:
         self._lifetime = lifetime
         self._retries = retries
         self._drop = drop
+        self._unreadable_at: dict[Partition, int] = {}
+        """Where the partitions stand that could not be read."""
 
     async def next_chunks(self) -> Chunks | None:
         """Returns the next records by assignment. Returns None once the pipeline drains."""
@@ -75,7 +77,7 @@ class Intake:
             if assignment.generation > generation:
                 self._source.seek(partition, assignment.ledger.read_from)
                 continue
-            self._health.unreadable.pop(partition, None)
+            self._is_readable(partition)
             self._telemetry.fetched(len(records))
             self._health.received()
             offsets = np.fromiter((record.offset for record in records), np.int64, len(records))
@@ -87,7 +89,13 @@ class Intake:
             assignment = self._partitions.active(partition)
             if assignment is not None and assignment.generation <= generation:
                 assignment.ledger.passed(position)
+            if position > self._unreadable_at.get(partition, position):
+                self._is_readable(partition)  # what stood there was deleted or aborted: no record of it comes
         return chunks
+
+    def _is_readable(self, partition: Partition) -> None:
+        self._unreadable_at.pop(partition, None)
+        self._health.unreadable.pop(partition, None)
 
     def _stand_still(self, error: UnreadableBatch) -> None:
         """Reports a partition that cannot be read; the source tries its batch again from time to time."""
@@ -95,13 +103,14 @@ class Intake:
         self._telemetry.unreadable(*partition)
         if self._partitions.active(partition) is not None:
             self._health.unreadable[partition] = str(error)
+            self._unreadable_at[partition] = error.offset
         log.error("batch_unreadable", **partition._asdict(), offset=error.offset, reason=error.reason, hint=error.hint)
 
     def _report_skipped(self, error: BatchSkipped) -> None:
         """Reports a batch that was left out; its partition is read again."""
         partition = Partition(error.topic, error.partition)
         self._telemetry.skipped(*partition, error.last - error.first + 1)
-        self._health.unreadable.pop(partition, None)
+        self._is_readable(partition)
         log.error("batch_skipped", **partition._asdict(), first=error.first, last=error.last, reason=error.reason)
 
     async def _skip_gone(self, partitions: Sequence[Partition]) -> None:
@@ -115,6 +124,7 @@ class Intake:
             if self._partitions.active(partition) is not assignment:
                 continue  # revoked, or assigned again, while the broker answered
             earliest, end, incarnation = bounds[partition]
+            self._is_readable(partition)
             self._telemetry.out_of_range(*partition)
             log.error("offset_out_of_range", **partition._asdict(), earliest=earliest, end=end)
             if incarnation == assignment.incarnation and assignment.ledger.may_continue_from(earliest):
@@ -131,6 +141,7 @@ class Intake:
         for assignment in affected:
             partition = assignment.partition
             if self._partitions.active(partition) is assignment:
+                self._is_readable(partition)
                 self._telemetry.out_of_range(*partition)
                 log.error("topic_recreated", **partition._asdict(), not_done=assignment.ledger.outstanding)
                 await self._replace(assignment, bounds[partition])

@@ -150,7 +150,9 @@ class Deeds:
 
     async def _damage(self) -> None:
         log = self._world.broker.logs[self._rng.choice(self._world.partitions)]
-        offset = self._rng.randint(log.earliest, log.end)
+        if log.earliest == log.end:
+            return  # no batch
+        offset = self._rng.randint(log.earliest, log.end - 1)
         log.damaged.add(offset)
         self._world.evidence.note("damage", "world", partition=log.era.partition, offset=offset)
         await asyncio.sleep(self._rng.uniform(2, 20))

@@ -7,7 +7,7 @@ import pytest
 from logwarden.daemon.errors import BatchSkipped, BrokerUnavailable, FatalError, OffsetsGone, UnreadableBatch
 from logwarden.daemon.pipeline.phase import Phase
 from logwarden.daemon.readiness import reasons
-from logwarden.daemon.records import Bounds, Partition
+from logwarden.daemon.records import Bounds, Fetched, Partition
 from tests.fakes import LOGS, RETRY_S, World, capture, events, metric, virtually
 from tests.oracles import LogRecord, records_of
 from tests.sim.loop import now_s
@@ -194,6 +194,20 @@ async def test_an_unreadable_batch_is_reported_until_records_arrive() -> None:
     assert list(world.health.unreadable) == [LOGS[0]], "another partition's records end nothing"
     await world.intake.next_chunks()
     assert world.health.unreadable == {}
+
+
+@virtually
+async def test_an_unreadable_batch_that_left_no_record_is_no_reason_any_more() -> None:
+    """What stood there was deleted, or it was aborted: the position passes it, or is out of range, without a record."""
+    for answer in (Fetched(positions={LOGS[0]: 8}), OffsetsGone([LOGS[0]])):
+        world = World()
+        world.assign()
+        world.source.answers = [UnreadableBatch(LOGS[0], 7, "x"), Fetched(positions={LOGS[0]: 7}), answer]
+        for _ in range(2):
+            assert await world.intake.next_chunks() == []
+        assert list(world.health.unreadable) == [LOGS[0]], "the position is still in front of it"
+        assert await world.intake.next_chunks() == []
+        assert world.health.unreadable == {}
 
 
 @virtually
