@@ -30,6 +30,8 @@ class LogLine:
     """Milliseconds since the epoch, from the event if it has a time, else Kafka's record timestamp."""
     weight: float = 0.0
     """Share of the window's score that this line carries, 0…1; the weights of a window sum to 1 (or to 0)."""
+    kind: int = 0
+    """Hash of the masked line: the same for every line of its kind, in every process and on every day."""
     surprise: float = 0.0
     """log2((lines of the service so far + 1) / (times this masked line was among them + 1)), bits; 0 = no history."""
     guilty: bool = False

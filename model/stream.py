@@ -99,7 +99,7 @@ class LogStream:
             measured, self._counted = self._count(lines.slots, hashes, ids)
         else:
             measured, self._counted = self._count_some(lines.slots, hashes, ids, counted)
-        columns: dict[str, Column] = {"id": ids, "text": self._shown(lines.texts)}
+        columns: dict[str, Column] = {"id": ids, "kind": hashes, "text": self._shown(lines.texts)}
         columns |= {"offset": lines.offset, "index": lines.index, "timestamp": lines.timestamp}
         batch = self.rings.push(lines.slots, columns | measured, now)
         self._evicted = self.history.trim()
@@ -131,7 +131,7 @@ class LogStream:
             seen = self.history.peek(slot, hashes[places])
             for name, values in self._peeked(slot, seen, hashes[places], ids[places]).items():
                 columns[name][places] = values
-        columns |= {"id": ids, "text": self._shown(lines.texts)}
+        columns |= {"id": ids, "kind": hashes, "text": self._shown(lines.texts)}
         columns |= {"offset": lines.offset, "index": lines.index, "timestamp": lines.timestamp}
         batch = WindowRings(self.rings.size, len(histories)).push(lines.slots, columns)
         self._unscored.append(np.unique(ids))

@@ -108,6 +108,7 @@ def _lines(batch: WindowBatch, weights: Floats, place: int) -> tuple[LogLine, ..
             index=int(columns["index"][i]),
             timestamp_ms=int(columns["timestamp"][i]) if columns["timestamp"][i] >= 0 else None,
             weight=float(weights[batch.size - filled + i]),
+            kind=int(columns["kind"][i]),
             surprise=surprise[i],
             guilty=bool(guilty[batch.size - filled + i]),
         )

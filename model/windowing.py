@@ -21,6 +21,7 @@ from logwarden.model.arrays import Bools, Column, Ids, Ints
 
 NUMERIC_COLUMNS: Mapping[str, type] = {
     "id": np.int32,  # row of the line table; 0 = no line (left padding)
+    "kind": np.int64,  # hash of the canonical text, the same in every process
     "log_count": np.float32,
     "log_age": np.float32,
     "distance": np.float32,

@@ -10,7 +10,6 @@ in `logwarden`. Headers follow CloudEvents 1.0, Kafka binding, binary mode.
 from __future__ import annotations
 
 import hashlib
-import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -20,6 +19,8 @@ import msgspec
 
 from logwarden.daemon.records import Message
 from logwarden.model.schema import LogLine, Verdict, truncated
+from logwarden.model.severity import NAMES as LEVELS
+from logwarden.model.severity import of_line
 
 SCHEMA_VERSION = 1
 NAMESPACE = uuid.UUID("6d1c7f0e-35a4-5b0f-9a53-8a2f0f6f1c77")
@@ -33,7 +34,6 @@ _FAIR_CHARS, _LEAST_CHARS = 256, 16
 """Characters of a line that an alert which must be shorter keeps beside other lines, and at least."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # A word with a digit in it. It begins where a word begins, so that a long word without digits is read once.
-_VARIABLE = re.compile(r"(?<![0-9A-Za-z_-])[A-Za-z_-]*+[0-9][0-9A-Za-z_-]*+")
 
 
 class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +58,13 @@ class AlertOrigin(msgspec.Struct, frozen=True, kw_only=True):
     last_offset: int
     index: int
     """Position of the newest line within its record."""
+
+
+class AlertLog(msgspec.Struct, frozen=True, kw_only=True):
+    """The level that the newest line states, in ECS's field."""
+
+    level: str | None
+    """trace, debug, info, notice, warning, error or critical; None if the line states none."""
 
 
 class AlertLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +114,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     event: AlertEvent
     service: AlertService
     message: str
+    log: AlertLog
     logwarden: AlertFindings
 
     def encode(self) -> bytes:
@@ -158,6 +166,7 @@ def build_alert(verdict: Verdict, *, now_ms: int | None, max_line_chars: int = 1
         event=_EVENT,
         service=AlertService(name=service),
         message=_shown(newest.text, max_line_chars),
+        log=AlertLog(level=level_of(newest.text)),
         logwarden=AlertFindings(
             score=round(verdict.score, 6),
             threshold=round(verdict.threshold, 6),
@@ -165,7 +174,7 @@ def build_alert(verdict: Verdict, *, now_ms: int | None, max_line_chars: int = 1
             probabilities={"normal": round(normal, 6), "anomaly": round(anomaly, 6)},
             logits=tuple(round(logit, 4) for logit in verdict.logits),
             severity=severity(verdict.score, verdict.threshold) if verdict.is_anomaly else "info",
-            dedup_key=f"{service}:{fingerprint(newest.text)}",
+            dedup_key=f"{service}:{kind_name(newest.kind)}",
             source=AlertOrigin(
                 topic=encodable(window.topic),
                 partition=window.partition,
@@ -179,6 +188,12 @@ def build_alert(verdict: Verdict, *, now_ms: int | None, max_line_chars: int = 1
             detection_delay_ms=_delay(newest.timestamp_ms, now_ms),
         ),
     )
+
+
+def level_of(text: str) -> str | None:
+    """Returns the name of the level that a line states. Returns None if it states none."""
+    level = of_line(text)
+    return None if level is None else LEVELS[level].lower()
 
 
 def alert_message(alert: Alert, topic: str) -> Message:
@@ -253,10 +268,9 @@ def severity(score: float, threshold: float) -> str:
     return SEVERITIES[-1][0]  # a score below the threshold is no anomaly
 
 
-def fingerprint(text: str) -> str:
-    """Returns a short hash of a line without its variable words, so that a repeated fault is one incident."""
-    masked = _VARIABLE.sub("*", text.strip())
-    return hashlib.blake2s(encodable(masked).encode(), digest_size=8).hexdigest()
+def kind_name(kind: int) -> str:
+    """Returns the name of a kind of lines: 16 hexadecimal digits of the hash of its masked line."""
+    return f"{kind & 0xFFFF_FFFF_FFFF_FFFF:016x}"
 
 
 def rfc3339(timestamp_ms: int | None) -> str | None:

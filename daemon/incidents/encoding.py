@@ -31,7 +31,7 @@ _HEADERS_BYTES = 1_024
 _NEWEST = b',"guilty":true,"newest":true}'
 _FRAME = (
     b'{"schema_version":%d,"id":"%s","@timestamp":%s,"event":{"kind":"alert","category":["process"]},'
-    b'"service":{"name":%s},"message":%s,"logwarden":{"score":%s,"threshold":%s,"prediction":"%s",'
+    b'"service":{"name":%s},"message":%s,"log":{"level":%s},"logwarden":{"score":%s,"threshold":%s,"prediction":"%s",'
     b'"probabilities":{"normal":%s,"anomaly":%s},"logits":[%s,%s],"severity":"%s","dedup_key":%s:%s",'
     b'"source":{"topic":%s,"partition":%d,"first_offset":%d,"last_offset":%d,"index":%d},"lines":['
 )
@@ -109,12 +109,14 @@ class AlertWriter:
         name, quoted = _service(service)
         timestamp = alert.rfc3339(time_ms) if time_ms >= 0 else None
         identity = alert.alert_id(*partition, service, offset, index, incarnation=incarnation)
+        newest = self._windows.columns["text"][end].decode("utf-8", "replace")
         frame = _FRAME % (
             alert.SCHEMA_VERSION,
             identity.encode(),
             _quoted_time(timestamp),
             quoted,
             self._texts[end],
+            _quoted_level(newest),
             answer[0],
             answer[1],
             b"anomaly" if is_anomaly else b"normal",
@@ -124,7 +126,7 @@ class AlertWriter:
             answer[4],
             alert.severity(score, policy.threshold).encode() if is_anomaly else b"info",
             quoted[:-1],
-            alert.fingerprint(self._windows.columns["text"][end].decode("utf-8", "replace")).encode(),
+            alert.kind_name(self._kinds[end]).encode(),
             _quoted(partition.topic),
             partition.partition,
             self._offsets[end - self._filled[row] + 1],
@@ -159,8 +161,8 @@ class AlertWriter:
         """Writes the text of each line that a window shows, and the bytes before and after its weight."""
         columns = self._windows.columns
         texts: Texts = columns["text"]
-        self._offsets, self._indexes, self._times = (
-            columns[name].tolist() for name in ("offset", "index", "timestamp")
+        self._offsets, self._indexes, self._times, self._kinds = (
+            columns[name].tolist() for name in ("offset", "index", "timestamp", "kind")
         )
         surprise = surprises(columns["log_age"], columns["log_count"])
         self._texts, self._before, self._after = ([b""] * len(texts) for _ in range(3))
@@ -171,6 +173,11 @@ class AlertWriter:
             self._texts[i] = text
             self._before[i] = b',{"offset":%d,"index":%d,"timestamp":%s,"text":%s,"weight":' % facts
             self._after[i] = b',"surprise":%s' % _number(round(surprise[i], 3))
+
+
+def _quoted_level(text: str) -> bytes:
+    level = alert.level_of(text)
+    return b"null" if level is None else b'"%s"' % level.encode()
 
 
 def _shown_places(windows: WindowBatch, places: Ints) -> list[int]:

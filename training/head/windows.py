@@ -186,6 +186,7 @@ def sessions_to_windows(
         {
             **columns,
             "id": texts.rows(canonical_lines(lines)),
+            "kind": np.zeros(len(lines), np.int64),
             "offset": numbers,
             "index": np.zeros(len(lines), np.int32),
             "timestamp": np.full(len(lines), -1),

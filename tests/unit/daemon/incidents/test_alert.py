@@ -21,8 +21,8 @@ from logwarden.daemon.incidents.alert import (
     alert_message,
     build_alert,
     decode_alert,
-    fingerprint,
     headers,
+    kind_name,
     rfc3339,
     shorter_alert,
 )
@@ -39,7 +39,9 @@ def verdict(
 ) -> Verdict:
     texts = texts or ("GET /health 200", "panic: runtime error")
     lines = tuple(
-        LogLine(text=text, offset=100 + i, timestamp_ms=1_700_000_000_000 + i, weight=1 / len(texts), surprise=2.5)
+        LogLine(
+            text=text, offset=100 + i, timestamp_ms=1_700_000_000_000 + i, weight=1 / len(texts), surprise=2.5, kind=255
+        )
         for i, text in enumerate(texts)
     )
     window = LogWindow(service=service, lines=lines, topic="logs", partition=3)
@@ -65,6 +67,7 @@ def test_an_alert_says_what_where_and_why() -> None:
         "event": {"kind": "alert", "category": ["process"]},
         "service": {"name": "shop/api"},
         "message": "panic: runtime error",
+        "log": {"level": "critical"},
         "logwarden": {
             "score": 0.97,
             "threshold": 0.5,
@@ -72,7 +75,7 @@ def test_an_alert_says_what_where_and_why() -> None:
             "probabilities": {"normal": 0.03, "anomaly": 0.97},
             "logits": [-1.5, 2.25],
             "severity": "critical",
-            "dedup_key": f"shop/api:{fingerprint('panic: runtime error')}",
+            "dedup_key": "shop/api:00000000000000ff",
             "source": {"topic": "logs", "partition": 3, "first_offset": 100, "last_offset": 101, "index": 0},
             "lines": [
                 {
@@ -269,17 +272,17 @@ def test_a_verdict_of_the_learning_phase_is_no_anomaly() -> None:
     assert (alert.logwarden.prediction, alert.logwarden.severity) == ("normal", "info")
 
 
-def test_the_fingerprint_ignores_variable_words() -> None:
-    """A fault with other numbers is the same incident, another fault another one; pinned for open incidents."""
-    one = fingerprint("conn 17 to 10.0.0.7:5432 refused, id=a9f3")
-    assert one == fingerprint("conn 9 to 10.1.2.3:999 refused, id=77be  ")
-    assert one != fingerprint("conn 17 to 10.0.0.7:5432 accepted, id=a9f3")
-    assert one == "c9afe76003321845"
+def test_the_dedup_key_names_the_kind_of_the_newest_line() -> None:
+    """A fault with other numbers is the same incident in every process; pinned for open incidents."""
+    alert = build_alert(verdict("first", "panic"), now_ms=None)
+    assert alert.logwarden.dedup_key == "shop/api:00000000000000ff"
+    assert kind_name(-1) == "f" * 16
 
 
-def test_a_fingerprint_of_a_hostile_line_is_fast() -> None:
-    """A megabyte of letters is not quadratic: the test's own time-out would strike."""
-    assert fingerprint("a" * 1_000_000) != fingerprint("a-" * 500_000)
+def test_the_level_is_what_the_newest_line_states() -> None:
+    """ECS's field names it in lower case, and is null for a line without a level."""
+    assert build_alert(verdict("first", "2026-11-23 10:00:00 ERROR boom"), now_ms=None).log.level == "error"
+    assert build_alert(verdict("ERROR first", "boom"), now_ms=None).log.level is None
 
 
 def test_long_lines_are_cut_and_marked() -> None:
