@@ -154,7 +154,7 @@ def test_long_keys_are_kept_as_digests() -> None:
     spy = TableSpy()
     table = spy.table(64)
     keys = [
-        b"select " + b"column " * 140 + b"x" * 7_000 + bytes([97 + number % 26]) * (number + 1) for number in range(50)
+        b"select " + b"column " * 140 + bytes([97 + number % 26]) * (number + 1) + b"x" * 7_000 for number in range(50)
     ]
     ids, _ = table.lookup(keys, lambda: np.zeros(0, np.int32))
     assert len(set(ids.tolist())) == 1
