@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from logwarden.daemon.decoding.decoder import Decoder
-from logwarden.daemon.decoding.event import LogEvent
+from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.pipeline.ingest import Ingestor, Work
 from logwarden.daemon.pipeline.ledger import PartitionLedger
 from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile
@@ -180,10 +180,10 @@ def default_decoder(*, form: str = "auto", max_line_chars: int = 8192) -> Decode
 class EventPerTextLine(Decoder):
     """Reads plain text as one event per line, as formats with many events in a record will."""
 
-    def _events(self, value: bytes) -> Iterable[LogEvent]:
+    def _read(self, value: bytes) -> Reading:
         if value.lstrip()[:1] == b"{":
-            return super()._events(value)
-        return [LogEvent(line) for line in value.split(b"\n")]
+            return super()._read(value)
+        return Reading([LogEvent(line) for line in value.split(b"\n")])
 
 
 def ingestor_of(slots: int, *, size: int = 3, step: int = 1) -> Ingestor:

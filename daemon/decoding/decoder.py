@@ -7,25 +7,18 @@ Every record comes out: as lines, as a counted blank, or as a dead letter.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import msgspec
-
-from logwarden.daemon.decoding.event import LogEvent
-from logwarden.daemon.decoding.json_paths import first_value, split_paths, value_at
-from logwarden.daemon.decoding.times import time_ms
+from logwarden.daemon.decoding import services
+from logwarden.daemon.decoding.event import LogEvent, Reading
+from logwarden.daemon.decoding.json_logs import JsonReader
+from logwarden.daemon.decoding.structured import StructuredReader
 from logwarden.daemon.errors import UndecodableRecord
 from logwarden.daemon.records import DeadLetter, Record
 from logwarden.model.schema import truncated_utf8
 
-MAX_SERVICE_CHARS = 256
-"""Some producers put whole log lines into keys. An alert names its service five times, and a broker limits its size."""
 _BLANKS = b" \t\r\n\0"
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 @dataclass(slots=True)
@@ -67,11 +60,9 @@ class Decoder:
         max_line_chars: int,
     ) -> None:
         self._format = format
-        self._text_paths = split_paths(text_paths)
-        self._service_paths = split_paths(service_paths)
-        self._time_paths = split_paths(time_paths)
         self._max_line_chars = max_line_chars
-        self._json = msgspec.json.Decoder()
+        reader = JsonReader(text_paths=text_paths, service_paths=service_paths, time_paths=time_paths)
+        self._structured = StructuredReader(reader)
 
     def decode(self, records: Sequence[Record]) -> Decoded:
         """Reads records in order."""
@@ -82,62 +73,36 @@ class Decoder:
                 out.blank.append(place)
                 continue
             try:
-                events = self._events(value)
+                events, broken = self._read(value)
             except UndecodableRecord as error:
                 out.dead.append((place, DeadLetter(record=record, stage=error.stage, reason=str(error))))
                 continue
+            if broken:
+                out.dead.append((place, DeadLetter(record=record, stage="element", reason=broken)))
             index = 0
-            for text, service, at_ms in events:
+            for text, service, at_ms, host in events:
                 line = self._clean(text, out)
                 if line:
                     out.lines.append(line)
-                    out.services.append((service or _key_text(record) or record.topic)[:MAX_SERVICE_CHARS])
+                    out.services.append(service or _service_of(record, host))
                     out.timestamps.append(record.timestamp if at_ms is None else at_ms)
                     out.places.append(place)
                     out.index.append(index)
                     index += 1
-            if not index:
+            if not index and not broken:
                 out.blank.append(place)
         return out
 
-    def _events(self, value: bytes) -> Iterable[LogEvent]:
+    def _read(self, value: bytes) -> Reading:
         """Returns the events of a record. Raises UndecodableRecord if its value contains none."""
-        is_json = self._format == "json" or (self._format == "auto" and value.lstrip()[:1] == b"{")
-        if not is_json:
-            return (LogEvent(value),)
-        try:
-            event = self._parse(value)
-        except (ValueError, RecursionError) as error:  # the last: brackets in brackets
-            raise UndecodableRecord("json", f"the value is not JSON: {error}") from None
-        if not isinstance(event, dict):
-            raise UndecodableRecord("json", f"the value is a JSON {type(event).__name__}, not an object")
-        text = first_value(event, self._text_paths)
-        if text is None:
-            raise UndecodableRecord("text", "the JSON object has no text at any of the text paths")
-        if not isinstance(text, str):
-            text = _as_json(text)
-        at_ms = time_ms(first_value(event, self._time_paths))
-        return (LogEvent(text.encode("utf-8", "replace"), self._service(event), at_ms),)
-
-    def _parse(self, value: bytes) -> Any:
-        """Returns the value of a JSON text. Half of a surrogate pair becomes a question mark."""
-        try:
-            return self._json.decode(value)
-        except msgspec.DecodeError:
-            # JavaScript and Java write such a half where they truncate a text in the middle of an emoji.
-            if not _SURROGATE.search(value):
-                raise
-        whole = json.dumps(json.loads(value), ensure_ascii=False)
-        return self._json.decode(whole.encode("utf-8", "replace"))
-
-    def _service(self, event: dict[str, Any]) -> str | None:
-        for path in self._service_paths:
-            found = value_at(event, path)
-            if isinstance(found, str) and found:
-                return found
-            if isinstance(found, int) and not isinstance(found, bool):
-                return str(found)
-        return None
+        if self._format != "raw":
+            strict = self._format == "json"
+            begin = value.lstrip(b" \t\r\n\x1e")[:1]
+            if strict or begin == b"{" or begin == b"[":
+                reading = self._structured.read(value, strict=strict)
+                if reading is not None:
+                    return reading
+        return Reading((LogEvent(value),))
 
     def _clean(self, raw: bytes, out: Decoded) -> bytes:
         """Returns a line of valid UTF-8 within the limit, without line breaks and blanks around it."""
@@ -154,12 +119,7 @@ class Decoder:
         return line.replace(b"\r\n", b" ").replace(b"\n", b" ") if b"\n" in line else line
 
 
-def _as_json(value: Any) -> str:
-    try:
-        return msgspec.json.encode(value).decode()
-    except RecursionError as error:  # writing goes less deep than reading
-        raise UndecodableRecord("text", f"the text is no string: {error}") from None
-
-
-def _key_text(record: Record) -> str:
-    return record.key.decode("utf-8", "replace").strip() if record.key else ""
+def _service_of(record: Record, host: str | None) -> str:
+    """Returns the service of a record whose value names none: its header, its key, its host, its topic."""
+    found = services.of_headers(record.headers) if record.headers else None
+    return found or (services.of_key(record.key) if record.key else None) or host or record.topic[: services.MAX_CHARS]

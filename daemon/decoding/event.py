@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from logwarden.model import severity
@@ -16,10 +17,31 @@ class LogEvent(NamedTuple):
     """Name of the service, where the event has one."""
     at_ms: int | None = None
     """Time in milliseconds since the epoch, where the event has one."""
+    host: str | None = None
+    """A name that counts as the service's where neither the event nor the record's key names one."""
+
+
+class Reading(NamedTuple):
+    """What was read out of a record of one or many events."""
+
+    events: Sequence[LogEvent]
+    broken: str = ""
+    """Why parts of the record could not be read, in a sentence; empty if all of it was."""
+
+
+_STEMS = (
+    ("trac", "trc", "fine", "verb"), ("deb", "dbg", "fine"), ("inf", "log", "conf"), ("not", "ntc", "hint"),
+    ("war", "wrn"), ("err", "fail", "sev", "eror"), ("crit", "crt", "fat", "ftl", "emerg", "alert", "panic"),
+)  # fmt: skip
+"""Of each level, parts of its words. A head without any of them does not state the level."""
 
 
 def with_level(level: int | None, text: str) -> str:
     """Returns a text that states its level: the text itself if its head does, else the level's name before it."""
-    if level is None or severity.of_line(text) == level:
+    if level is None:
+        return text
+    head = text[:160].lower()
+    may_state = not head.isascii() or any(stem in head for stem in _STEMS[level])
+    if may_state and severity.of_line(text) == level:
         return text
     return f"{severity.NAMES[level]} {text}"

@@ -1,32 +1,183 @@
-"""Reads the time of an event: RFC 3339 text, or a number of seconds since the epoch in one of four units."""
+"""Reads the time of an event in the forms that loggers and shippers write: text, numbers since the epoch, objects."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from email.utils import parsedate_to_datetime
 from typing import Any
+
+PATHS = (
+    *("@timestamp", "timestamp", "@t", "time", "ts", "eventtime", "event.time", "event_time", "datetime", "instant"),
+    *("timemillis", "time_ms", "timestamp_ms", "timestampmillis", "epoch_ms", "timestamp_epoch", "asctime", "date"),
+    *("timeunixnano", "time_unix_nano", "observedtimeunixnano", "timenanos", "ts_ms", "utctimestamp", "utc_time"),
+    *("eventtimestamp", "event.created", "requestreceivedtimestamp", "stagetimestamp", "receivetimestamp"),
+    *("time_local", "time_iso8601", "time_iso_8601", "request_time_iso", "msec", "log_time", "logtime", "logged_at"),
+    *(
+        "created_at",
+        "occurred_at",
+        "event_timestamp",
+        "timereported",
+        "timegenerated",
+        "isodate",
+        "r_isodate",
+        "s_isodate",
+    ),
+    *("__realtime_timestamp", "_source_realtime_timestamp", "t.$date", "t", "start_time", "starttime", "created"),
+    *("record.time", "systemtime", "timecreated", "when"),
+)
+"""Fields that contain the time of an event, the best first."""
 
 _NANO, _MICRO, _MILLI = 10**16, 10**13, 10**10
 """Numbers above these are nano-, micro- and milliseconds since the epoch; below, seconds (until the year 2286)."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_TEXT = re.compile(r"[0-9]{9,19}(?:\.[0-9]+)?")  # from the year 1973 on; eight digits are a date
+_MS = timedelta(milliseconds=1)
+_EPOCH_TEXT = re.compile(r"[0-9]{9,19}(?:\.[0-9]{1,9})?")  # from the year 1973 on; eight digits are a date
+_SECOND = r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]{1,9}))?"
+_ISO = re.compile(
+    r"([0-9]{4})[-/.]?([0-9]{2})[-/.]?([0-9]{2})(?:T|t|[ _]{1,2}|:)"
+    r"([0-9]{2}):?([0-9]{2})(?::?([0-9]{2})(?:[.,:]([0-9]{1,9}))?)?"
+    r" ?(Z|z|UTC|GMT|[+-][0-9]{2}:?(?:[0-9]{2})?)?(?:\[[\w/+-]{1,40}\]| [A-Z]{3,4})?"
+)
+_CLF = re.compile(
+    rf"\[?([0-9]{{1,2}})[/ -]([A-Za-z]{{3}})[/ -]([0-9]{{4}})[: ]{_SECOND}(?: ?(Z|[+-][0-9]{{2}}:?[0-9]{{2}}))?\]?"
+)
+_CTIME = re.compile(
+    rf"(?:[A-Za-z]{{3}},? )?([A-Za-z]{{3}}) {{1,2}}([0-9]{{1,2}}),? (?:([0-9]{{4}}),? )?{_SECOND}"
+    r"(?: (AM|PM))?(?: (Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2}))?(?: ([0-9]{4}))?"
+)
+_US = re.compile(
+    r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4}),? ([0-9]{1,2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]{1,9}))?"
+    r"(?: ?(AM|PM|am|pm))?"
+)
+_ASP = re.compile(r"/Date\((-?[0-9]{9,16})(?:[+-][0-9]{4})?\)/")
+_MONTHS = {
+    name: number + 1
+    for number, name in enumerate(("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"))
+}
 
 
-def time_ms(value: Any) -> int | None:
-    """An event's own time: RFC 3339 text, or a number of (nano-, micro-, milli-) seconds since the epoch."""
+def time_ms(value: Any, zone: tzinfo | None = None) -> int | None:
+    """Returns an event's own time in milliseconds since the epoch; None if the value is no time.
+
+    A text without a zone is read in `zone`, and in UTC without one.
+    """
     if isinstance(value, str):
-        # First: fromisoformat reads many a number of milliseconds as a day of the 18th century.
-        if _EPOCH_TEXT.fullmatch(value):
-            return time_ms(float(value))
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
+        return _of_text(value, zone or UTC)
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return _of_number(value)
+    if isinstance(value, Mapping):
+        return _of_object(value, zone)
+    return None
+
+
+def _of_text(value: str, zone: tzinfo) -> int | None:
+    # First: fromisoformat reads many a number of milliseconds as a day of the 18th century.
+    if _EPOCH_TEXT.fullmatch(value):
+        return _of_number(float(value) if "." in value else int(value))
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        found = _of_other_text(value.strip(), zone) if 8 <= len(value) <= 80 else None
+        if found is None:
             return None
-        ms = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
-        return ms if ms >= 0 else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 10**20:
+        moment = found
+    return _ms_of(moment, zone)
+
+
+def _ms_of(moment: datetime, zone: tzinfo) -> int | None:
+    try:
+        ms = ((moment if moment.tzinfo else moment.replace(tzinfo=zone)) - _EPOCH) // _MS
+    except (OverflowError, ValueError):  # a zone moves the first or the last day out of the calendar
+        return None
+    return ms if ms >= 0 else None
+
+
+def _of_number(value: float) -> int | None:
+    if not 0 < value < 10**20:
         return None
     for limit, divisor in ((_NANO, 10**6), (_MICRO, 10**3), (_MILLI, 1)):
         if value > limit:
             return int(value // divisor)
     return round(value * 10**6) // 1000  # by way of microseconds, so that .001 stays a millisecond
+
+
+def _of_object(value: Mapping[str, Any], zone: tzinfo | None) -> int | None:
+    """Returns the time of an object: log4j's instant, protobuf's Timestamp, Monolog's date, MongoDB's date."""
+    for seconds, nanos in (("epochSecond", "nanoOfSecond"), ("seconds", "nanos"), ("epoch_second", "nano_of_second")):
+        second = value.get(seconds)
+        if isinstance(second, str) and second.isascii() and second.isdigit() and len(second) < 16:
+            second = int(second)
+        if isinstance(second, int | float) and not isinstance(second, bool) and 0 < second < 10**11:
+            nano = value.get(nanos)
+            rest = nano if isinstance(nano, int | float) and 0 <= nano < 10**9 else 0
+            return int(second * 1000) + int(rest // 10**6)
+    for key in ("date", "$date", "$numberLong", "iso", "time", "timestamp", "repr", "SystemTime"):
+        inner = value.get(key)
+        if isinstance(inner, str | int | float):
+            name = value.get("timezone")
+            return time_ms(inner, _fixed_zone(name) if isinstance(name, str) else zone)
+        if isinstance(inner, Mapping) and key == "$date":
+            return time_ms(inner.get("$numberLong"))
+    return None
+
+
+def _of_other_text(text: str, zone: tzinfo) -> datetime | None:
+    """Returns the moment of a text that is not quite ISO: slashes, a comma, CLF, RFC 1123, ctime."""
+    try:
+        if found := _ISO.fullmatch(text):
+            year, month, day, hour, minute, second, fraction, offset = found.groups()
+            return _moment(year, int(month), day, hour, minute, second or "0", fraction, offset, zone)
+        if found := _CLF.fullmatch(text):
+            day, name, year, hour, minute, second, fraction, offset = found.groups()
+            return _moment(year, _MONTHS[name.lower()], day, hour, minute, second, fraction, offset, zone)
+        if found := _CTIME.fullmatch(text):
+            name, day, early, hour, minute, second, fraction, half, offset, late = found.groups()
+            year = early or late
+            if year is None:  # the year is not in the text, and no clock is here
+                return None
+            return _moment(year, _MONTHS[name.lower()], day, _hour(hour, half), minute, second, fraction, offset, zone)
+        if found := _US.fullmatch(text):
+            month, day, year, hour, minute, second, fraction, half = found.groups()
+            if int(month) > 12:
+                month, day = day, month
+            return _moment(year, int(month), day, _hour(hour, half), minute, second, fraction, None, zone)
+        if found := _ASP.fullmatch(text):
+            return _EPOCH + timedelta(milliseconds=int(found[1]))
+        if text[:3].isalpha() and "," in text[:10]:
+            return parsedate_to_datetime(text)
+    except (ValueError, KeyError, OverflowError, TypeError, IndexError):
+        return None
+    return None
+
+
+def _moment(
+    year: str, month: int, day: str, hour: str, minute: str, second: str, fraction: str | None, offset: str | None,
+    zone: tzinfo,
+) -> datetime:  # fmt: skip
+    micro = int((fraction or "0").ljust(6, "0")[:6])
+    leap = second == "60"  # a leap second counts as the last one of its minute
+    at = datetime(int(year), month, int(day), int(hour), int(minute), 59 if leap else int(second), micro)
+    return at.replace(tzinfo=_fixed_zone(offset) or zone)
+
+
+def _hour(hour: str, half: str | None) -> str:
+    if half is None:
+        return hour
+    return str(int(hour) % 12 + (12 if half.upper() == "PM" else 0))
+
+
+def _fixed_zone(offset: str | None) -> tzinfo | None:
+    """Returns the zone of an offset such as +02:00, +0200, +02 or Z; None for none of these."""
+    if not offset:
+        return None
+    if offset.upper() in ("Z", "UTC", "GMT"):
+        return UTC
+    found = re.fullmatch(r"([+-])([0-9]{2}):?([0-9]{2})?", offset)
+    if not found:
+        return None
+    minutes = int(found[2]) * 60 + int(found[3] or 0)
+    return timezone(timedelta(minutes=-minutes if found[1] == "-" else minutes)) if minutes < 24 * 60 else None

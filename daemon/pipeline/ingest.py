@@ -168,16 +168,21 @@ class Ingestor:
         out.replaced += decoded.replaced
         out.cut += decoded.cut
         out.lines += len(decoded.lines)
-        if any(decoded.index):
+        if any(decoded.index) or decoded.dead:
             out.grown += self._grown(sources, decoded)
         if decoded.lines:
             self._take_lines([sources[place] for place in decoded.places], decoded, out, now, new_lines)
 
     def _grown(self, sources: Sources, decoded: Decoded) -> list[tuple[Assignment, Ints, Ints]]:
-        """Returns the new records that contain more than one line, with the number of their lines."""
-        # places  [0, 1, 1, 1, 2]   the record of each line
-        # lines   [1, 3, 1]         so record 1 grows
-        lines = np.bincount(decoded.places, minlength=len(sources))
+        """Returns the new records that come out as more than one line, with the number of their lines.
+
+        A dead letter counts as a line: a record of many events has one beside its lines if an event is broken.
+        """
+        # places  [0, 1, 1, 2]   the record of each line
+        # dead    [1, 3]         the record of each dead letter
+        # lines   [1, 3, 1, 1]   so record 1 grows
+        places = [*decoded.places, *(place for place, _ in decoded.dead)]
+        lines = np.bincount(places, minlength=len(sources))
         many = [place for place in np.flatnonzero(lines > 1).tolist() if self._is_new(*sources[place])]
         found: list[tuple[Assignment, Ints, Ints]] = []
         for assignment, offsets in _by_assignment([sources[place] for place in many]):

@@ -32,6 +32,8 @@ Maybe = Annotated[T | None, BeforeValidator(_none_word)]
 Name = Annotated[str, Field(min_length=1)]
 Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_list_word), Field(min_length=1)]
 """A JSON list or a comma list in the environment, a tuple in the program."""
+MoreNames = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_list_word)]
+"""The same, and the list may be empty."""
 
 
 class SettingsGroup(BaseModel):

@@ -13,7 +13,7 @@ from pydantic import DirectoryPath, Field, PrivateAttr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from logwarden.daemon.settings.agreement import disagreements
-from logwarden.daemon.settings.fields import PREFIX, Maybe, Name, Names, SettingsGroup
+from logwarden.daemon.settings.fields import PREFIX, Maybe, MoreNames, Name, SettingsGroup
 from logwarden.daemon.settings.kafka import KafkaSettings
 from logwarden.model.defaults import LEARNING_LINES, MAX_HISTORY_LINES, MAX_LINE_CHARS, WINDOW_SIZE
 
@@ -23,27 +23,15 @@ class InputSettings(SettingsGroup):
 
     format: Literal["auto", "raw", "json"] = "auto"
     """Format of a record's value. `raw`: the value is the line; `json`: an object; `auto`: decided record by record."""
-    service_paths: Names = (
-        "service.name",
-        "service",
-        "kubernetes.labels.app",
-        "kubernetes.labels.app.kubernetes.io/name",
-        "kubernetes.pod_labels.app",
-        "kubernetes.container_name",
-        "app",
-        "application",
-        "container.name",
-        "container_name",
-        "log.file.path",
-        "file",
-        "host.name",
-    )
-    """Dotted JSON paths to the service; the first match wins. Write a key that contains dots as it is: the longest key
-    that matches wins. Without a match the service is the record's key, and without a key the topic."""
-    text_paths: Names = ("message", "log", "msg", "body", "event.original")
-    """Dotted JSON paths to the line's text; the first match wins."""
-    time_paths: Names = ("@timestamp", "timestamp", "time", "ts")
-    """Dotted JSON paths to the line's time; the first match wins. Without a match it is the record's own time."""
+    service_paths: MoreNames = ()
+    """Dotted JSON paths to the service, tried before those that the daemon knows; the first match wins. Write a key
+    that contains dots as it is. Without a match the service is the record's header, its key, its host, and at last
+    the topic."""
+    text_paths: MoreNames = ()
+    """Dotted JSON paths to the line's text, tried before those that the daemon knows; the first match wins."""
+    time_paths: MoreNames = ()
+    """Dotted JSON paths to the line's time, tried before those that the daemon knows; the first match wins. Without a
+    match it is the record's own time."""
 
 
 class WindowSettings(SettingsGroup):

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from logwarden.daemon.decoding.decoder import Decoded, Decoder
+from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.pipeline import ledger as ledger_module
 from logwarden.daemon.pipeline.checkpoint import Checkpoint
 from logwarden.daemon.pipeline.intake import Intake
@@ -46,10 +48,11 @@ def lines_at_every_break(patch: Patch) -> None:
 
 
 def a_deep_value_ends_the_daemon(patch: Patch) -> None:
-    def events(decoder: Decoder, value: bytes) -> Any:
-        return [(str(decoder._json.decode(value)).encode(), None, None)] if value[:1] == b"{" else [(value, None, None)]
+    def read(decoder: Decoder, value: bytes) -> Reading:
+        text = str(msgspec.json.decode(value)).encode() if value[:1] == b"{" else value
+        return Reading([LogEvent(text)])
 
-    patch.setattr(Decoder, "_events", events)
+    patch.setattr(Decoder, "_read", read)
 
 
 def a_blank_record_is_forgotten(patch: Patch) -> None:

@@ -47,8 +47,8 @@ def ms(moment: str) -> int:
             ms("2023-04-11T22:11:50.656+00:00"),
         ),
         (FLUENT_BIT, "Simple text", "api", 1_554_141_513_698),
-        (VECTOR, '{"level":"info","message":"3irb"}', "spamer", ms("2022-11-01T12:03:31.766+00:00")),
-        (GENERIC, "payment refused", "shop", ms("2024-02-29T10:00:00+00:00")),
+        (VECTOR, "INFO 3irb", "spamer", ms("2022-11-01T12:03:31.766+00:00")),
+        (GENERIC, "ERROR payment refused", "shop", ms("2024-02-29T10:00:00+00:00")),
         (b"<34>Oct 11 22:14:15 host su: failed\n", "<34>Oct 11 22:14:15 host su: failed", "logs", 1_700_000_000_000),
     ],
     ids=["filebeat", "fluent-bit", "vector", "generic", "plain"],
@@ -93,15 +93,15 @@ def test_without_a_service_the_key_counts_and_then_the_topic(record: LogRecord, 
 @pytest.mark.parametrize(
     ("value", "stage"),
     [
-        (b'{"message": "x"', "json"),
-        (b"{not json}", "json"),
-        (b'{"message": "\xff"}', "json"),
+        (b'{"message" "x"}', "json"),
+        (b'{"message": "he said "no" to it"}', "json"),
         (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "json"),
-        (b'{"message": "x", "n": 1e999}', "json"),
+        (b'{"a":' * 100_000, "json"),
+        (b"[" * 100_000 + b'{"a":1}' + b"]" * 100_000, "json"),
         (b'{"message": ' + b"9" * 5000 + b"}", "json"),
         (b"{}", "text"),
-        (b'{"level":"info"}', "text"),
         (b'{"message":null}', "text"),
+        (b'{"message":null,"tags":[],"labels":{}}', "text"),
     ],
     ids=lambda value: value[:20].decode("latin-1") if isinstance(value, bytes) else value,
 )
@@ -116,7 +116,7 @@ def test_what_holds_no_line_is_a_dead_letter(value: bytes, stage: str) -> None:
     assert "\n" not in letter.reason
 
 
-@pytest.mark.parametrize("value", [b"[1,2]", b'"text"', b"7", b"null", b"", b"  "])
+@pytest.mark.parametrize("value", [b"{not json}", b"[1,2]", b'"text"', b"7", b"null", b"", b"  "])
 def test_json_that_is_no_object_is_dead_only_where_json_is_promised(value: bytes) -> None:
     """A value that is no JSON object is plain text in `auto`, and a dead letter in `json`."""
     found = decoded(value)
@@ -155,10 +155,10 @@ def test_a_record_is_one_line() -> None:
     assert found.lines == [b"Traceback:   File x Error", b"a b c"]
 
 
-def test_text_that_is_no_string_is_shown_as_json() -> None:
-    """A structured message is still a line."""
+def test_text_that_is_no_string_is_a_line() -> None:
+    """A structured message is still a line: an object by its own fields, a list as its words."""
     found = decoded(b'{"message":{"event":"login","ok":false}}', b'{"msg":[1,"a"]}', b'{"body":0}', b'{"log":false}')
-    assert found.lines == [b'{"event":"login","ok":false}', b'[1,"a"]', b"0", b"false"]
+    assert found.lines == [b"login ok=false", b"1 a", b"0", b"false"]
 
 
 def test_bytes_that_are_no_text_are_replaced_and_counted() -> None:
@@ -247,5 +247,39 @@ def test_half_of_a_surrogate_pair_costs_its_character_only(value: bytes, line: s
 
 def test_a_broken_value_with_half_of_a_pair_is_a_dead_letter() -> None:
     """What is no JSON for another reason stays unreadable."""
-    found = decoded(rb'{"message":"paid \ud83d', rb'{"message":"x \ud83d","n":NaN}')
+    found = decoded(rb'{"message":"paid \ud83d" x}', rb'{"message":"x \ud83d","n":-}')
     assert [letter.stage for _, letter in found.dead] == ["json", "json"]
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        (b'{"message":"cut in a te', "cut in a te"),
+        (b'{"message":"cut in an escape \\', "cut in an escape"),
+        (b'{"level":"error","message":"cut in a key","tra', "ERROR cut in a key"),
+        (b'{"message":"cut after a colon","trace":', "cut after a colon"),
+        (b'{"message":"cut in a word","ok":tr', "cut in a word"),
+        (b'{"message":"cut in an object","a":{"b":[1,', "cut in an object"),
+        (b'{"message":"no number","n":NaN,"m":1e999}', "no number"),
+        (b'{"message":"a control\tcharacter"}', "a control\tcharacter"),
+        (b"{'message': 'as Python prints it', 'ok': True, 'user': None}", "as Python prints it"),
+        (b'{"message":"caf\xe9"}', "caf\ufffd"),
+    ],
+)
+def test_almost_json_is_read(value: bytes, line: str) -> None:
+    """What a producer, a truncation or another encoding broke is read as far as it is whole."""
+    found = decoded(value)
+    assert ([text.decode() for text in found.lines], found.dead) == ([line], [])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(b"{shard 0} ERROR disk failing", b"{}: empty reply", b"[main] ERROR x", b"[2026-11-23 10:00:00] WARN x"),
+        *(b'["x"]', b'{"level":"info"} and words after it', b"{{template}} not rendered", b"{'a', 'b'} are missing"),
+    ],
+)
+def test_text_that_begins_like_json_stays_a_line(value: bytes) -> None:
+    """A brace or a bracket at its head makes no text JSON."""
+    found = decoded(value)
+    assert (found.lines, found.dead, found.services) == ([value], [], ["logs"])

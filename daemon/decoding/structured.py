@@ -1,0 +1,114 @@
+"""Reads a record's value that is JSON: parses it, takes batches apart and reads every element on its own.
+
+Composes `json_values.py`, `envelopes.py`, `otlp.py` and `json_logs.py`, which do not know each other. A broken element
+is counted and named; its neighbours are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from logwarden.daemon.decoding.envelopes import ENVELOPE_KEYS, Packed, is_action, is_batch, parts_of
+from logwarden.daemon.decoding.event import LogEvent, Reading
+from logwarden.daemon.decoding.json_logs import JsonReader
+from logwarden.daemon.decoding.json_values import documents
+from logwarden.daemon.errors import UndecodableRecord
+
+_MAX_PACKED_DEPTH = 2
+
+
+class StructuredReader:
+    """Reads values with `json`. `read_packed` reads bytes that an envelope carried, such as a gzip file in base64."""
+
+    def __init__(self, json: JsonReader, read_packed: Callable[[bytes], Reading] | None = None) -> None:
+        self._json = json
+        self._read_packed = read_packed
+        self._fast = msgspec.json.Decoder()
+
+    def read(self, value: bytes, *, strict: bool = False, depth: int = 0) -> Reading | None:
+        """Returns the events of a value. Returns None if the value is a text that only looks like JSON.
+
+        Raises UndecodableRecord if nothing in the value can be read. `strict`: the operator has promised JSON.
+        """
+        try:
+            document = self._fast.decode(value)
+        except (ValueError, RecursionError):
+            return self._almost(value, strict, depth)
+        if type(document) is dict and ENVELOPE_KEYS.isdisjoint(document):
+            event = self._json.read(document)
+            if event is None:
+                raise UndecodableRecord("text", "the JSON object contains no text and no fields to show")
+            return Reading((event,))
+        return self._many([document], "", strict, depth)
+
+    def _almost(self, value: bytes, strict: bool, depth: int) -> Reading | None:
+        found = documents(value, strict=strict)
+        if found is None:
+            return None
+        if not found.found:
+            raise UndecodableRecord("json", found.broken)
+        return self._many(found.found, found.broken, strict, depth)
+
+    def _many(self, found: list[Any], broken: str, strict: bool, depth: int) -> Reading | None:
+        if len(found) == 1 and not _is_structured(found[0]):
+            if not strict:
+                return None
+            raise UndecodableRecord("json", f"the value is a JSON {_kind(found[0])}, not an object")
+        events: list[LogEvent] = []
+        bad, first_bad, whole = 0, "", len(found) == 1
+        is_bulk = any(map(is_action, found))
+        for number, document in enumerate(found, start=1):
+            if is_bulk and is_action(document):
+                continue
+            place = "" if whole else f"document {number}"
+            for part in parts_of(document, place=place):
+                reason = self._element(part.value, part.around, events, depth)
+                if reason:
+                    bad += 1
+                    first_bad = first_bad or (f"{part.place}: {reason}" if part.place else reason)
+        if bad and not events and not broken:
+            raise UndecodableRecord("text", first_bad)
+        if bad:
+            some = f"{bad} of {bad + len(events)} elements cannot be read, {first_bad}"
+            broken = f"{broken}; {some}" if broken else some
+        return Reading(events, broken)
+
+    def _element(self, value: Any, around: dict[str, Any] | None, events: list[LogEvent], depth: int) -> str:
+        """Reads an element into `events`. Returns why it cannot be read, empty if it was."""
+        if isinstance(value, dict):
+            event = self._json.read(value, around) if value else None
+            if event is None:
+                return "the JSON object contains no text and no fields to show"
+            events.append(event)
+        elif isinstance(value, str):
+            event = self._json.read({"message": value}, around)
+            if event is not None:
+                events.append(event)
+        elif isinstance(value, Packed):
+            return self._packed(value.value, events, depth)
+        elif value is not None:
+            return f"the element is a JSON {_kind(value)}, not an object"
+        return ""
+
+    def _packed(self, value: bytes, events: list[LogEvent], depth: int) -> str:
+        if depth >= _MAX_PACKED_DEPTH:
+            return "the record is packed too often"
+        try:
+            reading = self._read_packed(value) if self._read_packed else self.read(value, depth=depth + 1)
+        except UndecodableRecord as error:
+            return str(error)
+        if reading is None:
+            reading = Reading((LogEvent(value),))
+        events.extend(reading.events)
+        return reading.broken
+
+
+def _is_structured(document: Any) -> bool:
+    return isinstance(document, dict) or (isinstance(document, list) and is_batch(document))
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
