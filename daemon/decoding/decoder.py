@@ -1,7 +1,7 @@
 """Turns a record's bytes into log lines: text, service, time. Decides by the record alone; keeps no state.
 
 Raw text and JSON are distinguished per record; the places of text, service and time in JSON are ordered lists of paths.
-A record may contain several events; each is one line, and line breaks inside an event (a traceback) become spaces.
+A record may contain several events; each is one line, and an event of several lines (a traceback) is condensed to one.
 Every record comes out: as lines, as a counted blank, or as a dead letter.
 """
 
@@ -18,6 +18,7 @@ import msgspec
 from logwarden.daemon.decoding.event import LogEvent
 from logwarden.daemon.decoding.json_paths import first_value, split_paths, value_at
 from logwarden.daemon.decoding.times import time_ms
+from logwarden.daemon.decoding.traces import condense
 from logwarden.daemon.errors import UndecodableRecord
 from logwarden.daemon.records import DeadLetter, Record
 from logwarden.model.schema import truncated_utf8
@@ -141,17 +142,23 @@ class Decoder:
 
     def _clean(self, raw: bytes, out: Decoded) -> bytes:
         """Returns a line of valid UTF-8 within the limit, without line breaks and blanks around it."""
-        line = whole = raw.strip(_BLANKS)
+        line = whole = self._valid(raw.strip(_BLANKS), out)
+        if b"\n" in whole:
+            line = whole = condense(whole.decode()).encode()
         if len(whole) > self._max_line_chars:  # few lines: no text has more characters than bytes
             line = truncated_utf8(whole, self._max_line_chars)
             out.cut += line is not whole
+        return line
+
+    @staticmethod
+    def _valid(line: bytes, out: Decoded) -> bytes:
         if not line.isascii():
             try:
                 line.decode()
             except UnicodeDecodeError:
-                line = line.decode("utf-8", "replace").encode()
                 out.replaced += 1
-        return line.replace(b"\r\n", b" ").replace(b"\n", b" ") if b"\n" in line else line
+                return line.decode("utf-8", "replace").encode()
+        return line
 
 
 def _as_json(value: Any) -> str:
