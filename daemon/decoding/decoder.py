@@ -26,6 +26,7 @@ from logwarden.model.schema import truncated_utf8
 MAX_SERVICE_CHARS = 256
 """Some producers put whole log lines into keys. An alert names its service five times, and a broker limits its size."""
 _BLANKS = b" \t\r\n\0"
+_INDENTATION = b" \t"
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -42,6 +43,8 @@ class Decoded:
     """The record of each line, as its place in the batch."""
     index: list[int] = field(default_factory=list)
     """Position of each line among the lines of its record, from 0."""
+    indented: list[int] = field(default_factory=list)
+    """Places of the lines that began with a blank, among the lines: they may continue the line before them."""
     blank: list[int] = field(default_factory=list)
     """Records without text: done at once."""
     dead: list[tuple[int, DeadLetter]] = field(default_factory=list)
@@ -91,6 +94,8 @@ class Decoder:
             for text, service, at_ms in events:
                 line = self._clean(text, out)
                 if line:
+                    if text[0] in _INDENTATION:
+                        out.indented.append(len(out.lines))
                     out.lines.append(line)
                     out.services.append((service or _key_text(record) or record.topic)[:MAX_SERVICE_CHARS])
                     out.timestamps.append(record.timestamp if at_ms is None else at_ms)
