@@ -1,8 +1,12 @@
-"""Builds what the settings define for each input topic: its decoder and its profile. Today all topics share one."""
+"""Builds what the settings define for each input topic: its decoder and its profile. Today all topics share one.
+
+Builds the bounds for the joining of lines as well.
+"""
 
 from __future__ import annotations
 
 from logwarden.daemon.decoding.decoder import Decoder
+from logwarden.daemon.pipeline.joining import JoinLimits
 from logwarden.daemon.pipeline.partitions import ProfileOf, TopicProfile
 from logwarden.daemon.settings.groups import Settings
 
@@ -15,6 +19,20 @@ def decoder_of(settings: Settings, *, format: str | None = None) -> Decoder:
         service_paths=settings.input.service_paths,
         time_paths=settings.input.time_paths,
         max_line_chars=settings.limits.max_line_chars,
+    )
+
+
+def join_limits_of(settings: Settings) -> JoinLimits | None:
+    """Returns the bounds within which lines are joined to events. Returns None if none are joined."""
+    join = settings.join
+    if not join.enabled:
+        return None
+    return JoinLimits(
+        max_lines=join.max_lines,
+        max_bytes=join.max_bytes,
+        timeout_ms=join.timeout_ms,
+        max_line_chars=settings.limits.max_line_chars,
+        start_pattern=join.start_pattern,
     )
 
 

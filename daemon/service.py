@@ -30,7 +30,7 @@ from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.pipeline import Pipeline, PipelineLimits
 from logwarden.daemon.ports import Ports
 from logwarden.daemon.process import StopSignals
-from logwarden.daemon.profiles import profiles_of
+from logwarden.daemon.profiles import join_limits_of, profiles_of
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.waiting import abandon, attempt, failure
 from logwarden.daemon.watchdog import Held, Watchdog, WatchedWorker
@@ -166,7 +166,11 @@ class Service:
         )
         return Pipeline(
             ports,
-            ingestor=Ingestor(open_stream(engine, settings, max_slots=max_services), max_services=max_services),
+            ingestor=Ingestor(
+                open_stream(engine, settings, max_slots=max_services),
+                max_services=max_services,
+                join=join_limits_of(settings),
+            ),
             engine=engine,
             profile_of=profiles_of(settings),
             limits=pipeline_limits(settings),

@@ -32,6 +32,12 @@ class Telemetry(Protocol):
     def empty_lines(self, lines: int) -> None:
         """Counts records without text."""
 
+    def joined_lines(self, lines: int) -> None:
+        """Counts lines that belong to an event which an earlier line began."""
+
+    def cut_events(self, events: int) -> None:
+        """Counts events of many lines that ended at a bound; the rest of such an event is an event of its own."""
+
     def table_overflow(self, lines: int) -> None:
         """Counts masked lines for which the line table had no free row."""
 

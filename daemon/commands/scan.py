@@ -21,13 +21,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from logwarden.daemon.commands.file_events import FileEvents, FileRow
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.rendering import printable, render
+from logwarden.daemon.decoding.decoder import Decoded
 from logwarden.daemon.engine.stream import open_stream
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.incidents.alert import build_alert
 from logwarden.daemon.ports import Engine
-from logwarden.daemon.profiles import decoder_of
+from logwarden.daemon.profiles import decoder_of, join_limits_of
 from logwarden.daemon.settings.groups import Settings
 from logwarden.model.schema import Verdict
 from logwarden.model.stream import LineColumns
@@ -136,29 +138,32 @@ class Scanner:
         self._engine = engine
         self._slots = slots
         self._decoder, self._raw_decoder = decoder_of(settings), decoder_of(settings, format="raw")
+        self._join_limits = join_limits_of(settings)
         self._stream = open_stream(engine, settings, max_slots=slots, shown_chars=settings.limits.max_line_chars)
 
     def learn(self, stream: BinaryIO) -> int:
         """Adds a file's lines to the history of every slot and returns their number. They are in no later window."""
         count = 0
+        events = self._events()
         for records in _chunks(stream, "baseline"):
-            columns = self._columns(records, 0)
-            for slot in range(self._slots if columns is not None else 0):
-                assert columns is not None, "the range is empty without lines"
-                self._stream.push(replace(columns, slots=np.full(len(columns.texts), slot)))
-                self._stream.scored()
+            self._learn(self._rows(records, events))
             count += len(records)
+        self._learn(events.end())
         self._stream.rings.clear(np.arange(self._slots))
         return count
 
     def judge(self, source: ScannedFile, *, every: bool) -> Iterator[list[Verdict]]:
         """Yields a list of verdicts per part of the file, in order: of the anomalous windows, or of every window."""
         policy = replace(self._engine.policy, learning_lines=source.learning_lines)
+        events = self._events()
         for records in _chunks(source.stream, source.name):
             source.counts.lines += len(records)
-            columns = self._columns(records, source.slot)
-            if columns is not None:
-                yield self._verdicts(self._stream.push(columns), policy, source, every)
+            rows = self._rows(records, events)
+            if rows:
+                yield self._verdicts(self._stream.push(_columns(rows, source.slot)), policy, source, every)
+        rows = events.end()
+        if rows:
+            yield self._verdicts(self._stream.push(_columns(rows, source.slot)), policy, source, every)
         yield self._verdicts(self._stream.flush(np.array([source.slot])), policy, source, every)
 
     def _verdicts(self, batch: WindowBatch, policy: AlertPolicy, source: ScannedFile, every: bool) -> list[Verdict]:
@@ -169,25 +174,43 @@ class Scanner:
         places = range(len(batch)) if every else np.flatnonzero(anomalous).tolist()
         return [policy.verdict(batch, scores, i, service=source.service, topic=source.name) for i in places]
 
-    def _columns(self, records: list[FileLine], slot: int) -> LineColumns | None:
-        """Returns the records' lines, or None if all are blank. Broken JSON is read as a plain line."""
+    def _events(self) -> FileEvents:
+        return FileEvents(self._join_limits, self._stream.mask)
+
+    def _learn(self, rows: list[FileRow]) -> None:
+        for slot in range(self._slots if rows else 0):
+            self._stream.push(_columns(rows, slot))
+            self._stream.scored()
+
+    def _rows(self, records: list[FileLine], events: FileEvents) -> list[FileRow]:
+        """Returns the events that the records ended. Broken JSON is read as a plain line."""
         decoded = self._decoder.decode(records)
-        rows = list(zip(decoded.places, decoded.index, decoded.lines, decoded.timestamps, strict=True))
+        rows = self._of(decoded, records, range(len(records)))
         if decoded.dead:
             places = [place for place, _ in decoded.dead]
-            raw = self._raw_decoder.decode([records[place] for place in places])
-            rows += zip([places[i] for i in raw.places], raw.index, raw.lines, raw.timestamps, strict=True)
+            rows += self._of(self._raw_decoder.decode([records[place] for place in places]), records, places)
             rows.sort()
-        if not rows:
-            return None
-        at, index, texts, timestamps = zip(*rows, strict=True)
-        return LineColumns(
-            texts=list(texts),
-            slots=np.full(len(rows), slot),
-            offset=np.array([records[place].offset for place in at], np.int64),
-            index=np.array(index, np.int32),
-            timestamp=np.array(timestamps, np.int64),
-        )
+        return events.take([row for row, _ in rows], {place for place, (_, indented) in enumerate(rows) if indented})
+
+    @staticmethod
+    def _of(decoded: Decoded, records: list[FileLine], at: Sequence[int]) -> list[tuple[FileRow, bool]]:
+        """Returns the lines as rows, each with True if it began with a blank. `at`: the record of each place."""
+        offsets = [records[at[place]].offset for place in decoded.places]
+        rows = map(FileRow, offsets, decoded.index, decoded.timestamps, decoded.lines)
+        indented = set(decoded.indented)
+        return [(row, place in indented) for place, row in enumerate(rows)]
+
+
+def _columns(rows: Sequence[FileRow], slot: int) -> LineColumns:
+    """Returns n ≥ 1 events as columns."""
+    offset, index, timestamp, texts = zip(*rows, strict=True)
+    return LineColumns(
+        texts=list(texts),
+        slots=np.full(len(rows), slot),
+        offset=np.array(offset, np.int64),
+        index=np.array(index, np.int32),
+        timestamp=np.array(timestamp, np.int64),
+    )
 
 
 def _open(path: Path) -> AbstractContextManager[BinaryIO]:

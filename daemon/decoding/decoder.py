@@ -1,7 +1,7 @@
 """Turns a record's bytes into log lines: text, service, time. Decides by the record alone; keeps no state.
 
 Raw text and JSON are distinguished per record; the places of text, service and time in JSON are ordered lists of paths.
-A record may contain several events; each is one line, and line breaks inside an event (a traceback) become spaces.
+A record may contain several events; each is one line, and an event of several lines (a traceback) is condensed to one.
 Every record comes out: as lines, as a counted blank, or as a dead letter.
 """
 
@@ -14,11 +14,13 @@ from logwarden.daemon.decoding import services
 from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.decoding.json_logs import JsonReader
 from logwarden.daemon.decoding.structured import StructuredReader
+from logwarden.daemon.decoding.traces import condense
 from logwarden.daemon.errors import UndecodableRecord
 from logwarden.daemon.records import DeadLetter, Record
 from logwarden.model.schema import truncated_utf8
 
 _BLANKS = b" \t\r\n\0"
+_INDENTATION = b" \t"
 
 
 @dataclass(slots=True)
@@ -34,6 +36,8 @@ class Decoded:
     """The record of each line, as its place in the batch."""
     index: list[int] = field(default_factory=list)
     """Position of each line among the lines of its record, from 0."""
+    indented: list[int] = field(default_factory=list)
+    """Places of the lines that began with a blank, among the lines: they may continue the line before them."""
     blank: list[int] = field(default_factory=list)
     """Records without text: done at once."""
     dead: list[tuple[int, DeadLetter]] = field(default_factory=list)
@@ -83,6 +87,8 @@ class Decoder:
             for text, service, at_ms, host in events:
                 line = self._clean(text, out)
                 if line:
+                    if text[0] in _INDENTATION:
+                        out.indented.append(len(out.lines))
                     out.lines.append(line)
                     out.services.append(service or _service_of(record, host))
                     out.timestamps.append(record.timestamp if at_ms is None else at_ms)
@@ -106,17 +112,23 @@ class Decoder:
 
     def _clean(self, raw: bytes, out: Decoded) -> bytes:
         """Returns a line of valid UTF-8 within the limit, without line breaks and blanks around it."""
-        line = whole = raw.strip(_BLANKS)
+        line = whole = self._valid(raw.strip(_BLANKS), out)
+        if b"\n" in whole:
+            line = whole = condense(whole.decode()).encode()
         if len(whole) > self._max_line_chars:  # few lines: no text has more characters than bytes
             line = truncated_utf8(whole, self._max_line_chars)
             out.cut += line is not whole
+        return line
+
+    @staticmethod
+    def _valid(line: bytes, out: Decoded) -> bytes:
         if not line.isascii():
             try:
                 line.decode()
             except UnicodeDecodeError:
-                line = line.decode("utf-8", "replace").encode()
                 out.replaced += 1
-        return line.replace(b"\r\n", b" ").replace(b"\n", b" ") if b"\n" in line else line
+                return line.decode("utf-8", "replace").encode()
+        return line
 
 
 def _service_of(record: Record, host: str | None) -> str:

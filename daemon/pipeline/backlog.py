@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple
 
 from logwarden.daemon.pipeline.partitions import Assignment
 
@@ -59,6 +60,18 @@ class LineBatch:
         """Returns the columns of n ≥ 1 lines."""
         return cls(*map(list, zip(*lines, strict=True)))
 
+    @classmethod
+    def joined(cls, parts: Sequence[LineBatch]) -> LineBatch:
+        """Returns n ≥ 1 batches as one."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(*(list(chain.from_iterable(columns)) for columns in zip(*(p.columns for p in parts), strict=True)))
+
+    @property
+    def columns(self) -> tuple[list[Any], ...]:
+        """The columns, in the order of the constructor."""
+        return (self.owners, self.services, self.texts, self.keys, self.offsets, self.index, self.timestamps)
+
     def line(self, place: int) -> WaitingLine:
         """Returns one line."""
         return WaitingLine(
@@ -73,16 +86,7 @@ class LineBatch:
 
     def part(self, start: int, end: int) -> LineBatch:
         """Returns the lines from `start` to before `end`."""
-        at = slice(start, end)
-        return LineBatch(
-            self.owners[at],
-            self.services[at],
-            self.texts[at],
-            self.keys[at],
-            self.offsets[at],
-            self.index[at],
-            self.timestamps[at],
-        )
+        return LineBatch(*(column[start:end] for column in self.columns))
 
 
 class Backlog:

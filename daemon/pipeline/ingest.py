@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from logwarden.daemon.decoding.decoder import Decoded, Decoder
 from logwarden.daemon.pipeline.backlog import Backlog, LineBatch
-from logwarden.daemon.pipeline.partitions import Assignment
+from logwarden.daemon.pipeline.events import OpenEvents
+from logwarden.daemon.pipeline.joining import JoinLimits
+from logwarden.daemon.pipeline.partitions import Assignment, by_owner
 from logwarden.daemon.records import DeadLetter, Record
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.windowing import WindowBatch
@@ -56,12 +57,16 @@ class Ingested:
     """(assignment, first offset of the fetch, oldest offset that windows from there on need)."""
     grown: list[tuple[Assignment, Ints, Ints]] = field(default_factory=list)
     """(assignment, offsets (n,), lines (n,)) of the records that contain more than one line."""
+    absorbed: list[tuple[Assignment, Ints]] = field(default_factory=list)
+    """Offsets of the lines that belong to an event before them, once for each line."""
     lines: int = 0
     new_lines: int = 0
     """Distinct masked lines met for the first time, each embedded."""
     context_lines: int = 0
     replaced: int = 0
     cut: int = 0
+    cut_events: int = 0
+    """Events of many lines that ended at a bound."""
     overflowed: int = 0
     evicted: int = 0
     """Services that had to make room for others."""
@@ -70,7 +75,7 @@ class Ingested:
 class Ingestor:
     """All services of the assigned partitions, at most `max_services`; the one idle for longest is evicted first."""
 
-    def __init__(self, stream: LogStream, *, max_services: int) -> None:
+    def __init__(self, stream: LogStream, *, max_services: int, join: JoinLimits | None = None) -> None:
         self._stream = stream
         self._max_services = max_services
         self._slots: dict[int, dict[str, int]] = {}  # by assignment number, then service
@@ -82,6 +87,7 @@ class Ingestor:
         self._embedded = 0
         self._overflowed = 0
         self.backlog = Backlog()
+        self.events = OpenEvents(join, stream.mask)
 
     @property
     def waits(self) -> bool:
@@ -130,6 +136,14 @@ class Ingestor:
             self._push(LineBatch.of(waiting), out, now)
         return self._counted(out)
 
+    def close_events(self, now: float, *, new_lines: int, all_of_them: bool) -> Ingested:
+        """Takes the events that no line has continued for the time-out. `all_of_them`: every open event."""
+        out = Ingested()
+        closed = self.events.expire(now, all_of_them=all_of_them)
+        if closed is not None:
+            self._take_events(closed, out, now, new_lines)
+        return self._counted(out)
+
     def flush(self, before: float) -> list[Work]:
         """Returns the windows of lines that have waited since `before` or longer for their step to fill."""
         slots = self._stream.rings.waiting(before)
@@ -141,6 +155,7 @@ class Ingestor:
             slots = list(self._slots.pop(assignment.generation, {}).values())
             self._release(np.array(slots, np.int64))
         self.backlog.drop(assignments)
+        self.events.drop(assignments)
 
     def _counted(self, out: Ingested) -> Ingested:
         """Returns the result with what the line table counted meanwhile."""
@@ -157,9 +172,10 @@ class Ingestor:
     def _oldest_needed(self, assignment: Assignment, otherwise: int) -> int:
         slots = np.array(list(self._slots.get(assignment.generation, {}).values()), np.int64)
         oldest = self._stream.rings.oldest_offsets(slots)
-        waiting = self.backlog.oldest(assignment)  # these lines are in no ring yet, and later windows need them
-        candidates = [*([int(oldest.min())] if len(oldest) else []), *([] if waiting is None else [waiting])]
-        return min(candidates, default=otherwise)
+        # The lines in backlog and open events are in no ring yet, and later windows need them.
+        candidates = [int(oldest.min()) if len(oldest) else None]
+        candidates += [self.backlog.oldest(assignment), self.events.oldest(assignment)]
+        return min((offset for offset in candidates if offset is not None), default=otherwise)
 
     def _decode(self, decoder: Decoder, sources: Sources, out: Ingested, now: float, new_lines: int) -> None:
         decoded = decoder.decode([record for _, record in sources])
@@ -191,7 +207,7 @@ class Ingestor:
         return found
 
     def _take_lines(self, sources: Sources, lines: Decoded, out: Ingested, now: float, new_lines: int) -> None:
-        """Pushes the lines, or lets those wait that are too many to be embedded in this step."""
+        """Joins the lines to events, and takes those that ended."""
         batch = LineBatch(
             owners=[assignment for assignment, _ in sources],
             services=lines.services,
@@ -201,6 +217,14 @@ class Ingestor:
             index=lines.index,
             timestamps=lines.timestamps,
         )
+        taken = self.events.join(batch, set(lines.indented), lambda place: sources[place][1].timestamp, now)
+        out.absorbed += by_owner(taken.absorbed)
+        out.cut_events += taken.cut
+        if taken.ready is not None:
+            self._take_events(taken.ready, out, now, new_lines)
+
+    def _take_events(self, batch: LineBatch, out: Ingested, now: float, new_lines: int) -> None:
+        """Pushes n ≥ 1 events, or lets those wait that are too many to be embedded in this step."""
         new = self._stream.table.unknown(batch.keys)
         if self.backlog or len({batch.keys[place] for place in new}) > new_lines:
             ready = self.backlog.keep(batch, new)
@@ -312,17 +336,4 @@ def _by_decoder(chunks: Sequence[Chunk]) -> list[tuple[Decoder, list[Chunk]]]:
 
 def _by_assignment(sources: Sequence[tuple[Assignment, Record]]) -> list[tuple[Assignment, Ints]]:
     """Groups the offsets of records by their assignment, in order."""
-    offsets: dict[int, tuple[Assignment, list[int]]] = {}
-    for assignment, record in sources:
-        offsets.setdefault(assignment.generation, (assignment, []))[1].append(record.offset)
-    return [(assignment, np.array(values, np.int64)) for assignment, values in offsets.values()]
-
-
-def by_assignment(owners: npt.NDArray[np.object_], offsets: Ints) -> list[tuple[Assignment, Ints]]:
-    """Groups offsets (n,) by their Assignment (n,)."""
-    generations = np.fromiter((owner.generation for owner in owners), np.int64, len(owners))
-    groups: list[tuple[Assignment, Ints]] = []
-    for generation in np.unique(generations).tolist():
-        places: npt.NDArray[Any] = np.flatnonzero(generations == generation)
-        groups.append((owners[places[0]], offsets[places]))
-    return groups
+    return by_owner([(assignment, record.offset) for assignment, record in sources])

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import structlog
 
 from logwarden.daemon.decoding.decoder import Decoder
@@ -18,6 +21,8 @@ from logwarden.daemon.records import Bounds, Committed, Partition
 from logwarden.daemon.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
+
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # by identity: hashed at every batch
@@ -126,3 +131,21 @@ class Partitions:
             assignment.ended = True
             if self._assigned.get(assignment.partition) is assignment:
                 del self._assigned[assignment.partition]
+
+
+def by_owner(places: Sequence[tuple[Assignment, int]]) -> list[tuple[Assignment, Ints]]:
+    """Groups offsets by their assignment, in order."""
+    offsets: dict[int, tuple[Assignment, list[int]]] = {}
+    for assignment, offset in places:
+        offsets.setdefault(assignment.generation, (assignment, []))[1].append(offset)
+    return [(assignment, np.array(values, np.int64)) for assignment, values in offsets.values()]
+
+
+def by_assignment(owners: npt.NDArray[np.object_], offsets: Ints) -> list[tuple[Assignment, Ints]]:
+    """Groups offsets (n,) by their Assignment (n,)."""
+    generations = np.fromiter((owner.generation for owner in owners), np.int64, len(owners))
+    groups: list[tuple[Assignment, Ints]] = []
+    for generation in np.unique(generations).tolist():
+        places: npt.NDArray[Any] = np.flatnonzero(generations == generation)
+        groups.append((owners[places[0]], offsets[places]))
+    return groups

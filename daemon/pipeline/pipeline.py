@@ -204,7 +204,7 @@ class Pipeline:
             elif not chunks:
                 if self._lifetime.phase >= Phase.DRAINED:
                     return
-                await self._pulse.wait(FLUSH_S if self._ingestor.waits else None)
+                await self._pulse.wait(FLUSH_S if self._ingestor.waits or self._ingestor.events else None)
             await self._flush()
 
     async def _ingest(self, chunks: Chunks) -> None:
@@ -243,16 +243,24 @@ class Pipeline:
         for assignment, offsets, lines in ingested.grown:
             if not assignment.ended:
                 assignment.ledger.grow(offsets, lines)
-        for assignment, offsets in ingested.blank:
+        for assignment, offsets in (*ingested.blank, *ingested.absorbed):
             self._done(assignment, offsets)
 
+    def _close_now(self, all_of_them: bool, now: float, scored: int) -> Ingested:
+        self._ingestor.scored(scored)
+        return self._ingestor.close_events(now, new_lines=self._pace.new_lines, all_of_them=all_of_them)
+
     async def _flush(self) -> None:
-        """Makes the windows of lines that have waited long enough for their step; of all lines, if they must end."""
-        if not self._ingestor.waits:
-            return
+        """Ends what has waited long enough for its next line, or everything that waits if the lines must end.
+
+        First the events that may be continued, then the windows whose step is not full.
+        """
         ending = self._lifetime.phase >= Phase.DRAINING or self.partitions.are_ending
-        before = np.inf if ending else self._ports.clock.monotonic() - self._limits.max_wait_s
-        self._put(await self._ports.ingest_worker.run(self._ingestor.flush, before))
+        if self._ingestor.events:
+            self._put((await self._on_ingest_thread(self._close_now, ending)).work)
+        if self._ingestor.waits:
+            before = np.inf if ending else self._ports.clock.monotonic() - self._limits.max_wait_s
+            self._put(await self._ports.ingest_worker.run(self._ingestor.flush, before))
 
     async def _drop(self, assignments: Sequence[Assignment]) -> None:
         await self._ports.ingest_worker.run(self._ingestor.drop, assignments)
@@ -270,7 +278,12 @@ class Pipeline:
         telemetry.decoded_with_replacement(ingested.replaced)
         telemetry.cut_lines(ingested.cut)
         telemetry.empty_lines(sum(len(offsets) for _, offsets in ingested.blank))
+        telemetry.joined_lines(sum(len(offsets) for _, offsets in ingested.absorbed))
         telemetry.table_overflow(ingested.overflowed)
+        if ingested.cut_events:
+            telemetry.cut_events(ingested.cut_events)
+            hint = "raise LOGWARDEN_JOIN__MAX_LINES or LOGWARDEN_JOIN__MAX_BYTES if these events are whole traces"
+            log.warning("events_cut", events=ingested.cut_events, hint=hint)
         self._count_services(ingested)
         telemetry.table_rows(self._ingestor.table_rows)
 

@@ -46,6 +46,7 @@ def disagreements(settings: Settings) -> Iterator[tuple[bool, str]]:
             + kafka.session_timeout_ms,
             f"{name}REQUEST_TIMEOUT_MS": kafka.request_timeout_ms,
             f"{PREFIX}WINDOW__MAX_WAIT_MS": window.max_wait_ms,
+            f"{PREFIX}JOIN__TIMEOUT_MS, ten of which an event may last": 10 * settings.join.timeout_ms,
         }
         for variables, milliseconds in waits.items():
             yield (

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from logwarden.daemon.settings.agreement import disagreements
 from logwarden.daemon.settings.fields import PREFIX, Maybe, MoreNames, Name, SettingsGroup
 from logwarden.daemon.settings.kafka import KafkaSettings
+from logwarden.daemon.settings.patterns import Pattern
 from logwarden.model.defaults import LEARNING_LINES, MAX_HISTORY_LINES, MAX_LINE_CHARS, WINDOW_SIZE
 
 
@@ -32,6 +33,23 @@ class InputSettings(SettingsGroup):
     time_paths: MoreNames = ()
     """Dotted JSON paths to the line's time, tried before those that the daemon knows; the first match wins. Without a
     match it is the record's own time."""
+
+
+class JoinSettings(SettingsGroup):
+    """Events of several lines, such as stack traces: each is joined to one event and raises at most one alert."""
+
+    enabled: bool = True
+    """True joins the lines of an event. False: each line is an event of its own."""
+    max_lines: Annotated[int, Field(ge=2, le=100_000)] = 1_000
+    """Lines of an event. The daemon counts a longer event as cut, and takes the rest of it for another event."""
+    max_bytes: Annotated[int, Field(ge=1_024, le=16_777_216)] = 262_144
+    """Bytes of an event in memory, counted as its lines are."""
+    timeout_ms: Annotated[int, Field(ge=1, le=60_000)] = 300
+    """Milliseconds that an error, or another line that may be continued, waits for its next line. The records of an
+    event must not lie further apart."""
+    start_pattern: Maybe[Pattern] = None
+    r"""Regular expression of Python, such as `^\d{4}-\d\d-\d\d`. A line in which it is found begins an event, and all
+    other lines continue it. None: the daemon recognizes the traces of common runtimes and indented lines."""
 
 
 class WindowSettings(SettingsGroup):
@@ -143,6 +161,7 @@ class Settings(BaseSettings):
 
     kafka: KafkaSettings = KafkaSettings()
     input: InputSettings = InputSettings()
+    join: JoinSettings = JoinSettings()
     window: WindowSettings = WindowSettings()
     batch: BatchSettings = BatchSettings()
     model: ModelSettings = ModelSettings()

@@ -70,6 +70,8 @@ class PrometheusTelemetry:
         )
         self._cut = self._counter("cut_lines", "Lines that were truncated at the limit.")
         self._empty = self._counter("empty_lines", "Blank lines, which are skipped.")
+        self._joined = self._counter("joined_lines", "Lines that belong to an event which an earlier line began.")
+        self._cut_events = self._counter("cut_events", "Events of many lines that ended at a bound.")
         self._context = self._counter("context_records", "Records read again to rebuild windows after an assignment.")
         self._short = self._counter("short_contexts", "Assignments whose windows could not be rebuilt in full.")
         self._commits = self._counter("commits", "Offset commits.")
@@ -208,6 +210,12 @@ class PrometheusTelemetry:
 
     def table_rows(self, count: int) -> None:
         self._rows.set(count)
+
+    def joined_lines(self, lines: int) -> None:
+        self._joined.inc(lines)
+
+    def cut_events(self, events: int) -> None:
+        self._cut_events.inc(events)
 
     def table_overflow(self, lines: int) -> None:
         self._overflow.inc(lines)

@@ -152,7 +152,7 @@ def test_what_says_nothing_is_blank(value: bytes | None) -> None:
 def test_a_record_is_one_line() -> None:
     """A traceback in one record stays one line: its line breaks become spaces."""
     found = decoded(b"Traceback:\n  File x\nError\n", b'{"message":"a\\nb\\r\\nc"}')
-    assert found.lines == [b"Traceback:   File x Error", b"a b c"]
+    assert found.lines == [b"Traceback: File x Error", b"a b c"]
 
 
 def test_text_that_is_no_string_is_a_line() -> None:

@@ -54,6 +54,8 @@ FACTS: list[tuple[Callable[[PrometheusTelemetry], None], dict[str, float]]] = [
     (lambda t: t.decoded_with_replacement(2), {"logwarden_replaced_lines_total": 2}),
     (lambda t: t.cut_lines(2), {"logwarden_cut_lines_total": 2}),
     (lambda t: t.empty_lines(2), {"logwarden_empty_lines_total": 2}),
+    (lambda t: t.joined_lines(7), {"logwarden_joined_lines_total": 7}),
+    (lambda t: t.cut_events(3), {"logwarden_cut_events_total": 3}),
     (lambda t: t.context_replayed(31, False), {"logwarden_context_records_total": 31}),
     (
         lambda t: t.context_replayed(31, True),

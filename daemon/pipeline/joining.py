@@ -1,0 +1,267 @@
+"""Joins physical lines of one stream to the events that they form, within bounds of lines, bytes and time.
+
+An event stays open only while a next line may continue it. Whether a line may be continued is a property of its masked
+key, learned once per key, so a batch of ordinary lines costs one test of a set. Knows no partitions, ledgers and model:
+rows are whatever the caller has, and a stream is whatever identifies a service. One thread owns it.
+
+Cut into batches in any way, the same lines give the same events. Time closes an event twice: by the times of the
+records, which a replay repeats, and by `expire`, for the last event before a silence. A replay joins what `expire` cut
+if the times of the records lie close enough; nothing else differs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from logwarden.daemon.decoding.traces import Trace, condense, may_be_head
+from logwarden.model.schema import truncated_utf8
+
+Row = TypeVar("Row")
+Row_co = TypeVar("Row_co", covariant=True)
+
+_MAX_KEYS = 100_000
+"""Masked keys whose verdict is kept; a service that logs nothing twice must not fill the memory."""
+_MAX_OPEN_BYTES = 32 * 1024 * 1024
+"""Memory of all open events. Above it the oldest are closed."""
+_LINE_BYTES = 100
+"""Memory of a kept line beside its text."""
+_MAX_AGE = 10
+"""Time-outs in the longest event."""
+_START_CHARS = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinLimits:
+    """Bounds of an event."""
+
+    max_lines: int = 1_000
+    max_bytes: int = 262_144
+    timeout_ms: int = 300
+    max_line_chars: int = 4_096
+    """Characters of the one line that stands for an event."""
+    start_pattern: str | None = None
+    """Regular expression of the lines that begin an event. None: the joiner knows traces and continuations itself."""
+
+    @property
+    def max_age_ms(self) -> int:
+        """Time after which an event ends although lines continue to come."""
+        return _MAX_AGE * self.timeout_ms
+
+
+class Lines(Protocol[Row_co]):
+    """A batch of decoded lines, as the joiner reads it."""
+
+    @property
+    def texts(self) -> Sequence[bytes]:
+        """Lines, without the blanks around them."""
+
+    @property
+    def keys(self) -> Sequence[bytes]:
+        """First-level keys of the masking."""
+
+    @property
+    def indented(self) -> Collection[int]:
+        """Places of the lines that began with a blank."""
+
+    def stream(self, place: int) -> Hashable:
+        """Returns what only lines of one stream share."""
+
+    def time_ms(self, place: int) -> int:
+        """Returns when the line was recorded; -1 = unknown."""
+
+    def row(self, place: int) -> Row_co:
+        """Returns all that is needed to use the line later."""
+
+
+@dataclass(slots=True)
+class Joined(Generic[Row]):
+    """A closed event of an earlier batch."""
+
+    row: Row
+    """That of its first line."""
+    text: bytes
+    lines: int
+
+
+@dataclass(slots=True)
+class Outcome(Generic[Row]):
+    """What became of a batch. A place that is in none of the columns belongs to an open event, as its first line."""
+
+    before: list[Joined[Row]] = field(default_factory=list)
+    """Events of earlier batches that ended. They come before all lines of the batch."""
+    kept: bytearray = field(default_factory=bytearray)
+    """(n,) 1 for a line that is an event, or begins one that ended."""
+    texts: dict[int, bytes] = field(default_factory=dict)
+    """Texts of the kept lines that became longer."""
+    absorbed: list[int] = field(default_factory=list)
+    """Places of the lines that belong to an event before them."""
+    after: list[Joined[Row]] = field(default_factory=list)
+    """Events that ended because all open events together were too large. They come after all lines of the batch."""
+    cut: int = 0
+    """Events that ended at a bound."""
+
+
+class _Open(Generic[Row]):
+    """An event that may go on."""
+
+    __slots__ = ("first_ms", "last_ms", "parts", "place", "row", "since", "size", "touched", "trace")
+
+    def __init__(self, row: Row, text: bytes, trace: Trace, at_ms: int, place: int, now: float) -> None:
+        self.row = row
+        self.parts = [text]
+        self.size = len(text) + _LINE_BYTES
+        self.trace = trace
+        self.first_ms = self.last_ms = at_ms
+        self.place = place
+        """In the running batch; -1 = in an earlier one."""
+        self.since = self.touched = now
+
+    @property
+    def text(self) -> bytes:
+        if len(self.parts) == 1:
+            return self.parts[0]
+        return condense(b"\n".join(self.parts).decode("utf-8", "replace")).encode()
+
+
+class Joiner(Generic[Row]):
+    """All open events, at most one per stream. `may_join`: False for a row that must not belong to a first one."""
+
+    def __init__(self, limits: JoinLimits, may_join: Callable[[Row, Row], bool] = lambda first, row: True) -> None:
+        self._limits = limits
+        self._may_join = may_join
+        self._start = re.compile(limits.start_pattern) if limits.start_pattern else None
+        self._open: dict[Hashable, _Open[Row]] = {}
+        self._bytes = 0
+        self._plain: set[bytes] = set()
+        self._heads: set[bytes] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def rows(self) -> list[Row]:
+        """Returns the first rows of all open events."""
+        return [event.row for event in self._open.values()]
+
+    def join(self, lines: Lines[Row], now: float) -> Outcome[Row] | None:
+        """Takes n lines in stream order. Returns None if each of them is an event of its own, as almost always."""
+        heads = self._find_heads(lines.keys)
+        if not heads and not self._open:
+            return None
+        count = len(lines.texts)
+        out: Outcome[Row] = Outcome(kept=bytearray(b"\1") * count)
+        place, number = 0, 0
+        while place < count:
+            while number < len(heads) and heads[number] < place:
+                number += 1
+            is_head = number < len(heads) and heads[number] == place
+            if not is_head and not self._open:
+                if number == len(heads):
+                    break
+                place = heads[number]  # nothing between here and there begins or continues an event
+                continue
+            self._take(lines, place, out, now, is_head=is_head)
+            place += 1
+        for event in self._open.values():
+            event.place = -1
+        self._make_room(out)
+        return out
+
+    def expire(self, before: float, since: float) -> list[Joined[Row]]:
+        """Closes and returns the events whose last line came before `before`, or whose first one before `since`."""
+        due = [key for key, event in self._open.items() if event.touched <= before or event.since <= since]
+        return [self._closed(key) for key in due]
+
+    def drop(self, is_dropped: Callable[[Row], bool]) -> None:
+        """Forgets the open events of these rows."""
+        for key in [key for key, event in self._open.items() if is_dropped(event.row)]:
+            self._bytes -= self._open.pop(key).size
+
+    def _find_heads(self, keys: Sequence[bytes]) -> list[int]:
+        """Returns the places of the lines that may be continued."""
+        if self._start is not None:
+            return list(range(len(keys)))
+        if self._plain.issuperset(keys):
+            return []
+        if len(self._plain) + len(self._heads) > _MAX_KEYS:
+            self._plain.clear()
+            self._heads.clear()
+        for key in set(keys).difference(self._plain, self._heads):
+            (self._heads if may_be_head(key.decode("utf-8", "replace")) else self._plain).add(key)
+        heads = self._heads
+        return [place for place, key in enumerate(keys) if key in heads]
+
+    def _take(self, lines: Lines[Row], place: int, out: Outcome[Row], now: float, *, is_head: bool) -> None:
+        stream = lines.stream(place)
+        event = self._open.get(stream)
+        if event is not None:
+            if self._continues(event, lines, place):
+                if not self._is_full(event):
+                    self._absorb(event, lines, place, out, now)
+                    return
+                out.cut += 1
+                self._close(stream, out)
+                self._begin(stream, lines, place, event.trace, now)
+                out.kept[place] = 0
+                return
+            self._close(stream, out)
+        if is_head:
+            text = lines.texts[place].decode("utf-8", "replace")
+            self._begin(stream, lines, place, Trace(text, is_indented=place in lines.indented), now)
+            out.kept[place] = 0
+
+    def _begin(self, stream: Hashable, lines: Lines[Row], place: int, trace: Trace, now: float) -> None:
+        event = _Open(lines.row(place), lines.texts[place], trace, lines.time_ms(place), place, now)
+        self._open[stream] = event
+        self._bytes += event.size
+
+    def _is_full(self, event: _Open[Row]) -> bool:
+        return len(event.parts) >= self._limits.max_lines or event.size >= self._limits.max_bytes
+
+    def _continues(self, event: _Open[Row], lines: Lines[Row], place: int) -> bool:
+        at_ms, limits = lines.time_ms(place), self._limits
+        if at_ms >= 0 <= event.last_ms and (
+            at_ms - event.last_ms > limits.timeout_ms or at_ms - event.first_ms > limits.max_age_ms
+        ):
+            return False
+        text = lines.texts[place]
+        if self._start is not None:
+            continues = self._start.search(text[:_START_CHARS].decode("utf-8", "replace")) is None
+        else:
+            continues = event.trace.takes(text.decode("utf-8", "replace"), is_indented=place in lines.indented)
+        return continues and self._may_join(event.row, lines.row(place))
+
+    def _absorb(self, event: _Open[Row], lines: Lines[Row], place: int, out: Outcome[Row], now: float) -> None:
+        indentation = b"    " if place in lines.indented else b""
+        event.parts.append(indentation + lines.texts[place])
+        size = len(event.parts[-1]) + _LINE_BYTES
+        event.size += size
+        self._bytes += size
+        event.last_ms = lines.time_ms(place)
+        event.touched = now
+        out.kept[place] = 0
+        out.absorbed.append(place)
+
+    def _close(self, stream: Hashable, out: Outcome[Row]) -> None:
+        """Puts an event where its first line was."""
+        place = self._open[stream].place
+        joined = self._closed(stream)
+        if place < 0:
+            out.before.append(joined)
+            return
+        out.kept[place] = 1
+        if joined.lines > 1:
+            out.texts[place] = joined.text
+
+    def _closed(self, stream: Hashable) -> Joined[Row]:
+        event = self._open.pop(stream)
+        self._bytes -= event.size
+        return Joined(event.row, truncated_utf8(event.text, self._limits.max_line_chars), len(event.parts))
+
+    def _make_room(self, out: Outcome[Row]) -> None:
+        """Closes the oldest events while all of them together are too large."""
+        while self._bytes > _MAX_OPEN_BYTES:
+            out.cut += 1
+            out.after.append(self._closed(next(iter(self._open))))
