@@ -137,13 +137,21 @@ def demo(context: typer.Context) -> None:
 
 @app.command()
 def scan(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Scan these log files; - is standard input.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE…", help="Scan these log files and folders of log files; - is standard input."),
+    ],
     baseline: Annotated[
         list[Path] | None,
-        typer.Option("--baseline", metavar="GOOD.log", help="Learn the normal lines from this file first. Repeatable."),
+        typer.Option(
+            "--baseline", metavar="GOOD.log", help="Learn the normal lines from this file or folder first. Repeatable."
+        ),
     ] = None,
     service: Annotated[
-        str | None, typer.Option("--service", help="Treat all files as this service. Default: a service per file.")
+        str | None,
+        typer.Option(
+            "--service", help="Treat all lines as this service's. Default: the one that a line states, or its file."
+        ),
     ] = None,
     form: Annotated[AlertFormat, typer.Option("--format", help="Print for people, or one JSON object per alert.")] = (
         AlertFormat.pretty
@@ -161,7 +169,10 @@ def scan(
     ] = None,
     env_file: EnvFile = None,
 ) -> None:
-    """Find anomalies in log files, without Kafka. Options override settings."""
+    """Find anomalies in log files, without Kafka. Options override settings.
+
+    Reads plain and compressed files (gzip, xz, zstd, bzip2, lz4) in UTF-8 or UTF-16. Rotated files are one log.
+    """
     from rich.console import Console
 
     from logwarden.daemon import logs

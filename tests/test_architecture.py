@@ -37,7 +37,7 @@ IMPORTERS = {
     "aiohttp": {"daemon/web"},
     "pydantic_settings": {"daemon/settings"},
     "multiprocessing": set(),
-    "threading": {"daemon/logs.py", "daemon/process.py", "training/faultlab"},
+    "threading": {"daemon/logs.py", "daemon/process.py", "daemon/commands/unpacking.py", "training/faultlab"},
 }
 """Libraries with one home each, and its path."""
 

@@ -1,47 +1,47 @@
 """`logwarden scan`: the daemon's policy on log files, without Kafka.
 
-Owns how a file becomes lines, which lines are for learning, and what is printed. A file is one service in one
-partition; its line numbers, from 0, are the offsets. Decoding, windows and verdicts are the daemon's own, so a scan of
-a topic's content returns the verdicts of the daemon on that topic. Standard output contains results only; notes, the
-summary and the progress bar go to standard error.
+Owns which lines are for learning, and what is printed. All files are one partition; the line numbers of a file, from 0,
+are its offsets. Decoding, joining, windows and verdicts are the daemon's own, so a scan of a topic's content returns
+the verdicts of the daemon on that topic. A line belongs to the service that it states, and otherwise to its file's.
+Standard output contains results only; notes, the summary and the progress bar go to standard error.
 """
 
 from __future__ import annotations
 
-import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from logwarden.daemon.commands.file_events import FileEvents, FileRow
+from logwarden.daemon.commands.documents import Documents
+from logwarden.daemon.commands.files import ServiceFile, Sources, find_sources
 from logwarden.daemon.commands.formats import AlertFormat
+from logwarden.daemon.commands.reading import LogFile, NumberedLine
 from logwarden.daemon.commands.rendering import printable, render
-from logwarden.daemon.decoding.decoder import Decoded
+from logwarden.daemon.decoding.decoder import Decoded, Decoder
 from logwarden.daemon.engine.stream import open_stream
-from logwarden.daemon.errors import ConfigurationError
+from logwarden.daemon.errors import FatalError
 from logwarden.daemon.incidents.alert import build_alert
+from logwarden.daemon.pipeline.ingest import Ingestor, Work
+from logwarden.daemon.pipeline.ledger import PartitionLedger
+from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile
 from logwarden.daemon.ports import Engine
-from logwarden.daemon.profiles import decoder_of, join_limits_of
+from logwarden.daemon.profiles import decoder_of, join_limits_of, profiles_of
+from logwarden.daemon.records import DeadLetter, Partition, Record
 from logwarden.daemon.settings.groups import Settings
+from logwarden.model.arrays import Bools
 from logwarden.model.schema import Verdict
-from logwarden.model.stream import LineColumns
-from logwarden.model.verdicts import AlertPolicy
-from logwarden.model.windowing import WindowBatch
 
-STDIN = Path("-")
-CHUNK_BYTES = 1 << 18
-"""Bytes per read: a few thousand lines, enough for a full batch and less than a second of work."""
-
-LONGEST_LINE_BYTES = 1 << 20
-"""Bytes of a line that are kept while its end is searched: a file without line breaks must not fill the memory."""
+COUNTED_LINES = 200_000
+"""Lines of all files up to which the lines of each service are counted before any is judged."""
+NO_LIMIT = 1 << 62
+"""New lines that a step may embed: a scan has no other service that would wait."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +61,7 @@ class FileLine:
     """A line of a file in the form of a Kafka record, for the daemon's decoder."""
 
     topic: str
+    """The service of a line that states none."""
     offset: int
     value: bytes
     partition: int = 0
@@ -75,22 +76,10 @@ class Counts:
 
     lines: int = 0
     anomalies: int = 0
-
-
-@dataclass(slots=True)
-class ScannedFile:
-    """An open file to scan, with its service and the number of its first lines that are for learning."""
-
-    path: Path
-    stream: BinaryIO
-    service: str
-    slot: int
-    learning_lines: int
-    counts: Counts = field(default_factory=Counts)
-
-    @property
-    def name(self) -> str:
-        return "stdin" if self.path == STDIN else str(self.path)
+    unreadable: int = 0
+    first_unreadable: str = ""
+    services: Counter[str] = field(default_factory=Counter)
+    """Log events of each service."""
 
 
 def load_engine(settings: Settings) -> Engine:
@@ -107,169 +96,197 @@ def scan(
     notes: Console,
     engine_of: Callable[[Settings], Engine] = load_engine,
 ) -> None:
-    """Prints the anomalies of the files; prints the learned files and each file's summary to `notes`."""
-    with ExitStack() as stack:
-        baseline = [(path, stack.enter_context(_open(path))) for path in options.baseline]
-        files = [(path, stack.enter_context(_open(path))) for path in options.files]
-        sources = _sources(files, options, settings)
-        scanner = Scanner(settings, engine_of(settings), slots=max(source.slot for source in sources) + 1)
-        for path, stream in baseline:
-            learned = scanner.learn(stream)
-            notes.print(Text(f"learned from the {learned} lines of {printable(str(path))}"), soft_wrap=True)
-        torn = out.is_terminal and options.form is AlertFormat.jsonl
-        progress = _progress(notes) if notes.is_terminal and not torn else None
-        # While a progress bar is on the same terminal, only the bar's own console prints without tearing it.
-        target = progress.console if progress is not None and out.is_terminal else out
-        with progress or nullcontext():
-            for source in sources:
-                task = progress.add_task(printable(source.name), total=_size(source)) if progress is not None else None
-                for verdicts in scanner.judge(source, every=options.every_verdict):
-                    for verdict in verdicts:
-                        _show(verdict, settings, options.form, target)
-                    if progress is not None and task is not None and source.stream.seekable():
-                        progress.update(task, completed=source.stream.tell())
-                notes.print(Text(_summary(source)), soft_wrap=True)
+    """Prints the anomalies of the files; prints the learned files and each file's summary to `notes`.
+
+    Raises FatalError at the end if a file was read in part only.
+    """
+    baseline = find_sources(options.baseline, options.service) if options.baseline else Sources()
+    sources = find_sources(options.files, options.service)
+    for sentence in (*baseline.skipped, *sources.skipped):
+        notes.print(Text(printable(sentence)), soft_wrap=True)
+    faults = [*baseline.unreadable, *sources.unreadable]
+    scanner = Scanner(settings, engine_of(settings), options.service)
+    for source in baseline.files:
+        learned = scanner.learn(source.file, list(dict.fromkeys(each.service for each in sources.files)))
+        notes.print(Text(f"learned from the {learned} lines of {printable(source.file.name)}"), soft_wrap=True)
+        faults += _faults(source.file)
+    if not baseline.files:
+        scanner.count(sources.files)
+    torn = out.is_terminal and options.form is AlertFormat.jsonl
+    progress = _progress(notes) if notes.is_terminal and not torn else None
+    # While a progress bar is on the same terminal, only the bar's own console prints without tearing it.
+    target = progress.console if progress is not None and out.is_terminal else out
+    with progress or nullcontext():
+        for source in sources.files:
+            file, counts = source.file, Counts()
+            task = progress.add_task(printable(file.name), total=file.size) if progress is not None else None
+            for verdicts in scanner.judge(source, counts, every=options.every_verdict):
+                for verdict in verdicts:
+                    _show(verdict, settings, options.form, target)
+                if progress is not None and task is not None and file.size is not None:
+                    progress.update(task, completed=file.position)
+            notes.print(Text(_summary(file, counts, scanner.learning_lines)), soft_wrap=True)
+            faults += _faults(file)
+    if faults:
+        others = f"; {len(faults) - 1} more could not be read whole" if len(faults) > 1 else ""
+        raise FatalError(f"{faults[0]}{others}", hint="what could be read was judged")
 
 
 class Scanner:
-    """Turns lines into verdicts, with one history per slot."""
+    """Turns lines into verdicts, with one history per service."""
 
-    def __init__(self, settings: Settings, engine: Engine, *, slots: int) -> None:
+    def __init__(self, settings: Settings, engine: Engine, service: str | None = None) -> None:
         self._engine = engine
-        self._slots = slots
-        self._decoder, self._raw_decoder = decoder_of(settings), decoder_of(settings, format="raw")
-        self._join_limits = join_limits_of(settings)
+        self._wanted = settings.alerts.learning_lines
+        self._learning: dict[str, int] | None = None
+        slots = settings.limits.max_services
+        self._slots = np.arange(slots)
         self._stream = open_stream(engine, settings, max_slots=slots, shown_chars=settings.limits.max_line_chars)
+        self._ingestor = Ingestor(self._stream, max_services=slots, join=join_limits_of(settings))
+        decoder = decoder_of(settings)
+        self._decoder = decoder if service is None else _OneService(decoder, service)
+        profile = replace(profiles_of(settings)("scan"), decoder=self._decoder)
+        self._owner = _partition(profile)
 
-    def learn(self, stream: BinaryIO) -> int:
-        """Adds a file's lines to the history of every slot and returns their number. They are in no later window."""
+    def count(self, sources: Sequence[ServiceFile]) -> None:
+        """Counts the lines of each service in files that can be read twice, to leave half of them to be judged."""
+        counts: Counter[str] = Counter()
+        left = COUNTED_LINES
+        for source in sources:
+            for records in _records(source.file, source.service) if source.file.can_be_read_again else ():
+                counts.update(self._decoder.decode(records).services)
+                left -= len(records)
+                if left < 0:
+                    return  # with a service that is met later, nothing is known of its length
+        # setting 1,000: 41 lines → 21 · 5,000 lines → 1,000 · a pipe, whose length is not known → 1,000
+        piped = {source.service for source in sources if not source.file.can_be_read_again}
+        self._learning = {
+            service: min(self._wanted, (count + 1) // 2) for service, count in counts.items() if service not in piped
+        }
+
+    def learning_lines(self, service: str) -> int:
+        """Returns the number of first lines of a service that are for learning: the setting, but at most half."""
+        return self._wanted if self._learning is None else self._learning.get(service, self._wanted)
+
+    def learn(self, file: LogFile, services: Sequence[str]) -> int:
+        """Adds a file's lines to the history of the service that each states, or of all these services.
+
+        Returns the number of its lines. They are in no later window, and every later line is judged.
+        """
         count = 0
-        events = self._events()
-        for records in _chunks(stream, "baseline"):
-            self._learn(self._rows(records, events))
-            count += len(records)
-        self._learn(events.end())
-        self._stream.rings.clear(np.arange(self._slots))
+        for lines in _framed(file):
+            count += lines.read
+            records = [FileLine(topic=services[0], offset=line.number, value=line.text) for line in lines.records]
+            self._teach(records)
+            for service in services[1:]:
+                self._teach([replace(record, topic=service) for record in self._without_service(records)])
+        for work in self._flush():
+            self._ingestor.scored(work.pushes)
+        self._stream.rings.clear(self._slots)
+        self._learning, self._wanted = {}, 0
         return count
 
-    def judge(self, source: ScannedFile, *, every: bool) -> Iterator[list[Verdict]]:
+    def judge(self, source: ServiceFile, counts: Counts, *, every: bool) -> Iterator[list[Verdict]]:
         """Yields a list of verdicts per part of the file, in order: of the anomalous windows, or of every window."""
-        policy = replace(self._engine.policy, learning_lines=source.learning_lines)
-        events = self._events()
-        for records in _chunks(source.stream, source.name):
-            source.counts.lines += len(records)
-            rows = self._rows(records, events)
-            if rows:
-                yield self._verdicts(self._stream.push(_columns(rows, source.slot)), policy, source, every)
-        rows = events.end()
-        if rows:
-            yield self._verdicts(self._stream.push(_columns(rows, source.slot)), policy, source, every)
-        yield self._verdicts(self._stream.flush(np.array([source.slot])), policy, source, every)
+        file = source.file
+        for lines in _framed(file):
+            counts.lines += lines.read
+            records = [FileLine(topic=source.service, offset=line.number, value=line.text) for line in lines.records]
+            if not records:
+                continue
+            ingested = self._ingestor.ingest([(self._owner, records)], 0.0, new_lines=NO_LIMIT)
+            for _, letter in ingested.dead:
+                _count_unreadable(counts, letter)
+            for work in ingested.work:
+                yield self._verdicts(work, file, counts, every)
+        for work in self._flush():
+            yield self._verdicts(work, file, counts, every)
 
-    def _verdicts(self, batch: WindowBatch, policy: AlertPolicy, source: ScannedFile, every: bool) -> list[Verdict]:
-        scores = self._engine.scorer.score(batch)
-        self._stream.scored()
-        anomalous = policy.alerts_due(batch, scores)
-        source.counts.anomalies += int(anomalous.sum())
-        places = range(len(batch)) if every else np.flatnonzero(anomalous).tolist()
-        return [policy.verdict(batch, scores, i, service=source.service, topic=source.name) for i in places]
+    def _teach(self, records: list[FileLine]) -> None:
+        if records:
+            for work in self._ingestor.ingest([(self._owner, records)], 0.0, new_lines=NO_LIMIT).work:
+                self._ingestor.scored(work.pushes)
 
-    def _events(self) -> FileEvents:
-        return FileEvents(self._join_limits, self._stream.mask)
-
-    def _learn(self, rows: list[FileRow]) -> None:
-        for slot in range(self._slots if rows else 0):
-            self._stream.push(_columns(rows, slot))
-            self._stream.scored()
-
-    def _rows(self, records: list[FileLine], events: FileEvents) -> list[FileRow]:
-        """Returns the events that the records ended. Broken JSON is read as a plain line."""
+    def _without_service(self, records: list[FileLine]) -> list[FileLine]:
+        """Returns the records whose lines state no service."""
         decoded = self._decoder.decode(records)
-        rows = self._of(decoded, records, range(len(records)))
-        if decoded.dead:
-            places = [place for place, _ in decoded.dead]
-            rows += self._of(self._raw_decoder.decode([records[place] for place in places]), records, places)
-            rows.sort()
-        return events.take([row for row, _ in rows], {place for place, (_, indented) in enumerate(rows) if indented})
+        pairs = zip(decoded.places, decoded.services, strict=True)
+        stated = {place for place, service in pairs if service != records[place].topic}
+        return [record for place, record in enumerate(records) if place not in stated]
 
-    @staticmethod
-    def _of(decoded: Decoded, records: list[FileLine], at: Sequence[int]) -> list[tuple[FileRow, bool]]:
-        """Returns the lines as rows, each with True if it began with a blank. `at`: the record of each place."""
-        offsets = [records[at[place]].offset for place in decoded.places]
-        rows = map(FileRow, offsets, decoded.index, decoded.timestamps, decoded.lines)
-        indented = set(decoded.indented)
-        return [(row, place in indented) for place, row in enumerate(rows)]
+    def _flush(self) -> list[Work]:
+        """Returns the windows of everything that still waits: open events, then lines short of a step."""
+        ended = self._ingestor.close_events(0.0, new_lines=NO_LIMIT, all_of_them=True)
+        return [*ended.work, *self._ingestor.flush(float("inf"))]
 
-
-def _columns(rows: Sequence[FileRow], slot: int) -> LineColumns:
-    """Returns n ≥ 1 events as columns."""
-    offset, index, timestamp, texts = zip(*rows, strict=True)
-    return LineColumns(
-        texts=list(texts),
-        slots=np.full(len(rows), slot),
-        offset=np.array(offset, np.int64),
-        index=np.array(index, np.int32),
-        timestamp=np.array(timestamp, np.int64),
-    )
-
-
-def _open(path: Path) -> AbstractContextManager[BinaryIO]:
-    if path == STDIN:
-        return nullcontext(sys.stdin.buffer)
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise ConfigurationError(
-            f"the file {str(path)!r} cannot be read: {error.strerror}", hint="check the path and its permissions"
-        ) from None
+    def _verdicts(self, work: Work, file: LogFile, counts: Counts, every: bool) -> list[Verdict]:
+        batch = work.windows
+        scores = self._engine.scorer.score(batch)
+        self._ingestor.scored(work.pushes)
+        services: list[str] = work.services.tolist()
+        for service, lines in zip(services, batch.fresh.tolist(), strict=True):
+            counts.services[service] += lines
+        learning = np.array([self.learning_lines(service) for service in services], np.int64)
+        anomalous = np.zeros(len(batch), bool)
+        policies = {n: replace(self._engine.policy, learning_lines=n) for n in np.unique(learning).tolist()}
+        for lines, policy in policies.items():
+            due: Bools = policy.alerts_due(batch, scores)
+            anomalous |= due & (learning == lines)
+        counts.anomalies += int(anomalous.sum())
+        places = range(len(batch)) if every else np.flatnonzero(anomalous).tolist()
+        return [
+            policies[int(learning[i])].verdict(batch, scores, i, service=services[i], topic=file.name) for i in places
+        ]
 
 
-def _sources(files: Sequence[tuple[Path, BinaryIO]], options: ScanOptions, settings: Settings) -> list[ScannedFile]:
-    """Returns the files with their services and slots. Files of one service share its history, one after the other."""
-    names = [path.name for path, _ in files]
-    services = [
-        # Files of one name in two folders are two services, named by their paths.
-        options.service or ("stdin" if path == STDIN else path.name if names.count(path.name) == 1 else str(path))
-        for path, _ in files
-    ]
-    slots = {service: slot for slot, service in enumerate(dict.fromkeys(services))}
-    learning = {
-        service: 0
-        if options.baseline
-        else _learning_lines([stream for (_, stream), s in zip(files, services, strict=True) if s == service], settings)
-        for service in slots
-    }
-    return [
-        ScannedFile(path=path, stream=stream, service=service, slot=slots[service], learning_lines=learning[service])
-        for (path, stream), service in zip(files, services, strict=True)
-    ]
+class _OneService(Decoder):
+    """Reads records as another decoder does, and gives all lines to one service."""
+
+    def __init__(self, decoder: Decoder, service: str) -> None:
+        self._decoder = decoder
+        self._service_name = service
+
+    def decode(self, records: Sequence[Record]) -> Decoded:
+        """Reads records in order."""
+        decoded = self._decoder.decode(records)
+        decoded.services = [self._service_name] * len(decoded.services)
+        return decoded
 
 
-def _learning_lines(streams: Sequence[BinaryIO], settings: Settings) -> int:
-    """Returns the setting, but at most half of the readable lines (rounded up), so that a short file gets verdicts."""
-    # setting 1,000: 41 lines → 21 · 5,000 lines → 1,000 · a pipe, whose length is not known → 1,000
-    wanted = settings.alerts.learning_lines
-    count = 0
-    for stream in streams:
-        if not stream.seekable():
-            return wanted
-        count += sum(1 for _ in islice(stream, 2 * wanted - count))
-        stream.seek(0)
-    return min(wanted, (count + 1) // 2)
+@dataclass(frozen=True, slots=True)
+class _Framed:
+    """Records of a part of a file, and the lines that were read for them."""
+
+    records: list[NumberedLine]
+    read: int
 
 
-def _chunks(stream: BinaryIO, name: str) -> Iterator[list[FileLine]]:
-    """Yields the lines of a stream as they become readable, so that a pipe gets its verdicts while it grows."""
-    read = getattr(stream, "read1", stream.read)
-    number, rest = 0, b""
-    while part := read(CHUNK_BYTES):
-        *lines, rest = (rest + part).split(b"\n")
-        rest = rest[:LONGEST_LINE_BYTES]
-        if lines:
-            yield [FileLine(topic=name, offset=number + i, value=line) for i, line in enumerate(lines)]
-        number += len(lines)
-    if rest:
-        yield [FileLine(topic=name, offset=number, value=rest)]
+def _framed(file: LogFile) -> Iterator[_Framed]:
+    documents = Documents()
+    for lines in file.lines():
+        yield _Framed(list(documents.framed(lines)), len(lines))
+    if rest := documents.rest():
+        yield _Framed(rest, 0)
+
+
+def _records(file: LogFile, service: str) -> Iterator[list[FileLine]]:
+    for lines in _framed(file):
+        yield [FileLine(topic=service, offset=line.number, value=line.text) for line in lines.records]
+
+
+def _partition(profile: TopicProfile) -> Assignment:
+    """Returns the partition that all files are."""
+    return Assignment(1, Partition("scan", 0), PartitionLedger(0, 0), profile)
+
+
+def _count_unreadable(counts: Counts, letter: DeadLetter) -> None:
+    if not counts.unreadable:
+        counts.first_unreadable = f"line {letter.record.offset + 1}, {letter.reason}"
+    counts.unreadable += 1
+
+
+def _faults(file: LogFile) -> list[str]:
+    return [] if file.damage is None else [f"the file {file.name!r} was read in part only: {file.damage}"]
 
 
 def _show(verdict: Verdict, settings: Settings, form: AlertFormat, out: Console) -> None:
@@ -284,21 +301,28 @@ def _show(verdict: Verdict, settings: Settings, form: AlertFormat, out: Console)
         out.print(Text(printable(row), "dim", no_wrap=True, overflow="ellipsis"))
 
 
-def _summary(source: ScannedFile) -> str:
-    counts = source.counts
-    learned = min(source.learning_lines, counts.lines)
+def _summary(file: LogFile, counts: Counts, learning_lines: Callable[[str], int]) -> str:
     windows = "window" if counts.anomalies == 1 else "windows"
-    words = f"{printable(source.name)}: {counts.anomalies} anomalous {windows} in {counts.lines} lines"
-    if learned == 0:
+    words = f"{printable(file.name)}: {counts.anomalies} anomalous {windows} in {counts.lines} lines"
+    if counts.unreadable:
+        records = "1 record" if counts.unreadable == 1 else f"{counts.unreadable} records"
+        words += f"; {records} could not be read, the first: {printable(counts.first_unreadable)}"
+    if file.damage is not None:
+        words += f"; the file was read in part only: {file.damage}"
+    learned = {service: min(learning_lines(service), lines) for service, lines in counts.services.items()}
+    if not sum(learned.values()):
         return words
-    words += f"; no alerts from the first {learned} lines of {printable(source.service)}, which were for learning"
+    if len(learned) == 1:
+        ((service, lines),) = learned.items()
+        words += f"; no alerts from the first {lines} lines of {printable(service)}, which were for learning"
+    else:
+        words += (
+            f"; no alerts from the first lines of each of its {len(learned)} services, "
+            f"{sum(learned.values())} in all, which were for learning"
+        )
     return f"{words}; to get verdicts on all lines, pass a fault-free log with --baseline"
 
 
 def _progress(notes: Console) -> Progress:
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     return Progress(*columns, console=notes, transient=True, redirect_stdout=False, redirect_stderr=False)
-
-
-def _size(source: ScannedFile) -> int | None:
-    return source.path.stat().st_size if source.stream.seekable() and source.path != STDIN else None

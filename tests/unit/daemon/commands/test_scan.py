@@ -5,82 +5,23 @@ from __future__ import annotations
 import io
 import json
 import os
-import re
 import subprocess
 import sys
-from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
-import numpy as np
 import pytest
 from rich.console import Console
 
-from logwarden.daemon.commands import scan as module
+from logwarden.daemon.commands import reading
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.scan import ScanOptions, scan
 from logwarden.daemon.errors import ConfigurationError
-from logwarden.daemon.ports import Engine
 from logwarden.daemon.settings.groups import Settings
-from logwarden.daemon.settings.reading import read_settings
-from logwarden.model.lines import LineTable
-from logwarden.model.verdicts import AlertPolicy, Scores
-from logwarden.model.windowing import WindowBatch
-
-
-def toy_engine(settings: Settings) -> Engine:
-    """Returns an engine that scores .99 for panics and lines new to their service, and .01 for other lines."""
-
-    def encode(texts: Sequence[str]) -> Any:
-        return np.ones((len(texts), 4), np.float32) / 2
-
-    def score(batch: WindowBatch) -> Scores:
-        panic = np.array([b"panic" in text for text in batch.newest("text")], bool)
-        anomalous = panic | (batch.newest("log_count") == 0)
-        weights = np.zeros((len(batch), batch.size), np.float32)
-        weights[:, -1] = 1.0
-        probability = np.where(anomalous, 0.99, 0.01)
-        return Scores(np.zeros((len(batch), 2), np.float32), probability, weights)
-
-    return Engine(
-        scorer=SimpleNamespace(score=score),
-        table=LineTable(settings.model.table_rows, encode, lambda *_: None),
-        policy=AlertPolicy(
-            threshold=settings.alerts.threshold or 0.5,
-            learning_lines=settings.alerts.learning_lines,
-            model_revision="toy",
-        ),
-    )
-
-
-def scanned(*files: Path, terminal: bool = False, settings: dict[str, str] | None = None, **options: Any) -> Any:
-    """Runs a scan. Returns its output (rendered alerts) and its notes."""
-    out, notes = io.StringIO(), io.StringIO()
-    out_terminal = terminal and options.get("form") is AlertFormat.jsonl
-    scan(
-        ScanOptions(files=files, **options),
-        read_settings({f"LOGWARDEN_{name}": value for name, value in (settings or {}).items()}),
-        Console(file=out, width=300, force_terminal=out_terminal),
-        Console(file=notes, width=120, force_terminal=terminal),
-        toy_engine,
-    )
-    return SimpleNamespace(out=out.getvalue(), notes=notes.getvalue())
-
-
-def written(path: Path, *lines: str) -> Path:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return path
-
-
-CALM = ["request served", "connection closed", "cache refreshed", "user logged in"] * 10
-
-
-def found(out: str) -> list[str]:
-    """Returns the places of the alerts, `name:line`."""
-    return [match[0] for line in out.splitlines() if line.startswith("●") and (match := re.search(r"\S+:\d+$", line))]
+from tests.scans import CALM, found, printed, scanned, written
 
 
 def test_the_first_part_of_a_file_is_for_learning_and_the_scan_says_so(tmp_path: Path) -> None:
@@ -168,22 +109,16 @@ def test_every_verdict_is_a_row_for_people(tmp_path: Path) -> None:
 
 
 def test_structured_lines_are_read_as_the_daemon_reads_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """JSON gives its message and time, broken JSON is a plain line, and blank lines keep their numbers."""
+    """JSON gives its message and time, and blank lines keep their numbers."""
     path = written(
         tmp_path / "app.json",
         '{"message": "request served", "@timestamp": "2024-01-01T00:00:00Z"}',
         "",
-        "{ not json",
         '{"msg": "panic"}',
     )
     scanned(path, form=AlertFormat.jsonl, every_verdict=True)
-    alerts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    rows = [(a["message"], a["@timestamp"], a["logwarden"]["source"]["last_offset"]) for a in alerts]
-    assert rows == [
-        ("request served", "2024-01-01T00:00:00.000Z", 0),
-        ("{ not json", None, 2),
-        ("panic", None, 3),
-    ]
+    rows = [(a["message"], a["@timestamp"], a["logwarden"]["source"]["last_offset"]) for a in printed(capsys)]
+    assert rows == [("request served", "2024-01-01T00:00:00.000Z", 0), ("panic", None, 2)]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\x00\n", b"no newline at the end", b"crlf\r\n" * 3])
@@ -198,7 +133,7 @@ def test_chunks_do_not_change_the_result(tmp_path: Path, monkeypatch: pytest.Mon
     """The size of the chunks in which a file is read does not change its verdicts."""
     path = written(tmp_path / "app.log", *CALM, "panic", *CALM, "panic")
     whole = scanned(path, every_verdict=True)
-    monkeypatch.setattr(module, "CHUNK_BYTES", 7)
+    monkeypatch.setattr(reading, "PART_BYTES", 7)
     assert scanned(path, every_verdict=True) == whole
 
 
@@ -223,24 +158,14 @@ def test_standard_input_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("field", ["files", "baseline"])
 def test_a_file_that_cannot_be_read_ends_the_scan_before_the_model_loads(tmp_path: Path, field: str) -> None:
-    """A wrong path or a folder is refused in one sentence, before the model loads."""
+    """A wrong path or an empty folder is refused in one sentence, before the model loads."""
     good = written(tmp_path / "good.log", "x")
-    for wrong in (tmp_path / "none.log", tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for wrong, words in ((tmp_path / "none.log", "cannot be read"), (empty, "there is no log file in")):
         options = ScanOptions(files=(wrong,)) if field == "files" else ScanOptions(files=(good,), baseline=(wrong,))
-        with pytest.raises(ConfigurationError, match="cannot be read"):
+        with pytest.raises(ConfigurationError, match=words):
             scan(options, Settings(), Console(), Console(), lambda _: pytest.fail("loaded"))
-
-
-def test_a_missing_line_break_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of an endless line only the beginning is kept, and the next line is read in full."""
-    monkeypatch.setattr(module, "CHUNK_BYTES", 16)
-    monkeypatch.setattr(module, "LONGEST_LINE_BYTES", 32)
-    path = written(tmp_path / "app.log", "x" * 5_000, "short")
-    with path.open("rb") as stream:
-        chunks = [line.value for chunk in module._chunks(stream, "app") for line in chunk]
-    assert len(chunks) == 2
-    assert len(chunks[0]) <= 48
-    assert chunks[1] == b"short"
 
 
 def test_a_terminal_shows_how_far_the_scan_is(tmp_path: Path) -> None:
