@@ -98,6 +98,10 @@ class HealthState:
         self._in_flight = 0
         self.services = self.services_learning = 0
         """Services in memory, and those of them with too few lines for an alert."""
+        self.services_without_pattern = 0
+        """Those in which new lines are so common that novelty alone is no evidence."""
+        self.lines_per_service = 0.0
+        """Mean number of lines of the services in memory. Next to 1, something else is taken for a service's name."""
         self.assigned = assigned
         self.warm = warm
 

@@ -54,6 +54,8 @@ def figures(health: HealthState) -> dict[str, Any]:
         "paused": health.paused,
         "services": health.services,
         "services_learning": health.services_learning,
+        "services_without_pattern": health.services_without_pattern,
+        "lines_per_service": round(health.lines_per_service, 1),
     }
 
 

@@ -23,3 +23,18 @@ Texts = npt.NDArray[np.object_]
 """Raw lines, each a `bytes`."""
 Column = npt.NDArray[Any]
 """One value per line, of any type."""
+
+
+def rank_among_equals(inverse: Ints) -> Ints:
+    """Returns (n,) the number of equal elements before each element."""
+    # inverse                    2 0 2 2 0
+    #   order, ordered           1 4 0 2 3     0 0 2 2 2
+    #   starts of equal runs     0 2
+    #   place within the run     0 1 0 1 2
+    #   back in input order      0 0 1 2 1
+    order = np.argsort(inverse, kind="stable")
+    ordered = inverse[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    rank = np.empty(len(inverse), np.int64)
+    rank[order] = np.arange(len(inverse)) - np.repeat(starts, np.diff(np.r_[starts, len(inverse)]))
+    return rank

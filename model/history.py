@@ -20,29 +20,12 @@ from typing import NamedTuple
 import numpy as np
 
 from logwarden.model import masking
-from logwarden.model.arrays import Floats, Ints
+from logwarden.model.arrays import Floats, Ints, rank_among_equals
 from logwarden.model.defaults import MAX_HISTORY_LINES
-
-AGE_CAP_BITS = 14.0
-"""Ages count up to 2**14 lines. Without the cap a new normal line of a service that has run for a year would stay
-surprising for months (log2(1e9 / 1e3) is still 20 bits), and the scale would grow with uptime."""
+from logwarden.model.novelty import Familiarity, distinct_before, familiarity_of, is_common
 
 _MIX = np.int64(-7046029254386353131)  # odd, from the golden ratio: spreads slots over the key space
 _EVICTED_SHARE = 4  # evict a quarter at once, so that the scan over all rows is rare
-
-
-@dataclass(frozen=True, slots=True)
-class Familiarity:
-    """Measures of n lines, each taken just before the line was counted."""
-
-    log_count: Floats
-    """(n,) log2(1 + earlier occurrences of this line in its slot)."""
-    log_age: Floats
-    """(n,) log2(1 + earlier lines of the slot), at most AGE_CAP_BITS."""
-    rows: Ints
-    """(n,) row of the pair, for `distances` and `set_distances`."""
-    first: Ints
-    """Places of the first occurrences of lines that are new to their slot, in stream order."""
 
 
 class Pairs(NamedTuple):
@@ -115,6 +98,11 @@ class History:
         """Returns the number of lines counted so far in each of these slots."""
         return np.asarray(self._age[slots])
 
+    def without_pattern(self, slots: Ints, least_age: int) -> Ints:
+        """Returns those of these slots in which new lines are so common that novelty alone is no evidence."""
+        ages, distinct = self._age[slots], self._distinct[slots]
+        return np.asarray(slots[(ages >= least_age) & is_common(distinct, ages)])
+
     def observe(self, slots: Ints, hashes: Ints) -> Familiarity:
         """Measures n ≥ 1 lines in order and counts them."""
         # One slot of age 10 that knows line A, 4 times, and not B. The batch is A B A B:
@@ -127,6 +115,7 @@ class History:
         keys = _key(slots, hashes)
         unique, at, inverse, sizes = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
         known = list(map(self._rows.get, unique.tolist()))
+        distinct = self._distinct[slots]
         # In stream order, not in that of the keys: snapshots must not depend on the batches.
         new = sorted((i for i, row in enumerate(known) if row is None), key=at.__getitem__)
         if new:
@@ -134,19 +123,22 @@ class History:
                 known[i] = row
         unique_rows = np.array(known, np.int64)
         rows = unique_rows[inverse]  # (n,)
-        counts = self._count[rows] + _rank(inverse)
+        counts = self._count[rows] + rank_among_equals(inverse)
         _, slot_inverse = np.unique(slots, return_inverse=True)
-        ages = self._age[slots] + _rank(slot_inverse)
+        ages = self._age[slots] + rank_among_equals(slot_inverse)
         self._count[unique_rows] += sizes
         np.add.at(self._age, slots, 1)
         np.maximum.at(self._seen_at, rows, ages)
-        return _familiarity(counts, ages, rows, first=np.sort(at[new]))
+        first = np.sort(at[new])
+        return familiarity_of(counts, ages, distinct_before(distinct, slots, first), rows, first)
 
     def peek(self, slot: int, hashes: Ints) -> Familiarity:
         """Measures lines of one slot as `observe` would, but counts nothing. Rows are -1 where the line is unknown."""
         rows, counts, rank = self._find(slot, hashes)
         ages = self._age[slot] + np.arange(len(hashes))
-        return _familiarity(counts + rank, ages, rows, first=np.flatnonzero((rows < 0) & (rank == 0)))
+        first = np.flatnonzero((rows < 0) & (rank == 0))
+        slots = np.full(len(hashes), slot)
+        return familiarity_of(counts + rank, ages, distinct_before(self._distinct[slots], slots, first), rows, first)
 
     def recall(self, slot: int, hashes: Ints) -> Familiarity:
         """Measures lines of one slot that are already counted, and counts nothing. Rows are -1 where unknown.
@@ -156,7 +148,9 @@ class History:
         """
         rows, counts, rank = self._find(slot, hashes)
         ages = np.full(len(hashes), max(0, int(self._age[slot]) - 1))
-        return _familiarity(np.maximum(counts - 1, 0), ages, rows, first=np.flatnonzero((rows < 0) & (rank == 0)))
+        first = np.flatnonzero((rows < 0) & (rank == 0))
+        distinct = np.full(len(hashes), max(0, int(self._distinct[slot]) - 1))
+        return familiarity_of(np.maximum(counts - 1, 0), ages, distinct, rows, first)
 
     def _find(self, slot: int, hashes: Ints) -> tuple[Ints, Ints, Ints]:
         """(n,) each: row (-1 = unknown), times the line was seen, how many of `hashes` before it are equal."""
@@ -165,7 +159,7 @@ class History:
         rows = np.array([self._rows.get(key, -1) for key in keys], np.int64)
         counts = np.zeros(len(rows), np.int64)
         counts[rows >= 0] = self._count[rows[rows >= 0]]
-        return rows, counts, _rank(inverse)
+        return rows, counts, rank_among_equals(inverse)
 
     def distances(self, rows: Ints) -> Floats:
         """Returns each line's distance to the nearest line known at first sight: 0 = alike, 1 = nothing like it."""
@@ -319,31 +313,7 @@ class History:
 NO_PAIRS = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
-def _familiarity(counts: Ints, ages: Ints, rows: Ints, first: Ints) -> Familiarity:
-    return Familiarity(
-        log_count=np.log2(counts + 1).astype(np.float32),
-        log_age=np.minimum(np.log2(ages + 1), AGE_CAP_BITS).astype(np.float32),
-        rows=rows,
-        first=first,
-    )
-
-
 def _key(slots: Ints, hashes: Ints) -> Ints:
     """(k,) one 64-bit key per pair. Among a million pairs two collide with a chance of about 3e-8."""
     with np.errstate(over="ignore"):
         return np.asarray(hashes ^ (slots * _MIX))
-
-
-def _rank(inverse: Ints) -> Ints:
-    """(n,) number of equal elements before each element."""
-    # inverse                    2 0 2 2 0
-    #   order, ordered           1 4 0 2 3     0 0 2 2 2
-    #   starts of equal runs     0 2
-    #   place within the run     0 1 0 1 2
-    #   back in input order      0 0 1 2 1
-    order = np.argsort(inverse, kind="stable")
-    ordered = inverse[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    rank = np.empty(len(inverse), np.int64)
-    rank[order] = np.arange(len(inverse)) - np.repeat(starts, np.diff(np.r_[starts, len(inverse)]))
-    return rank

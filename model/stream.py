@@ -16,9 +16,10 @@ import numpy as np
 
 from logwarden.model.arrays import Bools, Column, Floats, Ids, Ints, Texts
 from logwarden.model.defaults import MAX_HISTORY_LINES, WINDOW_SIZE
-from logwarden.model.history import NO_PAIRS, Familiarity, History, HistoryDelta
+from logwarden.model.history import NO_PAIRS, History, HistoryDelta
 from logwarden.model.lines import LineTable
 from logwarden.model.masking import mask_blob
+from logwarden.model.novelty import Familiarity
 from logwarden.model.schema import truncated_utf8
 from logwarden.model.windowing import WindowBatch, WindowRings
 

@@ -18,6 +18,7 @@ from logwarden.daemon.pipeline.backlog import Backlog, LineBatch
 from logwarden.daemon.pipeline.events import OpenEvents
 from logwarden.daemon.pipeline.joining import JoinLimits
 from logwarden.daemon.pipeline.partitions import Assignment, by_owner
+from logwarden.daemon.pipeline.service_facts import ServiceFacts
 from logwarden.daemon.records import DeadLetter, Record
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.windowing import WindowBatch
@@ -99,10 +100,16 @@ class Ingestor:
         """Slots in use."""
         return self._max_services - len(self._free)
 
-    def learning(self, learning_lines: int) -> int:
-        """Returns the slots in use with fewer than `learning_lines` lines counted."""
-        ages = self._stream.history.age(np.flatnonzero(self._last_used))
-        return int(np.count_nonzero(ages < learning_lines))
+    def facts(self, learning_lines: int) -> ServiceFacts:
+        """Returns figures about the services in memory; one is learning before `learning_lines` lines are counted."""
+        slots = np.flatnonzero(self._last_used)
+        ages = self._stream.history.age(slots)
+        return ServiceFacts(
+            services=self.services,
+            learning=int(np.count_nonzero(ages < learning_lines)),
+            without_pattern=len(self._stream.history.without_pattern(slots, learning_lines)),
+            lines_per_service=float(ages.mean()) if len(ages) else 0.0,
+        )
 
     @property
     def table_rows(self) -> int:

@@ -34,6 +34,7 @@ from logwarden.daemon.pipeline.publisher import MAX_WAITING_BYTES, Publisher
 from logwarden.daemon.pipeline.pulse import Pulse
 from logwarden.daemon.pipeline.rebalance import LAST_COMMIT_S, Rebalance
 from logwarden.daemon.pipeline.retries import Retries
+from logwarden.daemon.pipeline.service_facts import report_services
 from logwarden.daemon.ports import Engine, Ports
 
 log = structlog.get_logger(__name__)
@@ -284,17 +285,8 @@ class Pipeline:
             telemetry.cut_events(ingested.cut_events)
             hint = "raise LOGWARDEN_JOIN__MAX_LINES or LOGWARDEN_JOIN__MAX_BYTES if these events are whole traces"
             log.warning("events_cut", events=ingested.cut_events, hint=hint)
-        self._count_services(ingested)
+        report_services(self._ports, self._ingestor.facts(self.engine.policy.learning_lines), ingested.evicted)
         telemetry.table_rows(self._ingestor.table_rows)
-
-    def _count_services(self, ingested: Ingested) -> None:
-        services, learning = self._ingestor.services, self._ingestor.learning(self.engine.policy.learning_lines)
-        self._ports.telemetry.services(services, learning)
-        self._ports.health.services, self._ports.health.services_learning = services, learning
-        if ingested.evicted:
-            self._ports.telemetry.services_evicted(ingested.evicted)
-            hint = "each learns again; raise LOGWARDEN_LIMITS__MAX_SERVICES if these services are alive"
-            log.warning("services_evicted", services=ingested.evicted, in_memory=services, hint=hint)
 
     # ---------------------------------------------------------------- score
 

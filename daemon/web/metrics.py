@@ -99,6 +99,9 @@ class PrometheusTelemetry:
         self._paused = self._gauge("paused", "1 while reading is paused because too many lines are in flight.")
         self._services = self._gauge("services", "Services in memory.")
         self._learning = self._gauge("services_learning", "Services in memory with too few lines for an alert.")
+        self._patternless = self._gauge(
+            "services_without_pattern", "Services in which new lines are so common that novelty alone is no evidence."
+        )
         self._evicted = self._counter("services_evicted", "Services evicted because too many were in memory.")
         self._rows = self._gauge("line_table_rows", "Distinct masked lines in the line table.")
         self._overflow = self._counter("line_table_overflow", "Masked lines for which the line table had no free row.")
@@ -201,8 +204,9 @@ class PrometheusTelemetry:
     def paused(self, now: bool) -> None:
         self._paused.set(int(now))
 
-    def services(self, count: int, learning: int) -> None:
+    def services(self, count: int, learning: int, without_pattern: int) -> None:
         self._services.set(count)
+        self._patternless.set(without_pattern)
         self._learning.set(learning)
 
     def services_evicted(self, count: int) -> None:

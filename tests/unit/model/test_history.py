@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from logwarden.model import masking
-from logwarden.model.history import AGE_CAP_BITS, Familiarity, History
+from logwarden.model.history import History
+from logwarden.model.novelty import AGE_CAP_BITS, Familiarity
 
 
 def observe(history: History, slots: list[int], lines: list[int]) -> Familiarity:
@@ -192,7 +193,7 @@ def test_growth_numbers_the_new_rows_once() -> None:
     for first in range(0, 5_000, 700):
         lines = list(range(first, first + 700))
         seen = observe(history, [first % 4] * 700, lines)
-        assert counts(seen) == [0] * 700
+        assert history._count[seen.rows].tolist() == [1] * 700
         rows = sorted([*history._free, *history._rows.values()])
         assert rows == list(range(len(history._count)))
         assert len(history._count) == len(history._slot) == len(history._distance)

@@ -76,7 +76,10 @@ FACTS: list[tuple[Callable[[PrometheusTelemetry], None], dict[str, float]]] = [
     (lambda t: t.skipped("logs", 3, 60), {'logwarden_skipped_offsets_total{partition="3",topic="logs"}': 60}),
     (lambda t: t.in_flight(12), {"logwarden_in_flight_lines": 12}),
     (lambda t: t.paused(True), {"logwarden_paused": 1}),
-    (lambda t: t.services(12, 5), {"logwarden_services": 12, "logwarden_services_learning": 5}),
+    (
+        lambda t: t.services(12, 5, 2),
+        {"logwarden_services": 12, "logwarden_services_learning": 5, "logwarden_services_without_pattern": 2},
+    ),
     (lambda t: t.services_evicted(3), {"logwarden_services_evicted_total": 3}),
     (lambda t: t.commit_failed(), {"logwarden_commit_failures_total": 1}),
     (lambda t: t.table_rows(12), {"logwarden_line_table_rows": 12}),

@@ -1,0 +1,42 @@
+"""Reports figures about the services in memory: metrics, readiness, and warnings where they cannot be judged well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from logwarden.daemon.ports import Ports
+
+log = structlog.get_logger(__name__)
+
+MANY_SERVICES, FEW_LINES = 1_000, 3.0
+"""So many services with so few lines each are no services: something else is taken for their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFacts:
+    """Figures about the services in memory."""
+
+    services: int
+    learning: int
+    """Services with too few lines for an alert."""
+    without_pattern: int
+    """Services in which new lines are so common that novelty alone is no evidence."""
+    lines_per_service: float
+
+
+def report_services(ports: Ports, facts: ServiceFacts, evicted: int) -> None:
+    """Sets metrics and readiness, and warns of evicted services and of names that change with every line."""
+    ports.telemetry.services(facts.services, facts.learning, facts.without_pattern)
+    health = ports.health
+    health.services, health.services_learning = facts.services, facts.learning
+    health.services_without_pattern, health.lines_per_service = facts.without_pattern, facts.lines_per_service
+    if facts.services >= MANY_SERVICES and facts.lines_per_service < FEW_LINES:
+        hint = "set LOGWARDEN_INPUT__SERVICE_PATHS, or give the records a key that names the service"
+        lines = round(facts.lines_per_service, 1)
+        log.warning("services_are_nearly_lines", services=facts.services, lines_per_service=lines, hint=hint)
+    if evicted:
+        ports.telemetry.services_evicted(evicted)
+        hint = "each learns again; raise LOGWARDEN_LIMITS__MAX_SERVICES if these services are alive"
+        log.warning("services_evicted", services=evicted, in_memory=facts.services, hint=hint)

@@ -1,0 +1,92 @@
+"""How surprising a line is: by its count and its service's age, and by how common new lines are in that service.
+
+In most services a new line is rare. In some, such as a log of installed packages, every second line is new, and a new
+one is no evidence. By Good and Turing's estimate the chance of a new line is the share of lines that were new so far. A
+brake lowers the surprise to that chance, and begins where new lines are a tenth of all.
+
+Pure; the history owns the counts.
+
+Legend: n lines of a batch
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from logwarden.model.arrays import Bools, Floats, Ints, rank_among_equals
+
+AGE_CAP_BITS = 14.0
+"""Ages count up to 2**14 lines. Without the cap a new normal line of a service that has run for a year would stay
+surprising for months (log2(1e9 / 1e3) is still 20 bits), and the scale would grow with uptime."""
+
+COMMON_FROM, COMMON = 0.1, 0.3
+"""Share of new lines at which the brake begins, and from which it works in full."""
+
+BRAKED_LINES = 64
+"""Lines of a service from which the share of new ones is an estimate: of its first lines nearly all are new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Familiarity:
+    """Measures of n lines, each taken just before the line was counted."""
+
+    log_count: Floats
+    """(n,) log2(1 + earlier occurrences of this line in its slot)."""
+    log_age: Floats
+    """(n,) log2(1 + earlier lines of the slot), at most AGE_CAP_BITS."""
+    rows: Ints
+    """(n,) row of the pair, for `distances` and `set_distances`."""
+    first: Ints
+    """Places of the first occurrences of lines that are new to their slot, in stream order."""
+
+
+def familiarity_of(counts: Ints, ages: Ints, distinct: Ints, rows: Ints, first: Ints) -> Familiarity:
+    """Returns the measures of n lines.
+
+    All (n,), before each line was counted: its occurrences, the lines of its slot, and the distinct lines among these.
+    """
+    log_age = np.minimum(np.log2(ages + 1), AGE_CAP_BITS)
+    log_count = np.log2(counts + 1)
+    braked = is_braked(distinct, ages)
+    if braked.any():
+        # 1,000 lines, 400 of them new at sight: the brake works in full, and a new line has
+        #   share      .4     surprise log2(1 / .4) = 1.3 bits in place of log2(1001) = 10
+        share = (distinct + 1) / (ages + 2)
+        weight = braked * ((share - COMMON_FROM) / (COMMON - COMMON_FROM)).clip(0.0, 1.0)
+        log_count = np.maximum(log_count, weight * (log_age + np.log2(share)).clip(0.0))
+    return Familiarity(
+        log_count=log_count.astype(np.float32), log_age=log_age.astype(np.float32), rows=rows, first=first
+    )
+
+
+def is_braked(distinct: Ints, ages: Ints) -> Bools:
+    """Returns (n,) True where new lines are common enough for the brake."""
+    return np.asarray((ages >= BRAKED_LINES) & (distinct + 1 > COMMON_FROM * (ages + 2)))
+
+
+def is_common(distinct: Ints, ages: Ints) -> Bools:
+    """Returns (n,) True where new lines are so common that the brake works in full."""
+    return np.asarray(distinct + 1 >= COMMON * (ages + 2))
+
+
+def distinct_before(distinct: Ints, slots: Ints, first: Ints) -> Ints:
+    """Returns (n,) the distinct lines that each line's slot knew before it.
+
+    `distinct` (n,): those known before the batch; `first`: places of the batch's new lines.
+    """
+    if not len(first):
+        return distinct
+    # slots   0 1 0 0     first  0 3     so line 0 is new in slot 0, and line 3 is
+    #   new         1 0 0 1
+    #   before      0 0 1 1       new lines of the same slot before each
+    new = np.zeros(len(slots), np.int64)
+    new[first] = 1
+    order = np.argsort(slots, kind="stable")
+    sums = np.cumsum(new[order]) - new[order]
+    rank = rank_among_equals(slots)[order]
+    starts = np.maximum.accumulate(np.where(rank == 0, np.arange(len(slots)), 0))
+    before = np.empty(len(slots), np.int64)
+    before[order] = sums - sums[starts]
+    return np.asarray(distinct + before)

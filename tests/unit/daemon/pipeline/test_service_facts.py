@@ -1,0 +1,37 @@
+"""What is reported about the services in memory."""
+
+from __future__ import annotations
+
+from logwarden.daemon.pipeline.service_facts import FEW_LINES, MANY_SERVICES, ServiceFacts, report_services
+from tests.fakes import World, capture, events, metric, virtually
+
+
+def facts(services: int, lines: float) -> ServiceFacts:
+    return ServiceFacts(services=services, learning=3, without_pattern=2, lines_per_service=lines)
+
+
+@virtually
+async def test_names_that_change_with_every_line_are_a_warning() -> None:
+    """Thousands of services with a line each are no services; a few, or busy ones, are normal."""
+    world = World()
+    with capture() as caught:
+        for one in (facts(MANY_SERVICES, FEW_LINES), facts(MANY_SERVICES - 1, 1.0)):
+            report_services(world.ports, one, 0)
+        assert not caught
+        report_services(world.ports, facts(MANY_SERVICES, 1.04), 0)
+    [warning] = events(caught, "services_are_nearly_lines")
+    assert (warning["services"], warning["lines_per_service"]) == (MANY_SERVICES, 1.0)
+    assert "LOGWARDEN_INPUT__SERVICE_PATHS" in warning["hint"]
+
+
+@virtually
+async def test_the_figures_are_metrics_and_readiness() -> None:
+    """Services in memory, learning and without a pattern; evicted ones are counted and logged."""
+    world = World()
+    with capture() as caught:
+        report_services(world.ports, facts(40, 12.5), 4)
+    assert metric(world.telemetry, "services_without_pattern") == 2
+    assert metric(world.telemetry, "services_evicted_total") == 4
+    assert (world.health.services, world.health.services_without_pattern) == (40, 2)
+    assert world.health.lines_per_service == 12.5
+    assert events(caught, "services_evicted")[0]["in_memory"] == 40
