@@ -37,7 +37,7 @@ _CODE_WORDS = (
 _MAX_GAP = 4
 _BEFORE = b" =:\"'([#-"
 """Bytes that can stand right before a code that a word announces."""
-_LEFT, _RIGHT = b" \"'|/([=:,-\n", b" \n|\"',)];:"
+_LEFT, _RIGHT = b" \t\"'|/([=:,->\n", b" \t\n|\"',)];:"
 """Bytes that can stand around a status that no word announces."""
 _SHORT, _LONG = 5, 6  # digits of a code; and of a vendor's code, as in ORA-00600
 _REPLIES = frozenset(
@@ -71,6 +71,8 @@ def _masked(line: bytes, start: int, end: int) -> bytes:
     if _is_hex_code(line, start, end) or re.fullmatch(rb"[1-5][xX][xX]", token):
         return token
     if word := re.fullmatch(rb"([A-Za-z]+)([0-9]+)", token):
+        if word[1].lower().endswith(b"ipv") and len(word[2]) == 1:
+            return token
         if re.fullmatch(rb"[a-f]{1,8}|[A-F]", word[1]) and (word[1].islower() or len(token) == 2):
             return b"*"
         if word[1].isupper() and len(word[1]) <= _LONG and 3 <= len(word[2]) <= _LONG:
@@ -166,9 +168,9 @@ class _Runs:
         numbers = digits[~before & ~after]
         dropped[numbers[self._codes(numbers)]] = False
         words = digits[before & ~inside]
-        hexadecimal, vendor = self._worded(words)
+        hexadecimal, kept = self._worded(words)
         dropped[words[hexadecimal] - 1] = True
-        dropped[words[vendor]] = False
+        dropped[words[kept]] = False
         mixed = digits[inside]
         dropped[mixed - 1] |= kind[mixed - 1] == _LETTER
         dropped[mixed + 1] |= kind[mixed + 1] == _LETTER
@@ -230,7 +232,7 @@ class _Runs:
         return np.asarray(np.where(back <= (ends - self._start(runs))[:, None], tail, 0).astype(np.uint8))
 
     def _worded(self, words: Ints) -> tuple[Bools, Bools]:
-        """Returns which words with a number behind them are hexadecimal, and which may be a vendor's code."""
+        """Returns which words with a number behind them are hexadecimal, and which stay with their number."""
         at, end = self._start(words), self._start(words + 1)
         size, letters = end - at, at - self._start(words - 1)
         tail = self._tails(words - 1)
@@ -240,7 +242,8 @@ class _Runs:
         capitals = (none | ((tail >= 65) & (tail <= 90))).all(axis=1) & (letters <= _LONG)
         after = self.raw[end]
         closed = (after == ord(":")) | (after == ord("]")) | (after == ord(")"))
-        return low | high, capitals & closed & (size >= 3) & (size <= _LONG) & ~high
+        protocol = (tail[:, :3] | 0x20 == np.frombuffer(b"vpi", np.uint8)).all(axis=1) & (size == 1)
+        return low | high, (capitals & closed & (size >= 3) & (size <= _LONG) & ~high) | protocol
 
     def _keep_classes_and_hex_codes(self, mixed: Ints, dropped: Bools) -> None:
         """Keeps ``5xx`` and ``0x80070005`` by the rules of `_masked`."""

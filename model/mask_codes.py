@@ -1,0 +1,93 @@
+"""Finds the numbers of a line that are codes: a status, an exit code, a signal, an error number, a vendor's code.
+
+Whether a number is a code depends on the words and signs right beside it, never on its value alone: 404 is a status
+after a request, and a length after "queue length is". Codes are *hidden*: their digits are moved into a private area of
+Unicode, where no rule of masking finds them, and moved back at the end.
+"""
+
+from __future__ import annotations
+
+import re
+
+_HIDE = {ord("0") + n: 0xE000 + n for n in range(10)} | {ord("-"): 0xE00A}
+_HIDE |= {ord(letter): 0xE010 + n for n, letter in enumerate("abcdefABCDEFxX")}
+_SHOW = {hidden: shown for shown, hidden in _HIDE.items()}
+
+_NUMBER = r"(?<![\w.])-?\d{1,5}(?![\w*%]|[.:][\d*])"
+_UNIT = (
+    r"(?:[num\u00b5\u03bc]?s|msecs?|millis|(?:milli|micro|nano)?seconds?|secs?|minutes?|mins?|hours?|days?"
+    r"|[KMGTkmgt]i?[Bb]"
+    r"|bytes?|B|%|dBm?|of|more|times?|rows?|lines?|items?|retries|files?|[a-z]{3,20}[a-rt-z]s)"
+)
+_OPEN = r"""["']?(?: (?:is|was|of|number|value|with|by|code|no\.?))?[ =:(\["'#]{1,4}"""
+_STRONG = (
+    r"(?i:status|code|errno)|(?<![A-Za-z])(?i:err|rc|ret|retval|exit|exited|exits|signal|sig|result|res|sqlstate"
+    r"|hresult"
+    r"|event[ _-]?id|http|grpc)"
+)
+_WEAK = (
+    r"(?<![A-Za-z])(?i:returned|returns|return|finished|completed|failed|said|closed|terminated|killed|stopped|aborted"
+    r"|crashed|died|ended|reply|response|responded|answered|answer|got|replied|error)"
+)
+_LEVEL = r"""(?:(?<=[{,(\[|;"' ])|^)(?i:level|lvl|severity|sev|priority|prio|pri|loglevel|level_?value)["']?"""
+_METHOD = r"(?:GET|POST|PUT|DELETE|HEAD|PATCH|OPTIONS|CONNECT|TRACE|PROPFIND|MKCOL|REPORT)"
+_REQUEST = rf"\b{_METHOD}[ |\t]+\"?(?:/|https?:|[*]|[\w.*-]+[.:][\w*])"
+_STATUS = r"(?!443)[1-5]\d\d"
+_PHRASE = (
+    r"(?:OK\b|Created|Accepted|No Content|Moved|Found|See Other|Not [A-Z]|Bad [A-Z]|Unauthorized|Forbidden|Method Not"
+    r"|Conflict|Gone|Too [A-Z]|Internal|Service|Gateway|Request|Payload|Unprocessable|Temporary|Client Closed)"
+)
+
+_NUMBERS: tuple[re.Pattern[str], ...] = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"(?:{_STRONG}){_OPEN}({_NUMBER})(?! ?{_UNIT}(?!\w))",
+        # "closed 1006" and "exited with 137 after 3 s", but not "closed 3 connections"
+        rf"{_WEAK}{_OPEN}({_NUMBER})(?=\W?$|[^\s\w]| [^a-z]"
+        r"| (?:from|for|after|by|at|in|on|to|while|during|because|with|and|when)\b)",
+        rf"{_LEVEL}[=:] ?[\"']?({_NUMBER})",
+        rf'" ({_STATUS})(?=\s|$)',
+        rf"HTTP/[*\d](?:\.[*\d])?\"?:? ({_STATUS})(?=[\s),]|$)",
+        rf"\|\s*({_STATUS})(?=\s*\|)",
+        rf"\[({_STATUS})\](?=: {_METHOD})",
+        rf"\b[A-Z_]{{3,24}}/({_STATUS})(?=\s)",
+        rf"(?:->|=>|\u2192|<-)\s?({_STATUS})(?![\w.*]| ?{_UNIT}(?!\w))",
+        rf"(?<![\w.])({_STATUS}) (?={_PHRASE})",
+        r"(?<![\w.*])([245]\d\d)(?=[ -](?:\*|\d)\.(?:\*|\d+)\.(?:\*|\d+))",
+        r"\((\d{1,3}): ",
+        r"^\s*(?:\* )?<(\d{1,3})>",
+        r"\[[A-Z\d\ue000-\ue01f]{5}\] \[(\d{1,5})\]",
+    )
+)
+_TOKENS = re.compile(r"\b(?:0[xX][0-9A-Fa-f]{1,8}|[A-Z]{2,8}-\d{3,6}|[A-Z]{1,7}\d{3,6}[A-Z]?|[1-5][xX]{2})\b")
+_AFTER_REQUEST = re.compile(rf"{_REQUEST}[^\n]{{0,600}}?[ |\t]({_STATUS})(?=[ |,\t]|$)(?! ?{_UNIT}(?!\w))")
+_BEFORE_REQUEST = re.compile(rf"(?<=[ \t])({_STATUS})(?=[ \t].{{0,400}}{_REQUEST})")
+_HAS_REQUEST = re.compile(_REQUEST)
+_ENHANCED = re.compile(
+    r"(?<=[\ue000-\ue009][ -])([245]\.\d{1,3}\.\d{1,3})(?!\d)|(?<=dsn=)([245]\.\d{1,3}\.\d{1,3})(?!\d)"
+)
+"""An enhanced status of mail, behind the reply or in its own field."""
+
+
+def hide_codes(text: str) -> str:
+    """Returns the text with its codes hidden."""
+    text = _TOKENS.sub(lambda found: found[0].translate(_HIDE), text)
+    if not any("0" <= c <= "9" for c in text):
+        return text
+    for pattern in _NUMBERS:
+        text = pattern.sub(_hidden, text)
+    if _HAS_REQUEST.search(text):
+        known = _AFTER_REQUEST.search(text) or _BEFORE_REQUEST.search(text)
+        if known:
+            text = text[: known.start(1)] + known[1].translate(_HIDE) + text[known.end(1) :]
+    return _ENHANCED.sub(lambda found: found[0].translate(_HIDE), text)
+
+
+def show_codes(text: str) -> str:
+    """Returns the text with its hidden codes as they were."""
+    return text.translate(_SHOW)
+
+
+def _hidden(found: re.Match[str]) -> str:
+    start, end = found.start(1) - found.start(), found.end(1) - found.start()
+    return found[0][:start] + found[1].translate(_HIDE) + found[0][end:]
