@@ -153,6 +153,11 @@ def _literal(text: str) -> Any:
         return None
 
 
+def _has_content(document: Any) -> bool:
+    values = document.values() if isinstance(document, dict) else document if isinstance(document, list) else ()
+    return any(value not in (None, "", {}, []) for value in values)
+
+
 def _completed(text: str) -> Any:
     """Returns the object that a truncated text began, without its last, incomplete member; None if it is broken."""
     closers: list[str] = []
@@ -184,5 +189,5 @@ def _completed(text: str) -> Any:
     for attempt in tries:
         document, stop = _document(attempt, 0)
         if stop == len(attempt):
-            return document
+            return document if _has_content(document) else None
     return None
