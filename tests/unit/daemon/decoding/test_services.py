@@ -102,7 +102,8 @@ def test_a_log_file_is_one_service_when_it_is_rotated(path: str, name: str | Non
     assert services.of_file(path) == name
 
 
-NAMES = """cart orders-api payment_service auth.api web-1 eu-west-1 prod/eu-1/cart com.example.Shop checkout_v2 k8s-proxy
+NAMES = """cart orders-api payment_service auth.api web-1 eu-west-1 prod/eu-1/cart com.example.Shop checkout_v2
+k8s-proxy
 AuthService OrderProcessor3 HTTPServer2 s3 db2 ip-10-0-3-7 kafka-0 log4j2 backend-prod-2 base64coder
 café 订单服务"""
 
