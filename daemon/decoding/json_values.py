@@ -24,7 +24,7 @@ _fast = msgspec.json.Decoder()
 _slow = json.JSONDecoder(strict=False)
 
 
-class Documents(NamedTuple):
+class JsonDocuments(NamedTuple):
     """What a value contains."""
 
     found: list[Any]
@@ -33,42 +33,42 @@ class Documents(NamedTuple):
     """Why a part of the value was not read; empty if all of it was."""
 
 
-def documents(value: bytes, *, strict: bool = False) -> Documents | None:
+def documents(value: bytes, *, strict: bool = False) -> JsonDocuments | None:
     """Returns the JSON documents in a value. Returns None if the value is a text that only looks like JSON.
 
     `strict`: the operator has promised JSON, so a value without JSON is broken.
     """
     try:
-        return Documents([_fast.decode(value)])
+        return JsonDocuments([_fast.decode(value)])
     except RecursionError:
-        return Documents([], "the value is not JSON: its brackets are nested too deeply")
+        return JsonDocuments([], "the value is not JSON: its brackets are nested too deeply")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         reason = f"the value is not JSON: {error}"
     try:
         return _almost(value, reason, strict)
     except RecursionError:
-        return Documents([], "the value is not JSON: its brackets are nested too deeply")
+        return JsonDocuments([], "the value is not JSON: its brackets are nested too deeply")
 
 
-def _almost(value: bytes, reason: str, strict: bool) -> Documents | None:
+def _almost(value: bytes, reason: str, strict: bool) -> JsonDocuments | None:
     text = value.decode("utf-8", "replace").strip(_SEPARATORS + "\ufeff")
     first, end = _document(text, 0)
     if end:
         rest = text[end:].lstrip(" \t\r,")
         if not rest:
-            return Documents([first])
+            return JsonDocuments([first])
         if isinstance(first, dict | list) and first and rest[0] in "{[\n\x1e":
             return _many(text)
     elif "\n" in text and (found := _lines_among(text)):
         return found
     if _PYTHON.match(text) and (literal := _literal(text)) is not None:
-        return Documents([literal])
+        return JsonDocuments([literal])
     if end:
-        return Documents([], reason) if strict else None
+        return JsonDocuments([], reason) if strict else None
     meant = _MEANT.match(value) is not None
     if meant and (mended := _completed(text)) is not None:
-        return Documents([mended])
-    return Documents([], reason) if meant or strict else None
+        return JsonDocuments([mended])
+    return JsonDocuments([], reason) if meant or strict else None
 
 
 def _document(text: str, start: int) -> tuple[Any, int]:
@@ -88,7 +88,7 @@ def _clean(value: Any) -> Any:
     return value
 
 
-def _many(text: str) -> Documents:
+def _many(text: str) -> JsonDocuments:
     """Returns the documents of a value that contains several: one per line, or one right after another."""
     found: list[Any] = []
     broken, first_broken, place = 0, "", 0
@@ -115,8 +115,10 @@ def _many(text: str) -> Documents:
             found.append(line)
         place = stop
     if place < len(text):
-        return Documents(found, f"the record contains more than {_MAX_DOCUMENTS:,} documents; the rest was left out")
-    return Documents(
+        return JsonDocuments(
+            found, f"the record contains more than {_MAX_DOCUMENTS:,} documents; the rest was left out"
+        )
+    return JsonDocuments(
         found,
         f"{broken} of {len(found) + broken} documents are not JSON, the first is {first_broken}" if broken else "",
     )
@@ -134,7 +136,7 @@ def _next(text: str, place: int, stop: int) -> tuple[Any, int]:
     return _document(text, place)
 
 
-def _lines_among(text: str) -> Documents | None:
+def _lines_among(text: str) -> JsonDocuments | None:
     """Returns the lines of a value whose first line is broken, if another line is an object."""
     for line in text.split("\n", 64)[1:64]:
         if line[:1] == "{" and isinstance(_document(line.strip(), 0)[0], dict):
@@ -151,6 +153,11 @@ def _literal(text: str) -> Any:
         return _clean(value) if isinstance(value, dict | list) else None
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return None
+
+
+def _has_content(document: Any) -> bool:
+    values = document.values() if isinstance(document, dict) else document if isinstance(document, list) else ()
+    return any(value not in (None, "", {}, []) for value in values)
 
 
 def _completed(text: str) -> Any:
@@ -184,5 +191,5 @@ def _completed(text: str) -> Any:
     for attempt in tries:
         document, stop = _document(attempt, 0)
         if stop == len(attempt):
-            return document
+            return document if _has_content(document) else None
     return None

@@ -207,9 +207,11 @@ def _pairs(event: dict[str, Any], left_out: set[str], prefix: str = "", depth: i
         if isinstance(value, dict):
             if depth < 3:
                 yield from _pairs(value, left_out, f"{prefix}{key}.", depth + 1)
-        elif value and plain(key) not in left_out if isinstance(value, list) else _is_shown(key, value, left_out):
+        elif _is_shown(value) and plain(key) not in left_out:
             yield f"{prefix}{key}"[:200], _scalar(value)[:500]
 
 
-def _is_shown(key: str, value: Any, left_out: set[str]) -> bool:
-    return value not in _QUIET and plain(key) not in left_out
+def _is_shown(value: Any) -> bool:
+    if isinstance(value, list):
+        return bool(value) and not any(isinstance(part, dict | list) for part in value)
+    return value not in _QUIET

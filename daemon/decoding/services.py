@@ -51,18 +51,26 @@ MAX_CHARS = 256
 _SAFE = "bcdfghjklmnpqrstvwxz2456789"
 # The names of replicas come from an alphabet without vowels, so that they form no words. Hashes of other makers are
 # known by a digit among letters.
-_REPLICA = re.compile(rf"-(?=[a-z]*[0-9]|[{_SAFE}]{{8}})[a-z0-9]{{6,10}}-[{_SAFE}a0-9]{{5}}\Z")
+_REPLICA = re.compile(
+    rf"-(?:(?=[a-z]*[0-9])(?:[0-9a-f]{{6,10}}|[{_SAFE}]{{8,10}})-[a-z0-9]{{5}}|[{_SAFE}]{{8,10}}-[{_SAFE}]{{5}})\Z"
+)
+_SWARM = re.compile(r"\.[0-9]{1,4}\.[a-z0-9]{25}\Z")
+_DOCKERSHIM = re.compile(r"k8s_([^_]{1,253})_[^_]{1,253}_[^_]{1,253}_[0-9a-f-]{8,64}_[0-9]{1,6}\Z")
 _ORDINAL = re.compile(r"-[0-9]{1,3}\Z")
 _DAEMON = re.compile(rf"-(?=[a-z0-9]*[0-9])[a-z0-9]{{5}}\Z|-[{_SAFE}]{{5}}\Z")
-_HASH_TAIL = re.compile(r"-(?=[a-f]*[0-9])[0-9a-z]{8,10}\Z|-(?=[a-f]*[0-9])[0-9a-f]{11,64}\Z|-[0-9]{8,12}\Z")
+_HASH_TAIL = re.compile(
+    rf"-(?=[a-z]*[0-9])(?:[0-9a-f]{{8,10}}|[{_SAFE}]{{8,10}})\Z" r"|-(?=[a-f]*[0-9])[0-9a-f]{11,64}\Z|-[0-9]{8,12}\Z"
+)
 _LOG_FILE = re.compile(
     r"(?i)^(?:/|[a-z]:\\|\\\\).*(?:[/\\]logs?[/\\]|\.log\b|\.out\b|\.err\b|/(?:containers|pods|journal)/)"
 )
 _CONTAINER_LOG = re.compile(r"/containers/[^/_]{1,253}_[^/_]{1,253}_([^/]{1,253})-[0-9a-f]{8,64}\.log")
 _POD_LOG = re.compile(r"/pods/[^/_]{1,253}_[^/_]{1,253}_[^/]{1,64}/([^/]{1,253})/[^/]{1,64}\Z")
 _ROTATION = re.compile(
-    r"(?:[._-](?:[0-9]{4}-?[0-9]{2}-?[0-9]{2}(?:[-_T.]?[0-9]{2,6})?|[0-9]{1,4}))+(?=(?:\.[a-z]{2,4}){0,2}\Z)"
+    r"(?:(?<=[a-z])[0-9]{6,8}|[._-](?:[0-9]{4}-?[0-9]{2}-?[0-9]{2}(?:[-_T.]?[0-9]{2,6})?|[0-9]{1,4}))+(?=(?:\.[a-z]{2,4}){0,2}\Z)"
 )
+_PACKED = re.compile(r"\.(?:gz|xz|bz2|zst)\Z")
+_HASH_FOLDER = re.compile(r"(?i)[/\\][0-9a-f]{32,64}[/\\]")
 _UNIT = re.compile(r"(?:@[^.]{0,200})?\.(?:service|scope|socket|timer|mount|slice)\Z")
 _WORD = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _NO_NAMES = frozenset(
@@ -119,19 +127,25 @@ def of_headers(headers: Iterable[tuple[str, bytes]]) -> str | None:
 def of_key(key: bytes) -> str | None:
     """Returns the service that a record's key names; None if the key is an identifier, a number, a time or binary."""
     text = key[:4096].decode("utf-8", "replace").strip()
-    if not text or any(char < " " or char == "\x7f" for char in text) or 4 * text.count("\ufffd") > len(text):
+    if (
+        not text
+        or "::" in text
+        or any(char < " " or char == "\x7f" for char in text)
+        or 4 * text.count("\ufffd") > len(text)
+    ):
         return None
     if text[0] in "{[\"'<":
         return None
-    rest = _IDS.sub("\0", text)
+    if _is_token(text):
+        return None
+    rest = _RUN.sub(lambda run: "\0" if _is_token(run[0]) else run[0], _IDS.sub("\0", text))
     if rest != text:
         rest = re.sub(r"\0+", "\0", rest).strip("\0 -_:/|.,;#=@+~")
         parts = [part for part in rest.split("\0") if part.strip("-_:/|.,;#=@+~ ")]
         if not parts or not any(char.isalpha() for char in parts[0]):
             return None
-        text = parts[0].strip("-_:/|.,;#=@+~ ")
-        return text if text and not _is_token(text) else None
-    if not any(char.isalpha() for char in text) or "@" in text.strip("@") or _is_token(text):
+        return parts[0].strip("-_:/|.,;#=@+~ ") or None
+    if not any(char.isalpha() for char in text) or "@" in text.strip("@"):
         return None
     return _trimmed(text)
 
@@ -147,7 +161,9 @@ _IDS = re.compile(
     rf"|{_START}0x[0-9a-fA-F]{{4,64}}{_END}"
     rf"|{_START}[0-9]{{4,40}}{_END}|(?<=:)[0-9]{{2,5}}\Z"  # a number; a port
 )
-_TOKEN = re.compile(r"[A-Za-z0-9+/_=.-]{12,}")
+_TOKEN = re.compile(r"[A-Za-z0-9+/_=.-]{8,}")
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_RUN = re.compile(r"[A-Za-z0-9]{8,}")
 
 
 def _is_token(text: str) -> bool:
@@ -157,14 +173,18 @@ def _is_token(text: str) -> bool:
     digits = sum(char.isdigit() for char in text)
     upper = sum(char.isupper() for char in text)
     lower = sum(char.islower() for char in text)
-    if len(text) == 26 and not lower and digits >= 2 and "-" not in text:  # ULID
+    if len(text) == 26 and not lower and digits >= 2 and text.isalnum():  # ULID
         return True
     if any(len(part) <= 7 and part.isalpha() and part.islower() for part in re.split(r"[-_./]", text) if len(part) > 2):
         return False  # a word between separators
     changes = sum(_class(a) != _class(b) for a, b in pairwise(text))
-    return (digits >= 1 and upper >= 2 and lower >= 2 and changes * 4 >= len(text)) or (
-        digits >= 3 and changes * 3 >= len(text)
-    )
+    is_mixed = digits >= 1 and upper >= 2 and lower >= 2 and changes * 3 >= len(text)
+    if not text.isalnum() or len(text) < 10:
+        # With signs inside, or with few characters, more has to speak for a random one: half of them change their kind.
+        return is_mixed if len(text) >= 16 else text.isalnum() and digits >= 1 and changes * 2 >= len(text)
+    # Names have digits in one place: `log4shop`, `worker12`. Of 10 random characters nearly all have them in two.
+    words = _WORDS.findall(text)  # CamelCase has few and long ones
+    return is_mixed or len(re.findall("[0-9]+", text)) >= 2 or (len(words) >= 5 and 2 * len(text) < 5 * len(words))
 
 
 def _class(char: str) -> int:
@@ -182,12 +202,20 @@ def _text(value: Any) -> str | None:
 
 
 @lru_cache(maxsize=8192)
-def _trimmed(name: str) -> str:
+def _trimmed(name: str) -> str | None:
     """Returns a name without the suffix of a replica of a deployment and without the kind of a systemd unit."""
     if name.startswith("/var/log/"):
         return _of_path(name)
-    name = _UNIT.sub("", name.lstrip("/")) or name
-    return _REPLICA.sub("", name)[:MAX_CHARS] or name[:MAX_CHARS]
+    if name.startswith("unknown_service"):  # what OpenTelemetry writes where no name is set
+        return None
+    if found := _DOCKERSHIM.search(name):
+        return found[1]
+    if name.startswith("/aws/"):
+        return name.rstrip("/").rpartition("/")[2] or None
+    name = name.lstrip("/") or name
+    if unit := _UNIT.sub("", name):
+        name = _ORDINAL.sub("", unit) if name.endswith(".scope") else unit
+    return (_REPLICA.sub("", _SWARM.sub("", name)) or name)[:MAX_CHARS]
 
 
 @lru_cache(maxsize=8192)
@@ -201,8 +229,11 @@ def _workload(name: str) -> str:
 
 
 @lru_cache(maxsize=8192)
-def _of_path(path: str) -> str:
+def _of_path(path: str) -> str | None:
     found = _CONTAINER_LOG.search(path) or _POD_LOG.search(path)
     if found:
         return found[1][:MAX_CHARS]
+    if _HASH_FOLDER.search(path):  # the folder of one container: the next one has another
+        return None
+    path = _PACKED.sub("", path)
     return (_ROTATION.sub("", path) or path)[:MAX_CHARS]

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from logwarden.daemon.decoding import otlp
 from logwarden.daemon.decoding.envelopes import ENVELOPE_KEYS, Packed, is_action, is_batch, parts_of
 from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.decoding.json_logs import JsonReader
@@ -18,6 +19,9 @@ from logwarden.daemon.decoding.json_values import documents
 from logwarden.daemon.errors import UndecodableRecord
 
 _MAX_PACKED_DEPTH = 2
+_NOT_PLAIN = ENVELOPE_KEYS | otlp.BATCH_KEYS | {"severityNumber", "timeUnixNano", "observedTimeUnixNano"}
+"""An object without any of these keys is one event and no batch."""
+_NOTHING = "the JSON object contains no text and no fields to show"
 
 
 class StructuredReader:
@@ -27,8 +31,9 @@ class StructuredReader:
         self._json = json
         self._read_packed = read_packed
         self._fast = msgspec.json.Decoder()
+        self._packed_depth = 0
 
-    def read(self, value: bytes, *, strict: bool = False, depth: int = 0) -> Reading | None:
+    def read(self, value: bytes, *, strict: bool = False) -> Reading | None:
         """Returns the events of a value. Returns None if the value is a text that only looks like JSON.
 
         Raises UndecodableRecord if nothing in the value can be read. `strict`: the operator has promised JSON.
@@ -36,23 +41,28 @@ class StructuredReader:
         try:
             document = self._fast.decode(value)
         except (ValueError, RecursionError):
-            return self._almost(value, strict, depth)
-        if type(document) is dict and ENVELOPE_KEYS.isdisjoint(document):
+            return self._almost(value, strict)
+        if type(document) is dict and _NOT_PLAIN.isdisjoint(document):
             event = self._json.read(document)
             if event is None:
-                raise UndecodableRecord("text", "the JSON object contains no text and no fields to show")
+                raise UndecodableRecord("text", _NOTHING)
             return Reading((event,))
-        return self._many([document], "", strict, depth)
+        return self._many([document], "", strict)
 
-    def _almost(self, value: bytes, strict: bool, depth: int) -> Reading | None:
+    def read_protobuf(self, value: bytes) -> Reading | None:
+        """Returns the events of a batch of OTLP in protobuf. Returns None if the value is anything else."""
+        batch = otlp.from_protobuf(value)
+        return None if batch is None else self._many([batch], "", strict=True)
+
+    def _almost(self, value: bytes, strict: bool) -> Reading | None:
         found = documents(value, strict=strict)
         if found is None:
             return None
         if not found.found:
             raise UndecodableRecord("json", found.broken)
-        return self._many(found.found, found.broken, strict, depth)
+        return self._many(found.found, found.broken, strict)
 
-    def _many(self, found: list[Any], broken: str, strict: bool, depth: int) -> Reading | None:
+    def _many(self, found: list[Any], broken: str, strict: bool) -> Reading | None:
         if len(found) == 1 and not _is_structured(found[0]):
             if not strict:
                 return None
@@ -65,41 +75,61 @@ class StructuredReader:
                 continue
             place = "" if whole else f"document {number}"
             for part in parts_of(document, place=place):
-                reason = self._element(part.value, part.around, events, depth)
+                reason = self._element(part.value, part.around, events)
                 if reason:
                     bad += 1
                     first_bad = first_bad or (f"{part.place}: {reason}" if part.place else reason)
         if bad and not events and not broken:
             raise UndecodableRecord("text", first_bad)
         if bad:
-            some = f"{bad} of {bad + len(events)} elements cannot be read, {first_bad}"
+            some = f"{bad} of {bad + len(events)} elements cannot be read, {first_bad}" if bad > 1 else first_bad
             broken = f"{broken}; {some}" if broken else some
         return Reading(events, broken)
 
-    def _element(self, value: Any, around: dict[str, Any] | None, events: list[LogEvent], depth: int) -> str:
+    def _element(self, value: Any, around: dict[str, Any] | None, events: list[LogEvent]) -> str:
         """Reads an element into `events`. Returns why it cannot be read, empty if it was."""
         if isinstance(value, dict):
-            event = self._json.read(value, around) if value else None
+            if not otlp.BATCH_KEYS.isdisjoint(value):
+                return self._otlp(value, around, events)
+            record = otlp.record_of(value) if otlp.is_record(value) else value
+            event = self._json.read(record, around) if record and isinstance(record, dict) else None
             if event is None:
-                return "the JSON object contains no text and no fields to show"
+                return _NOTHING
             events.append(event)
         elif isinstance(value, str):
             event = self._json.read({"message": value}, around)
             if event is not None:
                 events.append(event)
         elif isinstance(value, Packed):
-            return self._packed(value.value, events, depth)
+            return self._packed(value.value, events)
         elif value is not None:
             return f"the element is a JSON {_kind(value)}, not an object"
         return ""
 
-    def _packed(self, value: bytes, events: list[LogEvent], depth: int) -> str:
-        if depth >= _MAX_PACKED_DEPTH:
+    def _otlp(self, batch: dict[str, Any], around: dict[str, Any] | None, events: list[LogEvent]) -> str:
+        first_bad, bad, count = "", 0, 0
+        for record, resource in otlp.records_of(batch):
+            count += 1
+            event = self._json.read(record, {**(around or {}), **resource}) if isinstance(record, dict) else None
+            if event is not None:
+                events.append(event)
+            else:
+                bad += 1
+                first_bad = first_bad or f"log record {count}: {record if isinstance(record, str) else _NOTHING}"
+        if not count:
+            return "the batch contains no log record"
+        return f"{bad} of {count} log records cannot be read, {first_bad}" if bad else ""
+
+    def _packed(self, value: bytes, events: list[LogEvent]) -> str:
+        if self._packed_depth >= _MAX_PACKED_DEPTH:
             return "the record is packed too often"
+        self._packed_depth += 1
         try:
-            reading = self._read_packed(value) if self._read_packed else self.read(value, depth=depth + 1)
+            reading = self._read_packed(value) if self._read_packed else self.read(value)
         except UndecodableRecord as error:
             return str(error)
+        finally:
+            self._packed_depth -= 1
         if reading is None:
             reading = Reading((LogEvent(value),))
         events.extend(reading.events)

@@ -161,7 +161,10 @@ def _moment(
     micro = int((fraction or "0").ljust(6, "0")[:6])
     leap = second == "60"  # a leap second counts as the last one of its minute
     at = datetime(int(year), month, int(day), int(hour), int(minute), 59 if leap else int(second), micro)
-    return at.replace(tzinfo=_fixed_zone(offset) or zone)
+    own = _fixed_zone(offset)
+    if offset and own is None:
+        raise ValueError("no zone has this offset")
+    return at.replace(tzinfo=own or zone)
 
 
 def _hour(hour: str, half: str | None) -> str:

@@ -156,8 +156,10 @@ def _key(rng: random.Random) -> bytes | None:
 
 def _check_decoded(found: Decoded, records: list[LogRecord], limit: int) -> None:
     """Every record comes out once; every line is bounded text on one line, with a service and a time."""
-    places = [*dict.fromkeys(found.places), *found.blank, *(place for place, _ in found.dead)]
-    assert sorted(places) == list(range(len(records))), f"records {places} came out of {len(records)}"
+    dead = [place for place, _ in found.dead]  # beside lines, if an event of many is broken
+    places = sorted([*{*found.places, *dead}, *found.blank])
+    assert places == list(range(len(records))), f"records {places} came out of {len(records)}"
+    assert len(set(dead)) == len(dead), "a record has at most one dead letter"
     assert len(found.lines) == len(found.services) == len(found.timestamps) == len(found.places) == len(found.index)
     for line, service in zip(found.lines, found.services, strict=True):
         assert b"\n" not in line, f"a line break is left in {line!r}"
@@ -193,13 +195,17 @@ def _text(value: bytes | None, form: str) -> str | None:
     if value is None:
         return ""
     text = value.decode("utf-8", "replace")
-    if form == "json" or (form == "auto" and value.lstrip()[:1] == b"{"):
+    if form == "auto" and value.lstrip(b" \t\r\n\x1e")[:1] == b"[":
+        return None  # a batch of events, or a line that begins with a bracket
+    if form == "json" or (form == "auto" and value.lstrip(b" \t\r\n\x1e")[:1] == b"{"):
         try:
             event = json.loads(value.decode())
         except (ValueError, RecursionError):
             return None
         if not isinstance(event, dict) or not isinstance(event.get("message"), str):
             return None
+        if set(event) - {"message", "@timestamp", "time"} or set(event["message"]) & set("{\n"):
+            return None  # other fields add to the text, and a message may be JSON or a trace
         text = event["message"].encode("utf-8", "replace").decode()
         if not text or text.count("?") != event["message"].count("?"):
             return None  # the next path has its turn; a broken character may be written in several ways

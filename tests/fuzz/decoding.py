@@ -170,9 +170,12 @@ def broken(decoder: Decoder, records: Sequence[LogRecord]) -> str | None:
 
 
 def _broken(found: Decoded, count: int) -> str | None:
-    places = sorted([*dict.fromkeys(found.places), *found.blank, *(place for place, _ in found.dead)])
-    if places != list(range(count)):
-        return f"the records {places[:9]} came out of {count}"
+    # A batch with a broken element comes out as lines and one dead letter.
+    dead = [place for place, _ in found.dead]
+    read = {*found.places, *dead}
+    places = sorted([*read, *found.blank])
+    if places != list(range(count)) or len(set(dead)) < len(dead):
+        return f"the records {places[:9]} came out of {count}, dead {dead[:9]}"
     if not len(found.lines) == len(found.services) == len(found.timestamps) == len(found.places) == len(found.index):
         return "columns of different lengths"
     for line, service, stamp in zip(found.lines, found.services, found.timestamps, strict=True):

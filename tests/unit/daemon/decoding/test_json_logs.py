@@ -180,3 +180,9 @@ def test_paths_of_the_operator_come_first() -> None:
     }
     found = decoder.decode([LogRecord(json.dumps(event).encode())])
     assert (found.lines, found.services, found.timestamps) == ([b"mine"], ["w"], [1_600_000_000_000])
+
+
+def read_time(event: dict[str, object]) -> int:
+    """Returns the time of an event."""
+    [found] = default_decoder().decode([LogRecord(json.dumps({"message": "m", **event}).encode())]).timestamps
+    return found
