@@ -37,7 +37,7 @@ def test_windows_belong_to_a_service_of_a_partition() -> None:
 
 def test_what_is_no_line_is_reported_beside() -> None:
     """Blanks and dead letters are returned with their partition, so that their offsets can be done."""
-    records = [LogRecord(b"x", 5), LogRecord(None, 6), LogRecord(b"{broken", 7), LogRecord(b" ", 8)]
+    records = [LogRecord(b"x", 5), LogRecord(None, 6), LogRecord(b'{"broken', 7), LogRecord(b" ", 8)]
     found = ingestor_of(2).ingest([(assignment(), records)], now=0.0)
     assert [(owner.generation, offsets.tolist()) for owner, offsets in found.blank] == [(1, [6, 8])]
     assert [(owner.generation, letter.record.offset) for owner, letter in found.dead] == [(1, 7)]
@@ -110,10 +110,10 @@ def test_context_fills_windows_and_makes_none() -> None:
     owner = assignment(score_from=4, context=0)
     records = [
         *records_of("aaa"),
-        LogRecord(b"{broken", 3),
+        LogRecord(b'{"broken', 3),
         LogRecord(None, 3),
         *records_of("ab", 4),
-        LogRecord(b"{broken", 6),
+        LogRecord(b'{"broken', 6),
     ]
     found = ingestor_of(4).ingest([(owner, records)], now=0.0)
     assert windows_in(found.work) == [("a", [1, 2, 4], 1), ("b", [5], 1)]
