@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from logwarden.daemon.decoding.decoder import Decoder
+from logwarden.daemon.decoding.decoder import Decoded, Decoder
 from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.pipeline.ingest import Ingestor, Work
 from logwarden.daemon.pipeline.ledger import PartitionLedger
@@ -180,9 +180,9 @@ def default_decoder(*, form: str = "auto", max_line_chars: int = 8192) -> Decode
 class EventPerTextLine(Decoder):
     """Reads plain text as one event per line, as formats with many events in a record will."""
 
-    def _read(self, value: bytes) -> Reading:
+    def _read(self, value: bytes, near_ms: int, out: Decoded) -> Reading:
         if value.lstrip()[:1] == b"{":
-            return super()._read(value)
+            return super()._read(value, near_ms, out)
         return Reading([LogEvent(line) for line in value.split(b"\n")])
 
 

@@ -1,6 +1,6 @@
 """Turns a record's bytes into log lines: text, service, time. Decides by the record alone; keeps no state.
 
-Raw text and JSON are distinguished per record; the places of text, service and time in JSON are ordered lists of paths.
+A value is unpacked and becomes UTF-8; then it is JSON (`structured.py`) or text (`text.py`), decided per record.
 A record may contain several events; each is one line, and an event of several lines (a traceback) is condensed to one.
 Every record comes out: as lines, as a counted blank, or as a dead letter.
 """
@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from functools import partial
 
-from logwarden.daemon.decoding import services
+from logwarden.daemon.decoding import charset, framing, packed, services, terminal
 from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.decoding.json_logs import JsonReader
+from logwarden.daemon.decoding.line_times import leading_ms
 from logwarden.daemon.decoding.structured import StructuredReader
+from logwarden.daemon.decoding.text import NO_TIME, plain_ms, read_line, read_text
 from logwarden.daemon.decoding.traces import condense
 from logwarden.daemon.errors import UndecodableRecord
 from logwarden.daemon.records import DeadLetter, Record
@@ -21,6 +25,7 @@ from logwarden.model.schema import truncated_utf8
 
 _BLANKS = b" \t\r\n\0"
 _INDENTATION = b" \t"
+_JSON = frozenset(b"{[")
 
 
 @dataclass(slots=True)
@@ -42,7 +47,9 @@ class Decoded:
     """Records without text: done at once."""
     dead: list[tuple[int, DeadLetter]] = field(default_factory=list)
     replaced: int = 0
-    """Lines with bytes that are not UTF-8."""
+    """Values and lines with bytes that are not UTF-8, read in another charset or replaced."""
+    odd: int = 0
+    """Records that begin like JSON and are none, read as text."""
     cut: int = 0
     """Lines longer than the limit."""
 
@@ -50,8 +57,9 @@ class Decoded:
 class Decoder:
     """Reads records by the given format and paths.
 
-    `format`: auto (JSON where a value starts with a brace), raw or json. Paths are dotted; a key may itself contain
-    dots (`kubernetes.labels.app.kubernetes.io/name`): the longest key that fits is taken.
+    `format`: auto (decided record by record), raw or json. Paths are dotted; a key may itself contain dots
+    (`kubernetes.labels.app.kubernetes.io/name`): the longest key that fits is taken. `encoding` is a charset or auto;
+    `zone` is that of times that state none.
     """
 
     def __init__(
@@ -62,22 +70,37 @@ class Decoder:
         service_paths: Sequence[str],
         time_paths: Sequence[str],
         max_line_chars: int,
+        encoding: str = charset.AUTO,
+        zone: tzinfo = UTC,
     ) -> None:
         self._format = format
         self._max_line_chars = max_line_chars
-        reader = JsonReader(text_paths=text_paths, service_paths=service_paths, time_paths=time_paths)
-        self._structured = StructuredReader(reader)
+        self._encoding = encoding
+        self._zone = zone
+        reader = JsonReader(
+            text_paths=text_paths,
+            service_paths=service_paths,
+            time_paths=time_paths,
+            read_text=partial(read_text, zone=zone),
+            condense=condense,
+            zone=zone,
+        )
+        self._structured = StructuredReader(reader, self._read_packed)
 
     def decode(self, records: Sequence[Record]) -> Decoded:
         """Reads records in order."""
         out = Decoded()
+        calm = self._format == "auto" and self._encoding == charset.AUTO
+        calm = calm and terminal.is_plain(b"".join([record.value for record in records if record.value]))
         for place, record in enumerate(records):
             value = record.value
             if value is None:  # a tombstone deletes a key; it is no log line
                 out.blank.append(place)
                 continue
+            if calm and self._take_plain(place, record, value, out):
+                continue
             try:
-                events, broken = self._read(value)
+                events, broken = self._read(value, record.timestamp, out)
             except UndecodableRecord as error:
                 out.dead.append((place, DeadLetter(record=record, stage=error.stage, reason=str(error))))
                 continue
@@ -99,16 +122,66 @@ class Decoder:
                 out.blank.append(place)
         return out
 
-    def _read(self, value: bytes) -> Reading:
+    def _take_plain(self, place: int, record: Record, value: bytes, out: Decoded) -> bool:
+        """Takes a value that is one line of no format. Returns False, and takes nothing, for any other value.
+
+        The way of most records. `value` has no control characters.
+        """
+        line = value.strip()
+        if not line or line[0] in _JSON or b"\n" in line or len(line) > self._max_line_chars:
+            return False
+        at_ms = plain_ms(line, record.timestamp, self._zone)
+        if at_ms is None:
+            return False
+        if value[0] in _INDENTATION:
+            out.indented.append(len(out.lines))
+        out.lines.append(line)
+        out.services.append(_service_of(record, None))
+        out.timestamps.append(record.timestamp if at_ms == NO_TIME else at_ms)
+        out.places.append(place)
+        out.index.append(0)
+        return True
+
+    def _read(self, value: bytes, near_ms: int, out: Decoded) -> Reading:
         """Returns the events of a record. Raises UndecodableRecord if its value contains none."""
+        if not value.isascii() or b"\0" in value or self._encoding != charset.AUTO:
+            value = self._as_text(value, out)
         if self._format != "raw":
             strict = self._format == "json"
             begin = value.lstrip(b" \t\r\n\x1e")[:1]
             if strict or begin == b"{" or begin == b"[":
                 reading = self._structured.read(value, strict=strict)
                 if reading is not None:
-                    return reading
-        return Reading((LogEvent(value),))
+                    events = [event._replace(text=terminal.plain(event.text)) for event in reading.events]
+                    return Reading(events, reading.broken)
+                out.odd += begin == b"{"
+        return Reading(self._text_events(value, near_ms))
+
+    def _as_text(self, value: bytes, out: Decoded) -> bytes:
+        """Returns a value as UTF-8, unpacked. Raises UndecodableRecord for a value that is no text."""
+        if not value.strip(b"\0"):
+            return value
+        value = packed.unpacked(value)
+        value, recoded = charset.to_utf8(value, self._encoding)
+        out.replaced += recoded
+        return value if recoded else packed.refuse_binary(value)
+
+    def _read_packed(self, value: bytes) -> Reading:
+        """Returns the events of bytes that an envelope carried."""
+        return self._read(value, -1, Decoded())
+
+    def _text_events(self, value: bytes, near_ms: int) -> Sequence[LogEvent]:
+        """Returns the events of a value of UTF-8 text."""
+        if b"\n" in value or value[:1].isdigit():
+            return [self._text_event(part, near_ms) for part in framing.split(value.rstrip(_BLANKS).lstrip(b"\r\n\0"))]
+        return (self._text_event(value, near_ms),)
+
+    def _text_event(self, part: bytes, near_ms: int) -> LogEvent:
+        """Returns the event of a line, or of several lines that are one event."""
+        part = terminal.plain(part)
+        if self._format == "raw":
+            return LogEvent(part, None, leading_ms(part, near_ms, self._zone))
+        return read_line(part, near_ms, self._zone)
 
     def _clean(self, raw: bytes, out: Decoded) -> bytes:
         """Returns a line of valid UTF-8 within the limit, without line breaks and blanks around it."""

@@ -36,6 +36,31 @@ _STEMS = (
 """Of each level, parts of its words. A head without any of them does not state the level."""
 
 
+class Frame(NamedTuple):
+    """A text that a transport wrapped, with what its wrapping states: of syslog, or of a container's log."""
+
+    text: str
+    level: int | None = None
+    service: str | None = None
+    at: str = ""
+    """The frame's time as it is written; empty without one."""
+    tag: str = ""
+    """Words of the wrapping that belong before the text."""
+    after: str = ""
+    """Pairs of the wrapping that belong behind the text."""
+
+
+_ALL_STEMS = (*(stem for stems in _STEMS for stem in stems), "lev", "lvl", "prio")
+
+
+def level_in(text: str) -> int | None:
+    """Returns the level that a text states; None if it states none."""
+    head = text[:160].lower()
+    if head.isascii() and not any(stem in head for stem in _ALL_STEMS):
+        return None
+    return severity.of_line(text)
+
+
 def with_level(level: int | None, text: str) -> str:
     """Returns a text that states its level: the text itself if its head does, else the level's name before it."""
     if level is None:

@@ -41,7 +41,7 @@ async def test_bad_input_is_scored_counted_or_buried(topics: Topics, fleet: Flee
         (None, b'{"message": "nested", "x": ' + b"[" * 5_000 + b"]" * 5_000 + b"}"),
         (b"web", b"\xef\xbf\xbd\x01\x1b[31m red \x7f"),
         (b"web", json.dumps({"message": "a JSON line", "service": {"name": "api"}}).encode()),
-        (b"web", b"{headers like a novel"),
+        (b"web", b'{"headers like a novel'),
         (b"web", b"the last line"),
     ]
     dead = {6: "json", 7: "text", 8: "json", 10: "json", 11: "json", 14: "json"}
@@ -95,4 +95,4 @@ def _assert_original(
     assert headers["x-original-key-size"] == b"900000"
     assert letter.value.startswith(b'{"the key"')
     letter, headers = letters[14]
-    assert (letter.value, headers["x-original-headers-size"]) == (b"{headers like a novel", b"300005")
+    assert (letter.value, headers["x-original-headers-size"]) == (b'{"headers like a novel', b"300005")

@@ -14,7 +14,7 @@ from tests.kafka.fleet import Fleet
 from tests.kafka.member import READY_S, Member
 from tests.kafka.topics import LOG_PARTITIONS, Topics
 
-BAD = b"{one bad record"
+BAD = b'{"one bad record'
 AFTER_S = 20.0
 """Time limit for what waits for a topic, after the topic was created: the longest pause, a metadata round, a batch."""
 

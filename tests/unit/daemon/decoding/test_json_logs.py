@@ -33,7 +33,7 @@ LOGGERS: dict[str, tuple[dict[str, Any], str]] = {
     "winston": ({"level": "\x1b[31merror\x1b[39m", "message": "no db"}, "ERROR no db"),
     "structlog": (
         {"event": "payment_failed", "level": "error", "exception": PYTHON, "order": 7},
-        "ERROR payment_failed: ValueError: bad card",
+        "ERROR payment_failed: ValueError: bad card at a.py f",
     ),
     "structlog with dictionaries": (
         {"event": "boom", "level": "error", "exception": [{"exc_type": "KeyError", "exc_value": "'a'", "frames": []}]},
@@ -41,7 +41,7 @@ LOGGERS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "python-json-logger": (
         {"asctime": "2026-01-02 03:04:05,678", "levelname": "CRITICAL", "message": "stop", "exc_info": PYTHON},
-        "CRITICAL stop: ValueError: bad card",
+        "CRITICAL stop: ValueError: bad card at a.py f",
     ),
     "loguru": (
         {"text": "all of it\n", "record": {"level": {"name": "ERROR", "no": 40}, "message": "lost", "exception": None}},

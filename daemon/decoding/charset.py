@@ -1,0 +1,91 @@
+"""Turns bytes of any charset into UTF-8: by byte order mark, by the setting, or by the pattern of the bytes.
+
+Detection finds UTF-8, UTF-16, UTF-32, GB18030, Windows-1251 and KOI8-R, and Windows-1252. Others need the setting.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+AUTO = "auto"
+_SAMPLE_BYTES = 4_096
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_PAIRS = re.compile(rb"[\x81-\xfe][\x40-\xfe]")
+_COMMON_HAN = re.compile(rb"[\xa1-\xa3\xb0-\xd7][\xa1-\xfe]")
+_HIGH_WORDS = re.compile(rb"[\x80-\xff]{3,}")
+
+
+def to_utf8(value: bytes, encoding: str = AUTO) -> tuple[bytes, bool]:
+    """Returns a value as UTF-8, and True if it was in another charset. Bytes of no charset stay as they are."""
+    for mark, name in _MARKS:
+        if value.startswith(mark):
+            rest = value[len(mark) :]
+            return (rest, False) if name == "utf-8" else (_decoded(rest, name), True)
+    if encoding != AUTO and codecs.lookup(encoding).name != "utf-8":
+        return _decoded(value, encoding), True
+    if encoding == AUTO and b"\0" in value and (wide := _wide(value)):
+        return _decoded(value, wide), True
+    if encoding != AUTO or value.isascii() or _is_utf8(value):
+        return value, False
+    found = _detected(value[:_SAMPLE_BYTES])
+    return (value, False) if found is None else (_decoded(value, found), True)
+
+
+def _decoded(value: bytes, encoding: str) -> bytes:
+    """Returns UTF-8. Half of a UTF-16 unit at the end is dropped; other bad bytes become U+FFFD."""
+    width = 4 if "32" in encoding else 2 if "16" in encoding else 1
+    whole = value[: len(value) - len(value) % width]
+    return whole.decode(encoding, "replace").replace("\ufeff", "").encode("utf-8", "replace")
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _wide(value: bytes) -> str | None:
+    """Returns UTF-16 of the byte order in which most zeros stand, if text in it has so many."""
+    # "hi" is 68 00 69 00 in little endian: of the odd places all are zero, of the even ones none
+    sample = value[:_SAMPLE_BYTES]
+    even, odd = sample[0::2], sample[1::2]
+    if len(sample) < 4 or not even or not odd:
+        return None
+    zeros = even.count(0) / len(even), odd.count(0) / len(odd)
+    if zeros[1] >= 0.4 and zeros[0] <= 0.05:
+        return "utf-16-le"
+    return "utf-16-be" if zeros[0] >= 0.4 and zeros[1] <= 0.05 else None
+
+
+def _detected(sample: bytes) -> str | None:
+    high = sum(byte >= 0x80 for byte in sample)
+    if _is_chinese(sample, high):
+        return "gb18030"
+    in_words = sum(map(len, _HIGH_WORDS.findall(sample)))
+    if in_words * 10 >= high * 7:  # letters beyond ASCII stand in words of their own, as Cyrillic ones
+        letters = sum(byte >= 0xC0 for byte in sample)
+        if letters * 10 < high * 9:
+            return None
+        lower = sum(byte >= 0xE0 for byte in sample)
+        return "cp1251" if lower * 2 > letters else "koi8-r"
+    return "cp1252" if high * 3 <= len(sample) else None
+
+
+def _is_chinese(sample: bytes, high: int) -> bool:
+    try:
+        sample.decode("gb18030")
+    except UnicodeDecodeError as error:
+        if error.start < len(sample) - 3:
+            return False
+    pairs = _PAIRS.findall(sample)
+    common = sum(_COMMON_HAN.match(pair) is not None for pair in pairs)
+    return len(pairs) >= 2 and common * 10 >= len(pairs) * 8 and common * 20 >= high * 7

@@ -1,0 +1,45 @@
+"""Reads heads in which a letter or a sign is the level: klog and glog, logcat, Tornado, spdlog, MongoDB, Redis.
+
+Masking takes such a letter for part of an identifier, so the event states the level's name instead of the head.
+"""
+
+from __future__ import annotations
+
+import re
+
+from logwarden.daemon.decoding.event import Frame
+from logwarden.model import severity
+
+_CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
+_DAY = r"(?:\d{4}[-/.])?\d\d[-/.]\d\d"
+_HEADS = (
+    # E1123 10:00:02.123456       1 controller.go:141] sync failed
+    re.compile(rf"(?P<letter>[IWEFDV])(?P<at>(?:\d{{4}}|\d{{8}}) {_CLOCK}) +(?:\S{{1,20}} +)?(?=[\w./-]+:\d+\])"),
+    # 11-23 10:00:00.123  1234  5678 E ActivityManager: msg
+    re.compile(rf"(?P<at>{_DAY} {_CLOCK}) +\d+ +\d+ (?P<letter>[VDIWEFA]) (?=\S)"),
+    # 11-23 10:00:00.123 E/ActivityManager( 1234): msg
+    re.compile(rf"(?P<at>(?:{_DAY} {_CLOCK} )?)(?P<letter>[VDIWEFA])/(?=[^\s(:]{{1,64}} *(?:\( *\d+\))?:)"),
+    # [E 261123 10:00:00 web:2271] msg, [I 2026-11-23 10:00:00.123 ServerApp] msg
+    re.compile(rf"\[(?P<letter>[DIWECF]) (?P<at>(?:\d{{6}} |{_DAY} )?{_CLOCK}) ?(?P<name>[^\]\n]{{0,80}})\] *"),
+    # 2026-11-23T10:00:00.123+0000 E STORAGE  [conn1] msg, [2026-11-23 10:00:00.123] [E] msg
+    re.compile(
+        rf"\[?(?P<at>{_DAY}[T ]{_CLOCK}(?: ?(?:Z|[+-]\d\d:?\d\d))?)\]?[ \t]+(?:\[[^\]\n]{{1,64}}\] )?"
+        r"[\[(<|]?(?P<letter>[TVDIWEFC])[\])>|:]?[ \t|]+(?=\S)"
+    ),
+    # 4711:M 23 Nov 2026 10:00:00.123 # msg
+    re.compile(rf"\d+:[MSCX] (?P<at>\d\d [A-Z][a-z]{{2}} (?:\d{{4}} )?{_CLOCK}) (?P<letter>[.*#-]) "),
+)
+_SIGNS = {".": severity.DEBUG, "-": severity.DEBUG, "*": severity.NOTICE, "#": severity.WARNING}
+
+
+def read(line: str) -> Frame | None:
+    """Returns the event of a line whose head has a letter for its level; None for any other line."""
+    for pattern in _HEADS:
+        if found := pattern.match(line):
+            parts = found.groupdict()
+            letter = parts["letter"]
+            level = _SIGNS.get(letter, severity.of_word(letter))
+            name = parts.get("name") or ""
+            text = line[found.end() :]
+            return Frame(f"{name}: {text}" if name else text, level=level, at=parts["at"])
+    return None

@@ -1,0 +1,214 @@
+"""Reads the time at the head of a raw line: ISO 8601, syslog, web servers, C, RFC 1123, klog, epoch and local orders.
+
+A time without a zone is in the zone of the settings. A time without a year, or with day and month in unknown order, is
+the one nearest to the record's own time.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
+from itertools import islice
+
+HEAD_BYTES = 64
+"""Bytes of a line in which its time is searched."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+_DAY_MS = 86_400_000
+_FIRST_YEAR, _LAST_YEAR = 1980, 2100
+_MONTHS = {
+    name: number
+    for number, names in enumerate(
+        (
+            "jan janv ene gen", "feb févr", "mar mär mrz mars", "apr avr abr", "may mai mag", "jun juin giu",
+            "jul juil lug", "aug août ago", "sep sept set", "oct okt ott", "nov", "dec dez déc dic",
+        ),
+        1,
+    )
+    for name in names.split()
+}  # fmt: skip
+# Letters of zones that mean one offset all over the world; IST and CST do not.
+_ZONES = {
+    "Z": 0, "UTC": 0, "GMT": 0, "WET": 0, "WEST": 60, "BST": 60, "CET": 60, "CEST": 120, "EET": 120, "EEST": 180,
+    "MSK": 180, "SAST": 120, "NST": -210, "NDT": -150, "AST": -240, "ADT": -180, "EST": -300, "EDT": -240, "CDT": -300,
+    "MST": -420, "MDT": -360, "PST": -480, "PDT": -420, "AKST": -540, "AKDT": -480, "HST": -600, "JST": 540, "KST": 540,
+    "HKT": 480, "SGT": 480, "AWST": 480, "AEST": 600, "AEDT": 660, "ACST": 570, "ACDT": 630, "NZST": 720, "NZDT": 780,
+}  # fmt: skip
+
+_CLOCK = r"(?P<h>\d\d):(?P<m>\d\d)(?::(?P<s>\d\d)(?:[.,:](?P<f>\d{1,9}))?)?(?P<pm> [AaPp][Mm]\b)?"
+_ZONE = r"(?: ?(?P<z>Z\b|[+-]\d\d(?::?\d\d)?\b|[A-Z]{3,4}\b))?"
+_NAME = r"(?P<mon>[^\W\d_]{3,5})"
+
+
+def _compiled(*forms: str) -> list[re.Pattern[str]]:
+    return [re.compile(form.format(clock=_CLOCK, zone=_ZONE, name=_NAME)) for form in forms]
+
+
+_NUMBERED = _compiled(
+    r"(?P<y>\d{{4}})[-/.](?P<mo>\d\d)[-/.](?P<d>\d\d)[T _]?(?:- )?{clock}{zone}",
+    r"(?P<d>\d\d)/{name}/(?P<y>\d{{4}})[: ]{clock}{zone}",
+    r"(?P<d>\d{{1,2}})[- ]{name}[- ](?P<y>\d{{4}})[ ,]{{1,2}}{clock}{zone}",
+    r"(?P<a>\d\d?)(?P<sep>[./-])(?P<b>\d\d?)(?P=sep)(?P<y>\d{{4}}),?[ T]{clock}{zone}",
+    r"(?P<y>\d{{4}})(?P<mo>\d\d)(?P<d>\d\d)[ T-]{clock}{zone}",
+    r"(?P<yy>\d\d)[-/]?(?P<mo>\d\d)[-/]?(?P<d>\d\d)  ?{clock}{zone}",
+    r"(?P<mo>\d\d)-?(?P<d>\d\d) {clock}",
+)
+_NAMED = _compiled(
+    r"(?:\w{{2,4}}\.?,? )?(?P<d>\d{{1,2}})[- ]{name}[- ](?P<y>\d{{4}})[ ,]{{1,2}}{clock}{zone}",
+    r"(?:\w{{2,4}} )?{name}  ?(?P<d>\d{{1,2}}),? (?P<y>\d{{4}})[ ,]{{1,2}}{clock}{zone}",
+    r"(?:\w{{2,4}} )?{name}  ?(?P<d>\d{{1,2}}) {clock}(?: (?P<z>[A-Z]{{3,4}})(?= \d{{4}}\b))?(?: (?P<y>\d{{4}})\b)?",
+    r"[IWEFDV](?P<y>\d{{4}})(?P<mo>\d\d)(?P<d>\d\d) {clock}",
+    r"[IWEFDV](?P<mo>\d\d)(?P<d>\d\d) {clock}",
+)
+_NUMBER = re.compile(r"(\d{9,10})(?:[.,](\d{1,9}))?(?![\d.])|(\d{13})(?!\d)")
+_WORD_END = re.compile(r"[\s\[(=\"]+")
+_MAX_WORDS = 4
+_ISO_REST = re.compile(rb"(?:[.,:](\d{1,9}))? ?(Z\b|[+-]\d\d:?\d\d\b|[A-Z]{3,4}\b)?")
+
+
+def leading_ms(line: bytes, near_ms: int = -1, zone: tzinfo = UTC) -> int | None:
+    """Returns the time at a line's head in milliseconds since the epoch; None for a line without one."""
+    if line[4:5] == b"-" and line[13:14] == b":":
+        found = iso_head(line, zone)
+        if found is not None:
+            return found[0]
+    if line[6:7] == b" " and line[9:10] == b":" and line[12:13] == b":" and line[15:17].rstrip(b"0123456789") == b" ":
+        minute = _syslog_minute(line[:13], near_ms // _DAY_MS, zone)
+        second = line[13:15]
+        return None if minute is None or not second.isdigit() else minute + 1000 * int(second)
+    if not _has_clock(line) and not line[:9].isdigit() and not line[1:10].isdigit():
+        return None
+    return _of_head(line[:HEAD_BYTES].decode("utf-8", "replace"), near_ms, zone)
+
+
+def _has_clock(line: bytes) -> bool:
+    place = line.find(b":", 1, HEAD_BYTES)
+    while place > 0:
+        if line[place - 1 : place].isdigit() and line[place + 1 : place + 3].isdigit():
+            return True
+        place = line.find(b":", place + 1, HEAD_BYTES)
+    return False
+
+
+def iso_head(line: bytes, zone: tzinfo) -> tuple[int, int] | None:
+    """Returns the time of `2026-11-23 10:00:00.123 …` and the place behind it; None for another head."""
+    minute, second = _minute(line[:16], zone), line[17:19]
+    if minute is None or line[16:17] != b":" or not second.isdigit():
+        return None
+    rest = _ISO_REST.match(line, 19)
+    assert rest is not None, "the pattern matches the empty text"
+    fraction, written = rest.groups()
+    ms = 1000 * int(second) + (int(fraction[:3].ljust(3, b"0")) if fraction else 0)
+    if written is None:
+        return minute[1] + ms, rest.end(1) if fraction else 19
+    offset = 0 if written == b"Z" else _offset_min(written.decode())
+    if offset is None:  # the word behind the time is no zone
+        return minute[1] + ms, rest.end(1) if fraction else 19
+    return minute[0] + ms - offset * 60_000, rest.end()
+
+
+def moment_ms(text: str, near_ms: int = -1, zone: tzinfo = UTC) -> int | None:
+    """Returns a time that stands alone; None for a text that is none."""
+    return _moment(text, near_ms // _DAY_MS, zone) if text else None
+
+
+@lru_cache(maxsize=4_096)  # lines of one second follow each other
+def _moment(text: str, near_day: int, zone: tzinfo) -> int | None:
+    return leading_ms(text.encode("utf-8", "replace"), near_day * _DAY_MS, zone)
+
+
+@lru_cache(maxsize=1_024)
+def _syslog_minute(head: bytes, near_day: int, zone: tzinfo) -> int | None:
+    return _of_head(head.decode("utf-8", "replace") + "00", near_day * _DAY_MS, zone)
+
+
+@lru_cache(maxsize=1_024)
+def _minute(head: bytes, zone: tzinfo) -> tuple[int, int] | None:
+    """Returns the milliseconds of `2026-11-23 10:00`, in UTC and in the zone of the settings."""
+    try:
+        moment = datetime.fromisoformat(head.decode())
+    except ValueError:
+        return None
+    if not _FIRST_YEAR <= moment.year < _LAST_YEAR or moment.tzinfo:
+        return None
+    return _ms(moment.replace(tzinfo=UTC)), _ms(moment.replace(tzinfo=zone))
+
+
+def _offset_min(zone: str) -> int | None:
+    if zone[0] in "+-":
+        hours, minutes = int(zone[1:3]), int(zone[3:].lstrip(":") or 0)
+        return (hours * 60 + minutes) * (-1 if zone[0] == "-" else 1) if hours < 24 and minutes < 60 else None
+    return _ZONES.get(zone)
+
+
+def _of_head(head: str, near_ms: int, zone: tzinfo) -> int | None:
+    """Returns the time at the head's beginning or behind one of its first words."""
+    for place in (0, *(word.end() for word in islice(_WORD_END.finditer(head), _MAX_WORDS))):
+        if not head[place : place + 1].isalnum():
+            continue
+        for form in _NAMED if head[place].isalpha() else _NUMBERED:
+            if found := form.match(head, place):
+                at_ms = _of_parts(found.groupdict(), near_ms, zone)
+                if at_ms is not None:
+                    return at_ms
+        if found := _NUMBER.match(head, place):
+            return _of_number(found)
+    return None
+
+
+def _of_number(found: re.Match[str]) -> int | None:
+    seconds, fraction, ms = found.groups()
+    at_ms = int(ms) if ms else int(seconds) * 1000 + int((fraction or "0")[:3].ljust(3, "0"))
+    return at_ms if 315_532_800_000 < at_ms < 4_102_444_800_000 else None
+
+
+def _of_parts(parts: dict[str, str | None], near_ms: int, zone: tzinfo) -> int | None:
+    days = _days(parts)
+    written = parts.get("z")
+    offset = _offset_min(written) if written else None
+    where = zone if offset is None else timezone(timedelta(minutes=offset))
+    hour = int(parts["h"] or 0)
+    if parts.get("pm"):
+        hour = hour % 12 + (12 if str(parts["pm"]).strip().lower() == "pm" else 0)
+    ms = int((parts.get("f") or "0")[:3].ljust(3, "0"))
+    clock = (hour, int(parts["m"] or 0), int(parts.get("s") or 0))
+    years = _years(parts, near_ms)
+    found = []
+    for year in years:
+        for month, day in days:
+            try:
+                found.append(_ms(datetime(year, month, day, *clock, tzinfo=where)) + ms)
+            except ValueError:  # the 31st of a month that has none
+                continue
+    if not found:
+        return None
+    return found[0] if near_ms < 0 else min(found, key=lambda at_ms: abs(at_ms - near_ms))
+
+
+def _days(parts: dict[str, str | None]) -> list[tuple[int, int]]:
+    """Returns the possible (month, day): two where day and month stand in unknown order."""
+    if name := parts.get("mon"):
+        key = name.lower()
+        number = _MONTHS.get(key) or _MONTHS.get(key[:3], 0)
+        return [(number, int(parts["d"] or 0))]
+    if parts.get("a"):
+        first, second = int(parts["a"] or 0), int(parts["b"] or 0)
+        # Only the United States write the month first, and they write it before a slash.
+        return [(first, second), (second, first)] if parts["sep"] == "/" else [(second, first)]
+    return [(int(parts["mo"] or 0), int(parts["d"] or 0))]
+
+
+def _years(parts: dict[str, str | None], near_ms: int) -> list[int]:
+    if year := parts.get("y"):
+        return [int(year)] if _FIRST_YEAR <= int(year) < _LAST_YEAR else []
+    if year := parts.get("yy"):
+        return [2000 + int(year)]
+    if near_ms < 0:
+        return []
+    now = (_EPOCH + near_ms * _MS).year
+    return [now, now - 1, now + 1]
+
+
+def _ms(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MS

@@ -1,0 +1,95 @@
+"""Reads logfmt, pairs of `key=value`: level, message and error come first, because a long line is cut at its end."""
+
+from __future__ import annotations
+
+import re
+
+from logwarden.daemon.decoding.event import Frame
+from logwarden.model import severity
+
+_PAIR = re.compile(r'(?<!\S)([A-Za-z_@][\w.@/-]{0,63})=("(?:[^"\\]|\\.)*"|[^\s"]\S*|(?=\s|$))')
+_MAX_PAIRS = 64
+_LEVELS = ("level", "lvl", "severity", "log.level", "loglevel", "log_level", "at")
+_TIMES = ("time", "ts", "t", "timestamp", "@timestamp", "datetime", "date")
+_MESSAGES = ("msg", "message", "event", "desc", "description", "text")
+_ERRORS = ("err", "error", "exception", "exc", "cause", "panic", "reason", "error.message", "error_message", "errmsg")
+_CODES = (
+    "status", "status_code", "statuscode", "http.status_code", "http_status", "code", "grpc.code", "grpc_code", "rc",
+    "grpc_status", "exit_code", "exitcode", "errno", "signal", "sqlstate",
+)  # fmt: skip
+_CALLERS = ("caller", "logger", "component", "module", "source", "subsystem")
+_NO_ERROR = ("", "nil", "<nil>", "null", "none", "-", "false")
+
+
+def read(line: str) -> Frame | None:
+    """Returns the event of a line of logfmt; None for any other line."""
+    found = list(_pairs(line))
+    if not found:
+        return None
+    fields: dict[str, str] = {}
+    for match in found:
+        fields.setdefault(match[1], _value(match[2]))
+    names = {name.lower(): name for name in reversed(fields)}
+    prefix = line[: found[0].start()].strip()
+    known = {key: names[key] for key in (*_LEVELS, *_MESSAGES, *_ERRORS, *_CODES, *_TIMES) if key in names}
+    starts = not prefix or prefix.endswith("|")
+    is_logger = ("level" in known or "lvl" in known or "severity" in known) and ("msg" in known or "message" in known)
+    if not is_logger and not (starts and (len(fields) >= 3 or known.keys() & {"level", "lvl", "msg"})):
+        return None
+    if not known.keys() - set(_TIMES) or fields.get("msg", "").startswith("audit("):
+        return None
+    return _event(fields, known, "" if starts else prefix, line, found)
+
+
+def _pairs(line: str) -> list[re.Match[str]]:
+    found = []
+    for match in _PAIR.finditer(line):
+        found.append(match)
+        if len(found) == _MAX_PAIRS:
+            break
+    return found
+
+
+def _event(fields: dict[str, str], known: dict[str, str], prefix: str, line: str, found: list[re.Match[str]]) -> Frame:
+    taken: set[str] = set()
+
+    def take(keys: tuple[str, ...]) -> list[tuple[str, str]]:
+        names = [known[key] for key in keys if key in known and known[key] not in taken]
+        taken.update(names)
+        return [(name, fields[name]) for name in names]
+
+    levels = [(name, _level(value)) for name, value in ((known[k], fields[known[k]]) for k in _LEVELS if k in known)]
+    level = next((level for _, level in levels if level is not None), None)
+    taken.update(name for name, value in levels if value is not None)
+    times = take(_TIMES)
+    request = [fields[name] for name in ("method", "path") if name in fields]
+    if len(request) == 2:
+        taken.update(("method", "path"))
+        request[1] = request[1].partition("?")[0]
+    messages = take(_MESSAGES[:2]) or take(_MESSAGES[2:])
+    errors = [value for _, value in take(_ERRORS) if value.lower() not in _NO_ERROR]
+    head = ": ".join(filter(None, [" ".join(filter(None, [prefix, *(v for _, v in messages[:1])])), *(errors)]))
+    codes = take(_CODES)
+    callers = [(name, fields[name]) for name in _CALLERS if name in fields]
+    taken.update(name for name, _ in callers)
+    others = [(name, value) for name, value in fields.items() if name not in taken]
+    pairs = [f"{name}={_shown(value)}" for name, value in (*codes, *messages[1:], *callers, *others)]
+    tail = line[found[-1].end() :].strip()
+    words = [" ".join(request) if len(request) == 2 else "", head, *pairs, tail]
+    return Frame(text=" ".join(filter(None, words)), level=level, at=times[0][1] if times else "")
+
+
+def _level(value: str) -> int | None:
+    if value.isdigit() and len(value) < 6:
+        return severity.of_number(int(value))
+    return severity.of_word(value)
+
+
+def _value(text: str) -> str:
+    if not text.startswith('"'):
+        return text
+    return re.sub(r"\\(.)", lambda escaped: {"n": "\n", "t": "\t", "r": " "}.get(escaped[1], escaped[1]), text[1:-1])
+
+
+def _shown(value: str) -> str:
+    return f'"{value}"' if " " in value or "\n" in value else value

@@ -1,0 +1,180 @@
+"""Unpacks values that a producer compressed on its own, within a bound, and finds values that are no text at all.
+
+The magic bytes at the beginning decide. Compression of whole batches is Kafka's own (`daemon/kafka/decompression.py`).
+"""
+
+from __future__ import annotations
+
+import bz2
+import zlib
+from collections.abc import Callable
+
+import cramjam
+
+from logwarden.daemon.errors import UndecodableRecord
+
+MAX_BYTES = 16 * 1024 * 1024
+"""Bytes to which a value may unpack: far more than a broker takes as one record, far less than the memory."""
+_SAMPLE_BYTES = 4_096
+_MAGIC = (
+    (b"\x89PNG\r\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"%PDF-", "a PDF file"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x7fELF", "a program"),
+    (b"Obj\x01", "an Avro file"),
+    (b"PAR1", "a Parquet file"),
+    (b"\xca\xfe\xba\xbe", "a Java class"),
+    (b"\xac\xed\x00\x05", "a serialized Java object"),
+    (b"\x80\x04\x95", "a pickled Python object"),
+    (b"\xfd7zXZ\x00", "an xz file"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
+)
+_FRAME_BYTES = 5
+"""A zero and the four bytes of a schema's number stand before values of a schema registry."""
+_NO_TEXT = bytes(c for c in range(32) if c not in b"\t\n\r\x1b\f\b")
+
+
+def unpacked(value: bytes) -> bytes:
+    """Returns the content of a compressed value, else the value. Raises UndecodableRecord beyond the bound."""
+    unpack = _unpacker(value)
+    if unpack is None:
+        return value
+    try:
+        content = unpack(value)
+    except (zlib.error, OSError, EOFError, ValueError, cramjam.DecompressionError) as error:
+        if unpack is _inflated:  # two bytes of a text may look like the head of zlib
+            return value
+        raise UndecodableRecord(
+            "packed", f"the value begins like a packed one and cannot be unpacked: {error}"
+        ) from None
+    if len(content) > MAX_BYTES:
+        raise UndecodableRecord("packed", f"the value would unpack to more than {MAX_BYTES:,} bytes")
+    return content
+
+
+def refuse_binary(value: bytes) -> bytes:
+    """Returns the text in a value with NUL or high bytes. Raises UndecodableRecord if the value is no text."""
+    for magic, name in _MAGIC:
+        if value.startswith(magic):
+            raise UndecodableRecord("binary", f"the value is {name}, not text")
+    if value[:1] == b"\0" and len(value) > _FRAME_BYTES and value.strip(b"\0"):
+        if value[_FRAME_BYTES:].lstrip()[:1] in (b"{", b"["):  # the registry's JSON values are JSON
+            return value[_FRAME_BYTES:]
+        if any(value[1:_FRAME_BYTES]) and not value[1:2].strip(b"\0"):
+            number = int.from_bytes(value[1:_FRAME_BYTES], "big")
+            raise UndecodableRecord("binary", f"the value is written in schema {number} of a schema registry")
+    sample = value.strip(b"\0")[:_SAMPLE_BYTES]
+    odd = len(sample) - len(sample.translate(None, _NO_TEXT))
+    if odd * 10 > len(sample) or (odd and not _is_utf8(sample)) or _is_message(value):
+        raise UndecodableRecord("binary", "the value is binary, not text")
+    return value
+
+
+def _unpacker(value: bytes) -> Callable[[bytes], bytes] | None:
+    head = value[:4]
+    if head[:2] == b"\x1f\x8b":
+        return _gunzipped
+    if head == b"\x28\xb5\x2f\xfd":
+        return _of_zstd
+    if head == b"\x04\x22\x4d\x18":
+        return _of_lz4
+    if head[:3] == b"BZh" and value[4:10] == b"1AY&SY":
+        return _of_bzip2
+    if head[:1] == b"x" and head[1:2] in (b"\x01", b"\x5e", b"\x9c", b"\xda"):
+        return _inflated
+    return None
+
+
+def _gunzipped(value: bytes) -> bytes:
+    parts, size, rest = [], 0, value
+    while rest[:2] == b"\x1f\x8b" and size <= MAX_BYTES:
+        decoder = zlib.decompressobj(31)
+        parts.append(decoder.decompress(rest, MAX_BYTES - size + 1))
+        size += len(parts[-1])
+        if not decoder.eof and size <= MAX_BYTES:
+            raise zlib.error("the stream ends too early")
+        rest = decoder.unused_data.lstrip(b"\0")
+    return b"".join(parts)
+
+
+def _inflated(value: bytes) -> bytes:
+    decoder = zlib.decompressobj()
+    content = decoder.decompress(value, MAX_BYTES + 1)
+    if not decoder.eof and len(content) <= MAX_BYTES:
+        raise zlib.error("the stream ends too early")
+    return content
+
+
+def _of_bzip2(value: bytes) -> bytes:
+    decoder = bz2.BZ2Decompressor()
+    content = decoder.decompress(value, MAX_BYTES + 1)
+    if not decoder.eof and len(content) <= MAX_BYTES:
+        raise EOFError("the stream ends too early")
+    return content
+
+
+def _of_zstd(value: bytes) -> bytes:
+    return _into_room(cramjam.zstd, value)
+
+
+def _of_lz4(value: bytes) -> bytes:
+    return _into_room(cramjam.lz4, value)
+
+
+def _into_room(codec: object, value: bytes) -> bytes:
+    """Returns the content, in a room that grows until the content fits or the bound is reached."""
+    room = min(MAX_BYTES + 1, max(64 * 1024, 8 * len(value)))
+    while True:
+        out = bytearray(room)
+        try:
+            return bytes(out[: codec.decompress_into(value, out)])  # type: ignore[attr-defined]
+        except cramjam.DecompressionError as error:
+            if "whole buffer" not in str(error) and "too small" not in str(error).lower():
+                raise
+            if room > MAX_BYTES:
+                return bytes(room)
+            room = min(MAX_BYTES + 1, 8 * room)
+
+
+def _is_utf8(sample: bytes) -> bool:
+    """Returns True for UTF-8 whose last character may be torn."""
+    try:
+        sample.decode()
+    except UnicodeDecodeError as error:
+        return error.start >= len(sample) - 3 and len(sample) == _SAMPLE_BYTES
+    return True
+
+
+def _is_message(value: bytes) -> bool:
+    """Returns True if the value is a whole protobuf message that begins with a text or a message of its own."""
+    if value[:1] not in (b"\x0a", b"\x12", b"\x1a", b"\x08") or len(value) < 3:
+        return False
+    place, fields, size = 0, 0, len(value)
+    while place < size:
+        key, place = _varint(value, place)
+        kind = key & 7
+        if key >> 3 == 0 or key >> 3 > 1_000 or kind not in (0, 1, 2, 5):
+            return False
+        if kind == 2:
+            length, place = _varint(value, place)
+            place += length
+        elif kind == 0:
+            _, place = _varint(value, place)
+        else:
+            place += 8 if kind == 1 else 4
+        fields += 1
+    odd = len(value) - len(value.translate(None, _NO_TEXT))
+    return place == size and fields > 0 and odd > 0
+
+
+def _varint(value: bytes, place: int) -> tuple[int, int]:
+    number, shift = 0, 0
+    while place < len(value) and shift < 64:
+        byte = value[place]
+        number |= (byte & 0x7F) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 0x80:
+            return number, place
+    return 0, len(value) + 1

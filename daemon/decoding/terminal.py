@@ -1,0 +1,45 @@
+"""Removes what a terminal obeys from a line: colours and other sequences, also where a shipper wrote them as text.
+
+Other control characters become spaces.
+"""
+
+from __future__ import annotations
+
+import re
+
+_ESCAPE = rb"(?:\x1b|\xc2\x9b|\\u001[bB]|\\x1[bB]|\\033|\\e(?=\[)|\^\[|#033|\xe2\x90\x9b)"
+_SEQUENCES = re.compile(
+    _ESCAPE + rb"(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]"  # CSI: colours, cursor
+    rb"|\][^\x07\x1b\n]{0,256}?(?:\x07|\x1b\\|\\u0007|\\x07|\\a|\^G|#007)"  # OSC: titles, links
+    rb"|[PX^_][^\x1b\n]{0,256}?\x1b\\"  # DCS and other strings
+    rb"|[()*+][0-9A-B]|[=>78cDEHMNOZ])"
+)
+_C1 = re.compile(rb"\xc2\x9b[0-?]{0,32}[@-~]")
+_WRITTEN = (b"1b[", b"1B[", b"33[", b"^[", b"\\e[", b"\xe2\x90\x9b")
+# A shipper dropped the escape character, or replaced it: colours are there only together with their end.
+_TORN = re.compile(rb"(?:\xef\xbf\xbd|\?)?\[[0-9]{1,3}(?:;[0-9]{1,3}){0,5}m")
+_TORN_ENDS = (b"[0m", b"[39m", b"[0;39m", b"[00m")
+CONTROLS = bytes(c for c in range(32) if c not in b"\t\n") + b"\x7f"
+_TO_SPACES = bytes(0x20 if c in CONTROLS else c for c in range(256))
+_HIGH_CONTROLS = re.compile(rb"\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]")  # and marks of direction
+
+
+def is_plain(text: bytes) -> bool:
+    """Returns True if `plain` leaves the lines of a text as they are. One look at many lines costs less than many."""
+    return (
+        text.isascii()
+        and len(text.translate(None, CONTROLS)) == len(text)
+        and not any(mark in text for mark in (*_WRITTEN, *_TORN_ENDS))
+    )
+
+
+def plain(line: bytes) -> bytes:
+    """Returns a line of UTF-8 without terminal sequences, and with spaces for other control characters."""
+    if b"\x1b" in line or b"\xc2\x9b" in line or (b"[" in line and any(mark in line for mark in _WRITTEN)):
+        line = _SEQUENCES.sub(b"", line)
+    if (b"[0" in line or b"[39m" in line) and any(end in line for end in _TORN_ENDS):
+        line = _TORN.sub(b"", line)
+    if b"\r" in line:
+        line = line.replace(b"\r\n", b"\n")
+    line = line.translate(_TO_SPACES)
+    return line if line.isascii() else _HIGH_CONTROLS.sub(b" ", line)

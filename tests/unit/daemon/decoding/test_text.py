@@ -1,0 +1,135 @@
+"""Lines of the text formats become events: level first, what happened next, the time and service that they state."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from logwarden.daemon.decoding.text import read_line, read_text
+
+NEAR_MS = 1_795_429_200_000  # 2026-11-23T10:20:00Z
+
+CASES = {
+    "syslog": (
+        "<27>1 2026-11-23T10:00:01Z web billing 71 - - no route",
+        ("ERROR billing: no route", "billing", "2026-11-23T10:00:01+00:00"),
+    ),
+    "syslog with data": (
+        r'<30>1 - - billing - START [a@1 x="b c" y="d\"e"][f z="1"] ' + "\ufeffready",
+        ('INFO billing: START ready x="b c" y=d"e z=1', "billing", None),
+    ),
+    "old syslog": (
+        "<34>Nov 23 10:00:02 db-1 /usr/sbin/cron[12]: job (root) failed",
+        ("CRITICAL /usr/sbin/cron: job (root) failed", "cron", "2026-11-23T10:00:02+00:00"),
+    ),
+    "old syslog without a host": (
+        "<13>Nov 23 10:00:02 billing[12]: ready",
+        ("NOTICE billing: ready", "billing", "2026-11-23T10:00:02+00:00"),
+    ),
+    "router": (
+        "<189>123: *Nov 23 10:00:02.250: %LINK-3-UPDOWN: Interface Gi0/1, changed state to down",
+        ("ERROR %LINK-3-UPDOWN: Interface Gi0/1, changed state to down", None, "2026-11-23T10:00:02.250+00:00"),
+    ),
+    "unit": ("<4>disk: almost full", ("WARNING disk: almost full", None, None)),
+    "the line's own level": ("<30>1 - - billing 7 - - ERROR no route", ("billing: ERROR no route", "billing", None)),
+    "no PRI": (
+        "Nov 23 10:00:02 db-1 cron[12]: ran",
+        ("Nov 23 10:00:02 db-1 cron[12]: ran", None, "2026-11-23T10:00:02+00:00"),
+    ),
+    "container": (
+        "2026-11-23T10:00:01.123456789Z stderr F E1123 10:00:00.500000       1 sync.go:14] no route",
+        ("ERROR sync.go:14] no route", None, "2026-11-23T10:00:00.500+00:00"),
+    ),
+    "logfmt": (
+        'ts=2026-11-23T10:00:01Z level=error caller=d.go:9 user=anna msg="write failed" err="disk full" status=500 n=3',
+        ("ERROR write failed: disk full status=500 caller=d.go:9 user=anna n=3", None, "2026-11-23T10:00:01+00:00"),
+    ),
+    "router of requests": (
+        'at=error code=H12 desc="Request timeout" method=POST path="/pay?x=1" dyno=web.1 status=503',
+        ("ERROR POST /pay Request timeout status=503 code=H12 dyno=web.1", None, None),
+    ),
+    "no logfmt": ("started with a=1 b=2 c=3", ("started with a=1 b=2 c=3", None, None)),
+    "CEF": (
+        "CEF:0|Ven\\|dor|Wall|4|7|Worm found|9|src=192.0.2.1 suser=anna act=blocked msg=in a file reason=x\\=y",
+        ('CRITICAL Ven|dor Wall Worm found act=blocked msg="in a file" reason=x=y', None, None),
+    ),
+    "CEF behind syslog": (
+        "<13>Nov 23 10:00:02 wall CEF:0|V|Wall|4|7|Session closed|Low|act=closed",
+        ("INFO V Wall Session closed act=closed", None, "2026-11-23T10:00:02+00:00"),
+    ),
+    "LEEF": (
+        "LEEF:2.0|V|Wall|4|LoginFailed|^|sev=8^usrName=anna^cat=auth^reason=bad word",
+        ('ERROR V Wall LoginFailed cat=auth reason="bad word"', None, None),
+    ),
+    "web server": (
+        r'192.0.2.7 - anna b [23/Nov/2026:12:00:00 +0200] "GET /pay?card=1 HTTP/1.1" 502 157 "-" "cu\"rl/8.5.0"',
+        ("GET /pay status=502 client=192.0.2.7", None, "2026-11-23T10:00:00+00:00"),
+    ),
+    "web server with names": (
+        'shop.example:443 192.0.2.7 - - [23/Nov/2026:10:00:00 +0000] "-" 408 0 "-" "-"',
+        ("- status=408 host=shop.example client=192.0.2.7", None, "2026-11-23T10:00:00+00:00"),
+    ),
+    "proxy": (
+        "10.0.0.9:4711 [23/Nov/2026:10:00:00.123] www~ app/<NOSRV> 0/0/1/2/3 503 212 - - SC-- 1/1/0/0/0 0/0 "
+        '"GET /cart HTTP/1.1"',
+        ("GET /cart status=503 end=SC-- www~ app/<NOSRV>", None, "2026-11-23T10:00:00.123+00:00"),
+    ),
+    "sidecar": (
+        '[2026-11-23T10:00:00.123Z] "GET /cart HTTP/1.1" 503 UF,URX upstream_reset - "-" 0 91 3',
+        ("GET /cart status=503 flags=UF,URX upstream_reset", None, "2026-11-23T10:00:00.123+00:00"),
+    ),
+    "cache": (
+        "1795428000.123    57 192.0.2.7 TCP_MISS/503 3921 GET http://shop.example/a?b - NONE/- text/html",
+        ("GET http://shop.example/a status=503 TCP_MISS", None, "2026-11-23T10:00:00.123+00:00"),
+    ),
+    "balancer": (
+        "https 2026-11-23T10:00:00.1Z app/e/1 192.0.2.7:1 10.0.0.1:80 0.0 0.0 0.0 502 504 34 366 "
+        '"GET https://shop.example/a HTTP/2.0" "curl"',
+        ("GET https://shop.example/a status=502 target_status=504", None, "2026-11-23T10:00:00.100+00:00"),
+    ),
+    "bars": (
+        '[GIN] 2026/11/23 - 10:00:00 | 503 |  9.2ms | 192.0.2.7 | GET      "/cart?x=1"',
+        ("GET /cart status=503", None, "2026-11-23T10:00:00+00:00"),
+    ),
+    "bare request": ("192.0.2.7 GET /cart?x=1 200 3 ms", ("192.0.2.7 GET /cart status=200 3 ms", None, None)),
+    "request in a text": (
+        'INFO:     192.0.2.7:5 - "GET /cart HTTP/1.1" 500 Internal Server Error',
+        ('INFO:     192.0.2.7:5 - "GET /cart HTTP/1.1" status=500 Internal Server Error', None, None),
+    ),
+    "answer alone": ("HTTP/1.1 503 from upstream", ("HTTP/1.1 status=503 from upstream", None, None)),
+    "a number that is no status": ("GET /cart 2000 items", ("GET /cart 2000 items", None, None)),
+    "letter": (
+        "W1123 10:00:02.250000       1 a.go:1] slow",
+        ("WARNING a.go:1] slow", None, "2026-11-23T10:00:02.250+00:00"),
+    ),
+    "telephone": (
+        "11-23 10:00:02.250  1234  5678 F ActivityManager: died",
+        ("CRITICAL ActivityManager: died", None, "2026-11-23T10:00:02.250+00:00"),
+    ),
+    "telephone, brief": ("E/Zygote  ( 33): died", ("ERROR Zygote  ( 33): died", None, None)),
+    "notebook": ("[W 10:00:02.250 ServerApp] slow", ("WARNING ServerApp: slow", None, None)),
+    "database": (
+        "2026-11-23T10:00:02.250+0000 F STORAGE  [main] lost",
+        ("CRITICAL STORAGE  [main] lost", None, "2026-11-23T10:00:02.250+00:00"),
+    ),
+    "cache server": (
+        "7:M 23 Nov 2026 10:00:02.250 # Can't save",
+        ("WARNING Can't save", None, "2026-11-23T10:00:02.250+00:00"),
+    ),
+    "plain": ("worker 4 finished", ("worker 4 finished", None, None)),
+}
+
+
+@pytest.mark.parametrize(("line", "expected"), CASES.values(), ids=CASES)
+def test_each_format_becomes_an_event(line: str, expected: tuple[str, str | None, str | None]) -> None:
+    """What an engineer looks for comes first; what differs per client is left out."""
+    text, service, at = expected
+    event = read_text(line, near_ms=NEAR_MS)
+    at_ms = None if at is None else round(datetime.fromisoformat(at).timestamp() * 1000)
+    assert (event.text.decode(), event.service, event.at_ms) == (text, service, at_ms)
+
+
+def test_bytes_that_are_no_utf8_stay_a_line() -> None:
+    """A line of a format may contain bytes of any kind."""
+    assert read_line(b"<27>1 - - billing - - - caf\xe9").text == "ERROR billing: caf�".encode()
