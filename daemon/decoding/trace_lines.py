@@ -52,13 +52,13 @@ class _Mode(Enum):
 
 _NUMBER = r"[\w*-]*[\d*][\w*-]*"
 _TYPE = (
-    r"(?:[A-Za-z_][\w$]*(?:\.|::|\\|/))*[A-Za-z_$][\w$]*"
+    r"(?:[A-Za-z_*][\w$*]*(?:\.|::|\\|/))*[A-Za-z_$][\w$]*"
     r"(?:Exception|Error|Throwable|Failure|Fault|Interrupt|Exit|Warning|Panic|Errno|Timeout|NotFound|DoesNotExist)"
     r"(?:Group)?"
 )
 _EXCEPTION = re.compile(
     rf"(?:Uncaught |Unhandled (?:exception[.:] )?|\[cause\]: )?({_TYPE})(?: \[[\w-]+\])?(?:`\d+)?(?:: ?(.*)|\s*\{{?)$"
-    rf"|\*\* \([\w.]+\) |(?:[A-Za-z_][\w$]*\.)+[A-Z][\w$]*: .*$"  # a package, then a class by its capital
+    rf"|\*\* \([\w.]+\) |(?:[A-Za-z_*][\w$*]*\.)+[A-Z][\w$]*: .*$"  # a package, then a class by its capital
 )
 _SUBJECT = re.compile(rf"(?:^|[\s(\[:=\"'])({_TYPE})(?=[:\s)\]\"',(]|$)")
 _OPENER = re.compile(
@@ -82,11 +82,12 @@ _FRAME = re.compile(
     r"|[\d*]+: +(?:0x\w+ - |\* - )?(?:[\w<].*::|\w+$)"
     r"|from \S+:[\d*]+:in |from \S+:[\d*]+$|\S+\.(?:rb|erb|rake|haml|slim):[\d*]+:in |\.\.\. [\d*]+ levels\.\.\."
     r"|(?:PHP )?Stack trace:$|PHP +[\d*]+\. |#[\d*]+ +\S|thrown in \S+ on line [\d*]+$|Next \S+: "
-    r"|Node\.js v[\d*.]+$|what\(\): "
+    r"|Node\.js [v\d*.]+$|what\(\): "
     r"|(?:Aborted|Segmentation fault)(?: \(core dumped\))?$|=+ (?:Backtrace|Memory map): =+$"
-    r"|\S*\([^)]*\)\s?\[(?:0x)?[\w*]+\]$|\[0x[\w*]+\]$|[\w*]+-[\w*]+ [r-][w-][x-][ps-] "
+    r"|\S*\([^)]*\)\s?\[(?:0x)?[\w*]+\]$|\[0x[\w*]+\]$|[\w*]+(?:-\w+)? [r-][w-][x-][ps-] "
     r"|(?:READ|WRITE) of size |SUMMARY: \w+Sanitizer|(?:freed|previously allocated) by thread "
-    r"|--- End of |---> |ORA-(?:06512|\*): at |(?:# )?(?:User@Host|Query_time|Schema|Thread_id): |SET timestamp="
+    r"|--- End of |---> |(?:ORA-06512|\*): at (?:\"|line )|(?:# )?(?:User@Host|Query_time|Schema|Thread_id): "
+    r"|SET timestamp="
     r"|(?:stack traceback|Call Trace|CallStack \(from HasCallStack\)):|Call stack:$"
 )
 _DETAIL = re.compile(r"(?:^|\s)(?:DETAIL|HINT|CONTEXT|STATEMENT|QUERY|LOCATION): {1,2}\S")
@@ -107,6 +108,8 @@ _LEVEL = re.compile(
     r'(?=at |File "|Caused by: |Traceback \(|\.\.\. [\d*]|During handling|The above exc|goroutine [\d*])'
 )
 """A level that the shipper put before each physical line of a trace."""
+_HEAD_CHARS = 200
+_LEVEL_WORD = re.compile(r"[^\W\d_]{2,}|\b[A-Z]\b")
 _ANY_LEVEL = re.compile(r"(?:TRACE|DEBUG|INFO|NOTICE|WARNING|ERROR|CRITICAL)\s+")
 _CLOCK = re.compile(r"\d\d:\d\d:\d\d|\d\d:\d\d[.,]\d|\d{4}-\d\d-\d\d")
 _SAYS_LATER = re.compile(r"panicked at \S+:\d+:\d+:$|^Msg \d+, Level \d+")
@@ -137,10 +140,16 @@ def shape_of(line: str) -> Shape:
 
 
 def _may_go_on(line: str) -> bool:
+    return line[-1] in ":{[(\\" or _states_trouble(line) or _SUBJECT.search(line) is not None
+
+
+def _states_trouble(line: str) -> bool:
+    # Reading the level takes long, and most lines contain no word of a level from WARNING on.
+    words = (severity.of_word(word) for word in _LEVEL_WORD.findall(line[:_HEAD_CHARS]))
+    if not any(level is not None and level >= severity.WARNING for level in words):
+        return False
     level = severity.of_line(line)
-    if level is not None and level >= severity.WARNING:
-        return True
-    return line[-1] in ":{[(\\" or _SUBJECT.search(line) is not None
+    return level is not None and level >= severity.WARNING
 
 
 def may_be_head(line: str) -> bool:
@@ -173,9 +182,9 @@ class Trace:
         self._mode = _first_mode(_LEVEL.sub("", text, count=1), self._shape)
 
     @property
-    def may_go_on(self) -> bool:
-        """True unless the first line is complete in itself."""
-        return self._shape is not Shape.PLAIN
+    def expects_marks(self) -> bool:
+        """True until the event has a second line, if that one has to be indented or of a shape that continues."""
+        return self._lines == 1 and self._depth == 0 and self._mode is _Mode.HEAD
 
     def takes(self, line: str, *, is_indented: bool) -> bool:
         """Returns True if the line belongs to this event, which then expects the line after it."""

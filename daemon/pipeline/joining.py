@@ -16,7 +16,8 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from logwarden.daemon.decoding.traces import Trace, condense, may_be_head
+from logwarden.daemon.decoding.trace_lines import Shape, Trace, shape_of
+from logwarden.daemon.decoding.traces import condense
 from logwarden.model.schema import truncated_utf8
 
 Row = TypeVar("Row")
@@ -105,19 +106,41 @@ class Outcome(Generic[Row]):
 
 
 class _Open(Generic[Row]):
-    """An event that may go on."""
+    """An event that may go on. What only a second line needs is made when there is one."""
 
-    __slots__ = ("first_ms", "last_ms", "parts", "place", "row", "since", "size", "touched", "trace")
+    __slots__ = (
+        "first_ms",
+        "is_indented",
+        "last_ms",
+        "parts",
+        "place",
+        "row",
+        "simple",
+        "since",
+        "size",
+        "touched",
+        "trace",
+    )
 
-    def __init__(self, row: Row, text: bytes, trace: Trace, at_ms: int, place: int, now: float) -> None:
-        self.row = row
+    def __init__(self, text: bytes, at_ms: int, place: int, now: float, *, is_indented: bool, simple: bool) -> None:
         self.parts = [text]
         self.size = len(text) + _LINE_BYTES
-        self.trace = trace
         self.first_ms = self.last_ms = at_ms
         self.place = place
         """In the running batch; -1 = in an earlier one."""
+        self.row: Row | None = None
+        """None while its place is enough."""
         self.since = self.touched = now
+        self.is_indented = is_indented
+        self.simple = simple
+        """Its second line has to be indented or of a shape that continues."""
+        self.trace: Trace | None = None
+
+    def takes(self, text: bytes, *, is_indented: bool) -> bool:
+        """Returns True if the line belongs to this event."""
+        if self.trace is None:
+            self.trace = Trace(self.parts[0].decode("utf-8", "replace"), is_indented=self.is_indented)
+        return self.trace.takes(text.decode("utf-8", "replace"), is_indented=is_indented)
 
     @property
     def text(self) -> bytes:
@@ -136,14 +159,15 @@ class Joiner(Generic[Row]):
         self._open: dict[Hashable, _Open[Row]] = {}
         self._bytes = 0
         self._plain: set[bytes] = set()
-        self._heads: set[bytes] = set()
+        self._heads: dict[bytes, bool] = {}
+        """Keys of the lines that may be continued. True: such an event is simple, and such a line continues none."""
 
     def __len__(self) -> int:
         return len(self._open)
 
     def rows(self) -> list[Row]:
         """Returns the first rows of all open events."""
-        return [event.row for event in self._open.values()]
+        return [event.row for event in self._open.values() if event.row is not None]
 
     def join(self, lines: Lines[Row], now: float) -> Outcome[Row] | None:
         """Takes n lines in stream order. Returns None if each of them is an event of its own, as almost always."""
@@ -157,14 +181,27 @@ class Joiner(Generic[Row]):
             while number < len(heads) and heads[number] < place:
                 number += 1
             is_head = number < len(heads) and heads[number] == place
-            if not is_head and not self._open:
-                if number == len(heads):
-                    break
+            if self._open:
+                stream = lines.stream(place)
+                event = self._open.get(stream)
+                if event is not None and self._continues(event, lines, place):
+                    self._extend(stream, event, lines, place, out, now)
+                elif event is not None or is_head:
+                    if event is not None:
+                        self._close(stream, out)
+                    if is_head:
+                        self._begin(stream, lines, place, out, now)
+            elif is_head:
+                self._begin(lines.stream(place), lines, place, out, now)
+            elif number == len(heads):
+                break
+            else:
                 place = heads[number]  # nothing between here and there begins or continues an event
                 continue
-            self._take(lines, place, out, now, is_head=is_head)
             place += 1
         for event in self._open.values():
+            if event.row is None:
+                event.row = lines.row(event.place)
             event.place = -1
         self._make_room(out)
         return out
@@ -176,7 +213,7 @@ class Joiner(Generic[Row]):
 
     def drop(self, is_dropped: Callable[[Row], bool]) -> None:
         """Forgets the open events of these rows."""
-        for key in [key for key, event in self._open.items() if is_dropped(event.row)]:
+        for key in [k for k, event in self._open.items() if event.row is not None and is_dropped(event.row)]:
             self._bytes -= self._open.pop(key).size
 
     def _find_heads(self, keys: Sequence[bytes]) -> list[int]:
@@ -189,38 +226,32 @@ class Joiner(Generic[Row]):
             self._plain.clear()
             self._heads.clear()
         for key in set(keys).difference(self._plain, self._heads):
-            (self._heads if may_be_head(key.decode("utf-8", "replace")) else self._plain).add(key)
+            text = key.decode("utf-8", "replace")
+            shape = shape_of(text)
+            if shape is Shape.PLAIN:
+                self._plain.add(key)
+            else:
+                self._heads[key] = shape is Shape.HEAD and Trace(text, is_indented=False).expects_marks
         heads = self._heads
         return [place for place, key in enumerate(keys) if key in heads]
 
-    def _take(self, lines: Lines[Row], place: int, out: Outcome[Row], now: float, *, is_head: bool) -> None:
-        stream = lines.stream(place)
-        event = self._open.get(stream)
-        if event is not None:
-            if self._continues(event, lines, place):
-                if not self._is_full(event):
-                    self._absorb(event, lines, place, out, now)
-                    return
-                out.cut += 1
-                self._close(stream, out)
-                self._begin(stream, lines, place, event.trace, now)
-                out.kept[place] = 0
-                return
-            self._close(stream, out)
-        if is_head:
-            text = lines.texts[place].decode("utf-8", "replace")
-            self._begin(stream, lines, place, Trace(text, is_indented=place in lines.indented), now)
-            out.kept[place] = 0
-
-    def _begin(self, stream: Hashable, lines: Lines[Row], place: int, trace: Trace, now: float) -> None:
-        event = _Open(lines.row(place), lines.texts[place], trace, lines.time_ms(place), place, now)
+    def _begin(self, stream: Hashable, lines: Lines[Row], place: int, out: Outcome[Row], now: float) -> None:
+        event: _Open[Row] = _Open(
+            lines.texts[place],
+            lines.time_ms(place),
+            place,
+            now,
+            is_indented=place in lines.indented,
+            simple=self._start is None and self._heads[lines.keys[place]],
+        )
         self._open[stream] = event
         self._bytes += event.size
-
-    def _is_full(self, event: _Open[Row]) -> bool:
-        return len(event.parts) >= self._limits.max_lines or event.size >= self._limits.max_bytes
+        out.kept[place] = 0
 
     def _continues(self, event: _Open[Row], lines: Lines[Row], place: int) -> bool:
+        is_indented = place in lines.indented
+        if event.simple and not is_indented and self._heads.get(lines.keys[place], True):
+            return False
         at_ms, limits = lines.time_ms(place), self._limits
         if at_ms >= 0 <= event.last_ms and (
             at_ms - event.last_ms > limits.timeout_ms or at_ms - event.first_ms > limits.max_age_ms
@@ -230,34 +261,52 @@ class Joiner(Generic[Row]):
         if self._start is not None:
             continues = self._start.search(text[:_START_CHARS].decode("utf-8", "replace")) is None
         else:
-            continues = event.trace.takes(text.decode("utf-8", "replace"), is_indented=place in lines.indented)
-        return continues and self._may_join(event.row, lines.row(place))
+            continues = event.takes(text, is_indented=is_indented)
+        if not continues:
+            return False
+        if event.row is None:
+            event.row = lines.row(event.place)
+        return self._may_join(event.row, lines.row(place))
 
-    def _absorb(self, event: _Open[Row], lines: Lines[Row], place: int, out: Outcome[Row], now: float) -> None:
-        indentation = b"    " if place in lines.indented else b""
-        event.parts.append(indentation + lines.texts[place])
+    def _extend(
+        self, stream: Hashable, event: _Open[Row], lines: Lines[Row], place: int, out: Outcome[Row], now: float
+    ) -> None:
+        """Adds a line to an event; at a bound, the line begins another one, which goes on as this one would."""
+        text, is_indented = lines.texts[place], place in lines.indented
+        out.kept[place] = 0
+        if len(event.parts) >= self._limits.max_lines or event.size >= self._limits.max_bytes:
+            out.cut += 1
+            self._close(stream, out)
+            rest: _Open[Row] = _Open(text, lines.time_ms(place), place, now, is_indented=is_indented, simple=False)
+            rest.trace = event.trace
+            self._open[stream] = rest
+            self._bytes += rest.size
+            return
+        event.parts.append(b"    " + text if is_indented else text)
         size = len(event.parts[-1]) + _LINE_BYTES
         event.size += size
         self._bytes += size
         event.last_ms = lines.time_ms(place)
         event.touched = now
-        out.kept[place] = 0
+        event.simple = False
         out.absorbed.append(place)
 
     def _close(self, stream: Hashable, out: Outcome[Row]) -> None:
         """Puts an event where its first line was."""
-        place = self._open[stream].place
-        joined = self._closed(stream)
-        if place < 0:
-            out.before.append(joined)
+        event = self._open[stream]
+        if event.place < 0:
+            out.before.append(self._closed(stream))
             return
-        out.kept[place] = 1
-        if joined.lines > 1:
-            out.texts[place] = joined.text
+        out.kept[event.place] = 1
+        if len(event.parts) > 1:
+            out.texts[event.place] = self._closed(stream).text
+        else:
+            self._bytes -= self._open.pop(stream).size
 
     def _closed(self, stream: Hashable) -> Joined[Row]:
         event = self._open.pop(stream)
         self._bytes -= event.size
+        assert event.row is not None, "an event has its row when it leaves the batch of its first line"
         return Joined(event.row, truncated_utf8(event.text, self._limits.max_line_chars), len(event.parts))
 
     def _make_room(self, out: Outcome[Row]) -> None:

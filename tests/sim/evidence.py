@@ -19,6 +19,8 @@ from tests.sim.topics import ABORTED, Era, SimRecord
 
 ALERTS, DEAD = "alerts", "dead-letters"
 PLAIN, ANOMALOUS, BLANK, POISON = "plain", "anomalous", "blank", "poison"
+REST = "rest"
+"""A line that continues an event."""
 NOISY = "noisy"
 """The service that logs nothing twice."""
 
@@ -36,6 +38,8 @@ class Produced:
     texts: tuple[bytes, ...]
     """Its lines; none if the record is blank or unreadable."""
     at_s: float = 0.0
+    first: int | None = None
+    """Of a line that continues an event: the offset of the event's first line."""
 
     @property
     def lines(self) -> dict[Place, bytes]:
@@ -94,6 +98,8 @@ class Evidence:
     """The members that scored each line as new, one entry per time."""
     scored_at: dict[tuple[Era, Place], float] = field(default_factory=dict)
     """The time of each line's first score."""
+    events: dict[tuple[Era, Place], list[bytes]] = field(default_factory=dict)
+    """What was scored at a place: the texts, one entry per time."""
     breaches: list[Breach] = field(default_factory=list)
     trace: list[str] = field(default_factory=list)
     commits: list[tuple[str, Mapping[Partition, Committed]]] = field(default_factory=list)
@@ -121,6 +127,16 @@ class Evidence:
         line = (era_of(self.partitions, text), place)
         self.scored.setdefault(line, []).append(name)
         self.scored_at.setdefault(line, now_s())
+        self.events.setdefault(line, []).append(text)
+
+    def times_scored(self, era: Era, record: Produced, place: Place) -> int:
+        """Returns how often a line was scored, alone or as a part of the event that an earlier line began."""
+        times = len(self.scored.get((era, place), []))
+        if record.first is not None:
+            before = range(record.first, record.offset)  # the rest of an event that was cut begins within it
+            whole = (text for offset in before for text in self.events.get((era, (offset, 0)), ()))
+            times += sum(record.texts[0] in text for text in whole)
+        return times
 
     def look(self, name: str) -> None:
         """Checks the bounds of a member."""

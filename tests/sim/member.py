@@ -7,6 +7,7 @@ import random
 
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.pipeline.ingest import Ingestor
+from logwarden.daemon.pipeline.joining import JoinLimits
 from logwarden.daemon.pipeline.partitions import TopicProfile
 from logwarden.daemon.pipeline.pipeline import Pipeline, PipelineLimits
 from logwarden.daemon.ports import Engine, Ports
@@ -81,7 +82,7 @@ class Member:
         profile = _profile()
         self.pipeline = Pipeline(
             ports,
-            ingestor=Ingestor(stream, max_services=MAX_SERVICES),
+            ingestor=Ingestor(stream, max_services=MAX_SERVICES, join=JoinLimits(max_lines=10)),
             engine=engine,
             profile_of=lambda topic: profile,
             limits=_limits(scenario),
@@ -125,7 +126,10 @@ class Member:
     def strangers(self) -> list[int]:
         """Generations of ended assignments that still have slots."""
         active = [assignment.generation for assignment in self.pipeline.partitions.assignments()]
-        return [number for number in self.pipeline._ingestor._slots if number not in active]
+        ingestor = self.pipeline._ingestor
+        open_events = [] if ingestor.events._joiner is None else ingestor.events._joiner.rows()
+        kept = [*ingestor._slots, *(row.owner.generation for row in open_events)]
+        return [number for number in kept if number not in active]
 
     async def _run(self) -> None:
         try:

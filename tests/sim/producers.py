@@ -11,7 +11,7 @@ import random
 
 from logwarden.daemon.records import Partition
 from tests.sim.broker import SimBroker
-from tests.sim.evidence import ANOMALOUS, BLANK, NOISY, PLAIN, POISON, Evidence, Produced
+from tests.sim.evidence import ANOMALOUS, BLANK, NOISY, PLAIN, POISON, REST, Evidence, Produced
 from tests.sim.loop import now_s
 from tests.sim.scenarios import Scenario
 from tests.sim.stand_ins import EPOCH_MS
@@ -63,8 +63,23 @@ class Producers:
                 await asyncio.sleep(2.0 * 50 / self._scenario.noisy_lines)
 
     def produce(self, partition: Partition, service: str, kind: str) -> None:
-        """Produces one record of a kind."""
-        self._append(partition, service, kind, *self._record(partition, service, kind))
+        """Produces one record of a kind, and the lines of its event behind it."""
+        counts = self._scenario.lines_of_an_event
+        lines = self._rng.choice(counts) if len(counts) > 1 and kind in (PLAIN, ANOMALOUS) else 1
+        if lines == 1:
+            self._append(partition, service, kind, *self._record(partition, service, kind))
+        else:
+            self._produce_event(partition, service, kind, lines)
+
+    def _produce_event(self, partition: Partition, service: str, kind: str, lines: int) -> None:
+        """Produces the lines of one event as records, with lines of another service between them."""
+        text = self._line(partition, service) + (b" " + ANOMALY if kind == ANOMALOUS else b"") + b":"
+        first = self._append(partition, service, kind, (text,), text)
+        for number in range(1, lines):
+            text = f"{self._era(partition)} {service} rest {first} {number}.".encode()
+            self._append(partition, service, REST, (text,), b"    " + text, first=first)
+            if self._rng.random() < 0.2:
+                self._append(partition, "other", PLAIN, *self._record(partition, "other", PLAIN))
 
     def end_transaction(self, partition: Partition, aborted: int) -> None:
         """Appends the aborted records of a transaction, and its marker."""
@@ -80,10 +95,12 @@ class Producers:
         texts: tuple[bytes, ...],
         value: bytes | None,
         hidden: str | None = None,
-    ) -> None:
+        first: int | None = None,
+    ) -> int:
         log = self._broker.logs[partition]
         offset = log.append(service.encode(), value, EPOCH_MS + int(now_s() * 1000), hidden)
-        self._evidence.produced.setdefault(log.era, []).append(Produced(offset, service, kind, texts, now_s()))
+        self._evidence.produced.setdefault(log.era, []).append(Produced(offset, service, kind, texts, now_s(), first))
+        return offset
 
     def _record(self, partition: Partition, service: str, kind: str) -> tuple[tuple[bytes, ...], bytes | None]:
         """Returns the lines of a record and its value."""

@@ -39,6 +39,8 @@ class Scenario:
     """Time after which the watchdog ends a member that does nothing."""
     lines_of_a_record: tuple[int, ...] = (1,)
     """The numbers of lines that a record may contain; blank and unreadable records contain none."""
+    lines_of_an_event: tuple[int, ...] = (1,)
+    """The numbers of records that may form one event: a first line, and indented lines of its service behind it."""
     calm_partitions: int = 0
     """The last partitions, in which no line is anomalous."""
     max_waiting_bytes: int = 64 * 1024 * 1024
@@ -98,6 +100,17 @@ SCENARIOS = {
             deeds=("kill", "join"),
             deed_count=5,
             faults=ROUGH,
+        ),
+        Scenario(name="calm_events", members=1, lines=150, lines_of_an_event=(1, 3, 12)),
+        Scenario(
+            name="events",
+            members=3,
+            lines=200,
+            lines_of_an_event=(1, 1, 4, 12),
+            deeds=("kill", "join", "restart", "cut"),
+            deed_count=6,
+            faults=ROUGH,
+            score_s=0.3,
         ),
         Scenario(name="calm_many_lines", members=1, lines=80, lines_of_a_record=(1, 2, 40), step=3),
         Scenario(name="slow_ingest", ingest_s=1.0, deeds=("join",), deed_count=4, revoke_budget_s=0.5),

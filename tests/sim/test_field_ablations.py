@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from logwarden.daemon.incidents import alert
 from logwarden.daemon.pipeline import ledger as ledger_module
-from logwarden.daemon.pipeline.backlog import Backlog
+from logwarden.daemon.pipeline.backlog import Backlog, LineBatch
+from logwarden.daemon.pipeline.events import OpenEvents, Taken
 from logwarden.daemon.pipeline.in_flight import InFlight
 from logwarden.daemon.pipeline.intake import Intake
 from logwarden.daemon.pipeline.lane import Lane
@@ -143,6 +147,43 @@ def damage_is_not_reported(patch: Patch) -> None:
     patch.setattr(Intake, "_stand_still", lambda *_: None)
 
 
+def first_lines_are_not_held(patch: Patch) -> None:
+    """Marks the first line of an open event done together with the lines that continue it."""
+    join, done = OpenEvents.join, PartitionLedger.done
+
+    def join_and_release(events: OpenEvents, batch: LineBatch, *args: Any) -> Taken:
+        taken = join(events, batch, *args)
+        assert events._joiner is not None, "the simulation joins lines"
+        here = set(batch.offsets)
+        opened = [(row.owner, row.offset) for row in events._joiner.rows() if row.offset in here]
+        return replace(taken, absorbed=[*taken.absorbed, *opened])
+
+    def done_if_open(ledger: PartitionLedger, offsets: npt.NDArray[np.int64]) -> None:
+        open_ = {int(o) for span in ledger._spans for o in span.offsets[span.lines > 0]}
+        done(ledger, offsets[[int(offset) in open_ for offset in offsets]])
+
+    patch.setattr(OpenEvents, "join", join_and_release)
+    patch.setattr(PartitionLedger, "done", done_if_open)
+
+
+def context_swallows_new_lines(patch: Patch) -> None:
+    """Lets an event of the context continue into the lines that this member has to judge."""
+    patch.setattr("logwarden.daemon.pipeline.events._both_are_new_or_context", lambda first, line: True)
+
+
+def no_context_for_open_events(patch: Patch) -> None:
+    patch.setattr(OpenEvents, "oldest", lambda *_: None)
+
+
+def open_events_outlive_their_owner(patch: Patch) -> None:
+    patch.setattr(OpenEvents, "drop", lambda *_: None)
+
+
+def no_event_times_out(patch: Patch) -> None:
+    expire = OpenEvents.expire
+    patch.setattr(OpenEvents, "expire", lambda events, now, **_: expire(events, -1e9, all_of_them=False))
+
+
 ABLATIONS: list[tuple[Callable[[Patch], None], str, str]] = [
     (positions_are_not_used, "transactions", "no_lag_left"),
     (positions_of_an_old_fetch_count, "late_fetches", "members_live"),
@@ -159,6 +200,11 @@ ABLATIONS: list[tuple[Callable[[Patch], None], str, str]] = [
     (a_partition_may_take_all_room, "noisy_partition", "calm_in_time"),
     (no_new_line_waits, "noisy", "calm_in_time"),
     (waiting_lines_outlive_their_owner, "noisy_crashes", "nothing_kept"),
+    (first_lines_are_not_held, "events", "no_early_commit"),
+    (context_swallows_new_lines, "events", "no_early_commit"),
+    (no_context_for_open_events, "events", "windows_whole"),
+    (open_events_outlive_their_owner, "events", "nothing_kept"),
+    (no_event_times_out, "calm_events", "no_lag_left"),
     (silence_is_not_noticed, "outages", "health_names"),
     (damage_is_not_reported, "damaged", "health_names"),
 ]

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from logwarden.daemon.decoding.trace_lines import shape_of
 from logwarden.daemon.decoding.traces import MAX_CONDENSED_CHARS, Trace, condense, continues, may_be_head
-from logwarden.model.masking import mask_line
+from logwarden.model.masking import mask_blob, mask_line
 from tests.traces import SAMPLES, Sample
 
 
@@ -73,6 +74,14 @@ def test_no_trace_is_too_long(sample: Sample) -> None:
     frames = [line for line in rest if continues(line) and line.strip().startswith(("at ", 'File "', "from "))][:1]
     long = "\n".join([head, *rest[:-1], *frames * 1_000, *rest[-1:]])
     assert len(condense(long)) <= max(MAX_CONDENSED_CHARS, len(condense(sample.text)) + 1)
+
+
+@pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
+def test_a_shape_does_not_depend_on_digits(sample: Sample) -> None:
+    """All lines of one masked key have one shape, so that it can be learned once per key."""
+    lines = [line.strip() for line in sample.text.split("\n") if line.strip()]
+    keys = mask_blob("".join(f"{line}\n" for line in lines).encode())
+    assert [shape_of(key.decode()) for key in keys] == [shape_of(line) for line in lines]
 
 
 def test_a_long_head_leaves_room_for_the_exception() -> None:
