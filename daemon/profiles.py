@@ -5,6 +5,8 @@ Builds the bounds for the joining of lines as well.
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 from logwarden.daemon.decoding.decoder import Decoder
 from logwarden.daemon.pipeline.joining import JoinLimits
 from logwarden.daemon.pipeline.partitions import ProfileOf, TopicProfile
@@ -19,6 +21,8 @@ def decoder_of(settings: Settings, *, format: str | None = None) -> Decoder:
         service_paths=settings.input.service_paths,
         time_paths=settings.input.time_paths,
         max_line_chars=settings.limits.max_line_chars,
+        encoding=settings.input.encoding,
+        zone=ZoneInfo(settings.input.timezone),
     )
 
 

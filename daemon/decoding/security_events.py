@@ -58,7 +58,7 @@ def _cef_pairs(text: str) -> dict[str, str]:
     """Returns the extension's pairs; a value contains spaces and ends where the next key begins."""
     # "src=10.0.0.1 msg=no route act=deny": keys at 0, 13, 26, so that the second value is "no route"
     keys = list(_EXTENSION.finditer(text))
-    ends = [key.start() for key in keys[1:]] + [len(text)]
+    ends = [*(key.start() for key in keys[1:]), len(text)][: len(keys)]
     return {key[1]: text[key.end() : end].replace("\\=", "=").strip() for key, end in zip(keys, ends, strict=True)}
 
 
@@ -68,10 +68,10 @@ def _leef_pairs(text: str, version: str) -> dict[str, str]:
         written, bar, rest = text.partition("|")
         if bar and len(written) <= 6 and "=" not in written:
             mark, text = _mark(written), rest
-    parts = text.split(mark) if mark in text else _EXTENSION.split(text)
     if mark not in text:
         return _cef_pairs(text)
-    return {key.strip(): value.strip() for key, equals, value in (part.partition("=") for part in parts) if equals}
+    parts = (part.partition("=") for part in text.split(mark))
+    return {key.strip(): value.strip() for key, equals, value in parts if equals}
 
 
 def _mark(written: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from typing import Annotated, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import NoDecode
 
 PREFIX = "LOGWARDEN_"
@@ -26,7 +27,30 @@ def _list_word(value: object) -> object:
     return tuple(part for part in (part.strip() for part in value.split(",")) if part)
 
 
+def _charset(name: str) -> str:
+    """Returns the name of a charset that Python knows. Raises ValueError for any other name."""
+    if name != "auto":
+        try:
+            b" ".decode(name)
+        except (LookupError, UnicodeError):  # codecs of bytes, such as base64, are no charsets
+            raise ValueError(
+                f"{name!r} is no charset: write auto or a name such as utf-8, gb18030 or latin-1"
+            ) from None
+    return name
+
+
+def _zone(name: str) -> str:
+    """Returns the name of a time zone. Raises ValueError for any other name."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{name!r} is no time zone: write a name such as UTC or Europe/Berlin") from None
+    return name
+
+
 T = TypeVar("T")
+Encoding = Annotated[str, AfterValidator(_charset), Field(title="auto or a charset")]
+TimeZone = Annotated[str, AfterValidator(_zone), Field(title="name of a time zone")]
 Maybe = Annotated[T | None, BeforeValidator(_none_word)]
 """A value, or the word `none` in the environment and None in the program."""
 Name = Annotated[str, Field(min_length=1)]

@@ -13,7 +13,7 @@ from pydantic import DirectoryPath, Field, PrivateAttr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from logwarden.daemon.settings.agreement import disagreements
-from logwarden.daemon.settings.fields import PREFIX, Maybe, MoreNames, Name, SettingsGroup
+from logwarden.daemon.settings.fields import PREFIX, Encoding, Maybe, MoreNames, Name, SettingsGroup, TimeZone
 from logwarden.daemon.settings.kafka import KafkaSettings
 from logwarden.daemon.settings.patterns import Pattern
 from logwarden.model.defaults import LEARNING_LINES, MAX_HISTORY_LINES, MAX_LINE_CHARS, WINDOW_SIZE
@@ -24,6 +24,11 @@ class InputSettings(SettingsGroup):
 
     format: Literal["auto", "raw", "json"] = "auto"
     """Format of a record's value. `raw`: the value is the line; `json`: an object; `auto`: decided record by record."""
+    encoding: Encoding = "auto"
+    """Charset of records that have no byte order mark, such as `gb18030`, `shift_jis` or `latin-1`. `auto`: UTF-8, and
+    UTF-16, GB18030, Windows-1251, KOI8-R and Windows-1252 where the bytes show them."""
+    timezone: TimeZone = "UTC"
+    """Zone of times that state none, such as `Europe/Berlin`."""
     service_paths: MoreNames = ()
     """Dotted JSON paths to the service, tried before those that the daemon knows; the first match wins. Write a key
     that contains dots as it is. Without a match the service is the record's header, its key, its host, and at last

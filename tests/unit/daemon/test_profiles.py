@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.profiles import decoder_of, profiles_of
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.reading import read_settings
@@ -27,6 +30,28 @@ def test_a_format_may_replace_the_configured_one() -> None:
     settings = settings_of(INPUT__FORMAT="json", INPUT__TEXT_PATHS="what")
     assert decoder_of(settings).decode([RECORD]).lines == [b"disk full"]
     assert decoder_of(settings, format="raw").decode([RECORD]).lines == [RECORD.value]
+
+
+def test_charset_and_zone_are_those_of_the_settings() -> None:
+    """A producer of another country writes its own charset and its own time."""
+    settings = settings_of(INPUT__ENCODING="cp866", INPUT__TIMEZONE="Asia/Tokyo")
+    found = decoder_of(settings).decode([LogRecord("2024-01-01 09:00:00 ошибка".encode("cp866"))])
+    assert (found.lines, found.timestamps) == (["2024-01-01 09:00:00 ошибка".encode()], [1_704_067_200_000])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("ENCODING", "utf-99", "no charset: write auto"),
+        ("ENCODING", "base64", "no charset: write auto"),
+        ("TIMEZONE", "Europe/Nowhere", "no time zone: write a name"),
+        ("TIMEZONE", "../etc/passwd", "no time zone: write a name"),
+    ],
+)
+def test_a_charset_or_zone_that_is_none_is_refused(name: str, value: str, words: str) -> None:
+    """A wrong name is found at start, with what to write instead."""
+    with pytest.raises(ConfigurationError, match=words):
+        settings_of(**{f"INPUT__{name}": value})
 
 
 def test_long_lines_are_cut_at_the_limit() -> None:

@@ -47,7 +47,10 @@ LOGGERS: dict[str, tuple[dict[str, Any], str]] = {
         {"text": "all of it\n", "record": {"level": {"name": "ERROR", "no": 40}, "message": "lost", "exception": None}},
         "ERROR lost",
     ),
-    "logback": ({"message": "Unexpected", "level": "ERROR", "stack_trace": JAVA}, f"ERROR Unexpected: {JAVA}"),
+    "logback": (
+        {"message": "Unexpected", "level": "ERROR", "stack_trace": JAVA},
+        "ERROR Unexpected: java.lang.IllegalStateException: no stock at com.example.Stock.take(Stock.java:9)",
+    ),
     "log4j2": (
         {"level": "ERROR", "message": "bad", "thrown": {"name": "java.lang.Error1", "message": "null id"}},
         "ERROR bad: java.lang.Error1: null id",
