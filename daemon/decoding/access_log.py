@@ -20,7 +20,7 @@ _QUOTED = r'"((?:[^"\\]|\\.)*)"'
 # 192.0.2.7 - anna [23/Nov/2026:10:00:00 +0000] "GET /cart HTTP/1.1" 502 157 "-" "curl/8.5.0" …
 _COMMON = re.compile(
     rf"(\S{{1,255}}) (\S{{1,255}}) [^\[\"]{{1,255}} "
-    rf"\[(\d\d/[A-Za-z]{{3}}/\d{{4}}:\d\d:\d\d:\d\d[^\]\"]{{0,16}})\] (?:(\S{{1,255}}) )?{_QUOTED} "
+    rf"\[(\d\d/[A-Za-z]{{3}}/\d{{4}}[: ]\d\d:\d\d:\d\d[^\]\"]{{0,16}})\] (?:(\S{{1,255}}) )?{_QUOTED} "
     rf"({_STATUS}|000)(?= |$)"
 )
 # 10.0.0.9:4711 [23/Nov/2026:10:00:00.123] www~ app/web-1 0/0/1/2/3 503 212 - - SC-- 1/1/0/0/0 0/0 "GET / HTTP/1.1"
@@ -44,11 +44,13 @@ _UPSTREAM = re.compile(rf"(?i)\b(upstream[_-]?status|us|ups?_status|origin_?stat
 
 _BARS = re.compile(rf"(?:^|\|)\s*({_STATUS})\s*\|")
 _REQUEST = re.compile(rf"\b({METHODS})\b[\"' ,|:]{{1,16}}((?:https?://[^/\s\"'|,]{{1,255}})?/[^\s\"'|]*)")
+_BEFORE = re.compile(rf"(?:^|[\s\]:])({_STATUS}) $")
 _AFTER = re.compile(
     rf"(\"?(?: HTTP/[\d.]+)?[\"']?(?: ?(?:[|,>→:-]|->|=>|-->|returned|responded|completed|failed|with|answered)){{0,4}}"
     rf" ?)({_STATUS})(?![\w.:%-])"
 )
 _ANSWER = re.compile(rf"(HTTP/\d(?:\.\d)?[\"']?,? )({_STATUS})(?![\w.:%-])")
+_COMPLETED = re.compile(rf"\b(?:Completed|Sent|Responded|Finished)(?: with)? ({_STATUS})(?= [A-Za-z])")
 _ADDRESS = re.compile(r"[0-9A-Fa-f:.]{3,45}$")
 
 
@@ -94,6 +96,8 @@ def _elsewhere(line: str) -> Frame | None:
     request = _REQUEST.search(line)
     if request is None:
         answer = _ANSWER.search(line)
+        if answer is None and (completed := _COMPLETED.search(line)):
+            return Frame(f"{line[: completed.start(1)]}status={line[completed.start(1) :]}")
         return None if answer is None else Frame(f"{line[: answer.start(2)]}status={line[answer.start(2) :]}")
     path = path_of(request[2])
     if bars := _BARS.search(line, 0, request.start()):
@@ -101,6 +105,9 @@ def _elsewhere(line: str) -> Frame | None:
         behind = line[request.end() :].strip(" \"'|")
         head = f"{request[1]} {path} status={bars[1]}"
         return Frame(f"{head} {behind}" if behind else head, at=line[: bars.start()])
+    before = _BEFORE.search(line, 0, request.start())
+    if before and before.end() == request.start():  # "500 GET /cart (192.0.2.7) 3ms"
+        return Frame(f"{line[: before.start(1)]}{request[1]} {path} status={before[1]}{line[request.end(2) :]}")
     status = _AFTER.match(line, request.end())
     if status is None:
         status = _ANSWER.search(line, request.end())

@@ -38,6 +38,11 @@ def to_utf8(value: bytes, encoding: str = AUTO) -> tuple[bytes, bool]:
     return (value, False) if found is None else (_decoded(value, found), True)
 
 
+def is_wide(value: bytes) -> bool:
+    """Returns True if a character of the value has two or four bytes."""
+    return value.startswith(tuple(mark for mark, _ in _MARKS[1:])) or _wide(value) is not None
+
+
 def _decoded(value: bytes, encoding: str) -> bytes:
     """Returns UTF-8. Half of a UTF-16 unit at the end is dropped; other bad bytes become U+FFFD."""
     width = 4 if "32" in encoding else 2 if "16" in encoding else 1

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from functools import partial
 
-from logwarden.daemon.decoding import charset, framing, packed, services, terminal
+from logwarden.daemon.decoding import charset, packed, services, terminal
 from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.decoding.json_logs import JsonReader
 from logwarden.daemon.decoding.line_times import leading_ms
 from logwarden.daemon.decoding.structured import StructuredReader
-from logwarden.daemon.decoding.text import NO_TIME, plain_ms, read_line, read_text
+from logwarden.daemon.decoding.text import NO_TIME, plain_ms, read_text, read_value
 from logwarden.daemon.decoding.traces import condense
 from logwarden.daemon.errors import UndecodableRecord
 from logwarden.daemon.records import DeadLetter, Record
@@ -25,6 +25,8 @@ from logwarden.model.schema import truncated_utf8
 
 _BLANKS = b" \t\r\n\0"
 _INDENTATION = b" \t"
+_TAGS = (b"\x08", b"\n", b"\x12", b"\x1a")
+"""First bytes of most protobuf messages, which may have no byte beyond ASCII."""
 _JSON = frozenset(b"{[")
 
 
@@ -144,7 +146,7 @@ class Decoder:
 
     def _read(self, value: bytes, near_ms: int, out: Decoded) -> Reading:
         """Returns the events of a record. Raises UndecodableRecord if its value contains none."""
-        if not value.isascii() or b"\0" in value or self._encoding != charset.AUTO:
+        if not value.isascii() or b"\0" in value or value[:1] in _TAGS or self._encoding != charset.AUTO:
             value = self._as_text(value, out)
         if self._format != "raw":
             strict = self._format == "json"
@@ -161,10 +163,11 @@ class Decoder:
         """Returns a value as UTF-8, unpacked. Raises UndecodableRecord for a value that is no text."""
         if not value.strip(b"\0"):
             return value
-        value = packed.unpacked(value)
-        value, recoded = charset.to_utf8(value, self._encoding)
+        value = packed.bare(packed.unpacked(value))
+        text, recoded = charset.to_utf8(value, self._encoding)
+        packed.refuse_binary(text if recoded and (self._encoding != charset.AUTO or charset.is_wide(value)) else value)
         out.replaced += recoded
-        return value if recoded else packed.refuse_binary(value)
+        return text
 
     def _read_packed(self, value: bytes) -> Reading:
         """Returns the events of bytes that an envelope carried."""
@@ -172,16 +175,18 @@ class Decoder:
 
     def _text_events(self, value: bytes, near_ms: int) -> Sequence[LogEvent]:
         """Returns the events of a value of UTF-8 text."""
-        if b"\n" in value or value[:1].isdigit():
-            return [self._text_event(part, near_ms) for part in framing.split(value.rstrip(_BLANKS).lstrip(b"\r\n\0"))]
-        return (self._text_event(value, near_ms),)
-
-    def _text_event(self, part: bytes, near_ms: int) -> LogEvent:
-        """Returns the event of a line, or of several lines that are one event."""
-        part = terminal.plain(part)
+        value = terminal.plain(value.rstrip(_BLANKS).lstrip(b"\r\n\0"))
         if self._format == "raw":
-            return LogEvent(part, None, leading_ms(part, near_ms, self._zone))
-        return read_line(part, near_ms, self._zone)
+            return (LogEvent(value, None, leading_ms(value, near_ms, self._zone)),)
+        return read_value(value, near_ms, self._zone, self._json_event)
+
+    def _json_event(self, value: bytes) -> LogEvent | None:
+        """Returns the event of an object in a frame of text; None for a text that is none, or several events."""
+        try:
+            reading = self._structured.read(value)
+        except UndecodableRecord:
+            return None
+        return reading.events[0] if reading is not None and len(reading.events) == 1 and not reading.broken else None
 
     def _clean(self, raw: bytes, out: Decoded) -> bytes:
         """Returns a line of valid UTF-8 within the limit, without line breaks and blanks around it."""

@@ -21,8 +21,10 @@ _MONTHS = {
     name: number
     for number, names in enumerate(
         (
-            "jan janv ene gen", "feb févr", "mar mär mrz mars", "apr avr abr", "may mai mag", "jun juin giu",
-            "jul juil lug", "aug août ago", "sep sept set", "oct okt ott", "nov", "dec dez déc dic",
+            "jan janv ene gen янв sty sij", "feb févr fév фев lut velj", "mar mär mrz mars maart мар mrt",
+            "apr avr abr апр kwi",
+            "may mai mag май мая mei maj", "jun juin giu июн cze", "jul juil lug июл lip", "aug août ago авг sie",
+            "sep sept set сен wrz", "oct okt ott out окт paź", "nov ноя lis", "dec dez déc dic дек gru",
         ),
         1,
     )
@@ -38,7 +40,7 @@ _ZONES = {
 
 _CLOCK = r"(?P<h>\d\d):(?P<m>\d\d)(?::(?P<s>\d\d)(?:[.,:](?P<f>\d{1,9}))?)?(?P<pm> [AaPp][Mm]\b)?"
 _ZONE = r"(?: ?(?P<z>Z\b|[+-]\d\d(?::?\d\d)?\b|[A-Z]{3,4}\b))?"
-_NAME = r"(?P<mon>[^\W\d_]{3,5})"
+_NAME = r"(?P<mon>[^\W\d_]{3,5})\.?"
 
 
 def _compiled(*forms: str) -> list[re.Pattern[str]]:
@@ -53,6 +55,7 @@ _NUMBERED = _compiled(
     r"(?P<y>\d{{4}})(?P<mo>\d\d)(?P<d>\d\d)[ T-]{clock}{zone}",
     r"(?P<yy>\d\d)[-/]?(?P<mo>\d\d)[-/]?(?P<d>\d\d)  ?{clock}{zone}",
     r"(?P<mo>\d\d)-?(?P<d>\d\d) {clock}",
+    r"(?P<y>\d{{4}})[年년] ?(?P<mo>\d{{1,2}})[月월] ?(?P<d>\d{{1,2}})[日일] ?{clock}{zone}",
 )
 _NAMED = _compiled(
     r"(?:\w{{2,4}}\.?,? )?(?P<d>\d{{1,2}})[- ]{name}[- ](?P<y>\d{{4}})[ ,]{{1,2}}{clock}{zone}",

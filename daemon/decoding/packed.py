@@ -54,8 +54,8 @@ def unpacked(value: bytes) -> bytes:
     return content
 
 
-def refuse_binary(value: bytes) -> bytes:
-    """Returns the text in a value with NUL or high bytes. Raises UndecodableRecord if the value is no text."""
+def bare(value: bytes) -> bytes:
+    """Returns a value without the number of its schema. Raises UndecodableRecord for files and for other schemas."""
     for magic, name in _MAGIC:
         if value.startswith(magic):
             raise UndecodableRecord("binary", f"the value is {name}, not text")
@@ -65,11 +65,15 @@ def refuse_binary(value: bytes) -> bytes:
         if any(value[1:_FRAME_BYTES]) and not value[1:2].strip(b"\0"):
             number = int.from_bytes(value[1:_FRAME_BYTES], "big")
             raise UndecodableRecord("binary", f"the value is written in schema {number} of a schema registry")
+    return value
+
+
+def refuse_binary(value: bytes) -> None:
+    """Raises UndecodableRecord if a value of one byte per character is no text."""
     sample = value.strip(b"\0")[:_SAMPLE_BYTES]
     odd = len(sample) - len(sample.translate(None, _NO_TEXT))
     if odd * 10 > len(sample) or (odd and not _is_utf8(sample)) or _is_message(value):
         raise UndecodableRecord("binary", "the value is binary, not text")
-    return value
 
 
 def _unpacker(value: bytes) -> Callable[[bytes], bytes] | None:

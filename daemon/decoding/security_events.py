@@ -11,6 +11,8 @@ import re
 from logwarden.daemon.decoding.event import Frame
 from logwarden.model import severity
 
+SERVICE = "CEF"
+"""The service of the frames of this format, which name none: syslog's tag is then the format's name."""
 _HEAD = re.compile(r"(?:^|[\s:])(CEF|LEEF):\s?(\d(?:\.\d)?)\|")
 _CEF_FIELD = re.compile(r"(?:[^|\\]|\\.)*")
 _EXTENSION = re.compile(r"(?:^|\s)([A-Za-z][\w.]{0,63})=")
@@ -37,7 +39,7 @@ def read(line: str) -> Frame | None:
         grade = pairs.get("sev", "")
     kept = [f"{key}={_shown(pairs[key])}" for key in pairs if key.lower() in _KEPT and pairs[key]]
     words = " ".join(part for part in (vendor, product, name, *kept) if part)
-    return Frame(text=words, level=_level(grade), at=pairs.get("rt") or pairs.get("devTime") or "")
+    return Frame(text=words, level=_level(grade), service=SERVICE, at=pairs.get("rt") or pairs.get("devTime") or "")
 
 
 def _header(text: str, count: int) -> tuple[list[str] | None, str]:

@@ -18,6 +18,7 @@ _C1 = re.compile(rb"\xc2\x9b[0-?]{0,32}[@-~]")
 _WRITTEN = (b"1b[", b"1B[", b"33[", b"^[", b"\\e[", b"\xe2\x90\x9b")
 # A shipper dropped the escape character, or replaced it: colours are there only together with their end.
 _TORN = re.compile(rb"(?:\xef\xbf\xbd|\?)?\[[0-9]{1,3}(?:;[0-9]{1,3}){0,5}m")
+_TORN_START = re.compile(rb"\[(?:[0-9];){0,2}(?:1|4|[39][0-7]|38;[0-9;]{1,16})m")
 _TORN_ENDS = (b"[0m", b"[39m", b"[0;39m", b"[00m")
 CONTROLS = bytes(c for c in range(32) if c not in b"\t\n") + b"\x7f"
 _TO_SPACES = bytes(0x20 if c in CONTROLS else c for c in range(256))
@@ -36,8 +37,8 @@ def is_plain(text: bytes) -> bool:
 def plain(line: bytes) -> bytes:
     """Returns a line of UTF-8 without terminal sequences, and with spaces for other control characters."""
     if b"\x1b" in line or b"\xc2\x9b" in line or (b"[" in line and any(mark in line for mark in _WRITTEN)):
-        line = _SEQUENCES.sub(b"", line)
-    if (b"[0" in line or b"[39m" in line) and any(end in line for end in _TORN_ENDS):
+        line = _C1.sub(b"", _SEQUENCES.sub(b"", line))
+    if (b"[0" in line or b"[39m" in line) and any(end in line for end in _TORN_ENDS) and _TORN_START.search(line):
         line = _TORN.sub(b"", line)
     if b"\r" in line:
         line = line.replace(b"\r\n", b"\n")

@@ -6,17 +6,29 @@ Owns the order of the formats. Knows nothing of records, charsets and JSON.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, tzinfo
 
-from logwarden.daemon.decoding import access_log, containers, letters, logfmt, security_events, syslog, terminal
+from logwarden.daemon.decoding import (
+    access_log,
+    containers,
+    framing,
+    letters,
+    logfmt,
+    security_events,
+    syslog,
+    terminal,
+    w3c,
+)
 from logwarden.daemon.decoding.event import Frame, LogEvent, level_in, with_level
 from logwarden.daemon.decoding.line_times import iso_head, leading_ms, moment_ms
+
+ReadJson = Callable[[bytes], LogEvent | None]
+"""Reads an object inside a frame; None for a text that is none."""
 
 MAX_FORMAT_BYTES = 65_536
 """A longer line is plain text: no format has such lines, and reading one would keep the others waiting."""
 NO_TIME = -1
-W3C_DIRECTIVES = (b"#Fields:", b"#Software:", b"#Version:", b"#Date:", b"#Start-Date:", b"#End-Date:", b"#Remark:")
-"""Heads of the lines that describe a W3C extended log; they are no events."""
 _LETTERS = frozenset(b"IWEFDVA")
 _LEVEL_LETTERS = tuple(bytes([letter]) for letter in b"TVDIWEFCA")
 _AFTER_LETTER = (b" ", b"\t", b"]", b")", b">", b"|", b":", b"/")
@@ -32,8 +44,24 @@ def read_text(text: str, *, near_ms: int = -1, zone: tzinfo = UTC) -> LogEvent:
     return read_line(terminal.plain(text.encode("utf-8", "replace")), near_ms, zone)
 
 
-def read_line(line: bytes, near_ms: int = -1, zone: tzinfo = UTC) -> LogEvent:
-    """Returns the event of one line of UTF-8 without control characters. A line of no format is its own text."""
+def read_value(value: bytes, near_ms: int, zone: tzinfo, read_json: ReadJson) -> list[LogEvent]:
+    """Returns the events of a value of UTF-8 text without control characters, of one line or many."""
+    if value.startswith(b"#") and b"#Fields:" in value and len(value) <= MAX_FORMAT_BYTES:
+        parts = w3c.lines(value.decode("utf-8", "replace"))
+        return [
+            read_text(part, near_ms=near_ms, zone=zone)
+            if isinstance(part, str)
+            else LogEvent(part.text.encode("utf-8", "replace"), None, moment_ms(part.at, near_ms, zone))
+            for part in parts
+        ]
+    return [read_line(part, near_ms, zone, read_json) for part in framing.split(value)]
+
+
+def read_line(line: bytes, near_ms: int = -1, zone: tzinfo = UTC, read_json: ReadJson | None = None) -> LogEvent:
+    """Returns the event of one line of UTF-8 without control characters. A line of no format is its own text.
+
+    `read_json` reads what a frame contains if that begins like an object.
+    """
     bare = line.strip()
     if not bare:
         return LogEvent(bare)
@@ -41,7 +69,7 @@ def read_line(line: bytes, near_ms: int = -1, zone: tzinfo = UTC) -> LogEvent:
         return LogEvent(line, None, leading_ms(bare, near_ms, zone))
     at_ms = plain_ms(bare, near_ms, zone)
     if at_ms is None:
-        return _formatted(bare, near_ms, zone)
+        return _formatted(bare, near_ms, zone, read_json)
     return LogEvent(line, None, None if at_ms == NO_TIME else at_ms)
 
 
@@ -51,7 +79,7 @@ def plain_ms(line: bytes, near_ms: int, zone: tzinfo) -> int | None:
     Quick, because most lines are plain. `line` is not empty and begins with no white space.
     """
     if (
-        (b"/" in line and _has_request(line))
+        ((b"/" in line or b"Completed " in line) and _has_request(line))
         or (b"=" in line and _has_pairs(line))
         or (b"|" in line and b"EF:" in line)
     ):
@@ -74,7 +102,7 @@ def plain_ms(line: bytes, near_ms: int, zone: tzinfo) -> int | None:
     elif (
         first == 0x3C
         or (first in _LETTERS and (line[1:2] == b"/" or line[1:5].isdigit()))
-        or (first == 0x23 and line.startswith(W3C_DIRECTIVES))
+        or (first == 0x23 and line.startswith(w3c.DIRECTIVES))
     ):  # <
         return None
     at_ms_or_none = leading_ms(line, near_ms, zone)
@@ -84,6 +112,7 @@ def plain_ms(line: bytes, near_ms: int, zone: tzinfo) -> int | None:
 def _has_request(line: bytes) -> bool:
     return (
         b"HTTP/" in line
+        or b"Completed " in line
         or b'] "' in line
         or (
             (b" /" in line or b'"/' in line or b"://" in line or b"\t/" in line)
@@ -107,28 +136,47 @@ def _has_pairs(line: bytes) -> bool:
     )
 
 
-def _formatted(line: bytes, near_ms: int, zone: tzinfo) -> LogEvent:
+def _formatted(line: bytes, near_ms: int, zone: tzinfo, read_json: ReadJson | None) -> LogEvent:
     """Returns the event of a line that may have a format, inside at most two wrappings."""
-    if line.startswith(W3C_DIRECTIVES):
+    if line.startswith(w3c.DIRECTIVES):
         return LogEvent(b"")
     text = line.decode("utf-8", "replace")
     wrapping = Frame("")
     for unwrap in (containers.unwrapped, syslog.unwrapped):
         if frame := unwrap(text):
             wrapping, text = _both(wrapping, frame), frame.text
-    inner = (
-        security_events.read(text) or letters.read(text) or access_log.read(text) or logfmt.read(text) or Frame(text)
-    )
+    begin = text.removeprefix("@cee:").lstrip() if text[:1] in ("{", "@", " ") else ""
+    if begin[:1] == "{" and read_json and (event := read_json(begin.encode("utf-8", "replace"))):
+        body, level = event.text.decode("utf-8", "replace"), wrapping.level
+        written = body if level is None or level_in(body) is not None else with_level(level, body)
+        at_ms = moment_ms(wrapping.at, near_ms, zone) if event.at_ms is None else event.at_ms
+        return event._replace(
+            text=written.encode("utf-8", "replace"), service=event.service or wrapping.service, at_ms=at_ms
+        )
+    inner = _of_format(text)
     if inner.text is text and wrapping == Frame(""):
         return LogEvent(line, None, leading_ms(line, near_ms, zone))
-    at_ms = None
-    for written in (inner.at, wrapping.at, text):
-        at_ms = moment_ms(written, near_ms, zone) if at_ms is None else at_ms
+    if inner.service == security_events.SERVICE:  # the tag of syslog is the format's name
+        wrapping = wrapping._replace(tag="", service=None)
+    found = (moment_ms(written, near_ms, zone) for written in (inner.at, wrapping.at) if written)
+    at_ms = next((at_ms for at_ms in found if at_ms is not None), None)
+    if at_ms is None:
+        at_ms = leading_ms(text.encode("utf-8", "replace"), near_ms, zone)
     level = inner.level
     if level is None and wrapping.level is not None and level_in(inner.text) is None:
         level = wrapping.level  # a shipper's level is often that of a whole stream: the line's own one counts first
     body = " ".join(part for part in (wrapping.tag, inner.text, wrapping.after) if part)
     return LogEvent(with_level(level, body).encode("utf-8", "replace"), wrapping.service, at_ms)
+
+
+def _of_format(text: str) -> Frame:
+    """Returns what the first format that matches reads in a text; the text itself if none does."""
+    if frame := security_events.read(text):
+        return frame
+    if frame := letters.read(text):  # behind such a head a web framework writes its requests
+        inner = access_log.read(frame.text) or logfmt.read(frame.text)
+        return frame._replace(text=inner.text, level=frame.level) if inner else frame
+    return w3c.read(text) or access_log.read(text) or logfmt.read(text) or Frame(text)
 
 
 def _both(outer: Frame, inner: Frame) -> Frame:

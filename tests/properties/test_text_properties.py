@@ -7,6 +7,7 @@ import gzip
 import re
 import time
 import zlib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import cramjam
@@ -50,7 +51,9 @@ def mutants(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(0, 4))):
         start = draw(st.integers(0, len(value)))
         value = value[:start] + draw(BREAKS) + value[start + draw(st.integers(0, 9)) :]
-    pack = draw(st.sampled_from([bytes, bytes, bytes, gzip.compress, zlib.compress, bz2.compress]))
+    pack: Callable[[bytes], bytes] = draw(
+        st.sampled_from([bytes, bytes, bytes, gzip.compress, zlib.compress, bz2.compress])
+    )
     return pack(value)[: draw(st.sampled_from([None, None, 40]))]
 
 

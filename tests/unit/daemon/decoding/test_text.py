@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import pytest
 
 from logwarden.daemon.decoding.text import read_line, read_text
+from tests.oracles import LogRecord, default_decoder
 
 NEAR_MS = 1_795_429_200_000  # 2026-11-23T10:20:00Z
 
@@ -97,6 +99,23 @@ CASES = {
         'INFO:     192.0.2.7:5 - "GET /cart HTTP/1.1" 500 Internal Server Error',
         ('INFO:     192.0.2.7:5 - "GET /cart HTTP/1.1" status=500 Internal Server Error', None, None),
     ),
+    "status before the request": (
+        "[E 261123 10:00:00 web:2271] 500 GET /cart?x=1 (192.0.2.7) 3ms",
+        ("ERROR web:2271: GET /cart status=500 (192.0.2.7) 3ms", None, "2026-11-23T10:00:00+00:00"),
+    ),
+    "completed": (
+        "Completed 500 Internal Server Error in 12ms",
+        ("Completed status=500 Internal Server Error in 12ms", None, None),
+    ),
+    "W3C": (
+        "2026-11-23 10:00:00 192.0.2.1 GET /cart x=1 443 - 192.0.2.7 Mozilla/5.0+(X) - 500 0 64 12",
+        ("GET /cart status=500 win32_status=64", None, "2026-11-23T10:00:00+00:00"),
+    ),
+    "content network": (
+        "2026-11-23\t10:00:00\tFRA2\t1045\t192.0.2.7\tGET\tcdn.example\t/a\t502\t-\tMozilla\t-\t-\tError",
+        ("GET /a status=502 host=cdn.example", None, "2026-11-23T10:00:00+00:00"),
+    ),
+    "W3C, described": ("#Fields: date time cs-method cs-uri-stem sc-status", ("", None, None)),
     "answer alone": ("HTTP/1.1 503 from upstream", ("HTTP/1.1 status=503 from upstream", None, None)),
     "a number that is no status": ("GET /cart 2000 items", ("GET /cart 2000 items", None, None)),
     "letter": (
@@ -128,6 +147,120 @@ def test_each_format_becomes_an_event(line: str, expected: tuple[str, str | None
     event = read_text(line, near_ms=NEAR_MS)
     at_ms = None if at is None else round(datetime.fromisoformat(at).timestamp() * 1000)
     assert (event.text.decode(), event.service, event.at_ms) == (text, service, at_ms)
+
+
+def events(*values: bytes, **settings: Any) -> list[tuple[str, str]]:
+    found = default_decoder(**settings).decode([LogRecord(value) for value in values])
+    return [(line.decode(), service) for line, service in zip(found.lines, found.services, strict=True)]
+
+
+MANY = {
+    "octet counts": (
+        b"33 <27>1 - - billing - - - no route!36 <30>1 - - billing - - - two\nlines ok",
+        ["ERROR billing: no route!", "INFO billing: two lines ok"],
+    ),
+    "wrong counts": (b"9 <27>1 - - a - - - no route\n9 <30>1 - - a - - - ok", ["ERROR a: no route", "INFO a: ok"]),
+    "lines with times": (
+        b"2026-11-23 10:00:00 INFO a\n2026-11-23 10:00:01 ERROR b\n  at c\n2026-11-23 10:00:02 INFO d\n",
+        ["2026-11-23 10:00:00 INFO a", "2026-11-23 10:00:01 ERROR b at c", "2026-11-23 10:00:02 INFO d"],
+    ),
+    "frames": (b"<27>1 - - a - - - x\n<30>1 - - a - - - y\n", ["ERROR a: x", "INFO a: y"]),
+    "parts": (
+        b"2026-11-23T10:00:00Z stdout P no \n2026-11-23T10:00:00Z stderr F other\n2026-11-23T10:00:01Z stdout F route",
+        ["no route", "other"],
+    ),
+    "W3C with its columns": (
+        b"#Version: 1.0\n#Fields: date time cs-uri-stem cs-method sc-status\n2026-11-23 10:00:00 /a GET 502\n",
+        ["GET /a status=502"],
+    ),
+    "an object in a frame": (b'<30>1 - - a - - - @cee: {"level":"error","msg":"no route"}', ["ERROR no route"]),
+    "an object in a container's frame": (
+        b'2026-11-23T10:00:00.1Z stderr F {"msg":"no route","level":"fatal"}',
+        ["CRITICAL no route"],
+    ),
+    "one event": (b"one\ntwo\nthree", ["one two three"]),
+}
+
+
+@pytest.mark.parametrize(("value", "texts"), MANY.values(), ids=MANY)
+def test_a_value_may_contain_many_events(value: bytes, texts: list[str]) -> None:
+    """Frames and lines with heads of their own are events; lines that continue one are not."""
+    assert [text for text, _ in events(value)] == texts
+
+
+COLOURS = {
+    "escape": b"\x1b[1;31mERROR\x1b[0m disk",
+    "C1": "\x9b31mERROR\x9b0m disk".encode(),
+    "JSON's way": rb"\u001b[31mERROR\u001b[0m disk",
+    "C's way": rb"\033[31mERROR\x1b[0m disk",
+    "a caret": b"^[[31mERROR^[[0m disk",
+    "rsyslog's way": b"#033[31mERROR#033[0m disk",
+    "torn": b"[31mERROR[0m disk",
+    "a link and a title": b"\x1b]8;;http://x\x1b\\ERROR\x1b]0;t\x07 disk",
+    "a bell": b"\x07ERROR\x01disk\x08",
+    "in JSON": b'{"message":"\\u001b[31mERROR\\u001b[0m disk"}',
+    "in JSON, as text": rb'{"message":"\\u001b[31mERROR\\u001b[0m disk"}',
+}
+
+
+@pytest.mark.parametrize("value", COLOURS.values(), ids=COLOURS)
+def test_what_a_terminal_obeys_is_removed(value: bytes) -> None:
+    """A painted line is the plain line."""
+    assert [text.split() for text, _ in events(value)] == [["ERROR", "disk"]]
+
+
+@pytest.mark.parametrize("value", [b"rate(x[5m]) is [0]", b"array[0m] of [x", b"a ^ [b]"])
+def test_brackets_that_are_no_paint_stay(value: bytes) -> None:
+    """Durations and indices in brackets are text."""
+    assert events(value) == [(value.decode(), "logs")]
+
+
+@pytest.mark.parametrize("charset", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_marks_and_wide_characters_are_read(charset: str) -> None:
+    """A value of another width is text, plain and as JSON."""
+    assert events("ERROR café closed".encode(charset), '{"message":"x"}'.encode(charset)) == [
+        ("ERROR café closed", "logs"),
+        ("x", "logs"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "charset"),
+    [
+        ("2026-11-23 错误: 数据库连接失败, 请检查网络", "gb18030"),
+        ("ошибка записи на диск: нет места", "cp1251"),
+        ("ошибка записи на диск: нет места", "koi8-r"),
+        ("Verbindung zur Datenbank geschlossen: Zeitüberschreitung", "cp1252"),
+        ("échec de la requête, délai dépassé", "latin-1"),
+    ],
+)
+def test_old_charsets_are_recognised(text: str, charset: str) -> None:
+    """A line of another charset is readable, and counted."""
+    found = default_decoder().decode([LogRecord(text.encode(charset))])
+    assert ([line.decode() for line in found.lines], found.replaced) == ([text], 1)
+
+
+BINARY = {
+    "image": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+    "registry": b"\0\0\0\0\x07\x0adisk full\x02",
+    "message": b"\x0a\x0bhello world\x10\x01\x1a\x03abc",
+    "noise": bytes(range(256)),
+    "torn gzip": b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x4b",
+}
+
+
+@pytest.mark.parametrize("value", BINARY.values(), ids=BINARY)
+def test_a_value_that_is_no_text_is_a_dead_letter(value: bytes) -> None:
+    """Binary values are never learned as lines; the reason names what they are."""
+    found = default_decoder().decode([LogRecord(b"before"), LogRecord(value), LogRecord(b"after")])
+    assert found.lines == [b"before", b"after"]
+    [(place, letter)] = found.dead
+    assert (place, letter.stage in {"binary", "packed"}) == (1, True)
+
+
+def test_json_of_a_registry_is_read() -> None:
+    """A schema registry puts five bytes before its JSON, too."""
+    assert events(b'\0\0\0\0\x07{"message":"disk full","service":"db"}') == [("disk full", "db")]
 
 
 def test_bytes_that_are_no_utf8_stay_a_line() -> None:
