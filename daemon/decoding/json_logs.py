@@ -18,7 +18,16 @@ from logwarden.daemon.decoding import services
 from logwarden.daemon.decoding.event import LogEvent, with_level
 from logwarden.daemon.decoding.json_errors import Condense, Fault, fault_of, sentence_of
 from logwarden.daemon.decoding.json_paths import Found, Hit, PathTable, by_rank, plain, ranked
-from logwarden.daemon.decoding.json_words import fields_of, filled, level_of, message_of, request_of, shown, tail_of
+from logwarden.daemon.decoding.json_words import (
+    fields_of,
+    filled,
+    indentation_of,
+    level_of,
+    message_of,
+    request_of,
+    shown,
+    tail_of,
+)
 from logwarden.daemon.decoding.times import time_ms
 from logwarden.model import severity
 
@@ -64,14 +73,18 @@ class JsonReader:
         if around:
             found = _with_fallback(found, self._table.find(around))
         text = self._text(event, found)
-        read = None
+        read, whole = None, text or ""
         if text:
             if text[0] in _INNER_BEGINS and (inner := self._inner(text)):
                 found = _with_fallback(self._table.find(inner), found)
                 event, text = inner, self._text(inner, found)
+                whole = text or ""
             if text:
-                read = self._read_text(text.strip() if text[-1] in _SPACES or text[0] in _SPACES else text)
+                bare = text.strip() if text[-1] in _SPACES or text[0] in _SPACES else text
+                read = self._read_text(bare)
                 text = read.text.decode("utf-8", "replace")
+                if text == bare:
+                    text = indentation_of(whole) + bare
         line = self._line(event, found, text)
         if line is None:
             return None

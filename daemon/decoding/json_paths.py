@@ -55,19 +55,26 @@ class PathTable:
         return found
 
     def _walk(self, event: Mapping[str, Any], node: _Node, found: Found) -> None:
-        for key, leaves, of_objects, child in node.plan(event):
+        plan = node.plans.get(tuple(event))
+        if plan is None:
+            plan = node.plan(event)
+        for key, leaves, of_objects, child in plan:
             value = event[key]
-            if value is None:
+            if type(value) is dict:
+                if child is not None:
+                    self._walk(value, child, found)
+                if not of_objects:
+                    continue
+                reached = of_objects
+            elif value is None:
                 continue
-            is_object = type(value) is dict
-            if is_object and child is not None:
-                self._walk(value, child, found)
-            for role, rank in of_objects if is_object else leaves:
-                hits = found[role]
-                if hits is None:
+            else:
+                reached = leaves
+            for role, rank in reached:
+                if found[role] is None:
                     found[role] = [(rank, key, value)]
                 else:
-                    hits.append((rank, key, value))
+                    found[role].append((rank, key, value))
 
 
 Leaves = tuple[tuple[int, int], ...]
@@ -101,13 +108,11 @@ class _Node:
     def plan(self, event: Mapping[str, Any]) -> Plan:
         """Returns the keys of an object that lead to a path, each with the roles that end there and the node below."""
         keys = tuple(event)
-        found = self.plans.get(keys)
-        if found is None:
-            found = self._plan(keys)
-            if len(keys) <= _MAX_SHAPE_KEYS and sum(map(len, keys)) <= _MAX_SHAPE_CHARS:
-                if len(self.plans) >= _MAX_SHAPES:
-                    self.plans.clear()
-                self.plans[keys] = found
+        found = self._plan(keys)
+        if len(keys) <= _MAX_SHAPE_KEYS and sum(map(len, keys)) <= _MAX_SHAPE_CHARS:
+            if len(self.plans) >= _MAX_SHAPES:
+                self.plans.clear()
+            self.plans[keys] = found
         return found
 
     def _plan(self, keys: tuple[str, ...]) -> Plan:

@@ -53,6 +53,14 @@ def shown(value: Any) -> str:
     return _bytes_text(value) or msgspec.json.encode(value).decode()
 
 
+def indentation_of(text: str) -> str:
+    """Returns the blanks at the head of a text, by which a line of a trace continues the line before it."""
+    if text[:1] not in " \t" or not text:
+        return ""
+    blanks = text[: len(text) - len(text.lstrip(" \t"))]
+    return "" if blanks == " " else blanks  # syslog daemons leave one blank before every message
+
+
 def message_of(key: str, value: Any) -> str | None:
     """Returns a value as a message; None if it is none."""
     if type(value) is str:

@@ -76,7 +76,7 @@ def time_ms(value: Any, zone: tzinfo | None = None) -> int | None:
 
 def _of_text(value: str, zone: tzinfo) -> int | None:
     # First: fromisoformat reads many a number of milliseconds as a day of the 18th century.
-    if _EPOCH_TEXT.fullmatch(value):
+    if value[4:5] != "-" and _EPOCH_TEXT.fullmatch(value):
         return _of_number(float(value) if "." in value else int(value))
     try:
         moment = datetime.fromisoformat(value)

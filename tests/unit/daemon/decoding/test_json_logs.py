@@ -130,7 +130,7 @@ def line(event: object) -> str:
 def test_every_logger_is_read(name: str) -> None:
     """Level, message, error and codes of a logger's record come first, whatever their names."""
     event, text = LOGGERS[name]
-    assert line(event) == " ".join(text.partition("\n")[0].split("\n"))
+    assert line(event) == text
 
 
 @pytest.mark.parametrize("key", ["stack_trace", "stackTrace", "StackTrace", "stack-trace", "STACK_TRACE"])
@@ -189,3 +189,12 @@ def read_time(event: dict[str, object]) -> int:
     """Returns the time of an event."""
     [found] = default_decoder().decode([LogRecord(json.dumps({"message": "m", **event}).encode())]).timestamps
     return found
+
+
+def test_a_line_of_a_trace_keeps_its_indentation() -> None:
+    """A container's runtime makes a record of every line of a trace, and the blanks say that it continues."""
+    frame, plain = b'{"log":"\\tat a.B.c(B.java:1)\\n"}', b'{"msg":" a message of rsyslog"}'
+    found = default_decoder().decode([LogRecord(frame), LogRecord(plain)])
+    assert found.lines == [b"at a.B.c(B.java:1)", b"a message of rsyslog"]
+    assert found.indented == [0]
+    assert line({"message": "    at a.B.c(B.java:1)", "severity": "ERROR"}) == "ERROR     at a.B.c(B.java:1)"
