@@ -18,7 +18,7 @@ from pydantic import AfterValidator
 _SLOW_S = 0.02
 _LENGTHS = (4, 8, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 _MANY = 16
-"""Repetitions from which a repetition within a repetition is refused."""
+"""Repetitions from which a repetition, or a choice, within a repetition is refused."""
 
 
 def checked_pattern(pattern: str) -> str:
@@ -30,7 +30,7 @@ def checked_pattern(pattern: str) -> str:
         raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
     if _repeats_repetitions(tree, inside=False):
         raise ValueError(
-            f"{pattern!r} repeats a repetition, which could take for ever on some lines; repeat one of them"
+            f"{pattern!r} repeats a repetition or alternatives, which could take for ever on some lines; repeat one of them"
         )
     if _is_slow(compiled, tree):
         raise ValueError(f"{pattern!r} takes too long on some lines; use fewer repetitions of what overlaps")
@@ -44,7 +44,7 @@ Pattern = Annotated[str, AfterValidator(checked_pattern)]
 def _repeats_repetitions(tree: Iterable[Any], *, inside: bool) -> bool:
     for code, value in tree:
         is_many = code in (codes.MAX_REPEAT, codes.MIN_REPEAT) and value[1] >= _MANY
-        if is_many and inside:
+        if inside and (is_many or code is codes.BRANCH):
             return True
         if any(_repeats_repetitions(part, inside=inside or is_many) for part in _parts(value)):
             return True

@@ -65,13 +65,17 @@ class PrometheusTelemetry:
         )
         self._lost = self._counter("lost_messages", "Messages that no output topic takes, by the topic.", "topic")
         self._waiting = self._gauge("waiting_bytes", "Bytes of alerts and dead letters that wait for the broker.")
+        self._make_others()
+
+    def _make_others(self) -> None:
+        """Makes the metrics of lines, partitions and states."""
+        self._joined = self._counter("joined_lines", "Lines that belong to an event which an earlier line began.")
+        self._cut_events = self._counter("cut_events", "Events of many lines that ended at a bound.")
         self._replaced = self._counter(
             "replaced_lines", "Lines with bytes that are not UTF-8, decoded with replacement characters."
         )
         self._cut = self._counter("cut_lines", "Lines that were truncated at the limit.")
         self._empty = self._counter("empty_lines", "Blank lines, which are skipped.")
-        self._joined = self._counter("joined_lines", "Lines that belong to an event which an earlier line began.")
-        self._cut_events = self._counter("cut_events", "Events of many lines that ended at a bound.")
         self._context = self._counter("context_records", "Records read again to rebuild windows after an assignment.")
         self._short = self._counter("short_contexts", "Assignments whose windows could not be rebuilt in full.")
         self._commits = self._counter("commits", "Offset commits.")
