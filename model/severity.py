@@ -103,7 +103,7 @@ def of_line(text: str) -> int | None:
     field = _FIELD.search(text[:1024])
     if field:
         value = field[1]
-        level = of_number(int(value)) if value.isdigit() and len(value) < 6 else of_word(value)
+        level = of_number(int(value)) if value.isdecimal() and len(value) < 6 else of_word(value)
         if level is not None:
             return level
     candidates = []

@@ -24,7 +24,7 @@ _BRACKET = re.compile(rb"[\[\]{}]")
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 
 
-class Documents:
+class DocumentFramer:
     """Frames the lines of one file."""
 
     def __init__(self) -> None:

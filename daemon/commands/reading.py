@@ -43,6 +43,10 @@ _KINDS = (
     (0, b"ElfFile\0", "an event log of Windows: export its events as JSON or text"),
     (0, b"\x7fELF", "a program"),
     (0, b"SQLite format 3\0", "a database"),
+    (0, b"Obj\x01", "an Avro file: convert it to JSON"),
+    (0, b"PAR1\x15", "a Parquet file: convert it to JSON"),
+    (0, b"ARROW1\0\0", "an Arrow file: convert it to JSON"),
+    *((0, magic, "a capture of packets") for magic in (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\n\r\r\n\x1c")),
     (0, b"%PDF-", "a PDF document"),
     (0, b"\x89PNG\r\n", "an image"),
 )

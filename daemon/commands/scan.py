@@ -19,12 +19,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from logwarden.daemon.commands.documents import Documents
+from logwarden.daemon.commands.file_records import FileLine, OneService, count_events, parts_of
 from logwarden.daemon.commands.files import ServiceFile, Sources, find_sources
 from logwarden.daemon.commands.formats import AlertFormat
-from logwarden.daemon.commands.reading import LogFile, NumberedLine
+from logwarden.daemon.commands.reading import LogFile
 from logwarden.daemon.commands.rendering import printable, render
-from logwarden.daemon.decoding.decoder import Decoded, Decoder
 from logwarden.daemon.engine.stream import open_stream
 from logwarden.daemon.errors import FatalError
 from logwarden.daemon.incidents.alert import build_alert
@@ -33,13 +32,11 @@ from logwarden.daemon.pipeline.ledger import PartitionLedger
 from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile
 from logwarden.daemon.ports import Engine
 from logwarden.daemon.profiles import decoder_of, join_limits_of, profiles_of
-from logwarden.daemon.records import DeadLetter, Partition, Record
+from logwarden.daemon.records import DeadLetter, Partition
 from logwarden.daemon.settings.groups import Settings
 from logwarden.model.arrays import Bools
 from logwarden.model.schema import Verdict
 
-COUNTED_LINES = 200_000
-"""Lines of all files up to which the lines of each service are counted before any is judged."""
 NO_LIMIT = 1 << 62
 """New lines that a step may embed: a scan has no other service that would wait."""
 
@@ -54,20 +51,6 @@ class ScanOptions:
     """None: each file is a service of its own, named after the file."""
     form: AlertFormat = AlertFormat.pretty
     every_verdict: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileLine:
-    """A line of a file in the form of a Kafka record, for the daemon's decoder."""
-
-    topic: str
-    """The service of a line that states none."""
-    offset: int
-    value: bytes
-    partition: int = 0
-    timestamp: int = -1
-    key: bytes | None = None
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 @dataclass(slots=True)
@@ -142,27 +125,19 @@ class Scanner:
         slots = settings.limits.max_services
         self._slots = np.arange(slots)
         self._stream = open_stream(engine, settings, max_slots=slots, shown_chars=settings.limits.max_line_chars)
-        self._ingestor = Ingestor(self._stream, max_services=slots, join=join_limits_of(settings))
+        self._join = join_limits_of(settings)
+        self._ingestor = Ingestor(self._stream, max_services=slots, join=self._join)
         decoder = decoder_of(settings)
-        self._decoder = decoder if service is None else _OneService(decoder, service)
+        self._decoder = decoder if service is None else OneService(decoder, service)
         profile = replace(profiles_of(settings)("scan"), decoder=self._decoder)
         self._owner = _partition(profile)
 
     def count(self, sources: Sequence[ServiceFile]) -> None:
-        """Counts the lines of each service in files that can be read twice, to leave half of them to be judged."""
-        counts: Counter[str] = Counter()
-        left = COUNTED_LINES
-        for source in sources:
-            for records in _records(source.file, source.service) if source.file.can_be_read_again else ():
-                counts.update(self._decoder.decode(records).services)
-                left -= len(records)
-                if left < 0:
-                    return  # with a service that is met later, nothing is known of its length
-        # setting 1,000: 41 lines → 21 · 5,000 lines → 1,000 · a pipe, whose length is not known → 1,000
-        piped = {source.service for source in sources if not source.file.can_be_read_again}
-        self._learning = {
-            service: min(self._wanted, (count + 1) // 2) for service, count in counts.items() if service not in piped
-        }
+        """Counts the events of each service, to leave half of them to be judged."""
+        # setting 1,000: 41 events → 21 · 5,000 events → 1,000 · a pipe, whose length is not known → 1,000
+        counts = count_events(sources, self._owner, self._join)
+        if counts is not None:
+            self._learning = {service: min(self._wanted, (count + 1) // 2) for service, count in counts.items()}
 
     def learning_lines(self, service: str) -> int:
         """Returns the number of first lines of a service that are for learning: the setting, but at most half."""
@@ -174,12 +149,11 @@ class Scanner:
         Returns the number of its lines. They are in no later window, and every later line is judged.
         """
         count = 0
-        for lines in _framed(file):
-            count += lines.read
-            records = [FileLine(topic=services[0], offset=line.number, value=line.text) for line in lines.records]
-            self._teach(records)
+        for part in parts_of(file, services[0]):
+            count += part.lines
+            self._teach(part.records)
             for service in services[1:]:
-                self._teach([replace(record, topic=service) for record in self._without_service(records)])
+                self._teach([replace(record, topic=service) for record in self._without_service(part.records)])
         for work in self._flush():
             self._ingestor.scored(work.pushes)
         self._stream.rings.clear(self._slots)
@@ -189,12 +163,11 @@ class Scanner:
     def judge(self, source: ServiceFile, counts: Counts, *, every: bool) -> Iterator[list[Verdict]]:
         """Yields a list of verdicts per part of the file, in order: of the anomalous windows, or of every window."""
         file = source.file
-        for lines in _framed(file):
-            counts.lines += lines.read
-            records = [FileLine(topic=source.service, offset=line.number, value=line.text) for line in lines.records]
-            if not records:
+        for part in parts_of(file, source.service):
+            counts.lines += part.lines
+            if not part.records:
                 continue
-            ingested = self._ingestor.ingest([(self._owner, records)], 0.0, new_lines=NO_LIMIT)
+            ingested = self._ingestor.ingest([(self._owner, part.records)], 0.0, new_lines=NO_LIMIT)
             for _, letter in ingested.dead:
                 _count_unreadable(counts, letter)
             for work in ingested.work:
@@ -237,41 +210,6 @@ class Scanner:
         return [
             policies[int(learning[i])].verdict(batch, scores, i, service=services[i], topic=file.name) for i in places
         ]
-
-
-class _OneService(Decoder):
-    """Reads records as another decoder does, and gives all lines to one service."""
-
-    def __init__(self, decoder: Decoder, service: str) -> None:
-        self._decoder = decoder
-        self._service_name = service
-
-    def decode(self, records: Sequence[Record]) -> Decoded:
-        """Reads records in order."""
-        decoded = self._decoder.decode(records)
-        decoded.services = [self._service_name] * len(decoded.services)
-        return decoded
-
-
-@dataclass(frozen=True, slots=True)
-class _Framed:
-    """Records of a part of a file, and the lines that were read for them."""
-
-    records: list[NumberedLine]
-    read: int
-
-
-def _framed(file: LogFile) -> Iterator[_Framed]:
-    documents = Documents()
-    for lines in file.lines():
-        yield _Framed(list(documents.framed(lines)), len(lines))
-    if rest := documents.rest():
-        yield _Framed(rest, 0)
-
-
-def _records(file: LogFile, service: str) -> Iterator[list[FileLine]]:
-    for lines in _framed(file):
-        yield [FileLine(topic=service, offset=line.number, value=line.text) for line in lines.records]
 
 
 def _partition(profile: TopicProfile) -> Assignment:

@@ -119,7 +119,7 @@ def _of_object(value: dict[str, Any], depth: int) -> Fault | None:
         return None
     if cause and not (message or stack or kind):
         return cause
-    if not (message or stack) and code.isdigit() and 0 < int(code) < 400 and not kind:
+    if not (message or stack) and code.isdecimal() and 0 < int(code) < 400 and not kind:
         return None  # a status of a success
     return Fault(kind, message, stack, code, cause)
 

@@ -80,7 +80,7 @@ def _event(fields: dict[str, str], known: dict[str, str], prefix: str, line: str
 
 
 def _level(value: str) -> int | None:
-    if value.isdigit() and len(value) < 6:
+    if value.isdecimal() and len(value) < 6:
         return severity.of_number(int(value))
     return severity.of_word(value)
 

@@ -128,7 +128,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
         case "stringValue" | "string_value" | "boolValue" | "bool_value" | "doubleValue" | "double_value":
             return inner
         case "intValue" | "int_value":
-            return int(inner) if isinstance(inner, str) and inner.lstrip("-").isdigit() and len(inner) < 20 else inner
+            return int(inner) if isinstance(inner, str) and inner.lstrip("-").isdecimal() and len(inner) < 20 else inner
         case "arrayValue" | "array_value":
             values = inner.get("values") if isinstance(inner, dict) else None
             return [_plain(part, depth + 1) for part in values] if isinstance(values, list) else []

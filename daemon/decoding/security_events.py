@@ -60,7 +60,7 @@ def _cef_pairs(text: str) -> dict[str, str]:
     """Returns the extension's pairs; a value contains spaces and ends where the next key begins."""
     # "src=10.0.0.1 msg=no route act=deny": keys at 0, 13, 26, so that the second value is "no route"
     keys = list(_EXTENSION.finditer(text))
-    ends = [*(key.start() for key in keys[1:]), len(text)][: len(keys)]
+    ends = [*(key.start() for key in keys[1:]), len(text)][: len(keys)]  # an extension may have no pair at all
     return {key[1]: text[key.end() : end].replace("\\=", "=").strip() for key, end in zip(keys, ends, strict=True)}
 
 
@@ -83,7 +83,7 @@ def _mark(written: str) -> str:
 
 
 def _level(grade: str) -> int | None:
-    if grade.isdigit() and len(grade) < 3:
+    if grade.isdecimal() and len(grade) < 3:
         number = int(grade)
         steps = ((9, severity.CRITICAL), (7, severity.ERROR), (4, severity.WARNING), (0, severity.INFO))
         return next(level for least, level in steps if number >= least)

@@ -214,6 +214,16 @@ FRAMED = (
 )
 
 
+BROKE = (
+    b"CEF:0|Acme|Wall|1.2|100|Login failed|5|an extension without a pair",
+    "CEF:0|Acme|Wall|1.2|100|Login failed|\u00b9|src=10.0.0.7".encode(),
+    'level=error msg="x" status=\u00b2 severity=\u00b3'.encode(),
+    '{"message":"x","error":{"code":"\u00b2"},"status":"\u00b3","level":"\u00b9"}'.encode(),
+    '{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"intValue":"\u00b2"}}]}]}]}'.encode(),
+)
+"""Records that ended an earlier decoder."""
+
+
 def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
@@ -232,7 +242,9 @@ def records() -> list[bytes]:
         for charset in ("utf-16", "utf-16-le", "utf-16-be", "gbk", "cp1251", "latin-1", "shift-jis", "utf-32")
     ]
     pretty = [json.dumps(EVENT, indent=2).encode(), json.dumps(ENVELOPES[1], indent=1).encode()]
-    return list(dict.fromkeys([*structured, *texts, lines, *docker, *packed, *marked, *encoded, *pretty, *FRAMED]))
+    return list(
+        dict.fromkeys([*structured, *texts, lines, *docker, *packed, *marked, *encoded, *pretty, *FRAMED, *BROKE])
+    )
 
 
 PACKS: tuple[Callable[[bytes], bytes], ...] = (

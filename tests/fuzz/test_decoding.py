@@ -12,7 +12,7 @@ import pytest
 from logwarden.daemon.decoding.decoder import Decoded, Decoder
 from tests.fuzz import corpus
 from tests.fuzz.decoding import BATCH, Findings, batch_of, main
-from tests.oracles import default_decoder
+from tests.oracles import LogRecord, default_decoder
 
 RECORDS = 30_000
 """Mutants of a test run; `python -m tests.fuzz.decoding --records 1000000` decodes more."""
@@ -33,6 +33,13 @@ def test_the_seeds_are_many_and_different() -> None:
     """Each format is there, and a batch of a seed is the same every time."""
     assert len(corpus.records()) > 100
     assert batch_of(3, 4) == batch_of(3, 4) != batch_of(4, 4)
+
+
+@pytest.mark.parametrize("value", corpus.BROKE)
+def test_what_broke_the_decoder_once_comes_out(value: bytes) -> None:
+    """A record that the fuzzer found comes out as a line that has its text."""
+    found = default_decoder().decode([LogRecord(value)])
+    assert (len(found.lines), found.dead) == (1, [])
 
 
 def _changed(change: Change) -> Callable[[Patch], None]:

@@ -7,14 +7,14 @@ import json
 import pytest
 
 from logwarden.daemon.commands import documents as module
-from logwarden.daemon.commands.documents import Documents
+from logwarden.daemon.commands.documents import DocumentFramer
 from logwarden.daemon.commands.reading import NumberedLine
 
 EVENT = {"message": 'a "quoted" } brace', "tags": ["x", "]"], "nested": {"n": -1.5e3, "no": None, "yes": True}}
 
 
 def framed(text: str) -> list[tuple[int, str]]:
-    documents = Documents()
+    documents = DocumentFramer()
     lines = [NumberedLine(number, line.encode()) for number, line in enumerate(text.split("\n"))]
     return [(line.number, line.text.decode()) for line in (*documents.framed(lines), *documents.rest())]
 

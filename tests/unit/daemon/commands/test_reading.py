@@ -129,6 +129,7 @@ def binaries(folder: Path) -> dict[str, bytes]:
         "a program": Path(sys.executable).resolve().read_bytes()[:100_000],
         "binary: pass": random.Random(1).randbytes(3_000),
         "binary: it contains only zeros": bytes(5_000),
+        "an Avro file": b"Obj\x01\x04\x16avro.schema\xf2\x0b" + b'{"type":"record"}' * 40 + b"\0",
         "packed twice": gzip.compress(gzip.compress(b"text")),
     }
 

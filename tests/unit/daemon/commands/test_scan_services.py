@@ -6,7 +6,9 @@ import gzip
 import io
 import json
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -45,6 +47,27 @@ def test_lines_belong_to_the_service_that_they_state(tmp_path: Path, capsys: pyt
     assert "no alerts from the first lines of each of its 3 services, 22 in all" in result.notes
     scanned(path, form=AlertFormat.jsonl, every_verdict=True, service="one")
     assert [(a["service"]["name"], a["logwarden"]["history_lines"]) for a in printed(capsys)[-1:]] == [("one", 42)]
+
+
+def test_half_of_the_events_are_for_learning(tmp_path: Path) -> None:
+    """A trace counts as the one event that it is, so that a file of traces gets verdicts, too."""
+    trace = ["Traceback (most recent call last):", *['  File "a.py", line 1, in f'] * 20, "KeyError: 'card'"]
+    path = written(tmp_path / "app.log", *trace * 3, *CALM[:1] * 3, "panic")
+    result = scanned(path)
+    assert found(result.out) == [f"{path}:70"]
+    assert "from the first 4 lines of app.log" in result.notes
+
+
+def test_a_pipe_beside_a_file_changes_nothing_for_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a pipe the setting's lines are for learning; of the file beside it, half."""
+
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=Pipe(b"panic\n" * 4)))
+    path = written(tmp_path / "app.log", *CALM, "panic")
+    assert found(scanned(Path("-"), path).out) == [f"{path}:41"]
 
 
 def test_a_baseline_teaches_the_services_that_it_states(tmp_path: Path) -> None:
