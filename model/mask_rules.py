@@ -14,6 +14,7 @@ from typing import Final
 from logwarden.model.mask_bytes import MIXED
 from logwarden.model.mask_codes import hide_codes, show_codes
 from logwarden.model.mask_ids import mask_host, mask_joined, mask_pieces, mask_random, mask_value
+from logwarden.model.mask_own import OwnRule
 from logwarden.model.mask_times import TIME_RULES, without_month_at_head
 
 MAX_CANONICAL_CHARS: Final = 240
@@ -24,8 +25,6 @@ _READ_HEAD, _READ_TAIL = 720, 400
 Replacement = str | Callable[[re.Match[str]], str]
 Rule = tuple[str, re.Pattern[str], Replacement]
 """A text without which the rule has nothing to do, the pattern, and what stands in its place."""
-OwnRule = tuple[re.Pattern[str], str]
-"""A mask of the user's: the pattern, and what stands in its place."""
 
 _METHOD = r"(?:GET|POST|PUT|DELETE|HEAD|PATCH|OPTIONS|CONNECT|TRACE|PROPFIND|MKCOL|REPORT)"
 _SQL = re.compile(

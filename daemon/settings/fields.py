@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import NoDecode
+
+from logwarden.daemon.settings.patterns import checked_pattern
+from logwarden.model.mask_own import compile_masks
 
 PREFIX = "LOGWARDEN_"
 
@@ -26,6 +29,33 @@ def _list_word(value: object) -> object:
     return tuple(part for part in (part.strip() for part in value.split(",")) if part)
 
 
+def _mask_words(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        masks = json.loads(value or "{}")
+    except json.JSONDecodeError:
+        masks = None
+    if not isinstance(masks, dict) or not all(isinstance(expression, str) for expression in masks.values()):
+        raise ValueError('write a JSON object of names and regular expressions, such as {"tenant": "tenant-[a-z]+"}')
+    return tuple(f"{name}={expression}" for name, expression in masks.items())
+
+
+def named_masks(masks: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Returns the (name, regular expression) of masks written as `name=expression`."""
+    return [(name, expression) for name, _, expression in (mask.partition("=") for mask in masks)]
+
+
+def _checked_masks(masks: tuple[str, ...]) -> tuple[str, ...]:
+    for name, expression in named_masks(masks):
+        [(compiled, _)] = compile_masks([(name, expression)])
+        try:
+            checked_pattern(compiled.pattern)
+        except ValueError as error:
+            raise ValueError(f"the mask {name!r} is refused: {error}") from error
+    return masks
+
+
 T = TypeVar("T")
 Maybe = Annotated[T | None, BeforeValidator(_none_word)]
 """A value, or the word `none` in the environment and None in the program."""
@@ -34,6 +64,15 @@ Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_list_word), Field
 """A JSON list or a comma list in the environment, a tuple in the program."""
 MoreNames = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_list_word)]
 """The same, and the list may be empty."""
+
+Masks = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(_mask_words),
+    AfterValidator(_checked_masks),
+    Field(title="JSON object of names and regular expressions"),
+]
+"""A JSON object in the environment, a tuple of `name=expression` in the program."""
 
 
 class SettingsGroup(BaseModel):

@@ -85,7 +85,7 @@ TOGETHER = [
     ("got 01ARZ3NDEKTSV4RRFFQ69G5FAV now", "got 01BX5ZZKBKACTAV9WEVGEMMVRZ now"),
     ("job V1StGXR8_Z5jdHi6B-myT done", "job 3fQ-kPzW8xLmB_vRt6aYc done"),
     ("blob aGVsbG8gd29ybGQhIQ== read", "blob Zm9vYmFyYmF6cXV4MTIz read"),
-    ("key SHA256:uNiVztksCsDhcc0u9e8BgrJXVGDcg4x5f9L8jw2qQzM", "key SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8"),
+    ("key SHA256:uNiVztksCsDhcc0u9e8BgrJXVGDcg4x5f9L8jw2qQz", "key SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY"),
     ("trace 550e8400-e29b-41d4-a716-446655440000 sent", "trace 6ba7b810-9dad-11d1-80b4-00c04fd430c8 sent"),
     ("station 00-1A-2B-3C-4D-5E left", "station fe-ed-fa-ce-be-ef left"),
     ("station 001a.2b3c.4d5e left", "station dead.be3f.cafe left"),
@@ -189,7 +189,7 @@ def test_words_are_no_ids(word: str) -> None:
     [
         (string.ascii_letters + string.digits, 11, 20),  # one in six has no digit, and some of these read like a name
         (string.ascii_letters + string.digits, 22, 5),
-        (string.ascii_letters + string.digits + "-_", 21, 15),  # a piece between its own signs can read like a word
+        (string.ascii_letters + string.digits + "-_", 21, 15),  # a piece between signs can be a word
         (string.ascii_letters + string.digits + "+/", 44, 5),
         ("0123456789abcdef", 16, 1),
         ("0123456789ABCDEFGHJKMNPQRSTVWXYZ", 26, 1),
