@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from logwarden.model.arrays import Floats, Ids, Ints
+from logwarden.model.mask_own import OwnRule
 from logwarden.model.masking import canonical, line_hash
 
 PADDING = 0
@@ -51,15 +52,16 @@ class LineTable:
     """Ids and embeddings of at most `rows` distinct lines at a time: the model half of a stream's state.
 
     `encode` is called with the new texts, once per batch. `store(ids, embeddings, texts)` receives the results before
-    any window can refer to them. A table serves one stream, because only one stream names the ids that must not be
-    evicted.
+    any window can refer to them. `masks` are the user's own. A table serves one stream, because only one stream
+    names the ids that must not be evicted.
     """
 
-    def __init__(self, rows: int, encode: Encode, store: Store) -> None:
+    def __init__(self, rows: int, encode: Encode, store: Store, *, masks: Sequence[OwnRule] = ()) -> None:
         if rows <= _RESERVED:
             raise ValueError(f"the line table needs more than {_RESERVED} rows, not {rows}")
         self._encode = encode
         self._store = store
+        self._masks = masks
         self._by_key: dict[bytes, int] = {}
         self._by_text: dict[str, int] = {}
         self._by_hash: dict[int, int] = {}
@@ -116,7 +118,7 @@ class LineTable:
         unknown: list[int] = []
         for place in (place for place, line_id in enumerate(found) if line_id is None):
             key = keys[place]
-            text = texts[key] if key in texts else texts.setdefault(key, canonical(key))
+            text = texts[key] if key in texts else texts.setdefault(key, canonical(key, self._masks))
             row = self._by_text.get(text)
             if row is None:
                 unknown.append(place)
@@ -145,7 +147,7 @@ class LineTable:
 
     def _add(self, keys: list[bytes], missing: list[int], found: list[int | None], live_ids: LiveIds) -> dict[int, str]:
         """Fills `found` at the missing places. Returns the texts of lines that got no row, by place."""
-        texts = {key: canonical(key) for key in {keys[i] for i in missing}}
+        texts = {key: canonical(key, self._masks) for key in {keys[i] for i in missing}}
         # In stream order, so that ids do not depend on how a set happens to iterate.
         new = list(dict.fromkeys(t for t in (texts[keys[i]] for i in missing) if t not in self._by_text))
         if len(new) > len(self._free):

@@ -2,7 +2,7 @@
 
 A *run* is a stretch of letters, of digits or of anything else; a *token* is a stretch of letters and digits. Tokens
 without a digit stay. A number becomes ``*`` unless it may be a status or an error code. Of a word with a number behind
-it the word stays (``worker12`` is ``worker*``), and every other token with a digit becomes ``*``. The second level
+it the word stays (``worker12`` is ``worker*``), and every other token with a digit becomes `MIXED`. The second level
 decides which of the numbers that are left are codes; it reads only what is left here.
 
 `mask_reference` is the definition, token by token; tests compare `mask_blob` with it. Knows no texts, only bytes.
@@ -23,6 +23,8 @@ _KINDS = bytes(
 )
 _DELETED = 0xFF  # never occurs in UTF-8, so it can mark the bytes to drop
 _STAR = ord("*")
+MIXED = "\x01"
+"""Stands for a token in which digits and letters alternate, as in ids; a star stands for a number."""
 
 # Colours and other orders to a terminal (ECMA-48), none across a line's end: bounded, so that no text is read twice.
 _PAINT = re.compile(rb"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,256}(?:\x07|\x1b\\)|[@-Z\\^_])")
@@ -50,6 +52,9 @@ _REPLIES = frozenset(
 )  # fmt: skip
 """Statuses of HTTP, and replies of SMTP and FTP, in blocks."""
 
+_ENHANCED = re.compile(rb"(?:(?<![0-9A-Za-z])[245][0-9]{2}[ -]|=)([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9A-Za-z.])")
+"""An enhanced status of mail, behind its reply or in a field: ``550 5.7.1``."""
+
 
 def unpainted(blob: bytes) -> bytes:
     """Returns the bytes without colours and other orders to a terminal."""
@@ -68,17 +73,17 @@ def _masked(line: bytes, start: int, end: int) -> bytes:
         return token
     if token.isdigit():
         return token if _may_be_code(line, start, end) else b"*"
-    if _is_hex_code(line, start, end) or re.fullmatch(rb"[1-5][xX][xX]", token):
+    if _is_hex_code(line, start, end) or re.fullmatch(rb"[1-5][xX][xX]|[A-Z]{3,7}[0-9]{3,5}[A-Z]", token):
         return token
     if word := re.fullmatch(rb"([A-Za-z]+)([0-9]+)", token):
         if word[1].lower().endswith(b"ipv") and len(word[2]) == 1:
             return token
         if re.fullmatch(rb"[a-f]{1,8}|[A-F]", word[1]) and (word[1].islower() or len(token) == 2):
-            return b"*"
+            return MIXED.encode()
         if word[1].isupper() and len(word[1]) <= _LONG and 3 <= len(word[2]) <= _LONG:
             return token if line[end : end + 1] in (b":", b"]", b")") else word[1] + b"*"
         return word[1] + b"*"
-    return b"*"
+    return MIXED.encode()
 
 
 def _may_be_code(line: bytes, start: int, end: int) -> bool:
@@ -91,6 +96,8 @@ def _may_be_code(line: bytes, start: int, end: int) -> bool:
     if size <= 3 and before + after in (b"(:", b"<>"):
         return True
     if size <= _SHORT and before + after == b"[]" and re.search(rb"[0-9]\] \[\Z", line[:start]):
+        return True
+    if any(found.start(1) <= start < found.end(1) for found in _ENHANCED.finditer(line)):
         return True
     vendor = re.search(rb"(?<![0-9A-Za-z])[A-Z]{2,8}-\Z", line[max(0, start - 10) : start])
     return bool(vendor) and 3 <= size <= _LONG and after == b":"
@@ -138,12 +145,12 @@ def mask_blob(blob: bytes) -> list[bytes]:
     blob = unpainted(blob)
     raw = np.frombuffer(blob, np.uint8)
     runs = _Runs(raw, np.frombuffer(blob.translate(_KINDS), np.uint8))
-    dropped = runs.dropped()
+    dropped, mixed = runs.dropped()
     first = dropped.copy()
     first[1:] &= ~dropped[:-1]
     gone = np.repeat(dropped, np.diff(runs.starts, append=len(raw)))
     out = raw | (gone.view(np.uint8) * np.uint8(_DELETED))
-    out[runs.starts[first]] = _STAR
+    out[runs.starts[first]] = np.where(mixed[first], np.uint8(ord(MIXED)), np.uint8(_STAR))
     return out.tobytes().translate(None, bytes([_DELETED])).split(b"\n")[:-1]
 
 
@@ -157,8 +164,8 @@ class _Runs:
         # Four runs of nothing before the first one, so that every run has four before it; the last run is a newline.
         self.kind = np.concatenate((np.full(_BEHIND, _NEWLINE, np.uint8), kinds[self.starts]))
 
-    def dropped(self) -> Bools:
-        """Returns which runs become a star, or a part of one."""
+    def dropped(self) -> tuple[Bools, Bools]:
+        """Returns which runs become a star or a part of one, and which of them are part of a mixed token."""
         kind = self.kind
         digits = np.flatnonzero(kind == _DIGIT)
         before, after = kind[digits - 1] == _LETTER, kind[digits + 1] == _LETTER
@@ -167,15 +174,22 @@ class _Runs:
         dropped[digits] = True
         numbers = digits[~before & ~after]
         dropped[numbers[self._codes(numbers)]] = False
+        enhanced = self._enhanced(numbers)
+        for place in (0, 2, 4):
+            dropped[enhanced + place] = False
         words = digits[before & ~inside]
         hexadecimal, kept = self._worded(words)
         dropped[words[hexadecimal] - 1] = True
+        part = np.zeros(len(kind), bool)
+        part[words[hexadecimal] - 1] = True
         dropped[words[kept]] = False
         mixed = digits[inside]
-        dropped[mixed - 1] |= kind[mixed - 1] == _LETTER
-        dropped[mixed + 1] |= kind[mixed + 1] == _LETTER
+        part[mixed] = True
+        for side in (mixed - 1, mixed + 1):
+            letters = side[kind[side] == _LETTER]
+            dropped[letters] = part[letters] = True
         self._keep_classes_and_hex_codes(mixed, dropped)
-        return dropped[_BEHIND:]
+        return dropped[_BEHIND:], part[_BEHIND:]
 
     def _start(self, runs: Ints) -> Ints:
         """Returns where runs start; runs before the first one start at 0."""
@@ -207,6 +221,25 @@ class _Runs:
         tail = self._tails(word)
         found[vendor] |= fits & ((tail == 0) | ((tail >= 65) & (tail <= 90))).all(axis=1)
         return np.flatnonzero(found)
+
+    def _enhanced(self, numbers: Ints) -> Ints:
+        """Returns the runs where an enhanced status of mail begins, by the rule of `_ENHANCED`."""
+        first = self._start(numbers)
+        before, digit = self._byte(first - 1), self.raw[first]
+        likely = (self.raw[np.minimum(first + 1, len(self.raw) - 1)] == ord(".")) & _IS_CLASS[digit]
+        likely &= (before == ord("=")) | (before == ord(" ")) | (before == ord("-"))
+        runs = numbers[likely]
+        runs = runs[runs + 5 < len(self.kind)]
+        starts = [self._start(runs + place) for place in range(-3, 6)]
+        size = {place: starts[place + 4] - starts[place + 3] for place in range(-3, 5)}
+        fits = (size[0] == 1) & (size[1] == 1) & (size[3] == 1) & (size[2] <= 3) & (size[4] <= 3)
+        fits &= (self.kind[runs + 2] == _DIGIT) & (self.kind[runs + 3] == 0) & (self.kind[runs + 4] == _DIGIT)
+        end = np.minimum(starts[8], len(self.raw) - 1)
+        fits &= (self._byte(starts[6]) == ord(".")) & (self.kind[runs + 5] != _LETTER) & (self.raw[end] != ord("."))
+        reply = (size[-1] == 1) & (size[-2] == 3) & (self.kind[runs - 2] == _DIGIT) & (self.kind[runs - 3] != _LETTER)
+        reply &= _IS_CLASS[self._byte(starts[1])]
+        before = self._byte(starts[3] - 1)
+        return np.asarray(runs[fits & ((before == ord("=")) | (reply & (before != ord("="))))])
 
     def _second_bracket(self, numbers: Ints, at: Ints) -> Bools:
         """Returns which numbers stand as in ``[HY000] [2002]``: behind a number in brackets of its own."""
@@ -258,6 +291,7 @@ class _Runs:
         classes &= self.kinds[np.minimum(at + 3, limit)] % _NEWLINE == 0
         places = mixed[classes]
         dropped[places] = dropped[places + 1] = False
+        self._keep_framed(mixed, dropped)
         hexadecimal = np.flatnonzero(alone & x & (head[:, 0] == 48))
         at = at[hexadecimal]
         inside = self.kinds[np.minimum(at[:, None] + np.arange(11), limit)] % _NEWLINE != 0
@@ -273,6 +307,19 @@ class _Runs:
         for run, end in zip(mixed[hexadecimal[failure]].tolist(), (at[failure] + 10).tolist(), strict=True):
             dropped[run : np.searchsorted(self.starts, end) + _BEHIND] = False
 
+    def _keep_framed(self, mixed: Ints, dropped: Bools) -> None:
+        """Keeps a vendor's code that ends in its severity: ``ANR2034E``."""
+        digits = self._start(mixed + 1) - self._start(mixed)
+        framed = (digits >= 3) & (digits <= 5) & (self.kind[mixed - 1] == _LETTER) & (self.kind[mixed - 2] != _DIGIT)
+        framed &= (self.kind[mixed + 1] == _LETTER) & (self.kind[np.minimum(mixed + 2, len(self.kind) - 1)] != _DIGIT)
+        runs = mixed[framed]
+        letters = self._start(runs) - self._start(runs - 1)
+        fits = (letters >= 3) & (letters <= 7) & (self._start(runs + 2) - self._start(runs + 1) == 1)
+        runs = runs[fits]
+        names = np.concatenate((self._tails(runs - 1), self._tails(runs + 1)), axis=1)
+        runs = runs[((names == 0) | ((names >= 65) & (names <= 90))).all(axis=1)]
+        dropped[runs - 1] = dropped[runs] = dropped[runs + 1] = False
+
 
 _BEHIND = 5
 
@@ -284,6 +331,7 @@ def _table(members: bytes) -> Bools:
 
 
 _ANNOUNCED, _IS_LEFT, _IS_RIGHT = _table(_BEFORE), _table(_LEFT), _table(_RIGHT)
+_IS_CLASS = _table(b"245")
 _IS_REPLY = np.zeros(1000, bool)
 _IS_REPLY[list(_REPLIES)] = True
 

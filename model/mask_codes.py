@@ -59,7 +59,9 @@ _NUMBERS: tuple[re.Pattern[str], ...] = tuple(
         r"\[[A-Z\d\ue000-\ue01f]{5}\] \[(\d{1,5})\]",
     )
 )
-_TOKENS = re.compile(r"\b(?:0[xX][0-9A-Fa-f]{1,8}|[A-Z]{2,8}-\d{3,6}|[A-Z]{1,7}\d{3,6}[A-Z]?|[1-5][xX]{2})\b")
+_TOKENS = re.compile(
+    r"\b(?:0[xX][0-9A-Fa-f]{1,8}|[A-Z]{2,8}-\d{3,6}|[A-Z]{1,7}\d{3,6}[A-Z]?|[1-5][xX]{2}|[A-Za-z]{0,8}[Ii][Pp][Vv][46])\b"
+)
 _AFTER_REQUEST = re.compile(rf"{_REQUEST}[^\n]{{0,600}}?[ |\t]({_STATUS})(?=[ |,\t]|$)(?! ?{_UNIT}(?!\w))")
 _BEFORE_REQUEST = re.compile(rf"(?<=[ \t])({_STATUS})(?=[ \t].{{0,400}}{_REQUEST})")
 _HAS_REQUEST = re.compile(_REQUEST)

@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from logwarden.model.mask_bytes import MIXED
+
 _HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _VOWEL = re.compile(r"[aeiouyAEIOUY]")
 _ABBREVIATION = re.compile(
@@ -19,6 +21,7 @@ _ABBREVIATION = re.compile(
 _MANY_LETTERS = 9  # letters without a vowel: no language writes a word like that in ASCII
 _SHORT_HUMP = 2.85  # letters between changes of case, on average, in a token with a hump that nobody pronounces
 _TINY_HUMP = 2.3  # and in any token
+_NUMBERED_HUMP = 3.6  # and in a token with a number behind it: names of classes have none
 _ID_LETTERS = 8
 
 _DOMAIN = re.compile(
@@ -53,11 +56,15 @@ def is_random(token: str) -> bool:
     humps = _HUMP.findall(letters)
     if len(humps) < 3:
         return False
+    if token.endswith("*") and len(letters) < _NUMBERED_HUMP * len(humps):
+        return True
     if len(humps) > 3 and len(letters) < _TINY_HUMP * len(humps):
         return True
     mute = [hump for hump in humps if not (hump.isupper() or _VOWEL.search(hump) or _ABBREVIATION.fullmatch(hump))]
     if not mute:
         return False
+    if 2 * len(mute) > len(humps):
+        return True
     wordy = any(len(hump) > 2 and not hump.isupper() and hump not in mute for hump in humps)
     return len(letters) < _SHORT_HUMP * len(humps) or not wordy
 
@@ -78,6 +85,42 @@ def is_host(name: str, *, port: bool) -> bool:
 def mask_random(found: re.Match[str]) -> str:
     """Returns a star for a token that is no word."""
     return "*" if is_random(found[0]) else found[0]
+
+
+_PLAIN = re.compile(r"[a-z]{3,}|[A-Z]{5,}|[A-Z][a-z]{3,}")
+"""A word beside an id."""
+_BETWEEN = re.compile(r"([+/_=-]+)")
+
+
+def mask_pieces(found: re.Match[str]) -> str:
+    """Returns an id that its own signs have cut into pieces in one piece; the words beside it stay.
+
+    ``V1StGXR8_Z5jdHi6B-myT`` is a star, and of ``job-V1StGXR8-failed`` the words stay.
+    """
+    if found[0].startswith("/"):  # a path
+        return found[0]
+    parts = _BETWEEN.split(found[0])
+    out: list[str] = []
+    for place in range(0, len(parts), 2):
+        between, piece = parts[place - 1] if place else "", parts[place]
+        if not piece:
+            # A sign at an end belongs to the id beside it, at the head of a path it does not.
+            if not (out and out[-1] == MIXED):
+                out.append(between)
+        elif "+" in found[0] or _is_piece(piece):  # no word is joined by a plus
+            if out and out[-1] == MIXED:
+                continue
+            out += [between, MIXED]
+        else:
+            out += [between, piece]
+    return "".join(out)
+
+
+def _is_piece(piece: str) -> bool:
+    letters = piece.rstrip("*")
+    if not letters or MIXED in piece:
+        return True
+    return not _PLAIN.fullmatch(letters) or any(not _VOWEL.search(hump) for hump in _HUMP.findall(letters))
 
 
 def mask_joined(found: re.Match[str]) -> str:

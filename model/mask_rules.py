@@ -11,8 +11,10 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from logwarden.model.mask_bytes import MIXED
 from logwarden.model.mask_codes import hide_codes, show_codes
-from logwarden.model.mask_ids import mask_host, mask_joined, mask_random, mask_value
+from logwarden.model.mask_ids import mask_host, mask_joined, mask_pieces, mask_random, mask_value
+from logwarden.model.mask_own import OwnRule
 from logwarden.model.mask_times import TIME_RULES, without_month_at_head
 
 MAX_CANONICAL_CHARS: Final = 240
@@ -23,8 +25,6 @@ _READ_HEAD, _READ_TAIL = 720, 400
 Replacement = str | Callable[[re.Match[str]], str]
 Rule = tuple[str, re.Pattern[str], Replacement]
 """A text without which the rule has nothing to do, the pattern, and what stands in its place."""
-OwnRule = tuple[re.Pattern[str], str]
-"""A mask of the user's: the pattern, and what stands in its place."""
 
 _METHOD = r"(?:GET|POST|PUT|DELETE|HEAD|PATCH|OPTIONS|CONNECT|TRACE|PROPFIND|MKCOL|REPORT)"
 _SQL = re.compile(
@@ -48,6 +48,7 @@ _KEYED = re.compile(
     rf"(?<![\w.-])([A-Za-z][\w.-]{{0,60}})(?:(=|[\"']\s?[:=]\s?|[ =:]{{1,2}}(?=[\"'])){_NAME}"
     r"|: [^\s,;|&\"'()\[\]{}\ue000-\ue01f]{1,200}(?=[,;)]|$))"
 )
+_IN_PIECES = re.compile(rf"[A-Za-z*+/_=-]{{0,100}}{MIXED}[A-Za-z*{MIXED}+/_=-]{{0,200}}")
 _GRAMMAR = (
     r"(?!(?:not|is|was|has|had|are|were|does|did|do|can|will|session|sessions|name|names|id|ids|agent|unknown"
     r"|data|account"
@@ -91,7 +92,7 @@ _RULES: tuple[Rule, ...] = (
     ("for ", re.compile(rf"\b(for|of) (?!(?:user|the)\b){_PERSON} (from)\b"), r"\1 * \2"),
     ("by ", re.compile(rf"\b(uploaded|created|deleted|opened|changed|requested|approved|removed|modified|locked"
                        rf"|added|sent|owned|submitted|initiated|triggered|started|cancelled|canceled|updated|saved)"
-                       rf" by {_GRAMMAR}{_PERSON}"), r"\1 by *"),
+                       rf"( [^;]{{1,80}}?)? by {_GRAMMAR}{_PERSON}"), r"\1\2 by *"),
     ("CMD", re.compile(r"\([\w.*@-]{1,64}\)(?= (?:CMD|RELOAD|LIST|END EDIT|BEGIN EDIT)\b)"), "*"),
     ("TTY=", re.compile(r"[\w.*@-]{1,64}(?= : (?:[^;=]{1,80} ; )?TTY=)"), "*"),
     ("", _KEYED, mask_value),
@@ -123,6 +124,7 @@ _RULES: tuple[Rule, ...] = (
     # A name with a number, behind the noun that says what it names.
     ("*", re.compile(r"\b(domain|node|host|server|volume|disk|device|broker|member|shard|replica|replicaset|partition"
                      r"|pod|container) (?=[\w-]*[*_])[\w*-]{1,64}(?=[\s,;:.)]|$)"), r"\1 *"),
+    *TIME_RULES,
     # Amounts.
     ("*", re.compile(r"\*(?:[.,:]\*)+"), "*"),
     ("*", re.compile(r"(?<=[\s=(])[<>~\u2248]\*(?![>*])"), "*"),
@@ -131,7 +133,6 @@ _RULES: tuple[Rule, ...] = (
                      r"seconds?|minutes?|hours?|days?)(?![\w*])"), "*"),
     ("PT", re.compile(r"\bPT\*"), "*"),
     ("-", re.compile(r"(?i)\*-(?:rc|alpha|beta|snapshot|release|final|dev|pre|build)\b[.-]?\*?"), "*"),
-    *TIME_RULES,
     ("*", re.compile(r"[\[(]\*[\])]"), "*"),
     ("*", re.compile(r"\*\s?(?:\(\)|\[\]|=+(?!\S))"), "*"),
     ("*", re.compile(r"(?<![\w*])[-+]?\*(?:[\s,.:;/|@+#%_-]*\*)+|\*(?:[\s,.:;/|@+#%-]+\*)+"), "*"),
@@ -161,6 +162,8 @@ def canonical(key: bytes, own: Sequence[OwnRule] = ()) -> str:
     ):  # before the rules, so that a line of megabytes costs no more than a long one
         key = key[:_READ_HEAD] + _BREAK.encode() + key[-_READ_TAIL:]
     text = key.decode("utf-8", "replace").replace("\0", " ")
+    if MIXED in text:
+        text = _IN_PIECES.sub(mask_pieces, text).replace(MIXED, "*")
     for pattern, replacement in own:
         text = pattern.sub(replacement, text)
     text = without_month_at_head(re.sub(r"\d+", "*", hide_codes(text)))

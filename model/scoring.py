@@ -22,6 +22,7 @@ from logwarden.model.classifier import SIGNS, LineRows
 from logwarden.model.errors import DeviceUnavailable
 from logwarden.model.evidence import line_vectors
 from logwarden.model.lines import PADDING, LineTable
+from logwarden.model.mask_own import OwnRule
 from logwarden.model.verdicts import Scores
 from logwarden.model.windowing import WindowBatch
 
@@ -65,9 +66,12 @@ class WindowScorer:
         widths = (width, width, width, 2, SIGNS)
         self._table = LineRows(*(torch.zeros(rows, n, device=self.device) for n in widths))
 
-    def line_table(self) -> LineTable:
-        """Returns a new, empty table over the scorer's rows. Only one may be in use: they share the rows."""
-        return LineTable(len(self._table.query), self.encode, self.store)
+    def line_table(self, masks: Sequence[OwnRule] = ()) -> LineTable:
+        """Returns a new, empty table over the scorer's rows, which applies the user's masks.
+
+        Only one may be in use: they share the rows.
+        """
+        return LineTable(len(self._table.query), self.encode, self.store, masks=masks)
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Returns the embeddings (n, E) of canonical texts, each of length 1, on the host."""

@@ -10,9 +10,11 @@ import torch
 
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.ports import Engine
+from logwarden.daemon.settings.fields import named_masks
 from logwarden.daemon.settings.groups import Settings
 from logwarden.model.checkpoint import load_checkpoint
 from logwarden.model.errors import ModelError
+from logwarden.model.mask_own import compile_masks
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.verdicts import AlertPolicy
@@ -40,7 +42,8 @@ def load_engine(settings: Settings) -> Engine:
         learning_lines=settings.alerts.learning_lines,
         model_revision=loaded.revision,
     )
-    engine = Engine(scorer=scorer, table=scorer.line_table(), policy=policy, device=str(scorer.device))
+    masks = compile_masks(named_masks(settings.input.masks))
+    engine = Engine(scorer=scorer, table=scorer.line_table(masks), policy=policy, device=str(scorer.device))
     _warm_up(engine, settings.window.size)
     return engine
 

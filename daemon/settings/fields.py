@@ -9,6 +9,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import NoDecode
 
+from logwarden.daemon.settings.patterns import checked_pattern
+from logwarden.model.mask_own import compile_masks
+
 PREFIX = "LOGWARDEN_"
 
 
@@ -48,6 +51,33 @@ def _zone(name: str) -> str:
     return name
 
 
+def _mask_words(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        masks = json.loads(value or "{}")
+    except json.JSONDecodeError:
+        masks = None
+    if not isinstance(masks, dict) or not all(isinstance(expression, str) for expression in masks.values()):
+        raise ValueError('write a JSON object of names and regular expressions, such as {"tenant": "tenant-[a-z]+"}')
+    return tuple(f"{name}={expression}" for name, expression in masks.items())
+
+
+def named_masks(masks: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Returns the (name, regular expression) of masks written as `name=expression`."""
+    return [(name, expression) for name, _, expression in (mask.partition("=") for mask in masks)]
+
+
+def _checked_masks(masks: tuple[str, ...]) -> tuple[str, ...]:
+    for name, expression in named_masks(masks):
+        [(compiled, _)] = compile_masks([(name, expression)])
+        try:
+            checked_pattern(compiled.pattern)
+        except ValueError as error:
+            raise ValueError(f"the mask {name!r} is refused: {error}") from error
+    return masks
+
+
 T = TypeVar("T")
 Encoding = Annotated[str, AfterValidator(_charset), Field(title="auto or a charset")]
 TimeZone = Annotated[str, AfterValidator(_zone), Field(title="name of a time zone")]
@@ -58,6 +88,15 @@ Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_list_word), Field
 """A JSON list or a comma list in the environment, a tuple in the program."""
 MoreNames = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_list_word)]
 """The same, and the list may be empty."""
+
+Masks = Annotated[
+    tuple[str, ...],
+    NoDecode,
+    BeforeValidator(_mask_words),
+    AfterValidator(_checked_masks),
+    Field(title="JSON object of names and regular expressions"),
+]
+"""A JSON object in the environment, a tuple of `name=expression` in the program."""
 
 
 class SettingsGroup(BaseModel):

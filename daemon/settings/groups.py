@@ -13,7 +13,7 @@ from pydantic import DirectoryPath, Field, PrivateAttr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from logwarden.daemon.settings.agreement import disagreements
-from logwarden.daemon.settings.fields import PREFIX, Encoding, Maybe, MoreNames, Name, SettingsGroup, TimeZone
+from logwarden.daemon.settings.fields import PREFIX, Encoding, Masks, Maybe, MoreNames, Name, SettingsGroup, TimeZone
 from logwarden.daemon.settings.kafka import KafkaSettings
 from logwarden.daemon.settings.patterns import Pattern
 from logwarden.model.defaults import LEARNING_LINES, MAX_HISTORY_LINES, MAX_LINE_CHARS, WINDOW_SIZE
@@ -38,6 +38,10 @@ class InputSettings(SettingsGroup):
     time_paths: MoreNames = ()
     """Dotted JSON paths to the line's time, tried before those that the daemon knows; the first match wins. Without a
     match it is the record's own time."""
+    masks: Masks = ()
+    """Parts of lines that make no other kind of line, as a JSON object of names and regular expressions. A mask is
+    applied before the built-in rules, where a number is already one star: `\\d+` matches that star. A mask that could
+    run for ever is refused."""
 
 
 class JoinSettings(SettingsGroup):

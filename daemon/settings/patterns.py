@@ -16,7 +16,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 _SLOW_S = 0.02
-_LENGTHS = (4, 8, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+# Steps so small that an expression whose time doubles with each character or two is found before it takes a second.
+_LENGTHS = (4, 8, 12, *range(16, 33, 2), *range(36, 65, 4), 80, 96, 112, 128, 160, 192, 256, 384, 512)
 _MANY = 16
 """Repetitions from which a repetition, or a choice, within a repetition is refused."""
 
