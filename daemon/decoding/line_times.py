@@ -67,6 +67,8 @@ _NAMED = _compiled(
 _NUMBER = re.compile(r"(\d{9,10})(?:[.,](\d{1,9}))?(?![\d.])|(\d{13})(?!\d)")
 _WORD_END = re.compile(r"[\s\[(=\"]+")
 _MAX_WORDS = 4
+_END_MS = 253_370_764_800_000
+"""The year 9999 in milliseconds since the epoch."""
 _ISO_REST = re.compile(rb"(?:[.,:](\d{1,9}))? ?(Z\b|[+-]\d\d:?\d\d\b|[A-Z]{3,4}\b)?")
 
 
@@ -207,7 +209,7 @@ def _years(parts: dict[str, str | None], near_ms: int) -> list[int]:
         return [int(year)] if _FIRST_YEAR <= int(year) < _LAST_YEAR else []
     if year := parts.get("yy"):
         return [2000 + int(year)]
-    if near_ms < 0:
+    if not 0 <= near_ms < _END_MS:  # a producer may write any number into its record
         return []
     now = (_EPOCH + near_ms * _MS).year
     return [now, now - 1, now + 1]

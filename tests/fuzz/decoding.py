@@ -32,6 +32,7 @@ TOKENS = (
     *(b"\xff", b"\xed\xa0\x80", b"\xe4", "é".encode(), "磁".encode(), b"\\u", rb"\ud800", b"at x(", b"  at ", b"# "),
     *(b"Caused by: ", b"10:33:20 ", b"2026-11-23 ", b"1 <1>", b"CEF:0|", b"%", b"(", b"@", b"A", b"A1", b",", b"]"),
 )
+TIMES = (1_795_430_000_000, 1_795_430_000_000, -1, 0, 1, 2**62, -(2**62), 253_402_300_799_999)
 Mutate = Callable[[random.Random, bytes], bytes]
 
 
@@ -203,7 +204,10 @@ def _broken(found: Decoded, count: int) -> str | None:
 def batch_of(seed: int, number: int) -> list[LogRecord]:
     """Returns one batch of mutants, the same for the same numbers."""
     rng = random.Random(f"decoding {seed} {number}")
-    return [LogRecord(mutant(rng), offset=at, key=rng.choice((None, b"svc"))) for at in range(BATCH)]
+    return [
+        LogRecord(mutant(rng), offset=at, timestamp=rng.choice(TIMES), key=rng.choice((None, b"svc")))
+        for at in range(BATCH)
+    ]
 
 
 class Findings:

@@ -11,7 +11,7 @@ import pytest
 
 from logwarden.daemon.decoding.decoder import Decoded, Decoder
 from tests.fuzz import corpus
-from tests.fuzz.decoding import BATCH, Findings, batch_of, main
+from tests.fuzz.decoding import BATCH, TIMES, Findings, batch_of, main
 from tests.oracles import LogRecord, default_decoder
 
 RECORDS = 30_000
@@ -39,6 +39,14 @@ def test_the_seeds_are_many_and_different() -> None:
 def test_what_broke_the_decoder_once_comes_out(value: bytes) -> None:
     """A record that the fuzzer found comes out as a line that has its text."""
     found = default_decoder().decode([LogRecord(value)])
+    assert (len(found.lines), found.dead) == (1, [])
+
+
+@pytest.mark.parametrize("timestamp", TIMES)
+@pytest.mark.parametrize("value", [b"<11>Nov 23 10:33:20 h1 app[1]: failed", b"[Mon Nov 23 10:33:20] failed"])
+def test_a_record_of_any_time_comes_out(value: bytes, timestamp: int) -> None:
+    """A producer may write any number as the time of a record, and a line without a year is read beside it."""
+    found = default_decoder().decode([LogRecord(value, timestamp=timestamp)])
     assert (len(found.lines), found.dead) == (1, [])
 
 
