@@ -93,7 +93,7 @@ _FRAME = re.compile(
 _DETAIL = re.compile(r"(?:^|\s)(?:DETAIL|HINT|CONTEXT|STATEMENT|QUERY|LOCATION): {1,2}\S")
 _PROCESS = re.compile(r"\[(\d+)(?:-\d+)?\]")
 _CALL = re.compile(r"(?:[\w/*-]+\.)+[\w.()*\[\]{}-]*\(.*\)$|panic\(")
-_CLOSER = re.compile(r"[}\])]+[,;]?(?:\s*[}\])]+[,;]?)*$")
+_CLOSER = re.compile(r"[}\])]++[,;]?+(?:\s*+[}\])]++[,;]?+)*+$")  # possessive: thirty brackets and a word took for ever
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _TIMED = re.compile(
     rf"[\[(<\"]?(?:\d{{4}}[-/.]\d\d|\d\d?[-/.](?:\d\d|{_MONTH})[-/.]|\d\d? {_MONTH} |"

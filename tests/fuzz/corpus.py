@@ -215,6 +215,7 @@ FRAMED = (
 
 
 BROKE = (
+    b"Error: no end\n  " + b"]" * 40 + b" of brackets",
     b"CEF:0|Acme|Wall|1.2|100|Login failed|5|an extension without a pair",
     "CEF:0|Acme|Wall|1.2|100|Login failed|\u00b9|src=10.0.0.7".encode(),
     'level=error msg="x" status=\u00b2 severity=\u00b3'.encode(),
