@@ -65,6 +65,7 @@ ODD = (
     b"<*>",
     b"\x1b[31m",
 )
+PLAIN_PARTS = (b"word ", b"  and  more  ", b"calm ")
 MAX_TEXT_CHARS = 1024
 """Characters of a line that the log stream keeps for alerts."""
 _BLANKS = " \t\r\n\0"
@@ -101,7 +102,8 @@ def _value(rng: random.Random) -> bytes | None:
     if kind == 2:
         return json.dumps(_event(rng, 4), ensure_ascii=rng.random() < 0.5).encode("utf-8", "surrogatepass")
     if kind == 3:
-        return b"".join(rng.choice((*ODD, b"word ", b"42 ")) for _ in range(rng.randint(1, 6)))
+        parts = rng.choice(((*ODD, b"word ", b"42 "), PLAIN_PARTS))
+        return b"".join(rng.choice(parts) for _ in range(rng.randint(1, 6)))
     value = bytearray(rng.choice(SHIPPED))
     mutate: tuple[Callable[[random.Random, bytearray], None], ...] = (_flip, _cut, _insert, _double, _swap)
     for _ in range(rng.choice((0, 1, 1, 2, 5))):
@@ -208,7 +210,12 @@ def _text(value: bytes | None, form: str) -> str | None:
             text = event["message"] if isinstance(event, dict) and event.keys() == {"message"} else None
     elif form == "auto" and _PLAIN.fullmatch(value):
         return value.decode().strip(_BLANKS)
-    if not isinstance(text, str) or not text.isprintable() or text.lstrip()[:1] in ("", "{", "[") or "[" in text:
+    if (
+        not isinstance(text, str)
+        or not text.replace("\u2028", "").isprintable()
+        or text.lstrip()[:1] in ("", "{", "[")
+        or "[" in text
+    ):
         return None  # colours, controls, nested JSON and empty messages have rules of their own
     return text.strip(_BLANKS)
 

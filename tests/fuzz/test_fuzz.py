@@ -36,13 +36,12 @@ def test_no_seed_finds_an_error(name: str) -> None:
         FUZZERS[name](seed)
 
 
-def lines_at_every_break(patch: Patch) -> None:
-    """Splits a text where Python's `splitlines` does, as a reader of files would."""
+def a_line_ends_at_a_wide_gap(patch: Patch) -> None:
+    """Takes two spaces for the end of a line."""
     clean = Decoder._clean
 
     def first_line(decoder: Decoder, raw: bytes, out: Decoded) -> bytes:
-        lines = clean(decoder, raw, out).decode().splitlines()
-        return lines[0].encode() if lines else b""
+        return clean(decoder, raw, out).partition(b"  ")[0]
 
     patch.setattr(Decoder, "_clean", first_line)
 
@@ -66,8 +65,8 @@ def a_blank_record_is_forgotten(patch: Patch) -> None:
     patch.setattr(Decoder, "decode", forgetful)
 
 
-def the_mask_splits_at_carriage_returns(patch: Patch) -> None:
-    patch.setattr("logwarden.model.stream.mask_blob", lambda blob: mask_blob(blob.replace(b"\r", b"\n")))
+def the_mask_splits_at_stars(patch: Patch) -> None:
+    patch.setattr("logwarden.model.stream.mask_blob", lambda blob: mask_blob(blob.replace(b"<*>", b"\n")))
 
 
 def the_position_is_the_newest_line_done(patch: Patch) -> None:
@@ -177,10 +176,10 @@ def bytes_of_a_cut_message_stay_counted(patch: Patch) -> None:
 
 
 PLANTED: list[tuple[str, Callable[[Patch], None]]] = [
-    ("decoder", lines_at_every_break),
+    ("decoder", a_line_ends_at_a_wide_gap),
     ("decoder", a_deep_value_ends_the_daemon),
     ("decoder", a_blank_record_is_forgotten),
-    ("decoder", the_mask_splits_at_carriage_returns),
+    ("decoder", the_mask_splits_at_stars),
     ("ledger", the_position_is_the_newest_line_done),
     ("ledger", a_hole_is_not_passed),
     ("ledger", context_entries_pile_up),
