@@ -204,8 +204,46 @@ def test_random_ids_of_any_alphabet_are_one_kind(alphabet: str, length: int, mis
     assert len({mask_line(line) for line in lines}) <= missed
 
 
-UNITS = ["a", "A", "7", "aA", "a1", "-", "_", ".", "/", "\\", " ", "'", '"', "=", "@", "*", "(", "[", "<", "a.", "a=", "1-",
-         "\x1b[", "\x1b]", "GET /", "'a", "user ", "\u00e9", "1.1.1 ", "a@", "::", "for user x ", "\x01", "select a from "]  # fmt: skip
+UNITS = [
+    *(
+        "a",
+        "A",
+        "7",
+        "aA",
+        "a1",
+        "-",
+        "_",
+        ".",
+        "/",
+        "\\",
+        " ",
+        "'",
+        '"',
+        "=",
+        "@",
+        "*",
+        "(",
+        "[",
+        "<",
+        "a.",
+        "a=",
+        "1-",
+    ),
+    *(
+        "\x1b[",
+        "\x1b]",
+        "GET /",
+        "'a",
+        "user ",
+        "\u00e9",
+        "1.1.1 ",
+        "a@",
+        "::",
+        "for user x ",
+        "\x01",
+        "select a from ",
+    ),
+]
 
 
 @pytest.mark.parametrize("unit", UNITS)
