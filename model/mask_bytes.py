@@ -15,6 +15,20 @@ import re
 import numpy as np
 
 from logwarden.model.arrays import Bools, Bytes, Ints
+from logwarden.model.mask_words import (
+    BEFORE,
+    CODE_ENDINGS,
+    CODE_WORDS,
+    ENHANCED,
+    LEFT,
+    LONG,
+    MAX_GAP,
+    PAINT,
+    REPLIES,
+    RIGHT,
+    SHORT,
+    TAIL,
+)
 
 _LETTER, _DIGIT, _NEWLINE = 1, 2, 3
 _KINDS = bytes(
@@ -26,39 +40,10 @@ _STAR = ord("*")
 MIXED = "\x01"
 """Stands for a token in which digits and letters alternate, as in ids; a star stands for a number."""
 
-# Colours and other orders to a terminal (ECMA-48), none across a line's end: bounded, so that no text is read twice.
-_PAINT = re.compile(rb"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,256}(?:\x07|\x1b\\)|[@-Z\\^_])")
-
-_TAIL = 8  # letters of a word that are compared, from its end: they fit one integer
-_CODE_ENDINGS = (b"status", b"code", b"errno")
-_CODE_WORDS = (
-    b"err error rc ret retval exit exits exited signal sig sigs result res returned returns return sqlstate eventid"
-    b" event hresult closed terminated killed failed died ended finished completed reply response responded answered"
-    b" answer got http grpc severity level lvl priority prio said stopped aborted crashed"
-).split()
-_MAX_GAP = 4
-_BEFORE = b" =:\"'([#-"
-"""Bytes that can stand right before a code that a word announces."""
-_LEFT, _RIGHT = b" \t\"'|/([=:,->\n", b" \t\n|\"',)];:"
-"""Bytes that can stand around a status that no word announces."""
-_SHORT, _LONG = 5, 6  # digits of a code; and of a vendor's code, as in ORA-00600
-_REPLIES = frozenset(
-    n
-    for first, last in (
-        (100, 103), (110, 110), (120, 120), (125, 125), (150, 150), (200, 208), (211, 235), (250, 257), (300, 308),
-        (331, 354), (400, 431), (440, 455), (460, 464), (494, 511), (520, 541), (550, 561), (598, 599),
-    )
-    for n in range(first, last + 1)
-)  # fmt: skip
-"""Statuses of HTTP, and replies of SMTP and FTP, in blocks."""
-
-_ENHANCED = re.compile(rb"(?:(?<![0-9A-Za-z])[245][0-9]{2}[ -]|=)([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9A-Za-z.])")
-"""An enhanced status of mail, behind its reply or in a field: ``550 5.7.1``."""
-
 
 def unpainted(blob: bytes) -> bytes:
     """Returns the bytes without colours and other orders to a terminal."""
-    return _PAINT.sub(b"", blob) if b"\x1b" in blob else blob
+    return PAINT.sub(b"", blob) if b"\x1b" in blob else blob
 
 
 def mask_reference(line: bytes) -> bytes:
@@ -80,7 +65,7 @@ def _masked(line: bytes, start: int, end: int) -> bytes:
             return token
         if re.fullmatch(rb"[a-f]{1,8}|[A-F]", word[1]) and (word[1].islower() or len(token) == 2):
             return MIXED.encode()
-        if word[1].isupper() and len(word[1]) <= _LONG and 3 <= len(word[2]) <= _LONG:
+        if word[1].isupper() and len(word[1]) <= LONG and 3 <= len(word[2]) <= LONG:
             return token if line[end : end + 1] in (b":", b"]", b")") else word[1] + b"*"
         return word[1] + b"*"
     return MIXED.encode()
@@ -89,32 +74,32 @@ def _masked(line: bytes, start: int, end: int) -> bytes:
 def _may_be_code(line: bytes, start: int, end: int) -> bool:
     """Returns True if the number may be a status or an error code."""
     size, before, after = end - start, line[start - 1 : start] if start else b"\n", line[end : end + 1] or b"\n"
-    if size <= _SHORT and _after_code_word(line, start):
+    if size <= SHORT and _after_code_word(line, start):
         return True
-    if size == 3 and int(line[start:end]) in _REPLIES and before in _LEFT and after in _RIGHT:
+    if size == 3 and int(line[start:end]) in REPLIES and before in LEFT and after in RIGHT:
         return True
     if size <= 3 and before + after in (b"(:", b"<>"):
         return True
-    if size <= _SHORT and before + after == b"[]" and re.search(rb"[0-9]\] \[\Z", line[:start]):
+    if size <= SHORT and before + after == b"[]" and re.search(rb"[0-9]\] \[\Z", line[:start]):
         return True
-    if any(found.start(1) <= start < found.end(1) for found in _ENHANCED.finditer(line)):
+    if any(found.start(1) <= start < found.end(1) for found in ENHANCED.finditer(line)):
         return True
     vendor = re.search(rb"(?<![0-9A-Za-z])[A-Z]{2,8}-\Z", line[max(0, start - 10) : start])
-    return bool(vendor) and 3 <= size <= _LONG and after == b":"
+    return bool(vendor) and 3 <= size <= LONG and after == b":"
 
 
 def _after_code_word(line: bytes, start: int) -> bool:
     """Returns True if one of the two words before this place announces a code."""
-    if line[start - 1 : start] not in [bytes([b]) for b in _BEFORE]:
+    if line[start - 1 : start] not in [bytes([b]) for b in BEFORE]:
         return False
     for _ in range(2):
         gap = re.search(rb"[^0-9A-Za-z\n]*\Z", line[:start])
         assert gap
         word = re.search(rb"[A-Za-z]*\Z", line[: gap.start()])
         assert word
-        if not 1 <= start - gap.start() <= _MAX_GAP or not word[0]:
+        if not 1 <= start - gap.start() <= MAX_GAP or not word[0]:
             return False
-        if word[0][-_TAIL:].lower() in [w[-_TAIL:] for w in _CODE_WORDS] or word[0].lower().endswith(_CODE_ENDINGS):
+        if word[0][-TAIL:].lower() in [w[-TAIL:] for w in CODE_WORDS] or word[0].lower().endswith(CODE_ENDINGS):
             return True
         start = word.start()
     return False
@@ -203,7 +188,7 @@ class _Runs:
         """Returns the places, in `numbers`, of those that may be codes by `_may_be_code`."""
         at, end = self._start(numbers), self._start(numbers + 1)
         size, before, after = end - at, self._byte(at - 1), self.raw[end]
-        found = (size <= _SHORT) & _ANNOUNCED[before]
+        found = (size <= SHORT) & _ANNOUNCED[before]
         places = np.flatnonzero(found)
         found[places] = self._after_code_word(numbers[places])
         three = np.flatnonzero((size == 3) & _IS_LEFT[before] & _IS_RIGHT[after])
@@ -212,8 +197,8 @@ class _Runs:
         colon = after == ord(":")
         priority = (before == ord("<")) & (after == ord(">"))
         found |= (size <= 3) & (((before == ord("(")) & colon) | priority)
-        found |= (size <= _SHORT) & (before == ord("[")) & (after == ord("]")) & self._second_bracket(numbers, at)
-        vendor = np.flatnonzero(colon & (before == ord("-")) & (size >= 3) & (size <= _LONG))
+        found |= (size <= SHORT) & (before == ord("[")) & (after == ord("]")) & self._second_bracket(numbers, at)
+        vendor = np.flatnonzero(colon & (before == ord("-")) & (size >= 3) & (size <= LONG))
         word = numbers[vendor] - 2
         letters = self._start(word + 1) - self._start(word)
         fits = (self.kind[word] == _LETTER) & (letters >= 2) & (letters <= 8) & (self.kind[word - 1] != _DIGIT)
@@ -223,7 +208,7 @@ class _Runs:
         return np.flatnonzero(found)
 
     def _enhanced(self, numbers: Ints) -> Ints:
-        """Returns the runs where an enhanced status of mail begins, by the rule of `_ENHANCED`."""
+        """Returns the runs where an enhanced status of mail begins, by the rule of `ENHANCED`."""
         first = self._start(numbers)
         before, digit = self._byte(first - 1), self.raw[first]
         likely = (self.raw[np.minimum(first + 1, len(self.raw) - 1)] == ord(".")) & _IS_CLASS[digit]
@@ -252,7 +237,7 @@ class _Runs:
         for back in (2, 4):
             word = runs - back
             gap = self._start(word + 2) - self._start(word + 1)
-            fits = fits & (self.kind[word] == _LETTER) & (self.kind[word + 1] == 0) & (gap <= _MAX_GAP)
+            fits = fits & (self.kind[word] == _LETTER) & (self.kind[word + 1] == 0) & (gap <= MAX_GAP)
             places = np.flatnonzero(fits & ~found)
             found[places] = _names_code(self._tails(word[places]))
         return found
@@ -260,7 +245,7 @@ class _Runs:
     def _tails(self, runs: Ints) -> Bytes:
         """Returns the last letters of runs (n, 8), the last one first, and zeros where a run is shorter."""
         ends = self._start(runs + 1)
-        back = np.arange(1, _TAIL + 1)
+        back = np.arange(1, TAIL + 1)
         tail = self.raw[np.maximum(ends[:, None] - back, 0)]
         return np.asarray(np.where(back <= (ends - self._start(runs))[:, None], tail, 0).astype(np.uint8))
 
@@ -270,13 +255,13 @@ class _Runs:
         size, letters = end - at, at - self._start(words - 1)
         tail = self._tails(words - 1)
         none = tail == 0
-        low = (none | ((tail >= 97) & (tail <= 102))).all(axis=1) & (letters <= _TAIL)
+        low = (none | ((tail >= 97) & (tail <= 102))).all(axis=1) & (letters <= TAIL)
         high = (letters == 1) & (size == 1) & (tail[:, 0] >= 65) & (tail[:, 0] <= 70)
-        capitals = (none | ((tail >= 65) & (tail <= 90))).all(axis=1) & (letters <= _LONG)
+        capitals = (none | ((tail >= 65) & (tail <= 90))).all(axis=1) & (letters <= LONG)
         after = self.raw[end]
         closed = (after == ord(":")) | (after == ord("]")) | (after == ord(")"))
         protocol = (tail[:, :3] | 0x20 == np.frombuffer(b"vpi", np.uint8)).all(axis=1) & (size == 1)
-        return low | high, (capitals & closed & (size >= 3) & (size <= _LONG) & ~high) | protocol
+        return low | high, (capitals & closed & (size >= 3) & (size <= LONG) & ~high) | protocol
 
     def _keep_classes_and_hex_codes(self, mixed: Ints, dropped: Bools) -> None:
         """Keeps ``5xx`` and ``0x80070005`` by the rules of `_masked`."""
@@ -330,25 +315,25 @@ def _table(members: bytes) -> Bools:
     return table
 
 
-_ANNOUNCED, _IS_LEFT, _IS_RIGHT = _table(_BEFORE), _table(_LEFT), _table(_RIGHT)
+_ANNOUNCED, _IS_LEFT, _IS_RIGHT = _table(BEFORE), _table(LEFT), _table(RIGHT)
 _IS_CLASS = _table(b"245")
 _IS_REPLY = np.zeros(1000, bool)
-_IS_REPLY[list(_REPLIES)] = True
+_IS_REPLY[list(REPLIES)] = True
 
 
 def _name(word: bytes) -> int:
     """Returns the last letters of a word as an integer, the last one lowest."""
-    return int.from_bytes(word[::-1][:_TAIL].ljust(_TAIL), "little")
+    return int.from_bytes(word[::-1][:TAIL].ljust(TAIL), "little")
 
 
-_NAMES = np.array(sorted({_name(word) for word in _CODE_WORDS}), np.uint64)
+_NAMES = np.array(sorted({_name(word) for word in CODE_WORDS}), np.uint64)
 
 
 def _names_code(tails: Bytes) -> Bools:
     """Returns which words announce a code. `tails` are their last letters, the last one first."""
     names = np.ascontiguousarray(tails | 0x20).view("<u8")[:, 0]
     found = _NAMES[np.minimum(np.searchsorted(_NAMES, names), len(_NAMES) - 1)] == names
-    for ending in _CODE_ENDINGS:
+    for ending in CODE_ENDINGS:
         mask = np.uint64((1 << (8 * len(ending))) - 1)
         found |= (names & mask) == np.uint64(_name(ending)) & mask
     return np.asarray(found)

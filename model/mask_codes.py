@@ -26,7 +26,7 @@ _STRONG = (
     r"|event[ _-]?id|http|grpc)"
 )
 _WEAK = (
-    r"(?<![A-Za-z])(?i:returned|returns|return|finished|completed|failed|said|closed|terminated|killed|stopped|aborted"
+    r"(?<![A-Za-z])(?i:returned|returns|return|finished|completed|failed|said|terminated|killed|stopped|aborted"
     r"|crashed|died|ended|reply|response|responded|answered|answer|got|replied|error)"
 )
 _LEVEL = r"""(?:(?<=[{,(\[|;"' ])|^)(?i:level|lvl|severity|sev|priority|prio|pri|loglevel|level_?value)["']?"""
@@ -42,9 +42,10 @@ _NUMBERS: tuple[re.Pattern[str], ...] = tuple(
     re.compile(pattern)
     for pattern in (
         rf"(?:{_STRONG}){_OPEN}({_NUMBER})(?! ?{_UNIT}(?!\w))",
-        # "closed 1006" and "exited with 137 after 3 s", but not "closed 3 connections"
+        # "exited with 137 after 3 s", but not "returned 3 rows"
         rf"{_WEAK}{_OPEN}({_NUMBER})(?=\W?$|[^\s\w]| [^a-z]"
         r"| (?:from|for|after|by|at|in|on|to|while|during|because|with|and|when)\b)",
+        rf"(?<![A-Za-z])(?i:closed){_OPEN}([134]\d{{3}})(?=\W?$|[^\s\w]| [^a-z])",  # of a websocket: 1006, 4001
         rf"{_LEVEL}[=:] ?[\"']?({_NUMBER})",
         rf'" ({_STATUS})(?=\s|$)',
         rf"HTTP/[*\d](?:\.[*\d])?\"?:? ({_STATUS})(?=[\s),]|$)",

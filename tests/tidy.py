@@ -172,6 +172,7 @@ EXCEPTIONS: dict[Rule, dict[str, str]] = {
         "daemon/commands/config.py": "a command: JSON and markdown, likewise",
         "daemon/commands/scan.py": "a command: JSON lines, likewise",
         "training/encoder/distill.py": "a program: figures of a run",
+        "training/evaluation/grouping.py": "a program: a table of figures",
         "training/evaluation/__main__.py": "a program: tables, and the sentence before its exit code",
         "training/faultlab/__main__.py": "a program: the lab's command line",
         "training/encoder/text_harvest.py": "a program: what was found",

@@ -70,9 +70,9 @@ def named_masks(masks: tuple[str, ...]) -> list[tuple[str, str]]:
 
 def _checked_masks(masks: tuple[str, ...]) -> tuple[str, ...]:
     for name, expression in named_masks(masks):
-        [(compiled, _)] = compile_masks([(name, expression)])
+        compile_masks([(name, expression)])
         try:
-            checked_pattern(compiled.pattern)
+            checked_pattern(expression)
         except ValueError as error:
             raise ValueError(f"the mask {name!r} is refused: {error}") from error
     return masks

@@ -31,7 +31,8 @@ def checked_pattern(pattern: str) -> str:
         raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
     if _repeats_repetitions(tree, inside=False):
         raise ValueError(
-            f"{pattern!r} repeats a repetition or alternatives, which could take for ever on some lines; repeat one of them"
+            f"{pattern!r} repeats a repetition or alternatives, which could take for ever on some lines;"
+            " repeat one of them"
         )
     if _is_slow(compiled, tree):
         raise ValueError(f"{pattern!r} takes too long on some lines; use fewer repetitions of what overlaps")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import string
+import time
 
 import pytest
 
-from logwarden.model.masking import mask_line
+from logwarden.model.masking import MAX_CANONICAL_CHARS, canonical, mask_blob, mask_line
 
 STATUSES_APART = [
     ('10.1.1.9 - - [24/Oct/2026:08:00:00 +0100] "PUT /cart HTTP/2.0" 201 8 "-" "Lynx/2.9"', "201", "502"),
@@ -119,7 +120,7 @@ TOGETHER = [
     ("Accepted publickey for kim from 10.0.0.1 port 22", "Accepted publickey for sam from 10.0.0.2 port 999"),
     ("Invalid user kim from 10.0.0.1", "Invalid user admin from 10.0.0.9"),
     ("CRON[7]: (kim) CMD (/usr/bin/a)", "CRON[8]: (root) CMD (/usr/bin/b)"),
-    ("sudo: kim : TTY=pts/0 ; PWD=/home/kim ; USER=root", "sudo: sam : TTY=pts/3 ; PWD=/home/sam ; USER=root"),
+    ("sudo: kim : TTY=pts/0 ; PWD=/srv/kim ; USER=root", "sudo: sam : TTY=pts/3 ; PWD=/srv/sam ; USER=root"),
     # amounts, lists, threads
     ("sent 12.5MB in 3m2s", "sent 800KB in 250ms"),
     ("took PT3.5S", "took PT12S"),
@@ -201,3 +202,71 @@ def test_random_ids_of_any_alphabet_are_one_kind(alphabet: str, length: int, mis
     chosen = random.Random(7)
     lines = ["object " + "".join(chosen.choices(alphabet, k=length)) + " stored" for _ in range(500)]
     assert len({mask_line(line) for line in lines}) <= missed
+
+
+UNITS = [
+    *(
+        "a",
+        "A",
+        "7",
+        "aA",
+        "a1",
+        "-",
+        "_",
+        ".",
+        "/",
+        "\\",
+        " ",
+        "'",
+        '"',
+        "=",
+        "@",
+        "*",
+        "(",
+        "[",
+        "<",
+        "a.",
+        "a=",
+        "1-",
+    ),
+    *(
+        "\x1b[",
+        "\x1b]",
+        "GET /",
+        "'a",
+        "user ",
+        "\u00e9",
+        "1.1.1 ",
+        "a@",
+        "::",
+        "for user x ",
+        "\x01",
+        "select a from ",
+    ),
+]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_hostile_line_costs_little(unit: str) -> None:
+    """A megabyte of one sign, and a long word of it, cost milliseconds to mask and end as a short text."""
+    for length in (4_000, 1_000_000):
+        key = mask_blob((unit * length)[:length].encode("utf-8", "replace") + b"\n")[0]
+        started = time.thread_time()
+        assert len(canonical(key)) <= MAX_CANONICAL_CHARS
+        assert time.thread_time() - started < 0.2
+
+
+def test_painted_lines_are_the_plain_ones() -> None:
+    """Colours, also within a word, links and cursor movements make no other kind of line."""
+    plain = mask_line("10:00:01 ERROR cart 7 lost")
+    assert mask_line("10:00:01 \x1b[1;31mERROR\x1b[0m cart \x1b[4m7\x1b[24m lost\x1b[K") == plain
+    assert mask_line("10:00:01 \x1b[38;5;196mERR\x1b[mOR cart \x1b]8;;http://x\x1b\\7\x1b]8;;\x1b\\ lost") == plain
+
+
+def test_the_tail_of_a_long_line_counts() -> None:
+    """What is said after 40 or after 4,000 values makes the kind of a line, and the values do not."""
+    for count in (40, 4_000):
+        context = " ".join(f"name{n}=word" for n in range(count))
+        assert mask_line(f"INFO [{context}] panic: out of memory") != mask_line(f"INFO [{context}] request served")
+        assert mask_line(f"INFO [{context}] request served").endswith("request served")
+        assert mask_line(f"INFO [{context}] request served").startswith("INFO [")
