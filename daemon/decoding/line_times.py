@@ -67,6 +67,11 @@ _NAMED = _compiled(
 _NUMBER = re.compile(r"(\d{9,10})(?:[.,](\d{1,9}))?(?![\d.])|(\d{13})(?!\d)")
 _WORD_END = re.compile(r"[\s\[(=\"]+")
 _MAX_WORDS = 4
+_SECONDS = {f":{second:02}".encode(): 1000 * second for second in range(61)}
+_MILLIS = {f"{ms:03}".encode(): ms for ms in range(1000)}
+_POINTS = (b".", b",")
+_SIGNS = (b"+", b"-")
+_ZONE_STARTS = frozenset(name[:3].encode() for name in _ZONES) | {b"Z", b"Z "}
 _ISO_REST = re.compile(rb"(?:[.,:](\d{1,9}))? ?(Z\b|[+-]\d\d:?\d\d\b|[A-Z]{3,4}\b)?")
 
 
@@ -96,13 +101,24 @@ def _has_clock(line: bytes) -> bool:
 
 def iso_head(line: bytes, zone: tzinfo) -> tuple[int, int] | None:
     """Returns the time of `2026-11-23 10:00:00.123 …` and the place behind it; None for another head."""
-    minute, second = _minute(line[:16], zone), line[17:19]
-    if minute is None or line[16:17] != b":" or not second.isdigit():
+    minute, second = _minute(line[:16], zone), _SECONDS.get(line[16:19])
+    if minute is None or second is None:
         return None
+    # Most lines go on with ".123 " or " ", and then with a word that is no zone.
+    mark = line[19:20]
+    place = 19 if mark == b" " else 23
+    ms = second if mark == b" " else _MILLIS.get(line[20:23], -1) + second if mark in _POINTS else -1
+    if (
+        ms >= second
+        and line[place : place + 1] == b" "
+        and line[place + 1 : place + 4] not in _ZONE_STARTS
+        and line[place + 1 : place + 2] not in _SIGNS
+    ):
+        return minute[1] + ms, place
     rest = _ISO_REST.match(line, 19)
     assert rest is not None, "the pattern matches the empty text"
     fraction, written = rest.groups()
-    ms = 1000 * int(second) + (int(fraction[:3].ljust(3, b"0")) if fraction else 0)
+    ms = second + (int(fraction[:3].ljust(3, b"0")) if fraction else 0)
     if written is None:
         return minute[1] + ms, rest.end(1) if fraction else 19
     offset = 0 if written == b"Z" else _offset_min(written.decode())
