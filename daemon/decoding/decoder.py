@@ -93,6 +93,7 @@ class Decoder:
         """Reads records in order."""
         out = Decoded()
         calm = self._format == "auto" and self._encoding == charset.AUTO
+        quick = calm
         calm = calm and terminal.is_plain(b"".join([record.value for record in records if record.value]))
         for place, record in enumerate(records):
             value = record.value
@@ -100,7 +101,8 @@ class Decoder:
                 out.blank.append(place)
                 continue
             # The way of most records: one line of no format, without control characters.
-            if calm and (line := value.strip()) and (at := self._plain_ms(record, line)) is not None:
+            is_calm = calm or (quick and terminal.is_calm(value))
+            if is_calm and (line := value.strip()) and (at := self._plain_ms(record, line)) is not None:
                 if line is not value and value[0] in _INDENTATION:
                     out.indented.append(len(out.lines))
                 out.lines.append(line)

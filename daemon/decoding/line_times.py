@@ -81,12 +81,17 @@ def leading_ms(line: bytes, near_ms: int = -1, zone: tzinfo = UTC) -> int | None
         found = iso_head(line, zone)
         if found is not None:
             return found[0]
-    if line[6:7] == b" " and line[9:10] == b":" and line[12:13] == b":" and line[15:17].rstrip(b"0123456789") == b" ":
+    is_syslog = line[6:7] == b" " and line[9:10] == b":" and line[12:13] == b":" and line[15:16] == b" "
+    if is_syslog and not (line[16:20].isdigit() and line[20:21] == b" "):  # a year may stand behind the time
         minute = _syslog_minute(line[:13], near_ms // _DAY_MS, zone)
         second = line[13:15]
         return None if minute is None or not second.isdigit() else minute + 1000 * int(second)
     if not _has_clock(line) and not line[:9].isdigit() and not line[1:10].isdigit():
         return None
+    if line[:1] == b"[" and (end := line.find(b"]", 16, HEAD_BYTES)) > 0:  # a time in brackets, alone as a rule
+        at_ms = _moment(line[:end].decode("utf-8", "replace"), near_ms // _DAY_MS, zone)
+        if at_ms is not None:
+            return at_ms
     return _of_head(line[:HEAD_BYTES].decode("utf-8", "replace"), near_ms, zone)
 
 
@@ -134,7 +139,10 @@ def moment_ms(text: str, near_ms: int = -1, zone: tzinfo = UTC) -> int | None:
 
 @lru_cache(maxsize=4_096)  # lines of one second follow each other
 def _moment(text: str, near_day: int, zone: tzinfo) -> int | None:
-    return leading_ms(text.encode("utf-8", "replace"), near_day * _DAY_MS, zone)
+    head = text.encode("utf-8", "replace")
+    if head[:1] == b"[":
+        return _of_head(text[:HEAD_BYTES], near_day * _DAY_MS, zone)
+    return leading_ms(head, near_day * _DAY_MS, zone)
 
 
 @lru_cache(maxsize=1_024)

@@ -26,7 +26,13 @@ CONTROLS = bytes(c for c in range(32) if c not in b"\t\n") + b"\x7f"
 _TO_SPACES = bytes(0x20 if c in CONTROLS else c for c in range(256))
 _BEFORE = np.isin(np.arange(256), list(b"bB3e^["))
 _BEHIND = np.isin(np.arange(256), list(b"03"))
+_SUSPECT = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\[[03]|[bB3e^]\[")
 _HIGH_CONTROLS = re.compile(rb"\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]")  # and marks of direction
+
+
+def is_calm(line: bytes) -> bool:
+    """Returns True if `plain` certainly leaves a line as it is."""
+    return line.isascii() and _SUSPECT.search(line) is None
 
 
 def is_plain(text: bytes) -> bool:
