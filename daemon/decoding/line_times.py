@@ -70,6 +70,8 @@ _MAX_WORDS = 4
 _SECONDS = {f":{second:02}".encode(): 1000 * second for second in range(61)}
 _MILLIS = {f"{ms:03}".encode(): ms for ms in range(1000)}
 _POINTS = (b".", b",")
+_FRACTION_MARKS = (b".", b",", b":")
+_ENDS = (b" ", b"|", b"\t", b"")
 _SIGNS = (b"+", b"-")
 _ZONE_STARTS = frozenset(name[:3].encode() for name in _ZONES) | {b"Z", b"Z "}
 _ISO_REST = re.compile(rb"(?:[.,:](\d{1,9}))? ?(Z\b|[+-]\d\d:?\d\d\b|[A-Z]{3,4}\b)?")
@@ -86,6 +88,10 @@ def leading_ms(line: bytes, near_ms: int = -1, zone: tzinfo = UTC) -> int | None
         minute = _syslog_minute(line[:13], near_ms // _DAY_MS, zone)
         second = line[13:15]
         return None if minute is None or not second.isdigit() else minute + 1000 * int(second)
+    if line[:1].isdigit():
+        at_ms = _of_digits(line, near_ms, zone)
+        if at_ms is not None:
+            return at_ms
     if not _has_clock(line) and not line[:9].isdigit() and not line[1:10].isdigit():
         return None
     if line[:1] == b"[" and (end := line.find(b"]", 16, HEAD_BYTES)) > 0:  # a time in brackets, alone as a rule
@@ -93,6 +99,26 @@ def leading_ms(line: bytes, near_ms: int = -1, zone: tzinfo = UTC) -> int | None
         if at_ms is not None:
             return at_ms
     return _of_head(line[:HEAD_BYTES].decode("utf-8", "replace"), near_ms, zone)
+
+
+def _of_digits(line: bytes, near_ms: int, zone: tzinfo) -> int | None:
+    """Returns the time of `17/06/09 20:10:41 …`, whatever its date's form; None if more than a fraction follows."""
+    # "17/06/09 20:10:41.250 x": colon at 11, the minute up to 14, seconds at 14, fraction at 17, its end at 21
+    colon = line.find(b":", 5, 24)
+    second = _SECONDS.get(line[colon + 3 : colon + 6])
+    if colon < 0 or second is None:
+        return None
+    end = colon + 6
+    if line[end : end + 1] in _FRACTION_MARKS:
+        second += _MILLIS.get(line[end + 1 : end + 4], 1_000_000)
+        end += 4
+    behind = line[end + 1 : end + 4]
+    if second >= 1_000_000 or line[end : end + 1] not in _ENDS or behind in _ZONE_STARTS or behind[:1] in _SIGNS:
+        return None
+    if behind[1:2] == b"M":  # AM, PM
+        return None
+    minute = _syslog_minute(line[: colon + 4], near_ms // _DAY_MS, zone)
+    return None if minute is None else minute + second
 
 
 def _has_clock(line: bytes) -> bool:
