@@ -24,7 +24,10 @@ class Telemetry(Protocol):
         """Counts masked lines that were met for the first time and embedded."""
 
     def decoded_with_replacement(self, lines: int) -> None:
-        """Counts lines with bytes that are not UTF-8."""
+        """Counts values and lines with bytes that are not UTF-8."""
+
+    def odd_records(self, records: int) -> None:
+        """Counts records that begin like JSON and are none, which are read as text."""
 
     def cut_lines(self, lines: int) -> None:
         """Counts lines that were truncated at the limit."""

@@ -93,13 +93,23 @@ class Decoder:
         """Reads records in order."""
         out = Decoded()
         calm = self._format == "auto" and self._encoding == charset.AUTO
+        quick = calm
         calm = calm and terminal.is_plain(b"".join([record.value for record in records if record.value]))
         for place, record in enumerate(records):
             value = record.value
             if value is None:  # a tombstone deletes a key; it is no log line
                 out.blank.append(place)
                 continue
-            if calm and self._take_plain(place, record, value, out):
+            # The way of most records: one line of no format, without control characters.
+            is_calm = calm or (quick and terminal.is_calm(value))
+            if is_calm and (line := value.strip()) and (at := self._plain_ms(record, line)) is not None:
+                if line is not value and value[0] in _INDENTATION:
+                    out.indented.append(len(out.lines))
+                out.lines.append(line)
+                out.services.append(_service_of(record, None))
+                out.timestamps.append(record.timestamp if at == NO_TIME else at)
+                out.places.append(place)
+                out.index.append(0)
                 continue
             try:
                 events, broken = self._read(value, record.timestamp, out)
@@ -124,25 +134,11 @@ class Decoder:
                 out.blank.append(place)
         return out
 
-    def _take_plain(self, place: int, record: Record, value: bytes, out: Decoded) -> bool:
-        """Takes a value that is one line of no format. Returns False, and takes nothing, for any other value.
-
-        The way of most records. `value` has no control characters.
-        """
-        line = value.strip()
-        if not line or line[0] in _JSON or b"\n" in line or len(line) > self._max_line_chars:
-            return False
-        at_ms = plain_ms(line, record.timestamp, self._zone)
-        if at_ms is None:
-            return False
-        if value[0] in _INDENTATION:
-            out.indented.append(len(out.lines))
-        out.lines.append(line)
-        out.services.append(_service_of(record, None))
-        out.timestamps.append(record.timestamp if at_ms == NO_TIME else at_ms)
-        out.places.append(place)
-        out.index.append(0)
-        return True
+    def _plain_ms(self, record: Record, line: bytes) -> int | None:
+        """Returns the time of a line of no format. Returns None for a value of a format, or of many lines."""
+        if line[0] in _JSON or b"\n" in line or len(line) > self._max_line_chars:
+            return None
+        return plain_ms(line, record.timestamp, self._zone)
 
     def _read(self, value: bytes, near_ms: int, out: Decoded) -> Reading:
         """Returns the events of a record. Raises UndecodableRecord if its value contains none."""

@@ -69,6 +69,13 @@ _WORD_END = re.compile(r"[\s\[(=\"]+")
 _MAX_WORDS = 4
 _END_MS = 253_370_764_800_000
 """The year 9999 in milliseconds since the epoch."""
+_SECONDS = {f":{second:02}".encode(): 1000 * second for second in range(61)}
+_MILLIS = {f"{ms:03}".encode(): ms for ms in range(1000)}
+_POINTS = (b".", b",")
+_FRACTION_MARKS = (b".", b",", b":")
+_ENDS = (b" ", b"|", b"\t", b"")
+_SIGNS = (b"+", b"-")
+_ZONE_STARTS = frozenset(name[:3].encode() for name in _ZONES) | {b"Z", b"Z "}
 _ISO_REST = re.compile(rb"(?:[.,:](\d{1,9}))? ?(Z\b|[+-]\d\d:?\d\d\b|[A-Z]{3,4}\b)?")
 
 
@@ -78,13 +85,42 @@ def leading_ms(line: bytes, near_ms: int = -1, zone: tzinfo = UTC) -> int | None
         found = iso_head(line, zone)
         if found is not None:
             return found[0]
-    if line[6:7] == b" " and line[9:10] == b":" and line[12:13] == b":" and line[15:17].rstrip(b"0123456789") == b" ":
+    is_syslog = line[6:7] == b" " and line[9:10] == b":" and line[12:13] == b":" and line[15:16] == b" "
+    if is_syslog and not (line[16:20].isdigit() and line[20:21] == b" "):  # a year may stand behind the time
         minute = _syslog_minute(line[:13], near_ms // _DAY_MS, zone)
         second = line[13:15]
         return None if minute is None or not second.isdigit() else minute + 1000 * int(second)
+    if line[:1].isdigit():
+        at_ms = _of_digits(line, near_ms, zone)
+        if at_ms is not None:
+            return at_ms
     if not _has_clock(line) and not line[:9].isdigit() and not line[1:10].isdigit():
         return None
+    if line[:1] == b"[" and (end := line.find(b"]", 16, HEAD_BYTES)) > 0:  # a time in brackets, alone as a rule
+        at_ms = _moment(line[:end].decode("utf-8", "replace"), near_ms // _DAY_MS, zone)
+        if at_ms is not None:
+            return at_ms
     return _of_head(line[:HEAD_BYTES].decode("utf-8", "replace"), near_ms, zone)
+
+
+def _of_digits(line: bytes, near_ms: int, zone: tzinfo) -> int | None:
+    """Returns the time of `17/06/09 20:10:41 …`, whatever its date's form; None if more than a fraction follows."""
+    # "17/06/09 20:10:41.250 x": colon at 11, the minute up to 14, seconds at 14, fraction at 17, its end at 21
+    colon = line.find(b":", 5, 24)
+    second = _SECONDS.get(line[colon + 3 : colon + 6])
+    if colon < 0 or second is None:
+        return None
+    end = colon + 6
+    if line[end : end + 1] in _FRACTION_MARKS:
+        second += _MILLIS.get(line[end + 1 : end + 4], 1_000_000)
+        end += 4
+    behind = line[end + 1 : end + 4]
+    if second >= 1_000_000 or line[end : end + 1] not in _ENDS or behind in _ZONE_STARTS or behind[:1] in _SIGNS:
+        return None
+    if behind[1:2] == b"M":  # AM, PM
+        return None
+    minute = _syslog_minute(line[: colon + 4], near_ms // _DAY_MS, zone)
+    return None if minute is None else minute + second
 
 
 def _has_clock(line: bytes) -> bool:
@@ -98,13 +134,24 @@ def _has_clock(line: bytes) -> bool:
 
 def iso_head(line: bytes, zone: tzinfo) -> tuple[int, int] | None:
     """Returns the time of `2026-11-23 10:00:00.123 …` and the place behind it; None for another head."""
-    minute, second = _minute(line[:16], zone), line[17:19]
-    if minute is None or line[16:17] != b":" or not second.isdigit():
+    minute, second = _minute(line[:16], zone), _SECONDS.get(line[16:19])
+    if minute is None or second is None:
         return None
+    # Most lines go on with ".123 " or " ", and then with a word that is no zone.
+    mark = line[19:20]
+    place = 19 if mark == b" " else 23
+    ms = second if mark == b" " else _MILLIS.get(line[20:23], -1) + second if mark in _POINTS else -1
+    if (
+        ms >= second
+        and line[place : place + 1] == b" "
+        and line[place + 1 : place + 4] not in _ZONE_STARTS
+        and line[place + 1 : place + 2] not in _SIGNS
+    ):
+        return minute[1] + ms, place
     rest = _ISO_REST.match(line, 19)
     assert rest is not None, "the pattern matches the empty text"
     fraction, written = rest.groups()
-    ms = 1000 * int(second) + (int(fraction[:3].ljust(3, b"0")) if fraction else 0)
+    ms = second + (int(fraction[:3].ljust(3, b"0")) if fraction else 0)
     if written is None:
         return minute[1] + ms, rest.end(1) if fraction else 19
     offset = 0 if written == b"Z" else _offset_min(written.decode())
@@ -120,7 +167,10 @@ def moment_ms(text: str, near_ms: int = -1, zone: tzinfo = UTC) -> int | None:
 
 @lru_cache(maxsize=4_096)  # lines of one second follow each other
 def _moment(text: str, near_day: int, zone: tzinfo) -> int | None:
-    return leading_ms(text.encode("utf-8", "replace"), near_day * _DAY_MS, zone)
+    head = text.encode("utf-8", "replace")
+    if head[:1] == b"[":
+        return _of_head(text[:HEAD_BYTES], near_day * _DAY_MS, zone)
+    return leading_ms(head, near_day * _DAY_MS, zone)
 
 
 @lru_cache(maxsize=1_024)

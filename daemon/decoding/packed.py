@@ -33,7 +33,8 @@ _MAGIC = (
 )
 _FRAME_BYTES = 5
 """A zero and the four bytes of a schema's number stand before values of a schema registry."""
-_NO_TEXT = bytes(c for c in range(32) if c not in b"\t\n\r\x1b\f\b")
+_NO_TEXT = bytes(c for c in range(1, 32) if c not in b"\t\n\r\x1b\f\b")
+"""Bytes of which text has few. Text of fixed width has zeros between its parts, so that these count apart."""
 
 
 def unpacked(value: bytes) -> bytes:
@@ -72,7 +73,12 @@ def refuse_binary(value: bytes) -> None:
     """Raises UndecodableRecord if a value of one byte per character is no text."""
     sample = value.strip(b"\0")[:_SAMPLE_BYTES]
     odd = len(sample) - len(sample.translate(None, _NO_TEXT))
-    if odd * 10 > len(sample) or (odd and not _is_utf8(sample)) or _is_message(value):
+    if (
+        odd * 10 > len(sample)
+        or sample.count(0) * 3 > len(sample)
+        or (odd and not _is_utf8(sample))
+        or _is_message(value)
+    ):
         raise UndecodableRecord("binary", "the value is binary, not text")
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
 _ESCAPE = rb"(?:\x1b|\xc2\x9b|\\u001[bB]|\\x1[bB]|\\033|\\e(?=\[)|\^\[|#033|\xe2\x90\x9b)"
 _SEQUENCES = re.compile(
     _ESCAPE + rb"(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]"  # CSI: colours, cursor
@@ -22,16 +24,29 @@ _TORN_START = re.compile(rb"\[(?:[0-9];){0,2}(?:1|4|[39][0-7]|38;[0-9;]{1,16})m"
 _TORN_ENDS = (b"[0m", b"[39m", b"[0;39m", b"[00m")
 CONTROLS = bytes(c for c in range(32) if c not in b"\t\n") + b"\x7f"
 _TO_SPACES = bytes(0x20 if c in CONTROLS else c for c in range(256))
+_BEFORE = np.isin(np.arange(256), list(b"bB3e^["))
+_BEHIND = np.isin(np.arange(256), list(b"03"))
+_SUSPECT = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\[[03]|[bB3e^]\[")
 _HIGH_CONTROLS = re.compile(rb"\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]")  # and marks of direction
+
+
+def is_calm(line: bytes) -> bool:
+    """Returns True if `plain` certainly leaves a line as it is."""
+    return line.isascii() and _SUSPECT.search(line) is None
 
 
 def is_plain(text: bytes) -> bool:
     """Returns True if `plain` leaves the lines of a text as they are. One look at many lines costs less than many."""
-    return (
-        text.isascii()
-        and len(text.translate(None, CONTROLS)) == len(text)
-        and not any(mark in text for mark in (*_WRITTEN, *_TORN_ENDS))
-    )
+    if not text.isascii():
+        return False
+    raw = np.frombuffer(text, np.uint8)
+    if np.count_nonzero(raw < 32) != text.count(b"\t") + text.count(b"\n") or b"\x7f" in text:
+        return False
+    # Of "x[0m y" the bracket is at 1; the bytes around brackets show whether a sequence is possible.
+    brackets = np.flatnonzero(raw[1:-1] == ord("["))
+    if not (_BEFORE[raw[brackets]].any() or _BEHIND[raw[brackets + 2]].any() or text[:1] == b"["):
+        return True
+    return not any(mark in text for mark in (*_WRITTEN, *_TORN_ENDS))
 
 
 def plain(line: bytes) -> bytes:

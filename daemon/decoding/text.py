@@ -21,7 +21,7 @@ from logwarden.daemon.decoding import (
     w3c,
 )
 from logwarden.daemon.decoding.event import Frame, LogEvent, level_in, with_level
-from logwarden.daemon.decoding.line_times import iso_head, leading_ms, moment_ms
+from logwarden.daemon.decoding.line_times import HEAD_BYTES, iso_head, leading_ms, moment_ms
 
 ReadJson = Callable[[bytes], LogEvent | None]
 """Reads an object inside a frame; None for a text that is none."""
@@ -30,8 +30,9 @@ MAX_FORMAT_BYTES = 65_536
 """A longer line is plain text: no format has such lines, and reading one would keep the others waiting."""
 NO_TIME = -1
 _LETTERS = frozenset(b"IWEFDVA")
-_LEVEL_LETTERS = tuple(bytes([letter]) for letter in b"TVDIWEFCA")
-_AFTER_LETTER = (b" ", b"\t", b"]", b")", b">", b"|", b":", b"/")
+_BRACKET, _SMALL_S = b"[s"
+_MAY_BE_LETTER = frozenset(b"TVDIWEFCA[s")
+_AFTER_LETTER = frozenset(b" \t])>|:/")
 _LETTER_HEAD = re.compile(rb"[ \t\[(<|][TVDIWEFCA][ \t\])>|:/]|:[MSCX] ")
 _LOGFMT = re.compile(rb"(?:[^|=]{0,64}\| ?)?[A-Za-z_@][\w.@/-]{0,63}=")
 
@@ -85,16 +86,26 @@ def plain_ms(line: bytes, near_ms: int, zone: tzinfo) -> int | None:
     ):
         return None
     first = line[0]
+    if 0x61 <= first <= 0x7A and line.find(b":", 2, HEAD_BYTES) < 0:  # a small letter, and no clock behind it
+        return NO_TIME
     if 0x30 <= first <= 0x39:
         if line[4:5] == b"-" and line[13:14] == b":":
             found = iso_head(line, zone)
             if found is not None:
                 at_ms, end = found
-                after = line[end : end + 4]
-                if after == b" std" or (after[1:2] in _LEVEL_LETTERS and after[2:3] in _AFTER_LETTER):
+                if len(line) < end + 4:
+                    return at_ms
+                behind = line[end + 1]
+                if behind in _MAY_BE_LETTER and (
+                    (behind == _BRACKET and _LETTER_HEAD.search(line, end, end + 80))
+                    or (behind == _SMALL_S and line[end : end + 4] == b" std")
+                    or line[end + 2] in _AFTER_LETTER
+                ):
                     return None
-                return None if after[:2] == b" [" and _LETTER_HEAD.search(line, end, end + 80) else at_ms
-        if _LETTER_HEAD.search(line, 1, 48) is not None:
+                return at_ms
+        # Times without a year, a clock alone, and the process of a cache server.
+        may_have_letter = line[2:3] == b"-" or line.find(b":", 1, 9) > 0
+        if may_have_letter and _LETTER_HEAD.search(line, 1, 48) is not None:
             return None
     elif first == 0x5B:  # [
         if _LETTER_HEAD.search(line, 0, 64) is not None:

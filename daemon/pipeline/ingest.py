@@ -65,6 +65,7 @@ class Ingested:
     """Distinct masked lines met for the first time, each embedded."""
     context_lines: int = 0
     replaced: int = 0
+    odd: int = 0
     cut: int = 0
     cut_events: int = 0
     """Events of many lines that ended at a bound."""
@@ -189,6 +190,7 @@ class Ingestor:
         out.dead += [(sources[place][0], letter) for place, letter in decoded.dead if self._is_new(*sources[place])]
         out.blank += _by_assignment([sources[p] for p in decoded.blank if self._is_new(*sources[p])])
         out.replaced += decoded.replaced
+        out.odd += decoded.odd
         out.cut += decoded.cut
         out.lines += len(decoded.lines)
         if any(decoded.index) or decoded.dead:

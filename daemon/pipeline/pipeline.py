@@ -277,6 +277,7 @@ class Pipeline:
         telemetry.ingested(ingested.lines, seconds)
         telemetry.embedded(ingested.new_lines)
         telemetry.decoded_with_replacement(ingested.replaced)
+        telemetry.odd_records(ingested.odd)
         telemetry.cut_lines(ingested.cut)
         telemetry.empty_lines(sum(len(offsets) for _, offsets in ingested.blank))
         telemetry.joined_lines(sum(len(offsets) for _, offsets in ingested.absorbed))

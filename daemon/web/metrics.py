@@ -72,8 +72,10 @@ class PrometheusTelemetry:
         self._joined = self._counter("joined_lines", "Lines that belong to an event which an earlier line began.")
         self._cut_events = self._counter("cut_events", "Events of many lines that ended at a bound.")
         self._replaced = self._counter(
-            "replaced_lines", "Lines with bytes that are not UTF-8, decoded with replacement characters."
+            "replaced_lines",
+            "Values and lines that are not UTF-8, read in another charset or with replacement characters.",
         )
+        self._odd = self._counter("odd_records", "Records that begin like JSON and are none, read as text.")
         self._cut = self._counter("cut_lines", "Lines that were truncated at the limit.")
         self._empty = self._counter("empty_lines", "Blank lines, which are skipped.")
         self._context = self._counter("context_records", "Records read again to rebuild windows after an assignment.")
@@ -165,6 +167,9 @@ class PrometheusTelemetry:
 
     def decoded_with_replacement(self, lines: int) -> None:
         self._replaced.inc(lines)
+
+    def odd_records(self, records: int) -> None:
+        self._odd.inc(records)
 
     def cut_lines(self, lines: int) -> None:
         self._cut.inc(lines)

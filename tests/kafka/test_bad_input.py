@@ -64,7 +64,7 @@ async def test_bad_input_is_scored_counted_or_buried(topics: Topics, fleet: Flee
     assert {offset: h["x-error-stage"].decode() for offset, (_, h) in letters.items()} == dead
     _assert_original(letters, topics=topics, logs=logs, broken=broken)
     quoted = {a["logwarden"]["source"]["last_offset"]: a for a in map(json.loads, (r.value for r in alerts.records))}
-    assert quoted[1]["message"] == "caf\ufffd \ufffd\ufffd not UTF-8"
+    assert quoted[1]["message"] == "caf\u00e9 \u00ff\u00fe not UTF-8"
     assert quoted[13]["service"]["name"] == "api"
     assert len(quoted[9]["service"]["name"]) < 1_000
     assert member.metric("logwarden_cut_lines_total") == 1

@@ -51,9 +51,8 @@ def mutants(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(0, 4))):
         start = draw(st.integers(0, len(value)))
         value = value[:start] + draw(BREAKS) + value[start + draw(st.integers(0, 9)) :]
-    pack: Callable[[bytes], bytes] = draw(
-        st.sampled_from([bytes, bytes, bytes, gzip.compress, zlib.compress, bz2.compress])
-    )
+    packs: list[Callable[[bytes], bytes]] = [bytes, bytes, bytes, gzip.compress, zlib.compress, bz2.compress]
+    pack = draw(st.sampled_from(packs))
     return pack(value)[: draw(st.sampled_from([None, None, 40]))]
 
 
@@ -92,6 +91,8 @@ FORMS = (
     "%m/%d/%Y %I:%M:%S %p",
     "%Y%m%d %H:%M:%S",
     "%y/%m/%d %H:%M:%S",
+    "%m-%d %H:%M:%S.000",
+    "%Y%m%d-%H:%M:%S:000|",
 )
 
 

@@ -258,6 +258,11 @@ def test_a_value_that_is_no_text_is_a_dead_letter(value: bytes) -> None:
     assert (place, letter.stage in {"binary", "packed"}) == (1, True)
 
 
+def test_zeros_between_words_are_text() -> None:
+    """A program of fixed columns fills them with zeros."""
+    assert events(b"before\0\0after \0") == [("before  after", "logs")]
+
+
 def test_json_of_a_registry_is_read() -> None:
     """A schema registry puts five bytes before its JSON, too."""
     assert events(b'\0\0\0\0\x07{"message":"disk full","service":"db"}') == [("disk full", "db")]

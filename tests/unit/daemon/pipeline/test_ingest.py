@@ -180,7 +180,8 @@ def test_facts_for_the_metrics_are_those_of_the_fetch() -> None:
     ingestor, owner = ingestor_of(2), assignment()
     first: Ingested = ingestor.ingest([(owner, [LogRecord(b"one"), LogRecord(b"two \xff", 1)])], now=0.0)
     second = ingestor.ingest([(owner, [LogRecord(b"one", 2), LogRecord(b"x" * 9000, 3)])], now=0.0)
-    assert (first.new_lines, first.replaced, first.cut) == (2, 1, 0)
+    assert (first.new_lines, first.replaced, first.cut, first.odd) == (2, 1, 0, 0)
+    assert ingestor_of(2).ingest([(owner, [LogRecord(b"{shard 0} failed")])], now=0.0).odd == 1
     assert (second.new_lines, second.replaced, second.cut) == (1, 0, 1)
     assert ingestor.table_rows == 3
     many = [LogRecord(b"n" + b"o" * i, 10 + i) for i in range(70)]

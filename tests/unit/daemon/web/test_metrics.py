@@ -52,6 +52,7 @@ FACTS: list[tuple[Callable[[PrometheusTelemetry], None], dict[str, float]]] = [
     (lambda t: t.lost("dead"), {'logwarden_lost_messages_total{topic="dead"}': 1}),
     (lambda t: t.waiting_bytes(7), {"logwarden_waiting_bytes": 7}),
     (lambda t: t.decoded_with_replacement(2), {"logwarden_replaced_lines_total": 2}),
+    (lambda t: t.odd_records(2), {"logwarden_odd_records_total": 2}),
     (lambda t: t.cut_lines(2), {"logwarden_cut_lines_total": 2}),
     (lambda t: t.empty_lines(2), {"logwarden_empty_lines_total": 2}),
     (lambda t: t.joined_lines(7), {"logwarden_joined_lines_total": 7}),
