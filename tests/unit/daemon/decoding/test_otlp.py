@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -14,6 +15,7 @@ from logwarden.daemon.decoding import otlp
 from logwarden.daemon.decoding.event import Reading
 from logwarden.daemon.decoding.json_logs import JsonReader
 from logwarden.daemon.decoding.structured import StructuredReader
+from tests.oracles import LogRecord, default_decoder
 
 
 def pairs(**values: object) -> list[dict[str, Any]]:
@@ -79,6 +81,14 @@ def test_a_log_record_may_come_alone() -> None:
     """Some exporters send one record without a batch around it."""
     [event] = read(FAILED, protobuf=False).events
     assert event.text == b"ERROR no route: IOError: net down status=503"
+
+
+def test_the_decoder_knows_protobuf_by_its_content() -> None:
+    """A topic may carry protobuf beside text, packed or not, and no setting names it."""
+    value = ParseDict(batch(FAILED, service__name="cart"), LogsData()).SerializeToString()
+    found = default_decoder().decode([LogRecord(value), LogRecord(gzip.compress(value)), LogRecord(b"text")])
+    assert found.lines == [b"ERROR no route: IOError: net down status=503"] * 2 + [b"text"]
+    assert (found.services, found.dead) == (["cart", "cart", "logs"], [])
 
 
 def test_only_logs_are_taken_for_logs() -> None:
