@@ -96,10 +96,12 @@ def test_only_logs_are_taken_for_logs() -> None:
     whole = ParseDict(batch(FAILED), LogsData()).SerializeToString()
     assert otlp.from_protobuf(whole) is not None
     traces = TracesData()
+    empty = ParseDict(batch(service__name="cart"), LogsData()).SerializeToString()
     span = traces.resource_spans.add().scope_spans.add().spans.add()
     span.name, span.trace_id, span.start_time_unix_nano = "x", b"1" * 16, 7
     others = [
         traces.SerializeToString(),
+        empty,
         whole[:-2],
         whole + b"x",
         b"\n",
