@@ -18,7 +18,7 @@ from tests.unit.daemon.decoding.test_otlp import FAILED, batch
 
 EXAMPLES: list[Any] = [event for event, _ in LOGGERS.values()]
 EXAMPLES += [value for value in BATCHES.values() if not isinstance(value, str)] + [batch(FAILED, service__name="x")]
-ODD = st.sampled_from(
+ODD: st.SearchStrategy[object] = st.sampled_from(
     [
         *(
             None,
@@ -56,8 +56,8 @@ def test_other_values_at_any_place_are_read(example: Any, changes: list[tuple[in
     """A producer's next version writes a number where it wrote a text, and an object where it wrote a list."""
     event = copy.deepcopy(example)
     for number, odd in changes:
-        if found := places(event):
-            container, key = found[number % len(found)]
+        if ways := places(event):
+            container, key = ways[number % len(ways)]
             container[key] = copy.deepcopy(odd)
     value = json.dumps(event, ensure_ascii=ascii).encode("utf-8", "replace")
     found = DECODER.decode([LogRecord(b"before"), LogRecord(value), LogRecord(b"after")])
