@@ -17,7 +17,7 @@ from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.decoding.json_logs import JsonReader
 from logwarden.daemon.decoding.line_times import leading_ms
 from logwarden.daemon.decoding.structured import StructuredReader
-from logwarden.daemon.decoding.text import NO_TIME, plain_ms, read_text, read_value
+from logwarden.daemon.decoding.text import NO_TIME, plain_ms, read_message, read_value
 from logwarden.daemon.decoding.traces import condense
 from logwarden.daemon.errors import UndecodableRecord
 from logwarden.daemon.records import DeadLetter, Record
@@ -83,7 +83,7 @@ class Decoder:
             text_paths=text_paths,
             service_paths=service_paths,
             time_paths=time_paths,
-            read_text=partial(read_text, zone=zone),
+            read_text=partial(read_message, zone=zone),
             condense=condense,
             zone=zone,
         )
@@ -94,7 +94,9 @@ class Decoder:
         out = Decoded()
         calm = self._format == "auto" and self._encoding == charset.AUTO
         quick = calm
-        calm = calm and terminal.is_plain(b"".join([record.value for record in records if record.value]))
+        calm = calm and terminal.is_plain(
+            b"".join([value for record in records if (value := record.value) and value[0] not in _JSON])
+        )
         for place, record in enumerate(records):
             value = record.value
             if value is None:  # a tombstone deletes a key; it is no log line
@@ -143,6 +145,10 @@ class Decoder:
     def _read(self, value: bytes, near_ms: int, out: Decoded) -> Reading:
         """Returns the events of a record. Raises UndecodableRecord if its value contains none."""
         if not value.isascii() or b"\0" in value or value[:1] in _TAGS or self._encoding != charset.AUTO:
+            value = packed.bare(packed.unpacked(value)) if value.strip(b"\0") else value
+            reading = self._structured.read_protobuf(value) if self._format != "raw" else None
+            if reading is not None:
+                return _without_sequences(reading)
             value = self._as_text(value, out)
         if self._format != "raw":
             strict = self._format == "json"
@@ -150,16 +156,14 @@ class Decoder:
             if strict or begin == b"{" or begin == b"[":
                 reading = self._structured.read(value, strict=strict)
                 if reading is not None:
-                    events = [event._replace(text=terminal.plain(event.text)) for event in reading.events]
-                    return Reading(events, reading.broken)
+                    return _without_sequences(reading)
                 out.odd += begin == b"{"
         return Reading(self._text_events(value, near_ms))
 
     def _as_text(self, value: bytes, out: Decoded) -> bytes:
-        """Returns a value as UTF-8, unpacked. Raises UndecodableRecord for a value that is no text."""
+        """Returns a value as UTF-8. Raises UndecodableRecord for a value that is no text."""
         if not value.strip(b"\0"):
             return value
-        value = packed.bare(packed.unpacked(value))
         text, recoded = charset.to_utf8(value, self._encoding)
         packed.refuse_binary(text if recoded and (self._encoding != charset.AUTO or charset.is_wide(value)) else value)
         out.replaced += recoded
@@ -203,6 +207,13 @@ class Decoder:
                 out.replaced += 1
                 return line.decode("utf-8", "replace").encode()
         return line
+
+
+def _without_sequences(reading: Reading) -> Reading:
+    """Returns a reading without what a terminal obeys, which JSON may contain escaped."""
+    if all(terminal.is_plain_line(event.text) for event in reading.events):
+        return reading
+    return Reading([event._replace(text=terminal.plain(event.text)) for event in reading.events], reading.broken)
 
 
 def _service_of(record: Record, host: str | None) -> str:

@@ -32,6 +32,8 @@ _CAUSES = ("cause", "innerexception", "previous", "inner", "causedby", "rootcaus
 _CODES = ("code", "errno", "status", "statuscode", "sqlstate", "hresult")
 _VAGUE = frozenset(("error", "exception", "object", "err", "string"))
 """Types that add nothing to a message."""
+_NO_ERRORS = frozenset(("-", "0", "null", "none", "nil", "<nil>", "false", "no", "ok", "{}", "[]", "nonetype: none"))
+"""Texts that loggers write where there is no error."""
 _MAX_DEPTH = 4
 _MAX_CHARS = 4000
 _TRACE = re.compile(r"Traceback \(most recent|^\s+at |\n\s+at |\n\s*File \"|goroutine \d+ \[|stack backtrace:|\n#\d+ ")
@@ -51,7 +53,7 @@ def fault_of(value: Any, depth: int = 0) -> Fault | None:
     """Returns the error that a field contains: a text, an object, a list; None if the field names none."""
     if isinstance(value, str):
         text = value.strip()
-        if not text or text in ("-", "null", "None", "nil", "false", "{}", "[]", "NoneType: None"):
+        if not text or text.casefold() in _NO_ERRORS:
             return None
         return Fault(stack=text) if _TRACE.search(text[:_MAX_CHARS]) else Fault(message=text)
     if isinstance(value, dict) and depth < _MAX_DEPTH:

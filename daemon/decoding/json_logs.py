@@ -31,8 +31,8 @@ from logwarden.daemon.decoding.json_words import (
 from logwarden.daemon.decoding.times import time_ms
 from logwarden.model import severity
 
-ReadText = Callable[[str], LogEvent]
-"""Reads a text that is no JSON, such as a syslog line inside a field."""
+ReadText = Callable[[str], LogEvent | None]
+"""Reads a text that is no JSON, such as a syslog line inside a field; None for a text of no format."""
 
 MAX_TEXT_CHARS = 65_536
 """Characters of a text to which more is added; a limit on the line cuts later."""
@@ -82,8 +82,8 @@ class JsonReader:
             if text:
                 bare = text.strip() if text[-1] in _SPACES or text[0] in _SPACES else text
                 read = self._read_text(bare)
-                text = read.text.decode("utf-8", "replace")
-                if text == bare:
+                text = bare if read is None else read.text.decode("utf-8", "replace")
+                if whole[0] in _SPACES and text == bare:
                     text = indentation_of(whole) + bare
         line = self._line(event, found, text)
         if line is None:
@@ -192,8 +192,8 @@ def _table(text_paths: tuple[str, ...], service_paths: tuple[str, ...], time_pat
     return PathTable(names.roles(text_paths, service_paths, time_paths), names.WRAPPERS, names.OF_OBJECTS)
 
 
-def _as_it_is(text: str) -> LogEvent:
-    return LogEvent(text.encode("utf-8", "replace"))
+def _as_it_is(text: str) -> None:
+    return None
 
 
 def _head_of(text: str) -> str:

@@ -71,10 +71,11 @@ class PathTable:
             else:
                 reached = leaves
             for role, rank in reached:
-                if found[role] is None:
+                hits = found[role]
+                if hits is None:
                     found[role] = [(rank, key, value)]
                 else:
-                    found[role].append((rank, key, value))
+                    hits.append((rank, key, value))
 
 
 Leaves = tuple[tuple[int, int], ...]

@@ -49,6 +49,11 @@ def is_plain(text: bytes) -> bool:
     return not any(mark in text for mark in (*_WRITTEN, *_TORN_ENDS))
 
 
+def is_plain_line(line: bytes) -> bool:
+    """Returns True if `plain` leaves a line as it is, by a quick look; False for most lines with a bracket."""
+    return b"[" not in line and line.isascii() and len(line.translate(None, CONTROLS)) == len(line)
+
+
 def plain(line: bytes) -> bytes:
     """Returns a line of UTF-8 without terminal sequences, and with spaces for other control characters."""
     if b"\x1b" in line or b"\xc2\x9b" in line or (b"[" in line and any(mark in line for mark in _WRITTEN)):

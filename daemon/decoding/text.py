@@ -45,6 +45,16 @@ def read_text(text: str, *, near_ms: int = -1, zone: tzinfo = UTC) -> LogEvent:
     return read_line(terminal.plain(text.encode("utf-8", "replace")), near_ms, zone)
 
 
+def read_message(text: str, *, zone: tzinfo = UTC) -> LogEvent | None:
+    """Returns the event of a message inside JSON; None for a line of no format and no time, as most are."""
+    line = text.encode("utf-8", "replace")
+    if "[" in text or not text.isprintable():
+        line = terminal.plain(line)
+    elif line and plain_ms(line, -1, zone) == NO_TIME:
+        return None
+    return read_line(line, -1, zone)
+
+
 def read_value(value: bytes, near_ms: int, zone: tzinfo, read_json: ReadJson) -> list[LogEvent]:
     """Returns the events of a value of UTF-8 text without control characters, of one line or many."""
     if value.startswith(b"#") and b"#Fields:" in value and len(value) <= MAX_FORMAT_BYTES:

@@ -150,6 +150,12 @@ def test_a_level_that_the_text_states_is_not_repeated() -> None:
     assert line({"level": "error", "message": "[INFO] lost"}) == "ERROR [INFO] lost"
 
 
+@pytest.mark.parametrize("error", [None, "", "-", "none", "NoneType: None", "<nil>", {}, [], False, 0])
+def test_a_field_of_no_error_adds_nothing(error: object) -> None:
+    """Many loggers write the field on every line."""
+    assert line({"message": "m", "error": error}) == "m"
+
+
 def test_causes_are_named() -> None:
     """The root of a chain of exceptions says what happened."""
     error = {"type": "A", "message": "a", "cause": {"type": "B", "message": "b"}}

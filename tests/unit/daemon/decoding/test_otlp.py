@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
@@ -14,6 +15,7 @@ from logwarden.daemon.decoding import otlp
 from logwarden.daemon.decoding.event import Reading
 from logwarden.daemon.decoding.json_logs import JsonReader
 from logwarden.daemon.decoding.structured import StructuredReader
+from tests.oracles import LogRecord, default_decoder
 
 
 def pairs(**values: object) -> list[dict[str, Any]]:
@@ -81,15 +83,25 @@ def test_a_log_record_may_come_alone() -> None:
     assert event.text == b"ERROR no route: IOError: net down status=503"
 
 
+def test_the_decoder_knows_protobuf_by_its_content() -> None:
+    """A topic may carry protobuf beside text, packed or not, and no setting names it."""
+    value = ParseDict(batch(FAILED, service__name="cart"), LogsData()).SerializeToString()
+    found = default_decoder().decode([LogRecord(value), LogRecord(gzip.compress(value)), LogRecord(b"text")])
+    assert found.lines == [b"ERROR no route: IOError: net down status=503"] * 2 + [b"text"]
+    assert (found.services, found.dead) == (["cart", "cart", "logs"], [])
+
+
 def test_only_logs_are_taken_for_logs() -> None:
     """Text, broken batches and traces have another form in protobuf, or none."""
     whole = ParseDict(batch(FAILED), LogsData()).SerializeToString()
     assert otlp.from_protobuf(whole) is not None
     traces = TracesData()
+    empty = ParseDict(batch(service__name="cart"), LogsData()).SerializeToString()
     span = traces.resource_spans.add().scope_spans.add().spans.add()
     span.name, span.trace_id, span.start_time_unix_nano = "x", b"1" * 16, 7
     others = [
         traces.SerializeToString(),
+        empty,
         whole[:-2],
         whole + b"x",
         b"\n",
