@@ -84,7 +84,7 @@ _FRAME = re.compile(
     r"|(?:PHP )?Stack trace:$|PHP +[\d*]+\. |#[\d*]+ +\S|thrown in \S+ on line [\d*]+$|Next \S+: "
     r"|Node\.js [v\d*.]+$|what\(\): "
     r"|(?:Aborted|Segmentation fault)(?: \(core dumped\))?$|=+ (?:Backtrace|Memory map): =+$"
-    r"|\S*\([^)]*\)\s?\[(?:0x)?[\w*]+\]$|\[0x[\w*]+\]$|[\w*]+(?:-\w+)? [r-][w-][x-][ps-] "
+    r"|\S*\([^)]*\)\s?\[(?:0x)?[\w*]+\]$|\[0x[\w*]+\]$|[\w*]+(?:-[\w*]+)? [r-][w-][x-][ps-] "
     r"|(?:READ|WRITE) of size |SUMMARY: \w+Sanitizer|(?:freed|previously allocated) by thread "
     r"|--- End of |---> |(?:ORA-06512|\*): at (?:\"|line )|(?:# )?(?:User@Host|Query_time|Schema|Thread_id): "
     r"|SET timestamp="
