@@ -31,7 +31,7 @@ class Shape(Enum):
     FRAME = "frame"
     """Continues whatever was before it: `at …`, `Caused by: …`, `File "…", line 3`."""
     CALL = "call"
-    """`main.serve(0xc000)`, a line of a Go trace and otherwise text."""
+    """`main.serve(0xc000)`, `exit status 2`, `+-----`: a line of a trace of Go or of a group, and otherwise text."""
     DETAIL = "detail"
     """PostgreSQL's DETAIL, HINT, CONTEXT, STATEMENT or QUERY: continues a line of the same process."""
     CLOSER = "closer"
@@ -75,24 +75,28 @@ _FRAME = re.compile(
     r"|at (?:async )?<anonymous>|at \S+:[\d*]+$|Caused by\b|Suppressed: |Wrapped by: "
     r"|\.\.\. [\d*]+ (?:more|common frames|lines matching)|\[CIRCULAR REFERENCE"
     rf"|File \"[^\"]*\", line {_NUMBER}|\[Previous line repeated|During handling of the above exception"
-    r"|The above exception was the direct cause|[|+] |\+-+|\[SQL: |\[parameters: |\(Background on this error"
-    r"|goroutine [\d*]+ (?:gp=\S+ m=\S+ (?:mp=\S+ )?)?\[|goroutine running on |created by \S+|exit status [\d*]+$"
+    r"|The above exception was the direct cause|\[SQL: |\[parameters: |\(Background on this error"
+    r"|goroutine [\d*]+ (?:gp=\S+ m=\S+ (?:mp=\S+ )?)?\[|goroutine running on "
     r"|\[signal |\[originating from|\S+\.(?:go|s):[\d*]+(?: \+0x\w+| \+\*)?$|runtime stack:$"
-    r"|stack backtrace:$|Stack backtrace:$|note: (?:run with|Some details|add)"
-    r"|[\d*]+: +(?:0x\w+ - |\* - )?(?:[\w<].*::|\w+$)"
+    r"|stack backtrace:$|Stack backtrace:$|note: (?:run with|Some details)"
+    r"|[\d*]+: +(?:0x\w+ - |\* - )?(?:[\w<].*::|(?:rust_|_?_?start|main|clone|__libc)\w*$|<unknown>)"
     r"|from \S+:[\d*]+:in |from \S+:[\d*]+$|\S+\.(?:rb|erb|rake|haml|slim):[\d*]+:in |\.\.\. [\d*]+ levels\.\.\."
-    r"|(?:PHP )?Stack trace:$|PHP +[\d*]+\. |#[\d*]+ +\S|thrown in \S+ on line [\d*]+$|Next \S+: "
+    r"|(?:PHP )?Stack trace:$|PHP +[\d*]+\. |thrown in \S+ on line [\d*]+$|Next [\w\\]+(?:Exception|Error): "
+    r"|#[\d*]+ +(?:\S+\([\d*]+\): |\{main\}|\[internal|(?:0x\w+|\*) in |\S.* \(\S*:[\d*]+\)$|\S.* at \S+:[\d*]+$)"
     r"|Node\.js [v\d*.]+$|what\(\): "
-    r"|(?:Aborted|Segmentation fault)(?: \(core dumped\))?$|=+ (?:Backtrace|Memory map): =+$"
-    r"|\S*\([^)]*\)\s?\[(?:0x)?[\w*]+\]$|\[0x[\w*]+\]$|[\w*]+(?:-[\w*]+)? [r-][w-][x-][ps-] "
+    r"|=+ (?:Backtrace|Memory map): =+$"
+    r"|\S*\([^)]*\)\s?\[(?:0x\w+|\*)\]$|\[0x[\w*]+\]$|[\w*]+(?:-[\w*]+)? [r-][w-][x-][ps-] "
     r"|(?:READ|WRITE) of size |SUMMARY: \w+Sanitizer|(?:freed|previously allocated) by thread "
-    r"|--- End of |---> |(?:ORA-06512|\*): at (?:\"|line )|(?:# )?(?:User@Host|Query_time|Schema|Thread_id): "
-    r"|SET timestamp="
+    r"|--- End of |---> [\w.`]+(?:Exception|Error)\b|(?:ORA-06512|\*): at (?:\"|line )"
+    r"|# (?:User@Host|Query_time|Schema|Thread_id): |SET timestamp="
     r"|(?:stack traceback|Call Trace|CallStack \(from HasCallStack\)):|Call stack:$"
 )
 _DETAIL = re.compile(r"(?:^|\s)(?:DETAIL|HINT|CONTEXT|STATEMENT|QUERY|LOCATION): {1,2}\S")
 _PROCESS = re.compile(r"\[(\d+)(?:-\d+)?\]")
-_CALL = re.compile(r"(?:[\w/*-]+\.)+[\w.()*\[\]{}-]*\(.*\)$|panic\(")
+_CALL = re.compile(
+    r"(?:[\w/*-]+\.)+[\w.()*\[\]{}-]*\(.*\)$|panic\(|created by |exit status [\d*]+$|[|+] |\+-+"
+    r"|(?:Aborted|Segmentation fault)(?: \(core dumped\))?$"
+)
 _CLOSER = re.compile(r"[}\])]++[,;]?+(?:\s*+[}\])]++[,;]?+)*+$")  # possessive: thirty brackets and a word took for ever
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _TIMED = re.compile(
@@ -229,7 +233,7 @@ class Trace:
             return True
         if shape is Shape.TRACEBACK:
             return self._mode in (_Mode.HEAD, _Mode.MESSAGE)
-        if shape is Shape.CALL and self._mode is _Mode.GO:
+        if shape is Shape.CALL and (self._mode in (_Mode.GO, _Mode.PYTHON) or self._shape is Shape.OPENER):
             return True
         if self._mode is _Mode.PYTHON:
             return _PYTHON_EXCEPTION.match(text) is not None
