@@ -11,6 +11,8 @@ from enum import Enum
 
 from logwarden.model import severity
 
+_MASKED_HEX = "\1"
+"""The mark that the first level of masking leaves of an address."""
 _LOOKED_AT = 512
 """Characters of a line that are looked at: a line of megabytes costs no more than a long one."""
 
@@ -107,23 +109,23 @@ _TIMED = re.compile(
     rf"|(?:trace|debug|info|notice|warn|warning|error|fatal|critical)(?:\]|: )|[IWEF]\d{{4}} \d\d:"
 )
 """The begin of a line that opens an event of its own, however it is indented: a time, or a level."""
-_LEVEL = re.compile(
-    r"(?:TRACE|DEBUG|INFO|NOTICE|WARNING|ERROR|CRITICAL)\s+"
+SHIPPED = re.compile(
+    r"(?:TRACE|DEBUG|INFO|NOTICE|WARNING|ERROR|CRITICAL)\s+(?:[\w./-]+(?:\[[\d*]+\])?: +)?"
     r'(?=at |File "|Caused by: |Traceback \(|\.\.\. [\d*]|During handling|The above exc|goroutine [\d*])'
 )
-"""A level that the shipper put before each physical line of a trace."""
+"""A level, and perhaps a program, that a shipper or syslog put before each physical line of a trace."""
 _HEAD_CHARS = 200
 _LEVEL_WORD = re.compile(r"[^\W\d_]{2,}|\b[A-Z]\b")
-_ANY_LEVEL = re.compile(r"(?:TRACE|DEBUG|INFO|NOTICE|WARNING|ERROR|CRITICAL)\s+")
 _CLOCK = re.compile(r"\d\d:\d\d:\d\d|\d\d:\d\d[.,]\d|\d{4}-\d\d-\d\d")
 _SAYS_LATER = re.compile(r"panicked at \S+:\d+:\d+:$|^Msg \d+, Level \d+")
 _CHAIN = ("During handling of the above", "The above exception was")
+_MARKS = re.compile(r"[~^ ]+$")
 _PYTHON_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(?::.*)?$")
 
 
 def shape_of(line: str) -> Shape:
     """Returns the shape of one line, whose indentation does not matter here."""
-    line = _LEVEL.sub("", line[:_LOOKED_AT].strip(), count=1)
+    line = SHIPPED.sub("", line[:_LOOKED_AT].replace(_MASKED_HEX, "*").strip(), count=1)
     if not line:
         return Shape.PLAIN
     if _OPENER.match(line):
@@ -172,7 +174,17 @@ def continues(line: str) -> bool:
 class Trace:
     """An open event: decides of each next line of its service whether it belongs to the event."""
 
-    __slots__ = ("_depth", "_has_level", "_is_indented", "_is_timed", "_lines", "_mode", "_process", "_shape")
+    __slots__ = (
+        "_after_place",
+        "_depth",
+        "_is_indented",
+        "_is_timed",
+        "_lines",
+        "_mode",
+        "_prefix",
+        "_process",
+        "_shape",
+    )
 
     def __init__(self, line: str, *, is_indented: bool) -> None:
         text = line.strip()[:_LOOKED_AT]
@@ -182,8 +194,10 @@ class Trace:
         self._process = _process_of(text)
         self._depth = _depth_of(text) if text[-1:] in "{[(" else 0
         self._lines = 1
-        self._has_level = _ANY_LEVEL.match(text) is not None
-        self._mode = _first_mode(_LEVEL.sub("", text, count=1), self._shape)
+        self._after_place = False
+        self._prefix = ""
+        self._mode = _Mode.HEAD
+        self._mode = _first_mode(self._without_prefix(text)[0], self._shape)
 
     @property
     def expects_marks(self) -> bool:
@@ -192,14 +206,14 @@ class Trace:
 
     def takes(self, line: str, *, is_indented: bool) -> bool:
         """Returns True if the line belongs to this event, which then expects the line after it."""
-        text = _LEVEL.sub("", line.strip()[:_LOOKED_AT], count=1)
-        if self._mode is _Mode.PYTHON and self._has_level and (level := _ANY_LEVEL.match(text)):
-            is_indented |= level.end() > level[0].index(" ") + 1
-            text = text[level.end() :]
+        text, is_deeper = self._without_prefix(line.strip()[:_LOOKED_AT])
+        is_indented |= is_deeper
         shape = shape_of(text)
         if not self._belongs(text, shape, is_indented):
             return False
         self._lines += 1
+        is_source = self._after_place and shape not in (Shape.EXCEPTION, Shape.FRAME)
+        self._after_place = text.startswith('File "')
         self._depth += _depth_of(text) if self._depth > 0 else 0
         if text.startswith(('File "', "| File")) or shape is Shape.TRACEBACK:
             self._mode = _Mode.PYTHON
@@ -211,9 +225,23 @@ class Trace:
             self._mode = _Mode.HEAD
         elif self._mode is _Mode.MESSAGE or (self._mode is _Mode.HEAD and shape in (Shape.FRAME, Shape.EXCEPTION)):
             self._mode = _Mode.TRACE
-        elif self._mode is _Mode.PYTHON and not is_indented and shape is not Shape.FRAME:
+        elif (
+            self._mode is _Mode.PYTHON
+            and not (is_indented or is_source or _MARKS.match(text))
+            and shape is not Shape.FRAME
+        ):
             self._mode = _Mode.DONE
         return True
+
+    def _without_prefix(self, text: str) -> tuple[str, bool]:
+        """Returns a line without what a shipper put before each of them, and True if it is indented behind that."""
+        if found := SHIPPED.match(text):
+            self._prefix = found[0].rstrip()
+            return text[found.end() :], False
+        if self._mode is _Mode.PYTHON and self._prefix and text.startswith(f"{self._prefix} "):
+            rest = text[len(self._prefix) + 1 :]
+            return rest.strip(), rest[:1] in (" ", "\t")
+        return text, False
 
     def _belongs(self, text: str, shape: Shape, is_indented: bool) -> bool:
         is_timed = _TIMED.match(text) is not None
@@ -236,7 +264,8 @@ class Trace:
         if shape is Shape.CALL and (self._mode in (_Mode.GO, _Mode.PYTHON) or self._shape is Shape.OPENER):
             return True
         if self._mode is _Mode.PYTHON:
-            return _PYTHON_EXCEPTION.match(text) is not None
+            # A shipper may have taken the indentation away from the line of source behind a place.
+            return self._after_place or _MARKS.match(text) is not None or _PYTHON_EXCEPTION.match(text) is not None
         if shape is Shape.EXCEPTION:
             return self._mode is _Mode.HEAD and self._shape in (Shape.HEAD, Shape.OPENER)
         if self._mode is _Mode.QUERY:

@@ -220,3 +220,18 @@ def test_a_level_stays_with_the_exception(head: str) -> None:
     assert line.startswith("ERROR")
     assert line.endswith(": KeyError: 1 at main.py run")
     assert "Traceback" not in line
+
+
+@pytest.mark.parametrize("prefix", ["ERROR ", "ERROR orchard: ", "CRITICAL orchard-api[77]: "])
+@pytest.mark.parametrize("indentation", ["", "  "])
+def test_syslog_before_every_line_is_no_begin(prefix: str, indentation: str) -> None:
+    """Each line of a trace may have the level and the program of syslog, and may have lost its indentation."""
+    trace = ["Traceback (most recent call last):", 'File "/srv/orchard/main.py", line 9, in run', "row = rows[key]"]
+    lines = [prefix + indentation * (number > 0) + line for number, line in enumerate(trace)]
+    lines += [prefix + indentation + "~~~~^^^^^", prefix + "KeyError: 'apples'"]
+    assert taken([*lines, prefix + "row 2 failed"]) == len(lines)
+    line = condense("\n".join([prefix + "row 1 failed", *lines]))
+    assert line == prefix + "row 1 failed: KeyError: 'apples' at main.py run"
+    java = [prefix + "row 1 failed", prefix + "at org.orchard.Row.pick(Row.java:3)", prefix + "... 23 more"]
+    assert taken([*java, prefix + "row 2 failed"]) == len(java)
+    assert condense("\n".join(java)) == prefix + "row 1 failed at org.orchard.Row.pick(Row.java:3)"
