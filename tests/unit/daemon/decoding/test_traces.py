@@ -181,6 +181,8 @@ def test_exceptions_without_frames_are_events_of_their_own() -> None:
         "x.rb:1:in `" + ": (" * 9_000,
         ":" * 9_000,
         "{" * 9_000,
+        "}" * 9_000 + " row",
+        "} ]," * 2_000 + " row",
         "1: " + "::" * 9_000,
         "ERROR " + "a::" * 9_000,
         " (" * 9_000,
