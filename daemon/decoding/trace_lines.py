@@ -11,6 +11,8 @@ from enum import Enum
 
 from logwarden.model import severity
 
+_MASKED_HEX = "\1"
+"""The mark that the first level of masking leaves of an address."""
 _LOOKED_AT = 512
 """Characters of a line that are looked at: a line of megabytes costs no more than a long one."""
 
@@ -31,7 +33,7 @@ class Shape(Enum):
     FRAME = "frame"
     """Continues whatever was before it: `at …`, `Caused by: …`, `File "…", line 3`."""
     CALL = "call"
-    """`main.serve(0xc000)`, a line of a Go trace and otherwise text."""
+    """`main.serve(0xc000)`, `exit status 2`, `+-----`: a line of a trace of Go or of a group, and otherwise text."""
     DETAIL = "detail"
     """PostgreSQL's DETAIL, HINT, CONTEXT, STATEMENT or QUERY: continues a line of the same process."""
     CLOSER = "closer"
@@ -75,24 +77,28 @@ _FRAME = re.compile(
     r"|at (?:async )?<anonymous>|at \S+:[\d*]+$|Caused by\b|Suppressed: |Wrapped by: "
     r"|\.\.\. [\d*]+ (?:more|common frames|lines matching)|\[CIRCULAR REFERENCE"
     rf"|File \"[^\"]*\", line {_NUMBER}|\[Previous line repeated|During handling of the above exception"
-    r"|The above exception was the direct cause|[|+] |\+-+|\[SQL: |\[parameters: |\(Background on this error"
-    r"|goroutine [\d*]+ (?:gp=\S+ m=\S+ (?:mp=\S+ )?)?\[|goroutine running on |created by \S+|exit status [\d*]+$"
+    r"|The above exception was the direct cause|\[SQL: |\[parameters: |\(Background on this error"
+    r"|goroutine [\d*]+ (?:gp=\S+ m=\S+ (?:mp=\S+ )?)?\[|goroutine running on "
     r"|\[signal |\[originating from|\S+\.(?:go|s):[\d*]+(?: \+0x\w+| \+\*)?$|runtime stack:$"
-    r"|stack backtrace:$|Stack backtrace:$|note: (?:run with|Some details|add)"
-    r"|[\d*]+: +(?:0x\w+ - |\* - )?(?:[\w<].*::|\w+$)"
+    r"|stack backtrace:$|Stack backtrace:$|note: (?:run with|Some details)"
+    r"|[\d*]+: +(?:0x\w+ - |\* - )?(?:[\w<].*::|(?:rust_|_?_?start|main|clone|__libc)\w*$|<unknown>)"
     r"|from \S+:[\d*]+:in |from \S+:[\d*]+$|\S+\.(?:rb|erb|rake|haml|slim):[\d*]+:in |\.\.\. [\d*]+ levels\.\.\."
-    r"|(?:PHP )?Stack trace:$|PHP +[\d*]+\. |#[\d*]+ +\S|thrown in \S+ on line [\d*]+$|Next \S+: "
+    r"|(?:PHP )?Stack trace:$|PHP +[\d*]+\. |thrown in \S+ on line [\d*]+$|Next [\w\\]+(?:Exception|Error): "
+    r"|#[\d*]+ +(?:\S+\([\d*]+\): |\{main\}|\[internal|(?:0x\w+|\*) in |\S.* \(\S*:[\d*]+\)$|\S.* at \S+:[\d*]+$)"
     r"|Node\.js [v\d*.]+$|what\(\): "
-    r"|(?:Aborted|Segmentation fault)(?: \(core dumped\))?$|=+ (?:Backtrace|Memory map): =+$"
-    r"|\S*\([^)]*\)\s?\[(?:0x)?[\w*]+\]$|\[0x[\w*]+\]$|[\w*]+(?:-\w+)? [r-][w-][x-][ps-] "
+    r"|=+ (?:Backtrace|Memory map): =+$"
+    r"|\S*\([^)]*\)\s?\[(?:0x\w+|\*)\]$|\[0x[\w*]+\]$|[\w*]+(?:-[\w*]+)? [r-][w-][x-][ps-] "
     r"|(?:READ|WRITE) of size |SUMMARY: \w+Sanitizer|(?:freed|previously allocated) by thread "
-    r"|--- End of |---> |(?:ORA-06512|\*): at (?:\"|line )|(?:# )?(?:User@Host|Query_time|Schema|Thread_id): "
-    r"|SET timestamp="
+    r"|--- End of |---> [\w.`]+(?:Exception|Error)\b|(?:ORA-06512|\*): at (?:\"|line )"
+    r"|# (?:User@Host|Query_time|Schema|Thread_id): |SET timestamp="
     r"|(?:stack traceback|Call Trace|CallStack \(from HasCallStack\)):|Call stack:$"
 )
 _DETAIL = re.compile(r"(?:^|\s)(?:DETAIL|HINT|CONTEXT|STATEMENT|QUERY|LOCATION): {1,2}\S")
 _PROCESS = re.compile(r"\[(\d+)(?:-\d+)?\]")
-_CALL = re.compile(r"(?:[\w/*-]+\.)+[\w.()*\[\]{}-]*\(.*\)$|panic\(")
+_CALL = re.compile(
+    r"(?:[\w/*-]+\.)+[\w.()*\[\]{}-]*\(.*\)$|panic\(|created by |exit status [\d*]+$|[|+] |\+-+"
+    r"|(?:Aborted|Segmentation fault)(?: \(core dumped\))?$"
+)
 _CLOSER = re.compile(r"[}\])]++[,;]?+(?:\s*+[}\])]++[,;]?+)*+$")  # possessive: thirty brackets and a word took for ever
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _TIMED = re.compile(
@@ -103,23 +109,23 @@ _TIMED = re.compile(
     rf"|(?:trace|debug|info|notice|warn|warning|error|fatal|critical)(?:\]|: )|[IWEF]\d{{4}} \d\d:"
 )
 """The begin of a line that opens an event of its own, however it is indented: a time, or a level."""
-_LEVEL = re.compile(
-    r"(?:TRACE|DEBUG|INFO|NOTICE|WARNING|ERROR|CRITICAL)\s+"
+SHIPPED = re.compile(
+    r"(?:TRACE|DEBUG|INFO|NOTICE|WARNING|ERROR|CRITICAL)\s+(?:[\w./-]+(?:\[[\d*]+\])?: +)?"
     r'(?=at |File "|Caused by: |Traceback \(|\.\.\. [\d*]|During handling|The above exc|goroutine [\d*])'
 )
-"""A level that the shipper put before each physical line of a trace."""
+"""A level, and perhaps a program, that a shipper or syslog put before each physical line of a trace."""
 _HEAD_CHARS = 200
 _LEVEL_WORD = re.compile(r"[^\W\d_]{2,}|\b[A-Z]\b")
-_ANY_LEVEL = re.compile(r"(?:TRACE|DEBUG|INFO|NOTICE|WARNING|ERROR|CRITICAL)\s+")
 _CLOCK = re.compile(r"\d\d:\d\d:\d\d|\d\d:\d\d[.,]\d|\d{4}-\d\d-\d\d")
 _SAYS_LATER = re.compile(r"panicked at \S+:\d+:\d+:$|^Msg \d+, Level \d+")
 _CHAIN = ("During handling of the above", "The above exception was")
+_MARKS = re.compile(r"[~^ ]+$")
 _PYTHON_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(?::.*)?$")
 
 
 def shape_of(line: str) -> Shape:
     """Returns the shape of one line, whose indentation does not matter here."""
-    line = _LEVEL.sub("", line[:_LOOKED_AT].strip(), count=1)
+    line = SHIPPED.sub("", line[:_LOOKED_AT].replace(_MASKED_HEX, "*").strip(), count=1)
     if not line:
         return Shape.PLAIN
     if _OPENER.match(line):
@@ -168,7 +174,17 @@ def continues(line: str) -> bool:
 class Trace:
     """An open event: decides of each next line of its service whether it belongs to the event."""
 
-    __slots__ = ("_depth", "_has_level", "_is_indented", "_is_timed", "_lines", "_mode", "_process", "_shape")
+    __slots__ = (
+        "_after_place",
+        "_depth",
+        "_is_indented",
+        "_is_timed",
+        "_lines",
+        "_mode",
+        "_prefix",
+        "_process",
+        "_shape",
+    )
 
     def __init__(self, line: str, *, is_indented: bool) -> None:
         text = line.strip()[:_LOOKED_AT]
@@ -178,8 +194,10 @@ class Trace:
         self._process = _process_of(text)
         self._depth = _depth_of(text) if text[-1:] in "{[(" else 0
         self._lines = 1
-        self._has_level = _ANY_LEVEL.match(text) is not None
-        self._mode = _first_mode(_LEVEL.sub("", text, count=1), self._shape)
+        self._after_place = False
+        self._prefix = ""
+        self._mode = _Mode.HEAD
+        self._mode = _first_mode(self._without_prefix(text)[0], self._shape)
 
     @property
     def expects_marks(self) -> bool:
@@ -188,14 +206,14 @@ class Trace:
 
     def takes(self, line: str, *, is_indented: bool) -> bool:
         """Returns True if the line belongs to this event, which then expects the line after it."""
-        text = _LEVEL.sub("", line.strip()[:_LOOKED_AT], count=1)
-        if self._mode is _Mode.PYTHON and self._has_level and (level := _ANY_LEVEL.match(text)):
-            is_indented |= level.end() > level[0].index(" ") + 1
-            text = text[level.end() :]
+        text, is_deeper = self._without_prefix(line.strip()[:_LOOKED_AT])
+        is_indented |= is_deeper
         shape = shape_of(text)
         if not self._belongs(text, shape, is_indented):
             return False
         self._lines += 1
+        is_source = self._after_place and shape not in (Shape.EXCEPTION, Shape.FRAME)
+        self._after_place = text.startswith('File "')
         self._depth += _depth_of(text) if self._depth > 0 else 0
         if text.startswith(('File "', "| File")) or shape is Shape.TRACEBACK:
             self._mode = _Mode.PYTHON
@@ -207,9 +225,23 @@ class Trace:
             self._mode = _Mode.HEAD
         elif self._mode is _Mode.MESSAGE or (self._mode is _Mode.HEAD and shape in (Shape.FRAME, Shape.EXCEPTION)):
             self._mode = _Mode.TRACE
-        elif self._mode is _Mode.PYTHON and not is_indented and shape is not Shape.FRAME:
+        elif (
+            self._mode is _Mode.PYTHON
+            and not (is_indented or is_source or _MARKS.match(text))
+            and shape is not Shape.FRAME
+        ):
             self._mode = _Mode.DONE
         return True
+
+    def _without_prefix(self, text: str) -> tuple[str, bool]:
+        """Returns a line without what a shipper put before each of them, and True if it is indented behind that."""
+        if found := SHIPPED.match(text):
+            self._prefix = found[0].rstrip()
+            return text[found.end() :], False
+        if self._mode is _Mode.PYTHON and self._prefix and text.startswith(f"{self._prefix} "):
+            rest = text[len(self._prefix) + 1 :]
+            return rest.strip(), rest[:1] in (" ", "\t")
+        return text, False
 
     def _belongs(self, text: str, shape: Shape, is_indented: bool) -> bool:
         is_timed = _TIMED.match(text) is not None
@@ -229,10 +261,11 @@ class Trace:
             return True
         if shape is Shape.TRACEBACK:
             return self._mode in (_Mode.HEAD, _Mode.MESSAGE)
-        if shape is Shape.CALL and self._mode is _Mode.GO:
+        if shape is Shape.CALL and (self._mode in (_Mode.GO, _Mode.PYTHON) or self._shape is Shape.OPENER):
             return True
         if self._mode is _Mode.PYTHON:
-            return _PYTHON_EXCEPTION.match(text) is not None
+            # A shipper may have taken the indentation away from the line of source behind a place.
+            return self._after_place or _MARKS.match(text) is not None or _PYTHON_EXCEPTION.match(text) is not None
         if shape is Shape.EXCEPTION:
             return self._mode is _Mode.HEAD and self._shape in (Shape.HEAD, Shape.OPENER)
         if self._mode is _Mode.QUERY:

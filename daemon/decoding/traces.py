@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from logwarden.daemon.decoding.trace_lines import Shape, Trace, continues, may_be_head, shape_of
+from logwarden.daemon.decoding.trace_lines import SHIPPED, Shape, Trace, continues, may_be_head, shape_of
 
 __all__ = ["MAX_CONDENSED_CHARS", "Trace", "condense", "continues", "may_be_head"]
 
@@ -82,10 +82,16 @@ def condense(text: str) -> str:
     lines = [line[:_MAX_CHARS] for line in whole]
     if len(lines) > 2 * _MAX_LINES:
         lines = lines[:_MAX_LINES] + lines[-_MAX_LINES:]
-    parts = _read(lines)
+    parts = _read(_without_shipper(lines))
     if parts.is_empty:
         return " ".join(word for line in whole for word in _without_prefix(line).split())
     return _line_of(_cut(" ".join(parts.head), MAX_CONDENSED_CHARS), parts)
+
+
+def _without_shipper(lines: list[str]) -> list[str]:
+    """Returns the lines without the level and the program that a shipper put before each of them but the first."""
+    prefix = next((f"{found[0].rstrip()} " for line in lines if (found := SHIPPED.match(line))), "")
+    return [lines[0], *(line.removeprefix(prefix) for line in lines[1:])] if prefix else lines
 
 
 def _without_prefix(line: str) -> str:

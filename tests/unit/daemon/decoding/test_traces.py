@@ -143,6 +143,30 @@ def test_a_detail_belongs_to_its_own_process() -> None:
     assert taken([head, "2026-03-04 09:15:07 UTC [813] app@o DETAIL:  Key (id)=(12) already exists."]) == 1
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["WARN disk is slow", "Segmentation fault (core dumped)"],
+        ["exit status 0", "exit status 1"],
+        ["ERROR row 1 failed", "exit status 1"],
+        ["#5 [2/3] RUN make rows", "#5 0.345 compiling"],
+        ["+ rm -r rows", "+ make rows"],
+        ["+------+-----+", "| row  | 12  |"],
+        ["ERROR row 1 failed", "+ make rows"],
+        ["ERROR row 1 failed", "Next run: 12:00"],
+        ["ERROR row 1 failed", "created by alice"],
+        ["ERROR row 1 failed", "1: row", "2: row"],
+        ["ERROR row 1 failed", "checkout(1) [ok]"],
+        ["ERROR row 1 failed", "row 2 picked"],
+        ["ERROR row 1 failed", "ERROR row 2 failed"],
+        ["INFO rows:", "INFO row 1"],
+    ],
+)
+def test_look_alikes_are_events_of_their_own(lines: list[str]) -> None:
+    """Lines of builds, shells and tables are no frames, and a crash is no part of a warning before it."""
+    assert taken(lines) == 1
+
+
 def test_exceptions_without_frames_are_events_of_their_own() -> None:
     """Two exception lines in a row are two failures."""
     assert taken(["ValueError: row 1", "ValueError: row 2"]) == 1
@@ -157,6 +181,8 @@ def test_exceptions_without_frames_are_events_of_their_own() -> None:
         "x.rb:1:in `" + ": (" * 9_000,
         ":" * 9_000,
         "{" * 9_000,
+        "}" * 9_000 + " row",
+        "} ]," * 2_000 + " row",
         "1: " + "::" * 9_000,
         "ERROR " + "a::" * 9_000,
         " (" * 9_000,
@@ -196,3 +222,18 @@ def test_a_level_stays_with_the_exception(head: str) -> None:
     assert line.startswith("ERROR")
     assert line.endswith(": KeyError: 1 at main.py run")
     assert "Traceback" not in line
+
+
+@pytest.mark.parametrize("prefix", ["ERROR ", "ERROR orchard: ", "CRITICAL orchard-api[77]: "])
+@pytest.mark.parametrize("indentation", ["", "  "])
+def test_syslog_before_every_line_is_no_begin(prefix: str, indentation: str) -> None:
+    """Each line of a trace may have the level and the program of syslog, and may have lost its indentation."""
+    trace = ["Traceback (most recent call last):", 'File "/srv/orchard/main.py", line 9, in run', "row = rows[key]"]
+    lines = [prefix + indentation * (number > 0) + line for number, line in enumerate(trace)]
+    lines += [prefix + indentation + "~~~~^^^^^", prefix + "KeyError: 'apples'"]
+    assert taken([*lines, prefix + "row 2 failed"]) == len(lines)
+    line = condense("\n".join([prefix + "row 1 failed", *lines]))
+    assert line == prefix + "row 1 failed: KeyError: 'apples' at main.py run"
+    java = [prefix + "row 1 failed", prefix + "at org.orchard.Row.pick(Row.java:3)", prefix + "... 23 more"]
+    assert taken([*java, prefix + "row 2 failed"]) == len(java)
+    assert condense("\n".join(java)) == prefix + "row 1 failed at org.orchard.Row.pick(Row.java:3)"

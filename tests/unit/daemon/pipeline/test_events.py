@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from logwarden.daemon.pipeline.ingest import Ingested, Ingestor
 from logwarden.daemon.pipeline.joining import JoinLimits
 from logwarden.daemon.pipeline.partitions import Assignment
@@ -15,8 +13,8 @@ from tests.oracles import LogRecord, TableSpy, assignment
 HEAD, FRAME, OTHER = "ERROR row failed", "\tat a.Row.pick(Row.java:3)", "row picked"
 
 
-def ingestor(**limits: int) -> Ingestor:
-    return Ingestor(LogStream(TableSpy().table(), size=3, max_slots=8), max_services=8, join=JoinLimits(**limits))
+def ingestor(limits: JoinLimits = JoinLimits()) -> Ingestor:  # noqa: B008  # frozen
+    return Ingestor(LogStream(TableSpy().table(), size=3, max_slots=8), max_services=8, join=limits)
 
 
 def records(lines: Sequence[str], first: int = 0, service: str = "web") -> list[LogRecord]:
@@ -34,7 +32,7 @@ def judged(found: Ingested) -> list[tuple[int, str]]:
 
 
 def absorbed(found: Ingested) -> list[int]:
-    return np.concatenate([offsets for _, offsets in found.absorbed] or [np.zeros(0, np.int64)]).tolist()
+    return [int(offset) for _, offsets in found.absorbed for offset in offsets]
 
 
 def test_the_lines_of_an_event_are_done_at_once_and_its_first_line_is_not() -> None:
@@ -50,7 +48,7 @@ def test_the_lines_of_an_event_are_done_at_once_and_its_first_line_is_not() -> N
 
 def test_an_event_ends_after_its_time_out() -> None:
     """Silence ends an event, and a drain ends all of them."""
-    owner, ingest = assignment(1), ingestor(timeout_ms=300)
+    owner, ingest = assignment(1), ingestor(JoinLimits(timeout_ms=300))
     ingest.ingest([(owner, records([HEAD]))], now=1.0)
     assert len(ingest.events) == 1
     assert judged(ingest.close_events(1.2, new_lines=9, all_of_them=False)) == []
@@ -107,7 +105,7 @@ def test_without_limits_no_line_is_joined() -> None:
 
 def test_a_record_of_many_lines_joins_its_own() -> None:
     """Each line of a record is done once, joined or not."""
-    owner, ingest = assignment(1), ingestor(max_lines=3)
+    owner, ingest = assignment(1), ingestor(JoinLimits(max_lines=3))
     found = ingest.ingest([(owner, records([HEAD, *[FRAME] * 6, OTHER]))], now=0.0)
     assert absorbed(found) == [1, 2, 4, 5]
     assert [offset for offset, _ in judged(found)] == [0, 3, 6, 7]
