@@ -52,6 +52,9 @@ _SEVERE, _WARNS, _HEALTH = (
 )
 _TOP = 4  # number of greatest line scores that are averaged; a shorter window has zeros in their place
 _FULL_BITS = 5.0  # log2 of the 32 lines of a usual window: the fill of a window must not depend on its padding
+_DIRECTIONS = [
+    0.0 if name == "level_stated" else -1.0 if place in _HEALTH else 1.0 for place, name in enumerate(evidence.NAMES)
+]
 
 
 class LogWindowConfig(PreTrainedConfig):  # type: ignore[misc]
@@ -130,7 +133,13 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         width = config.hidden_size
         inputs = config.encoder_width + config.evidence_width
         self.projection = nn.Linear(inputs, 3 * width)
-        self.text_gates = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(inputs, 64), nn.GELU(), nn.Linear(64, 2))
+        # Beside evidence, an embedding of words never trained on must not outweigh what the line states plainly.
+        dropout = max(config.dropout, 0.4) if config.evidence_width else config.dropout
+        self.text_gates = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(config.encoder_width, 64), nn.GELU(), nn.Linear(64, 2)
+        )
+        # softplus(-3) = .05: untrained, evidence has next to no effect
+        self.evidence_gates = nn.Parameter(torch.full((2, config.evidence_width), -3.0))
         self.learned_query = nn.Parameter(torch.zeros(width))
         self.position_bias = nn.Parameter(torch.zeros(config.attention_heads, _BUCKETS))
         self.surprise_bias = nn.Parameter(torch.full((config.attention_heads,), 0.5))
@@ -160,14 +169,17 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
     def project(self, vectors: Tensor) -> LineRows:
         """Returns the rows of the line table for (…, E + V) vectors of lines: embeddings of length 1, then evidence."""
         query, key, value = self.projection(vectors).chunk(3, dim=-1)
+        gates = self.text_gates(vectors[..., : self.config.encoder_width])
         signs = vectors[..., self.config.encoder_width :]
         if self.config.evidence_width:
+            # More evidence of a failure never lowers a line's score, and signs of health never raise it.
+            gates = gates + F.linear(signs * signs.new_tensor(_DIRECTIONS), F.softplus(self.evidence_gates))
             # How severe the line is by its own words and codes; whether it warns; whether it reports health.
             severe = signs[..., _SEVERE].amax(dim=-1)
             signs = torch.stack([severe, signs[..., _WARNS].amax(dim=-1), signs[..., _HEALTH].amax(dim=-1)], dim=-1)
         else:
             signs = vectors.new_zeros(*vectors.shape[:-1], SIGNS)
-        return LineRows(query, key, value, self.text_gates(vectors), signs)
+        return LineRows(query, key, value, gates, signs)
 
     def forward(
         self,

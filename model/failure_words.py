@@ -65,7 +65,10 @@ GLOSSES: dict[str, str] = {
         "crashed": "崩溃|崩潰|異常終了|аварийн|abgestürzt",
         "aborted": "中断|中斷|중단|abgebrochen|interrompu|interrumpid|interrompid|interrott|przerwan",
         "disconnected": "断开|斷開|切断",
-        "disk full": "磁盘已满",
+        "disk full": (
+            "磁盘已满|磁碟已滿|ディスクがいっぱい|диск заполнен|диск полон|disco lleno|disco cheio|disco pieno|"
+            "disque plein|platte voll|dysk pełny|disk dolu"
+        ),
         "no space left": (
             "空间不足|空間不足|容量不足|нет места|kein speicherplatz|espace insuffisant|"
             "plus d'espace|espacio insuficiente|sin espacio|sem espaço|spazio esaurito|brak miejsca"
@@ -99,9 +102,9 @@ GLOSSES: dict[str, str] = {
         "insufficient": "부족|недостаточно|yetersiz",
         "failure": "сбой|збій|fehlschlag|falla",
         "exceeded": "превышено|przekroczono",
-        "rejected": "отклонен|odrzucon|avvist",
+        "rejected": "отклон|odrzucon|avvist",
         "denied": "запрещен|verweigert|interdit|denegad|negado|nekad",
-        "not enough": "не хватает",
+        "not enough": "не хватает|нехватк",
         "unreachable": "nicht erreichbar|injoignable|onbereikbaar",
         "could not": "konnte nicht|konnten nicht|no se pudo|não foi possível",
         "could not connect": "bağlanılamadı",

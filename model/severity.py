@@ -21,10 +21,10 @@ _WORDS: dict[int, str] = {
     " waarschuwing ostrzeżenie varování uyarı figyelmeztetés varning advarsel varoitus 警告 경고 предупреждение"
     " попередження تحذير אזהרה चेतावनी คำเตือน",
     ERROR: "error err eror erro erreur fehler errore fout błąd chyba hata hiba fel feil fejl virhe severe failure"
-    " fail 错误 錯誤 エラー 오류 에러 ошибка помилка грешка σφάλμα خطأ שגיאה त्रुटि ข้อผิดพลาด lỗi kesalahan",
+    " fail 错误 錯誤 エラー 오류 에러 ошибка ошибки сбой помилка грешка σφάλμα خطأ שגיאה त्रुटि ข้อผิดพลาด lỗi kesalahan",
     CRITICAL: "critical crit crt fatal ftl alert alrt emerg emergency panic dpanic kritisch critique crítico critico"
     " krytyczny kritik fatale fataal fatalny 严重 致命 重大 致命的 치명적 심각 критическая критический критично"
-    " фатальная حرج",
+    " фатальная фатально حرج",
 }
 _OF_WORD = {word: level for level, words in _WORDS.items() for word in words.split()}
 _OF_LETTER = {
