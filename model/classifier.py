@@ -26,35 +26,19 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
-from logwarden.model import evidence
 from logwarden.model.moe import Routing, TopPMixture
 from logwarden.model.schema import LABELS
+from logwarden.model.summary import DIRECTIONS, EVIDENCE_SCALE, SIGNS, SUMMARY, sign_shares, signs_of, summarise
 
 LOG_COUNT, LOG_AGE, DISTANCE = 0, 1, 2
 FAMILIARITY_WIDTH = 3
 """Columns of the familiarity input: log2(1 + times seen), log2(1 + age), distance to the nearest known line."""
 
-_AGE_BITS = 14.0
 _SURPRISE_UNIT_BITS = 4.0  # brings 0…14 bits to 0…3.5, the range in which the logit moves
 _BUCKETS = 12
 _MAX_TEXT_SCORE, _MAX_MIXTURE_LOGIT = 0.75, 0.75
 """Most that text alone, and each logit of the mixture, may add to the score of a service with a history."""
-_SUMMARY = 14
-SIGNS = 3
-"""Signs of a line that are summed over its window: it is severe, it warns, it reports health."""
-_SEVERE, _WARNS, _HEALTH = (
-    [evidence.NAMES.index(name) for name in names]
-    for names in (
-        ("level_error", "failure", "status_5xx", "exit_code", "exception"),
-        ("level_warning", "trouble", "status_4xx"),
-        ("health", "planned"),
-    )
-)
 _TOP = 4  # number of greatest line scores that are averaged; a shorter window has zeros in their place
-_FULL_BITS = 5.0  # log2 of the 32 lines of a usual window: the fill of a window must not depend on its padding
-_DIRECTIONS = [
-    0.0 if name == "level_stated" else -1.0 if place in _HEALTH else 1.0 for place, name in enumerate(evidence.NAMES)
-]
 
 
 class LogWindowConfig(PreTrainedConfig):  # type: ignore[misc]
@@ -134,12 +118,11 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         inputs = config.encoder_width + config.evidence_width
         self.projection = nn.Linear(inputs, 3 * width)
         # Beside evidence, an embedding of words never trained on must not outweigh what the line states plainly.
-        dropout = max(config.dropout, 0.4) if config.evidence_width else config.dropout
-        self.text_gates = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(config.encoder_width, 64), nn.GELU(), nn.Linear(64, 2)
-        )
-        # softplus(-3) = .05: untrained, evidence has next to no effect
-        self.evidence_gates = nn.Parameter(torch.full((2, config.evidence_width), -3.0))
+        self.embedding_dropout = 0.4 if config.evidence_width else config.dropout
+        self.text_gates = nn.Sequential(nn.Identity(), nn.Linear(inputs, 64), nn.GELU(), nn.Linear(64, 2))
+        # Of weights next to 0: untrained, evidence has next to no effect.
+        self.evidence_gates = nn.Parameter(torch.full((2, config.evidence_width), -0.1))
+        self.max_mixture_logit = 0.4 if config.evidence_width else _MAX_MIXTURE_LOGIT
         self.learned_query = nn.Parameter(torch.zeros(width))
         self.position_bias = nn.Parameter(torch.zeros(config.attention_heads, _BUCKETS))
         self.surprise_bias = nn.Parameter(torch.full((config.attention_heads,), 0.5))
@@ -147,7 +130,7 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         # logit = softplus · r of the judged line, of the greatest, of the mean of the four greatest; then the offset
         self.base = nn.Parameter(torch.tensor([1.0, -3.0, -3.0]))
         self.base_offset = nn.Parameter(torch.tensor(-3.0))
-        self.summary = nn.Linear(_SUMMARY + (3 * SIGNS if config.evidence_width else 0), 32)
+        self.summary = nn.Linear(SUMMARY + (3 * SIGNS if config.evidence_width else 0), 32)
         self.norm = nn.LayerNorm(2 * width + 32)
         self.dropout = nn.Dropout(config.dropout)
         self.mixture = TopPMixture(
@@ -169,17 +152,14 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
     def project(self, vectors: Tensor) -> LineRows:
         """Returns the rows of the line table for (…, E + V) vectors of lines: embeddings of length 1, then evidence."""
         query, key, value = self.projection(vectors).chunk(3, dim=-1)
-        gates = self.text_gates(vectors[..., : self.config.encoder_width])
-        signs = vectors[..., self.config.encoder_width :]
+        embeddings, signs = torch.split(vectors, [self.config.encoder_width, self.config.evidence_width], dim=-1)
+        embeddings = F.dropout(embeddings, self.embedding_dropout, self.training)
+        gates = self.text_gates(torch.cat([embeddings, signs], dim=-1))
         if self.config.evidence_width:
             # More evidence of a failure never lowers a line's score, and signs of health never raise it.
-            gates = gates + F.linear(signs * signs.new_tensor(_DIRECTIONS), F.softplus(self.evidence_gates))
-            # How severe the line is by its own words and codes; whether it warns; whether it reports health.
-            severe = signs[..., _SEVERE].amax(dim=-1)
-            signs = torch.stack([severe, signs[..., _WARNS].amax(dim=-1), signs[..., _HEALTH].amax(dim=-1)], dim=-1)
-        else:
-            signs = vectors.new_zeros(*vectors.shape[:-1], SIGNS)
-        return LineRows(query, key, value, gates, signs)
+            weights = EVIDENCE_SCALE * F.softplus(self.evidence_gates, beta=20)
+            gates = gates + F.linear(signs * signs.new_tensor(DIRECTIONS), weights)
+        return LineRows(query, key, value, gates, signs_of(signs))
 
     def forward(
         self,
@@ -229,12 +209,12 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         heads = _split_heads(value, self.config.attention_heads)  # B, L, H, D/H
         pooled = torch.einsum("bhl,blhd->bhd", attention, heads).flatten(1)  # B, D
         base, shares = self._base(scores, mask, judged)
-        summary = _summarise(scores, surprise, known, distance, familiarity[..., LOG_COUNT], mask, judged)
+        summary = summarise(scores, surprise, known, distance, familiarity[..., LOG_COUNT], mask, judged)
         if self.config.evidence_width:
-            summary = torch.cat([summary, _sign_shares(signs, surprise, mask, judged)], dim=-1)
+            summary = torch.cat([summary, sign_shares(signs, surprise, mask, judged)], dim=-1)
         context = self.norm(torch.cat([pooled, value[batch, judged], self.summary(summary)], dim=-1))
         mixed, routing = self.mixture(self.dropout(context))  # B, K
-        mixed = _MAX_MIXTURE_LOGIT * (mixed / _MAX_MIXTURE_LOGIT).tanh()
+        mixed = self.max_mixture_logit * (mixed / self.max_mixture_logit).tanh()
         logits = mixed + torch.stack([-base / 2, base / 2], dim=-1)
         weights = _line_weights(shares, attention.mean(dim=1), mixed[:, 1] - mixed[:, 0])
         return logits, weights, routing
@@ -302,51 +282,6 @@ def _unpack(familiarity: Tensor, learning_lines: int) -> tuple[Tensor, Tensor, T
     known = ((log_age - (full - 4)) / 4).clamp(0.0, 1.0)
     surprise = (log_age - log_count).clamp_min(0.0) / _SURPRISE_UNIT_BITS * known
     return surprise, known, familiarity[..., DISTANCE] * known
-
-
-def _summarise(
-    scores: Tensor,
-    surprise: Tensor,
-    known: Tensor,
-    distance: Tensor,
-    log_count: Tensor,
-    mask: Tensor,
-    judged: Tensor,
-) -> Tensor:
-    """Returns (B, 14) facts about the window that pooling over text would lose."""
-    batch = torch.arange(len(judged), device=judged.device)
-    lines = mask.sum(dim=1).clamp_min(1)
-    new = (surprise > 1.0) & mask
-    never = (log_count == 0) & (known > 0) & mask  # apart from lines seen once, such as a weekly reload
-    count = log_count[batch, judged]
-    return torch.stack(
-        [
-            scores[batch, judged],
-            surprise[batch, judged],
-            known[batch, judged],
-            distance[batch, judged],
-            surprise.masked_fill(~mask, 0).amax(dim=1),
-            surprise.masked_fill(~mask, 0).sum(dim=1) / lines,
-            scores.sum(dim=1) / lines,
-            scores.masked_fill(~mask, -1e4).amax(dim=1),
-            new.sum(dim=1) / lines,
-            never.sum(dim=1).clamp_max(8) / 8,
-            never[batch, judged].float(),
-            count / _AGE_BITS,
-            (count < 2).float(),  # seen at most twice
-            torch.log2(lines.float()) / _FULL_BITS,
-        ],
-        dim=-1,
-    )
-
-
-def _sign_shares(signs: Tensor, surprise: Tensor, mask: Tensor, judged: Tensor) -> Tensor:
-    """Returns (B, 3 S): signs of the judged line, their shares of the window, and of its surprising lines."""
-    batch = torch.arange(len(judged), device=judged.device)
-    signs = signs * mask[..., None]
-    lines = mask.sum(dim=1, keepdim=True).clamp_min(1)
-    new = ((surprise > 1.0) & mask)[..., None]
-    return torch.cat([signs[batch, judged], signs.sum(dim=1) / lines, (signs * new).sum(dim=1) / lines], dim=-1)
 
 
 def _line_weights(shares: Tensor, attention: Tensor, mixed: Tensor) -> Tensor:

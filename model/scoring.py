@@ -18,11 +18,12 @@ from torch import Tensor
 
 from logwarden.model.arrays import Floats, Ints
 from logwarden.model.checkpoint import ModelCheckpoint
-from logwarden.model.classifier import SIGNS, LineRows
+from logwarden.model.classifier import LineRows
 from logwarden.model.errors import DeviceUnavailable
 from logwarden.model.evidence import line_vectors
 from logwarden.model.lines import PADDING, LineTable
 from logwarden.model.mask_own import OwnRule
+from logwarden.model.summary import SIGNS
 from logwarden.model.verdicts import Scores
 from logwarden.model.windowing import WindowBatch
 

@@ -21,8 +21,9 @@ from tests.oracles import LogRecord, TableSpy, assignment, default_decoder, prof
 from tests.unit.daemon.pipeline.test_judge import Clock, Scorer
 
 LETTERS = "a …é中文日本語Тестمرحباहिन्दी😀👩\u200d💻ß\u0301\ufffd"
+# Without control characters, which reading removes.
 SCRIPTS = st.text(
-    st.sampled_from(LETTERS) | st.characters(exclude_categories=("Cs", "Zl", "Zp")), min_size=1, max_size=120
+    st.sampled_from(LETTERS) | st.characters(exclude_categories=("Cs", "Zl", "Zp", "Cc")), min_size=1, max_size=120
 )
 
 

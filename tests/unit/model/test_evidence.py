@@ -72,6 +72,7 @@ def test_other_scripts_are_glossed_and_spelt_in_latin_letters() -> None:
 
 
 def test_a_head_from_before_the_evidence_reads_embeddings_only() -> None:
+    """A checkpoint of an earlier release gets the embeddings as they are, and a new one the evidence behind them."""
     embeddings = np.ones((2, 4), np.float32)
     assert evidence.line_vectors(embeddings, ["a", "b"], 0) is embeddings
     assert evidence.line_vectors(embeddings, ["a", "b"], evidence.WIDTH).shape == (2, 4 + evidence.WIDTH)
