@@ -121,7 +121,8 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         self.embedding_dropout = 0.4 if config.evidence_width else config.dropout
         self.text_gates = nn.Sequential(nn.Identity(), nn.Linear(inputs, 64), nn.GELU(), nn.Linear(64, 2))
         # Of weights next to 0: untrained, evidence has next to no effect.
-        self.evidence_gates = nn.Parameter(torch.full((2, config.evidence_width), -0.1))
+        width_of_evidence = (2, config.evidence_width)
+        self.evidence_gates = nn.Parameter(torch.full(width_of_evidence, -0.1)) if config.evidence_width else None
         self.max_mixture_logit = 0.4 if config.evidence_width else _MAX_MIXTURE_LOGIT
         self.learned_query = nn.Parameter(torch.zeros(width))
         self.position_bias = nn.Parameter(torch.zeros(config.attention_heads, _BUCKETS))
@@ -155,8 +156,8 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         embeddings, signs = torch.split(vectors, [self.config.encoder_width, self.config.evidence_width], dim=-1)
         embeddings = F.dropout(embeddings, self.embedding_dropout, self.training)
         gates = self.text_gates(torch.cat([embeddings, signs], dim=-1))
-        if self.config.evidence_width:
-            # More evidence of a failure never lowers a line's score, and signs of health never raise it.
+        if self.evidence_gates is not None:
+            # Weights of one sign each: whatever the layers above make of it, here a failure only raises the score.
             weights = EVIDENCE_SCALE * F.softplus(self.evidence_gates, beta=20)
             gates = gates + F.linear(signs * signs.new_tensor(DIRECTIONS), weights)
         return LineRows(query, key, value, gates, signs_of(signs))

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from logwarden.model import evidence
 from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig, LogWindowOutput
+from logwarden.model.summary import sign_shares, signs_of
 from tests.models import WIDTH, tiny_classifier
 
 Windows = tuple[Tensor, Tensor, Tensor]  # embeddings (B, L, E), familiarity (B, L, 3), mask (B, L)
@@ -232,3 +234,38 @@ def test_heads_must_divide_the_width(hidden: int, heads: int) -> None:
     """A width that attention cannot share out is refused when it is configured, not when it is computed."""
     with pytest.raises(ValueError, match="attention_heads"):
         LogWindowConfig(hidden_size=hidden, attention_heads=heads)
+
+
+def test_evidence_of_a_failure_raises_a_line_and_health_lowers_it() -> None:
+    """The gates of evidence have one sign each, and learning reaches them."""
+    torch.manual_seed(1)
+    head = LogWindowClassifier(LogWindowConfig(encoder_width=8, evidence_width=evidence.WIDTH, hidden_size=16)).eval()
+    assert head.evidence_gates is not None
+    with torch.no_grad():
+        head.evidence_gates.fill_(1.0)
+    plain = torch.zeros(8 + evidence.WIDTH)
+    gates = head.project(plain).gates
+    for column, name in enumerate(evidence.NAMES):
+        stated = plain.clone()
+        stated[8 + column] = 1.0
+        change = (head.project(stated).gates - gates).sign().unique().tolist()
+        expected = {"level_stated": [0.0], "health": [-1.0], "planned": [-1.0]}.get(name, [1.0])
+        assert change == expected, name
+    vectors = torch.rand(4, 6, 8 + evidence.WIDTH)
+    head = LogWindowClassifier(head.config).train()
+    head(vectors, *windows(4, 6)[1:], labels=torch.arange(4) % 2).loss.backward()
+    assert head.evidence_gates is not None
+    assert head.evidence_gates.grad is not None
+    assert head.evidence_gates.grad.abs().sum() > 0
+
+
+def test_signs_are_summed_over_the_lines_of_a_window() -> None:
+    """Shares of severe lines are facts about a window, padding aside, and zeros for a head without evidence."""
+    columns = torch.zeros(1, 3, evidence.WIDTH)
+    columns[0, 1:, evidence.NAMES.index("status_5xx")] = 1.0
+    signs = signs_of(columns)
+    assert signs[0, :, 0].tolist() == [0.0, 1.0, 1.0]
+    mask = torch.tensor([[False, True, True]])
+    shares = sign_shares(signs, torch.tensor([[0.0, 0.0, 2.0]]), mask, torch.tensor([2]))
+    assert shares[0].tolist() == [1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.5, 0.0, 0.0]
+    assert signs_of(torch.zeros(1, 3, 0)).tolist() == [[[0.0] * 3] * 3]

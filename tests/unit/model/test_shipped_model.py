@@ -127,42 +127,42 @@ def answers() -> tuple[Answer, ...]:
 
 
 EXPECTED: tuple[Answer, ...] = (
-    Answer('INFO  POST /api/login HTTP/1.1" 200 87', 32, 72, 0.001955, (2.414285, -2.414285), 1, -2.420133, 0.0),
-    Answer("DEBUG cache hit for key session:1301", 32, 28, 0.014269, (1.671086, -1.671086), 2, -1.671348, 0.917138),
+    Answer('INFO  POST /api/login HTTP/1.1" 200 87', 32, 72, 0.000356, (2.240007, -2.240007), 1, -2.240007, 0.0),
+    Answer("DEBUG cache hit for key session:1301", 32, 28, 0.000747, (2.037827, -2.037827), 1, -2.037827, 0.0),
     Answer(
-        "INFO  configuration read from /etc/shop.yaml", 32, 1, 0.011925, (1.738653, -1.738653), 2, -1.738695, 0.905974
+        "INFO  configuration read from /etc/shop.yaml", 32, 1, 0.002253, (1.736917, -1.736917), 1, -1.736917, 0.880735
     ),
-    Answer("INFO  log file rotated", 32, 2, 0.012538, (1.7198, -1.7198), 1, -1.720464, 0.909346),
-    Answer("INFO  connection pool resized to 40", 32, 3, 0.006723, (1.953591, -1.953591), 1, -1.953819, 0.836138),
+    Answer("INFO  log file rotated", 32, 2, 0.002455, (1.71356, -1.71356), 1, -1.71356, 0.891448),
+    Answer("INFO  connection pool resized to 40", 32, 3, 0.00205, (1.762718, -1.762718), 1, -1.762718, 0.866141),
     Answer(
-        "INFO  configuration written to /etc/shop.yaml", 32, 0, 0.010951, (1.770712, -1.770712), 2, -1.771015, 0.898559
-    ),
-    Answer(
-        "ERROR connection refused: host db-1 port 5432", 32, 0, 0.241048, (0.523418, -0.523418), 1, -0.522394, 0.989661
+        "INFO  configuration written to /etc/shop.yaml", 32, 0, 0.002432, (1.716126, -1.716126), 1, -1.716126, 0.890367
     ),
     Answer(
-        "ERROR connection refused: host db-1 port 5432", 32, 1, 0.180895, (0.658445, -0.658445), 1, -0.658332, 0.944611
+        "ERROR connection refused: host db-1 port 5432", 32, 0, 0.422097, (0.163582, -0.163582), 2, -0.163582, 0.994274
     ),
     Answer(
-        "ERROR connection refused: host db-1 port 5432", 32, 2, 0.153176, (0.732625, -0.732625), 1, -0.732508, 0.93664
+        "ERROR connection refused: host db-1 port 5432", 32, 1, 0.304668, (0.302703, -0.302703), 1, -0.302708, 0.946377
     ),
     Answer(
-        "ERROR connection refused: host db-1 port 5432", 32, 3, 0.135946, (0.784452, -0.784452), 1, -0.784452, 0.92952
+        "ERROR connection refused: host db-1 port 5432", 32, 2, 0.248041, (0.380003, -0.380003), 1, -0.380003, 0.936795
     ),
     Answer(
-        "java.lang.OutOfMemoryError: Java heap space", 32, 0, 0.253765, (0.498033, -0.498033), 1, -0.49729, 0.940876
+        "ERROR connection refused: host db-1 port 5432", 32, 3, 0.214011, (0.43223, -0.43223), 2, -0.43223, 0.927965
     ),
-    Answer('INFO  GET /api/orders/7 HTTP/1.1" 503 12', 32, 0, 0.353576, (0.321413, -0.321413), 1, -0.77375, 0.364139),
-    Answer("INFO  scheduled backup finished in 93 s", 32, 0, 0.343947, (0.337169, -0.337169), 2, -0.358406, 0.61295),
-    Answer("INFO  heartbeat sent to registry", 32, 14, 0.005531, (2.026553, -2.026553), 2, -2.025923, 0.45348),
-    Answer("INFO  starting shop 4.2.1", 1, 0, 0.001416, (2.53433, -2.53433), 1, -2.534766, 0.0),
-    Answer("WARN  no cache configured", 2, 0, 0.277876, (0.452097, -0.452097), 1, -0.452097, 0.502154),
-    Answer("ERROR cannot bind to port 8080: in use", 3, 0, 0.972622, (-1.229566, 1.229566), 1, 1.238097, 0.868469),
     Answer(
-        "ERROR timeout after 3000 ms calling payments", 32, 0, 0.907115, (-0.749678, 0.749678), 1, 0.749888, 0.677269
+        "java.lang.OutOfMemoryError: Java heap space", 32, 0, 0.379888, (0.211458, -0.211458), 1, -0.211458, 0.93699
     ),
-    Answer("kernel panic - not syncing: Fatal exception", 1, 0, 0.983353, (-1.418524, 1.418524), 1, 1.418542, 1.0),
-    Answer("INFO  all good", 1, 0, 0.001178, (2.602999, -2.602999), 1, -2.626456, 0.0),
+    Answer('INFO  GET /api/orders/7 HTTP/1.1" 503 12', 32, 0, 0.104435, (0.663098, -0.663098), 2, -0.662915, 0.903651),
+    Answer("INFO  scheduled backup finished in 93 s", 32, 0, 0.013269, (1.251191, -1.251191), 1, -1.261436, 0.734785),
+    Answer("INFO  heartbeat sent to registry", 32, 14, 0.001367, (1.873326, -1.873326), 1, -1.873326, 0.0),
+    Answer("INFO  starting shop 4.2.1", 1, 0, 2e-06, (3.629854, -3.629854), 2, -3.629855, 0.0),
+    Answer("WARN  no cache configured", 2, 0, 0.001604, (1.829649, -1.829649), 1, -1.784007, 0.210598),
+    Answer("ERROR cannot bind to port 8080: in use", 3, 0, 0.999992, (-3.103818, 3.103818), 1, 3.103876, 0.924209),
+    Answer(
+        "ERROR timeout after 3000 ms calling payments", 32, 0, 0.982398, (-1.016962, 1.016962), 1, 1.022759, 0.848977
+    ),
+    Answer("kernel panic - not syncing: Fatal exception", 1, 0, 1.0, (-4.027008, 4.027008), 1, 4.027009, 1.0),
+    Answer("INFO  all good", 1, 0, 1.5e-05, (3.100144, -3.100144), 2, -3.100218, 0.0),
 )
 
 
