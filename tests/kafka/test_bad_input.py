@@ -12,6 +12,8 @@ from tests.kafka.member import READY_S
 from tests.kafka.topics import Topics
 
 MIB = 1024 * 1024
+FRAMED = b"\0\0\0\0\7"
+"""What a serialiser of a schema registry writes before a value."""
 HEADERS: list[tuple[str, bytes | None]] = [("trace", b"\xff\x00"), ("empty", b""), ("null", None)]
 
 
@@ -25,7 +27,7 @@ async def test_bad_input_is_scored_counted_or_buried(topics: Topics, fleet: Flee
     ends at 0."""
     logs = topics.named("anything")
     await create_topics(topics.bootstrap, {logs: 1}, configs={"max.message.bytes": str(16 * MIB)})
-    broken = b'{"message": "no end'
+    broken = FRAMED + b"no end"
     records: list[tuple[bytes | None, bytes | None]] = [
         (b"web", b"plain line"),
         (b"web", b"caf\xe9 \xff\xfe not UTF-8"),
@@ -34,17 +36,18 @@ async def test_bad_input_is_scored_counted_or_buried(topics: Topics, fleet: Flee
         (b"web", b"x" * (10 * MIB)),
         (b"web", b"before\x00\x00after \x00"),
         (b"web", broken),
-        (b"web", b'{"level": "info"}'),
-        (b"web", b'{"message": "' + b"y" * 900_000),
+        (b"web", b"{}"),
+        (b"web", FRAMED + b"y" * 900_000),
         (b"k" * 900_000, b"a line whose key is a novel"),
-        (b"k" * 900_000, b'{"the key": "is a novel and the value is broken'),
+        (b"k" * 900_000, FRAMED + b"the key is a novel"),
         (None, b'{"message": "nested", "x": ' + b"[" * 5_000 + b"]" * 5_000 + b"}"),
         (b"web", b"\xef\xbf\xbd\x01\x1b[31m red \x7f"),
         (b"web", json.dumps({"message": "a JSON line", "service": {"name": "api"}}).encode()),
         (b"web", b'{"headers like a novel'),
+        (b"web", b'{"message": "a record that was cut off'),
         (b"web", b"the last line"),
     ]
-    dead = {6: "json", 7: "text", 8: "json", 10: "json", 11: "json", 14: "json"}
+    dead = {6: "binary", 7: "text", 8: "binary", 10: "binary", 11: "json", 14: "json"}
     blank = {2, 3}
     scored = {offset for offset in range(len(records)) if offset not in dead and offset not in blank}
     await produce(
@@ -66,6 +69,7 @@ async def test_bad_input_is_scored_counted_or_buried(topics: Topics, fleet: Flee
     quoted = {a["logwarden"]["source"]["last_offset"]: a for a in map(json.loads, (r.value for r in alerts.records))}
     assert quoted[1]["message"] == "caf\u00e9 \u00ff\u00fe not UTF-8"
     assert quoted[13]["service"]["name"] == "api"
+    assert quoted[15]["message"] == "a record that was cut off"
     assert len(quoted[9]["service"]["name"]) < 1_000
     assert member.metric("logwarden_cut_lines_total") == 1
     assert member.metric("logwarden_empty_lines_total") == len(blank)
@@ -88,11 +92,11 @@ def _assert_original(
     assert headers["x-error-class"] == b"UndecodableRecord"
     assert b"no end" not in headers["x-error-reason"]
     letter, headers = letters[8]
-    assert headers["x-original-size"] == b"900013"
-    assert letter.value.startswith(b'{"message": "yyy')
-    assert len(letter.value) < 900_013
+    assert headers["x-original-size"] == b"900005"
+    assert letter.value.startswith(FRAMED + b"yyy")
+    assert len(letter.value) < 900_005
     letter, headers = letters[10]
     assert headers["x-original-key-size"] == b"900000"
-    assert letter.value.startswith(b'{"the key"')
+    assert letter.value.startswith(FRAMED + b"the key")
     letter, headers = letters[14]
     assert (letter.value, headers["x-original-headers-size"]) == (b'{"headers like a novel', b"300005")
