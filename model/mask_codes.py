@@ -64,7 +64,9 @@ _TOKENS = re.compile(
     r"\b(?:0[xX][0-9A-Fa-f]{1,8}|[A-Z]{2,8}-\d{3,6}|[A-Z]{1,7}\d{3,6}[A-Z]?|[1-5][xX]{2}|[A-Za-z]{0,8}[Ii][Pp][Vv][46])\b"
 )
 _AFTER_REQUEST = re.compile(rf"{_REQUEST}[^\n]{{0,600}}?[ |\t]({_STATUS})(?=[ |,\t]|$)(?! ?{_UNIT}(?!\w))")
-_BEFORE_REQUEST = re.compile(rf"(?<=[ \t])({_STATUS})(?=[ \t].{{0,400}}{_REQUEST})")
+_LEVELS = r"(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)"
+# Before a level stands the number of a process.
+_BEFORE_REQUEST = re.compile(rf"(?<=[ \t])({_STATUS})(?=[ \t](?!{_LEVELS}\b).{{0,200}}{_REQUEST})")
 _HAS_REQUEST = re.compile(_REQUEST)
 _ENHANCED = re.compile(
     r"(?<=[\ue000-\ue009][ -])([245]\.\d{1,3}\.\d{1,3})(?!\d)|(?<=dsn=)([245]\.\d{1,3}\.\d{1,3})(?!\d)"

@@ -100,7 +100,8 @@ _RULES: tuple[Rule, ...] = (
     ("'", re.compile(r"(?<![\w'])'([^'\n]{0,200})'(?![\w'])"), "quoted"),
     ('"', re.compile(r'(?<![\w"=:])(?<![=:] )"([^"\n]{0,200})"(?![\w":=])'), "quoted"),
     ("`", re.compile(r"`([^`\n]{0,200})`"), "quoted"),
-    # Addresses and ids.
+    # Addresses and ids. One of fifteen UUIDs has a group without a digit.
+    ("-*", re.compile(r"(?:\*|\b[a-f]{8})(?:-(?:\*|(?!dead|face|fade)(?:[a-f]{4}|[A-F]{4})))*-\*"), "*"),
     (":", re.compile(r"(?<![\w*:-])(?:[0-9A-Fa-f*]{1,4}:){5,7}[0-9A-Fa-f*]{1,4}(?![\w*:-])"), "*"),
     ("-", re.compile(r"(?<![\w*:-])(?:[0-9A-Fa-f*]{1,2}-){5,7}[0-9A-Fa-f*]{1,2}(?![\w*:-])"), "*"),
     (".", re.compile(r"(?<![\w*.])(?=[\w.]*\*)(?:[0-9A-Fa-f*]{1,4}\.){2}[0-9A-Fa-f*]{1,4}(?![\w*.])"), "*"),
