@@ -45,6 +45,8 @@ class DemoResult:
 
     lines: int = 0
     scored: int = 0
+    joined: int = 0
+    """Lines that belong to the event of an earlier line, which was scored."""
     windows: int = 0
     alerts: int = 0
     seconds: float = 0.0
@@ -63,7 +65,7 @@ class DemoResult:
     @property
     def whole(self) -> bool:
         """True if every line was scored and the daemon drained. The summary reports the faults found."""
-        return self.scored == self.lines and self.exit_code == 0
+        return self.scored + self.joined == self.lines and self.exit_code == 0
 
 
 def run_demo(fast: bool, console: Console | None = None) -> int:
@@ -105,6 +107,7 @@ class Demo:
             self._settle(recording, daemon, consumer)
             self._result.seconds = self._clock.monotonic() - played_from
             self._result.scored = int(daemon.metric("logwarden_scored_lines_total"))
+            self._result.joined = int(daemon.metric("logwarden_joined_lines_total"))
             self._result.windows = int(daemon.metric("logwarden_windows_total"))
             self._result.exit_code = daemon.stop()
         consumer.close()
@@ -141,7 +144,9 @@ class Demo:
         """Waits until the daemon has scored every line and every alert is shown."""
         total = len(recording.lines)
         self._wait(
-            lambda: daemon.metric("logwarden_scored_lines_total") >= total,
+            lambda: (
+                daemon.metric("logwarden_scored_lines_total") + daemon.metric("logwarden_joined_lines_total") >= total
+            ),
             _SETTLE_TIMEOUT_S,
             daemon,
             "the scores of all lines",
@@ -237,7 +242,8 @@ class Demo:
         self._console.print()
         self._console.print(table)
         pace = result.lines / result.seconds if result.seconds else 0.0
-        self._note(f"{result.lines:,} lines, {result.scored:,} scored, {result.windows:,} windows, {pace:,.0f} lines/s")
+        joined = f"{result.joined:,} joined to these" if result.joined else "none joined"
+        self._note(f"{result.lines:,} lines, {result.scored:,} scored, {joined}, {pace:,.0f} lines/s")
         self._note(
             f"{result.alerts} alerts in {len(result.incidents)} incidents: {result.clean_incidents} in the fault-free "
             f"part, {result.unexplained_incidents} later without a fault"

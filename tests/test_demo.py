@@ -26,7 +26,8 @@ def shown() -> tuple[DemoResult, str]:
 def test_every_line_is_scored_and_the_daemon_drains(shown: tuple[DemoResult, str]) -> None:
     """No line of the recording is lost between the topic and the model, and SIGTERM ends the daemon with 0."""
     result, _ = shown
-    assert result.scored == result.windows == result.lines == len(recordings.load_recording(RECORDING).lines)
+    assert result.scored == result.windows
+    assert result.scored + result.joined == result.lines == len(recordings.load_recording(RECORDING).lines)
     assert result.exit_code == 0
 
 
@@ -41,8 +42,8 @@ def test_every_injected_fault_is_found(shown: tuple[DemoResult, str]) -> None:
 @pytest.mark.timeout(240)
 @pytest.mark.xfail(
     strict=True,
-    reason="two of 6,598 lines do, both logged for the first time: a FATAL of the replica while the primary restarts "
-    "as planned, and a line of an autovacuum report (training/LOG.md)",
+    reason="some of 6,598 lines do, all logged for the first time, such as a FATAL of the replica while the primary "
+    "restarts as planned (training/LOG.md)",
 )
 def test_the_clean_part_raises_no_incident(shown: tuple[DemoResult, str]) -> None:
     """Planned restarts, reloads, a load spike and an idle time raise no alert."""

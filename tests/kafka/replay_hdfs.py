@@ -40,6 +40,11 @@ class Replay:
     exit_code: int
 
 
+def done_lines(member: Member) -> int:
+    """Returns the lines that were scored, or that belong to the event of a scored one."""
+    return int(member.metric("logwarden_scored_lines_total") + member.metric("logwarden_joined_lines_total"))
+
+
 def hdfs_path() -> Path:
     """Returns the path of the recording in the data folder, which may be missing."""
     return Path(os.environ.get("LOGWARDEN_DATA", ROOT.parent / "shared" / "data")) / "hdfs" / "HDFS_2pct.log.xz"
@@ -85,13 +90,13 @@ def replay(
         until(member.ready, READY_S, "partitions")
         until(lambda: member.metric("logwarden_records_total") > 0, 30, "the first record")
         started = time.monotonic()
-        until(lambda: member.metric("logwarden_scored_lines_total") >= len(lines), 600, "every line scored")
+        until(lambda: done_lines(member) >= len(lines), 600, "every line scored")
         seconds = time.monotonic() - started
         until(lambda: asyncio.run(group.lag()) == 0, 30, "lag 0")
         return Replay(
             lines=len(lines),
             left=asyncio.run(group.lag()),
-            scored=int(member.metric("logwarden_scored_lines_total")),
+            scored=done_lines(member),
             seconds=seconds,
             cpu_seconds=member.cpu_seconds(),
             peak_rss_mib=member.peak_rss_mib(),
