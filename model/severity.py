@@ -84,12 +84,19 @@ _LETTER = re.compile(
 _FIELD = re.compile(
     r"""(?i)(?:^|[\s{,"'(\[])(?:level|lvl|log_?level|log\.level|severity|sev|priority|levelname)["']?\s*[=:]\s*["'\[]?(\w+)"""
 )
-_WORD = "|".join(sorted((re.escape(w) for w in _OF_WORD if len(w) > 2 or not w.isascii()), key=len, reverse=True))
-# In a head a level stands apart: in capitals, in brackets, or before a colon. Other words are text.
-_APART = re.compile(
-    rf"(?i)[\[(<|]\s*(?:\w+[ .:/])?({_WORD})\s*[\])>|]"
-    rf"|(?:^|[\s\]])({_WORD})\s*[:\uff1a|](?!\s*(?:null|none|nil|false|0)\b)"
-    rf"|-\s({_WORD})\s-"
+_WORD, _ASCII_WORD = (
+    "|".join(sorted((re.escape(w) for w in words if len(w) > 2 or not w.isascii()), key=len, reverse=True))
+    for words in (_OF_WORD, [w for w in _OF_WORD if w.isascii()])
+)
+# In a head a level stands apart: in capitals, in brackets, or before a colon. Other words are text. Most heads are
+# ASCII, and the short list of words takes half the time.
+_APART, _APART_IN_ASCII = (
+    re.compile(
+        rf"(?i)[\[(<|]\s*(?:\w+[ .:/])?({word})\s*[\])>|]"
+        rf"|(?:^|[\s\]])({word})\s*[:\uff1a|](?!\s*(?:null|none|nil|false|0)\b)"
+        rf"|-\s({word})\s-"
+    )
+    for word in (_WORD, _ASCII_WORD)
 )
 _CAPITALS = re.compile(rf"(?<![\w-])((?-i:{_WORD.upper()}|[A-Z][a-z]+(?=\s{{2,}})))(?![\w-])")
 _NO_ASCII = re.compile(rf"({'|'.join(w for w in _OF_WORD if not w.isascii())})", re.IGNORECASE)
@@ -107,7 +114,7 @@ def of_line(text: str) -> int | None:
         if level is not None:
             return level
     candidates = []
-    for pattern in (_APART, _CAPITALS, _NO_ASCII):
+    for pattern in (_APART_IN_ASCII, _CAPITALS) if head.isascii() else (_APART, _CAPITALS, _NO_ASCII):
         if found := pattern.search(head):
             word = next(group for group in found.groups() if group)
             level = of_word(word)
