@@ -99,6 +99,8 @@ _APART, _APART_IN_ASCII = (
     for word in (_WORD, _ASCII_WORD)
 )
 _CAPITALS = re.compile(rf"(?<![\w-])((?-i:{_WORD.upper()}|[A-Z][a-z]+(?=\s{{2,}})))(?![\w-])")
+_ASCII_WORDS = frozenset(word.encode() for word in _OF_WORD if word.isascii())
+_APART_BY_SPACES = bytes(ord(chr(c).lower()) if c < 128 and chr(c).isalnum() else 32 for c in range(256))
 _NO_ASCII = re.compile(rf"({'|'.join(w for w in _OF_WORD if not w.isascii())})", re.IGNORECASE)
 
 
@@ -114,7 +116,7 @@ def of_line(text: str) -> int | None:
         if level is not None:
             return level
     candidates = []
-    for pattern in (_APART_IN_ASCII, _CAPITALS) if head.isascii() else (_APART, _CAPITALS, _NO_ASCII):
+    for pattern in _patterns(head):
         if found := pattern.search(head):
             word = next(group for group in found.groups() if group)
             level = of_word(word)
@@ -127,3 +129,12 @@ def of_line(text: str) -> int | None:
     if found := _LETTER.search(head[:60]):
         return of_word(next(group for group in found.groups() if group))
     return None
+
+
+def _patterns(head: str) -> tuple[re.Pattern[str], ...]:
+    """Returns the patterns that can find a level's word in a head."""
+    if not head.isascii():
+        return (_APART, _CAPITALS, _NO_ASCII)
+    # All of them find whole runs of letters and digits. Most heads hold no such word, and a set knows so at once.
+    is_without = _ASCII_WORDS.isdisjoint(head.encode().translate(_APART_BY_SPACES).split())
+    return () if is_without else (_APART_IN_ASCII, _CAPITALS)
