@@ -24,6 +24,7 @@ from logwarden.daemon.records import DeadLetter, Record
 from logwarden.model.schema import truncated_utf8
 
 _BLANKS = b" \t\r\n\0"
+_BREAKS = b"\r\n\0"
 _INDENTATION = b" \t"
 _TAGS = (b"\x08", b"\n", b"\x12", b"\x1a")
 """First bytes of most protobuf messages, which may have no byte beyond ASCII."""
@@ -105,7 +106,7 @@ class Decoder:
             # The way of most records: one line of no format, without control characters.
             is_calm = calm or (quick and terminal.is_calm(value))
             if is_calm and (line := value.strip()) and (at := self._plain_ms(record, line)) is not None:
-                if line is not value and value[0] in _INDENTATION:
+                if line is not value and value.lstrip(_BREAKS)[0] in _INDENTATION:
                     out.indented.append(len(out.lines))
                 out.lines.append(line)
                 out.services.append(_service_of(record, None))
@@ -175,7 +176,7 @@ class Decoder:
 
     def _text_events(self, value: bytes, near_ms: int) -> Sequence[LogEvent]:
         """Returns the events of a value of UTF-8 text."""
-        value = terminal.plain(value.rstrip(_BLANKS).lstrip(b"\r\n\0"))
+        value = terminal.plain(value.rstrip(_BLANKS).lstrip(_BREAKS))
         if self._format == "raw":
             return (LogEvent(value, None, leading_ms(value, near_ms, self._zone)),)
         return read_value(value, near_ms, self._zone, self._json_event)

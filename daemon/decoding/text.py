@@ -113,6 +113,8 @@ def plain_ms(line: bytes, near_ms: int, zone: tzinfo) -> int | None:
                 ):
                     return None
                 return at_ms
+        if line.find(b" <", 1, 9) > 0:  # an octet count before a frame of syslog
+            return None
         # Times without a year, a clock alone, and the process of a cache server.
         may_have_letter = line[2:3] == b"-" or line.find(b":", 1, 9) > 0
         if may_have_letter and _LETTER_HEAD.search(line, 1, 48) is not None:

@@ -65,7 +65,17 @@ def test_every_value_comes_out(values: list[bytes], form: str) -> None:
         assert not CONTROL.search(line.decode())
 
 
-@given(st.lists(st.sampled_from(LINES), min_size=1, max_size=6), st.lists(st.sampled_from(PIECES), max_size=2))
+EDGES = [
+    b"53 <34>1 2026-11-23T10:00:00Z h billing - - - no [0] route",
+    b"\n    at x[0]",
+    b"\t[0] x",
+    b" \n[0]",
+    b"\n\n",
+]
+
+
+@given(st.lists(st.sampled_from(LINES + EDGES), min_size=1, max_size=6), st.lists(st.sampled_from(PIECES), max_size=2))
+@example(lines=EDGES, odd=[b"\x1b[31m"])
 def test_a_neighbour_changes_no_line(lines: list[bytes], odd: list[bytes]) -> None:
     """The short way of calm batches and the long way of others read a record alike."""
     alone = default_decoder().decode([LogRecord(line) for line in lines])
@@ -74,6 +84,7 @@ def test_a_neighbour_changes_no_line(lines: list[bytes], odd: list[bytes]) -> No
     )
     for column in ("lines", "services", "timestamps"):
         assert getattr(beside, column)[: len(alone.lines)] == getattr(alone, column)
+    assert [place for place in beside.indented if place < len(alone.lines)] == alone.indented
 
 
 FORMS = (

@@ -159,6 +159,7 @@ MANY = {
         b"33 <27>1 - - billing - - - no route!36 <30>1 - - billing - - - two\nlines ok",
         ["ERROR billing: no route!", "INFO billing: two lines ok"],
     ),
+    "one octet count": (b"33 <27>1 - - billing - - - no route!", ["ERROR billing: no route!"]),
     "wrong counts": (b"9 <27>1 - - a - - - no route\n9 <30>1 - - a - - - ok", ["ERROR a: no route", "INFO a: ok"]),
     "lines with times": (
         b"2026-11-23 10:00:00 INFO a\n2026-11-23 10:00:01 ERROR b\n  at c\n2026-11-23 10:00:02 INFO d\n",
