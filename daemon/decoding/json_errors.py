@@ -36,7 +36,7 @@ _NO_ERRORS = frozenset(("-", "0", "null", "none", "nil", "<nil>", "false", "no",
 """Texts that loggers write where there is no error."""
 _MAX_DEPTH = 4
 _MAX_CHARS = 4000
-_TRACE = re.compile(r"Traceback \(most recent|^\s+at |\n\s+at |\n\s*File \"|goroutine \d+ \[|stack backtrace:|\n#\d+ ")
+_TRACE = re.compile(r"Traceback \(most recent|\n[ \t]+at |\n[ \t]*File \"|goroutine \d+ \[|stack backtrace:|\n#\d+ ")
 
 
 class Fault(NamedTuple):

@@ -91,14 +91,16 @@ def _clean(value: Any) -> Any:
 def _many(text: str) -> JsonDocuments:
     """Returns the documents of a value that contains several: one per line, or one right after another."""
     found: list[Any] = []
-    broken, first_broken, place = 0, "", 0
+    broken, first_broken, place, stop = 0, "", 0, -1
     while place < len(text) and len(found) < _MAX_DOCUMENTS:
         if text[place] in _SEPARATORS:
             place += 1
             continue
-        stop = text.find("\n", place)
-        stop = len(text) if stop < 0 else stop
-        document, end = _next(text, place, stop)
+        is_first = stop < place
+        if is_first:  # once per line, or many documents in a line would cost its square
+            stop = text.find("\n", place)
+            stop = len(text) if stop < 0 else stop
+        document, end = _next(text, place, stop, is_first=is_first)
         if end:
             found.append(document)
             place = end
@@ -124,11 +126,11 @@ def _many(text: str) -> JsonDocuments:
     )
 
 
-def _next(text: str, place: int, stop: int) -> tuple[Any, int]:
-    """Returns the document that begins here and its end: the whole line, or as much as makes one."""
+def _next(text: str, place: int, stop: int, *, is_first: bool) -> tuple[Any, int]:
+    """Returns the document that begins here and its end: the whole line, if it is the line's first, or a part."""
     if text[place] not in "{[":
         return None, 0
-    if place == 0 or text[place - 1] in "\n\x1e":  # once per line, or many documents in a line would cost its square
+    if is_first:
         try:
             return _fast.decode(text[place:stop]), stop
         except (ValueError, RecursionError):

@@ -66,8 +66,8 @@ _LOG_FILE = re.compile(
 )
 _CONTAINER_LOG = re.compile(r"/containers/[^/_]{1,253}_[^/_]{1,253}_([^/]{1,253})-[0-9a-f]{8,64}\.log")
 _POD_LOG = re.compile(r"/pods/[^/_]{1,253}_[^/_]{1,253}_[^/]{1,64}/([^/]{1,253})/[^/]{1,64}\Z")
-_ROTATION = re.compile(
-    r"(?:(?<=[a-z])[0-9]{6,8}|[._-](?:[0-9]{4}-?[0-9]{2}-?[0-9]{2}(?:[-_T.]?[0-9]{2,6})?|[0-9]{1,4}))+(?=(?:\.[a-z]{2,4}){0,2}\Z)"
+_ROTATION = re.compile(  # possessive: a date is also three numbers, and twenty dates took for ever
+    r"(?:(?<=[a-z])[0-9]{6,8}|[._-](?:[0-9]{4}-?[0-9]{2}-?[0-9]{2}(?:[-_T.]?[0-9]{2,6})?|[0-9]{1,4}))++(?=(?:\.[a-z]{2,4}){0,2}\Z)"
 )
 _PACKED = re.compile(r"\.(?:gz|xz|bz2|zst)\Z")
 _HASH_FOLDER = re.compile(r"(?i)[/\\][0-9a-f]{32,64}[/\\]")

@@ -188,7 +188,7 @@ def _numbered_causes(lines: Iterable[str]) -> list[str]:
     found = []
     for line in lines:
         text = line.strip()
-        if line[:1] not in " \t" or text.startswith("at ") or "backtrace" in text:
+        if line[:1] not in " \t" or text.startswith(("at ", "Caused by")) or "backtrace" in text:
             break
         number = re.match(r"\d+: +(.*)", text)
         found.append(number[1] if number else text)

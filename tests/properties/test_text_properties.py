@@ -140,6 +140,12 @@ HOSTILE = {
     "parts": b"2026-11-23T10:00:00.123456789Z stdout P a\n" * 1_500,
     "queries": b'1 2 3 [23/Nov/2026:10:00:00] "' + b"\\" * 60_000,
     "words": b"GET /" + b" HTTP/1" * 9_000,
+    "servers": b"[23/Nov/2026:10:00:00.123] web a" + b"/" * 60_000 + b' "',
+    "causes": (b"ERROR task failed\n" + b"  Caused by:\n" * 598) * 20,
+    "documents": b'{"a":1}' * 40_000 + b'{"a":"' + b"x" * 6_000_000 + b'"}',
+    "framed documents": b'\x1e{"a":1}' * 20_000 + b'{"a":"' + b"x" * 4_000_000 + b'"}',
+    "blank lines of an error": (b'{"error":"x' + rb"\n" * 3_990 + b'y"}\n') * 60,
+    "dates of a file": b'{"message":"x","log.file.path":"/var/log/a' + b"-2026-11-23" * 40 + b'!"}',
 }
 
 
