@@ -162,7 +162,7 @@ def iso_head(line: bytes, zone: tzinfo) -> tuple[int, int] | None:
 
 def moment_ms(text: str, near_ms: int = -1, zone: tzinfo = UTC) -> int | None:
     """Returns a time that stands alone; None for a text that is none."""
-    return _moment(text, near_ms // _DAY_MS, zone) if text else None
+    return _moment(text[:HEAD_BYTES], near_ms // _DAY_MS, zone) if text else None
 
 
 @lru_cache(maxsize=4_096)  # lines of one second follow each other

@@ -48,6 +48,8 @@ HEADERS = ("service.name", "service", "service_name", "servicename", "app", "app
 
 MAX_CHARS = 256
 """Some producers put whole log lines into keys. An alert names its service five times, and a broker limits its size."""
+_LOOKED_AT = 1_024
+"""Characters of a name, a key or a path that are looked at: what was found for the last ones is kept in memory."""
 _SAFE = "bcdfghjklmnpqrstvwxz2456789"
 # The names of replicas come from an alphabet without vowels, so that they form no words. Hashes of other makers are
 # known by a digit among letters.
@@ -83,7 +85,7 @@ _NO_NAMES = frozenset(
 
 def name_of(value: Any) -> str | None:
     """Returns the service that a value names, without the suffixes of a replica; None if it names none."""
-    name = value.strip() if type(value) is str else _text(value)
+    name = value[:_LOOKED_AT].strip() if type(value) is str else _text(value)
     return _trimmed(name) if name and name != "-" else None
 
 
@@ -95,7 +97,7 @@ def of_pod(value: Any) -> str | None:
 
 def of_file(value: Any) -> str | None:
     """Returns the service that a log file's path names: its container, else the path without rotation."""
-    if not isinstance(value, str) or len(value) > 4096 or not _LOG_FILE.search(value):
+    if not isinstance(value, str) or len(value) > _LOOKED_AT or not _LOG_FILE.search(value):
         return None
     return _of_path(value)
 
@@ -108,7 +110,7 @@ def weak_name(key: str, value: Any) -> str | None:
     if key.casefold().replace("_", "") in ("host", "hostname", "host.name"):
         return _workload(name)
     # A logger called after a class or a module is a part of a service: a service per class would know no windows.
-    return name if _WORD.fullmatch(name) else None
+    return name[:MAX_CHARS] if _WORD.fullmatch(name) else None
 
 
 def of_headers(headers: Iterable[tuple[str, bytes]]) -> str | None:
@@ -117,16 +119,20 @@ def of_headers(headers: Iterable[tuple[str, bytes]]) -> str | None:
     for name in HEADERS:
         value = found.get(name)
         if value:
-            text = value.decode("utf-8", "replace").strip()
+            text = value[:_LOOKED_AT].decode("utf-8", "replace").strip()
             if text:
                 return _trimmed(text)
     return None
 
 
-@lru_cache(maxsize=8192)
 def of_key(key: bytes) -> str | None:
     """Returns the service that a record's key names; None if the key is an identifier, a number, a time or binary."""
-    text = key[:4096].decode("utf-8", "replace").strip()
+    return _of_key(key[:_LOOKED_AT])
+
+
+@lru_cache(maxsize=8192)
+def _of_key(key: bytes) -> str | None:
+    text = key.decode("utf-8", "replace").strip()
     if (
         not text
         or "::" in text
@@ -144,7 +150,7 @@ def of_key(key: bytes) -> str | None:
         parts = [part for part in rest.split("\0") if part.strip("-_:/|.,;#=@+~ ")]
         if not parts or not any(char.isalpha() for char in parts[0]):
             return None
-        return parts[0].strip("-_:/|.,;#=@+~ ") or None
+        return parts[0].strip("-_:/|.,;#=@+~ ")[:MAX_CHARS] or None
     if not any(char.isalpha() for char in text) or "@" in text.strip("@"):
         return None
     return _trimmed(text)
@@ -193,7 +199,7 @@ def _class(char: str) -> int:
 
 def _text(value: Any) -> str | None:
     if isinstance(value, str):
-        return value.strip() or None
+        return value[:_LOOKED_AT].strip() or None
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, dict):
@@ -211,7 +217,7 @@ def _trimmed(name: str) -> str | None:
     if found := _DOCKERSHIM.search(name):
         return found[1]
     if name.startswith("/aws/"):
-        return name.rstrip("/").rpartition("/")[2] or None
+        return name.rstrip("/").rpartition("/")[2][:MAX_CHARS] or None
     name = name.lstrip("/") or name
     if unit := _UNIT.sub("", name):
         name = _ORDINAL.sub("", unit) if name.endswith(".scope") else unit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import string
+import tracemalloc
 import uuid
 from collections.abc import Mapping
 
@@ -152,3 +153,40 @@ def test_a_key_of_a_name_and_an_identifier_is_its_name() -> None:
         b"db:6379",
     )
     assert [services.of_key(key) for key in keys] == ["order", "session", "cust", "cart", "db"]
+
+
+LONG = "shop" * 400
+LONG_NAMES: dict[str, LogRecord] = {
+    "field": LogRecord(json.dumps({"message": "x", "service": LONG}).encode()),
+    "pod": LogRecord(json.dumps({"message": "x", "pod": LONG}).encode()),
+    "logger": LogRecord(json.dumps({"message": "x", "logger": LONG}).encode()),
+    "host": LogRecord(json.dumps({"message": "x", "host": LONG}).encode()),
+    "function": LogRecord(json.dumps({"message": "x", "logGroup": f"/aws/{LONG}"}).encode()),
+    "file": LogRecord(json.dumps({"message": "x", "log.file.path": f"/var/log/{LONG[:900]}.log"}).encode()),
+    "header": LogRecord(b"x", headers=(("service", LONG.encode()),)),
+    "key": LogRecord(b"x", key=LONG.encode()),
+    "key with an id": LogRecord(b"x", key=LONG[:600].encode() + b"-20261123"),
+    "topic": LogRecord(b"x", topic=LONG),
+}
+
+
+@pytest.mark.parametrize("record", LONG_NAMES.values(), ids=LONG_NAMES)
+def test_a_name_has_at_most_256_characters(record: LogRecord) -> None:
+    """An alert names its service five times and has to fit into a message."""
+    [service] = default_decoder().decode([record]).services
+    assert 0 < len(service) <= services.MAX_CHARS
+
+
+def test_long_keys_and_names_do_not_stay_in_memory() -> None:
+    """Verdicts about names are kept, and a producer may put a megabyte into a key, a header, a field or a time."""
+    decoder = default_decoder()
+    tracemalloc.start()
+    for number in range(20):
+        long = f"{number}-" + "ab " * 300_000
+        for field in ("service", "pod", "host", "log.file.path"):
+            decoder.decode([LogRecord(json.dumps({"message": "x", field: long}).encode())])
+        decoder.decode([LogRecord(b"x", key=long.encode()), LogRecord(b"x", headers=(("app", long.encode()),))])
+        decoder.decode([LogRecord(f'time="{long[:60_000]}" level=info msg=x'.encode())])
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 1_000_000
