@@ -25,6 +25,8 @@ Row_co = TypeVar("Row_co", covariant=True)
 
 _MAX_KEYS = 100_000
 """Masked keys whose verdict is kept; a service that logs nothing twice must not fill the memory."""
+_MAX_KEY_BYTES = 32 * 1024 * 1024
+"""Memory of these keys."""
 _MAX_OPEN_BYTES = 32 * 1024 * 1024
 """Memory of all open events. Above it the oldest are closed."""
 _LINE_BYTES = 100
@@ -161,6 +163,7 @@ class Joiner(Generic[Row]):
         self._plain: set[bytes] = set()
         self._heads: dict[bytes, bool] = {}
         """Keys of the lines that may be continued. True: such an event is simple, and such a line continues none."""
+        self._key_bytes = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -222,10 +225,12 @@ class Joiner(Generic[Row]):
             return list(range(len(keys)))
         if self._plain.issuperset(keys):
             return []
-        if len(self._plain) + len(self._heads) > _MAX_KEYS:
+        if len(self._plain) + len(self._heads) > _MAX_KEYS or self._key_bytes > _MAX_KEY_BYTES:
             self._plain.clear()
             self._heads.clear()
+            self._key_bytes = 0
         for key in set(keys).difference(self._plain, self._heads):
+            self._key_bytes += len(key)
             text = key.decode("utf-8", "replace")
             shape = shape_of(text)
             if shape is Shape.PLAIN:

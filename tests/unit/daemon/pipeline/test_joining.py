@@ -176,9 +176,10 @@ def test_all_open_events_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -
     assert found.cut == len(found.events)
 
 
-def test_the_verdicts_on_keys_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service that logs nothing twice keeps the joiner small, and its events right."""
-    monkeypatch.setattr(joining, "_MAX_KEYS", 5)
+@pytest.mark.parametrize(("bound", "value"), [("_MAX_KEYS", 5), ("_MAX_KEY_BYTES", 60)])
+def test_the_verdicts_on_keys_are_bounded(bound: str, value: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that logs nothing twice, be its lines short or long, keeps the joiner small and its events right."""
+    monkeypatch.setattr(joining, bound, value)
     found = stream()
     for letter in "abcdefghij":
         found.take([f"INFO {letter}", f"ERROR {letter}", f"  at {letter}.A.a(A.java:1)"])
