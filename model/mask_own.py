@@ -57,7 +57,8 @@ def _with_stars(expression: str) -> str:
         elif part == r"\w":
             out.append(r"[\w*]")
         elif part.startswith("[") and not part.startswith("[^") and re.search(r"\\[dw]|0-9", part):
-            out.append(part[:-1] + "*]")
+            head = "[]" if part.startswith("[]") else "["  # a star before the bracket would end a range: `.-*`
+            out.append(f"{head}*{part[len(head) :]}")
         else:
             out.append(part)
     return "".join(out)

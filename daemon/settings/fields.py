@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import NoDecode
 
-from logwarden.daemon.settings.patterns import checked_pattern
+from logwarden.daemon.settings.patterns import checked_pattern, refuse_slow
 from logwarden.model.mask_own import compile_masks
 
 PREFIX = "LOGWARDEN_"
@@ -70,9 +70,10 @@ def named_masks(masks: tuple[str, ...]) -> list[tuple[str, str]]:
 
 def _checked_masks(masks: tuple[str, ...]) -> tuple[str, ...]:
     for name, expression in named_masks(masks):
-        compile_masks([(name, expression)])
+        [(compiled, _)] = compile_masks([(name, expression)])
         try:
             checked_pattern(expression)
+            refuse_slow(compiled)  # in it a star is a digit and a sign, so that other repetitions overlap
         except ValueError as error:
             raise ValueError(f"the mask {name!r} is refused: {error}") from error
     return masks

@@ -7,6 +7,7 @@ first, and then its time is measured on texts that grow step by step, so that th
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from re import _constants as codes  # type: ignore[attr-defined]
@@ -34,9 +35,14 @@ def checked_pattern(pattern: str) -> str:
             f"{pattern!r} repeats a repetition or alternatives, which could take for ever on some lines;"
             " repeat one of them"
         )
-    if _is_slow(compiled, tree):
-        raise ValueError(f"{pattern!r} takes too long on some lines; use fewer repetitions of what overlaps")
+    refuse_slow(compiled)
     return pattern
+
+
+def refuse_slow(compiled: re.Pattern[str]) -> None:
+    """Raises ValueError for a regular expression that takes long to search some text."""
+    if _is_slow(compiled, parser.parse(compiled.pattern)):
+        raise ValueError(f"{compiled.pattern!r} takes too long on some lines; use fewer repetitions of what overlaps")
 
 
 Pattern = Annotated[str, AfterValidator(checked_pattern)]
@@ -63,7 +69,7 @@ def _parts(value: Any) -> Iterator[Iterable[Any]]:
 
 
 def _is_slow(compiled: re.Pattern[str], tree: Iterable[Any]) -> bool:
-    bricks = {*"a0 -:.(", "a ", "0 ", "0.", "a.", *_literals(tree)}
+    bricks = {*"a0 -:.(", "a ", "0 ", "0.", "a.", *_characters(tree)}
     for length in _LENGTHS:  # a text that is slow when short is slower when long, and is found before
         for brick in sorted(bricks):
             text = (brick * length)[:length] + "\0"
@@ -81,14 +87,18 @@ def _takes_long_again(compiled: re.Pattern[str], text: str) -> bool:
     return time.thread_time() - started > _SLOW_S
 
 
-def _literals(tree: Iterable[Any]) -> Iterator[str]:
-    """Yields the characters that an expression names, alone and as the whole they spell."""
+def _characters(tree: Iterable[Any]) -> Iterator[str]:
+    """Yields characters that an expression names or leaves out, one at a time and as the whole that it spells."""
     found = []
     for code, value in tree:
+        inner = [text for part in ([value] if code is codes.IN else _parts(value)) for text in _characters(part)]
+        yield from inner
         if code is codes.LITERAL:
             found.append(chr(value))
-        for part in _parts(value):
-            yield from _literals(part)
+        elif code is codes.RANGE:  # and the one behind it, for a class of all others
+            found += [chr(value[0]), chr(min(value[1] + 1, sys.maxunicode))]
+        else:
+            found += inner[:1]
     yield from found
     if found:
         yield "".join(found)

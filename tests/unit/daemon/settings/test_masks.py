@@ -25,6 +25,8 @@ def masked(line: str, expression: str) -> str:
         (r"[A-Z]{2}\d{4}/\w+", "seat AB1234/window sold", "seat XY9876/aisle sold"),
         (r"berth [a-z]+\d+", "berth quay7 taken", "berth pier12 taken"),
         (r"lane\.[a-z0-9]+", "lane.left7 open", "lane.right open"),
+        (r"lane [a-z0-9.-]+", "lane left-7.a open", "lane right open"),
+        (r"gate []\d-]+", "gate ]7-9] open", "gate ]8 open"),
         (r"(?i)mood \w+", "Mood happy today", "mood sad today"),
     ],
 )
@@ -55,6 +57,7 @@ def test_a_table_applies_its_masks() -> None:
         ("(a|a)*b", "for ever"),
         ("(?:ab|a|b)+c", "for ever"),
         (".*.*.*=x", "too long"),
+        (r"(\w+\W+){1,15}refused", "too long"),
         ("x*", "empty text"),
         ("a" * 501, "more than 500"),
     ],

@@ -41,6 +41,10 @@ def test_a_usual_expression_is_taken(pattern: str) -> None:
         (r"(error|e\w\wor){20,}!", "repeats a repetition or alternatives"),
         (r"\s+\s+\s+\s+=", "takes too long"),
         (r".*.*.*.*=", "takes too long"),
+        (r"([α-ω]{1,15}){1,15}!", "takes too long"),
+        (r"(?:[+;]{1,12}){1,12}!", "takes too long"),
+        (r"(?:(?:[pq][xy]){1,9}){9}!", "takes too long"),
+        (r"[^\x00-\x7f]+[^\x00-\x7f]+[^\x00-\x7f]+[^\x00-\x7f]+=", "takes too long"),
     ],
 )
 def test_an_expression_without_an_end_is_refused(pattern: str, reason: str) -> None:
