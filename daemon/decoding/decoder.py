@@ -89,6 +89,8 @@ class Decoder:
             zone=zone,
         )
         self._structured = StructuredReader(reader, self._read_packed)
+        self._room = packed.MAX_BYTES
+        """Bytes to which the values of the running record may still unpack."""
 
     def decode(self, records: Sequence[Record]) -> Decoded:
         """Reads records in order."""
@@ -114,6 +116,7 @@ class Decoder:
                 out.places.append(place)
                 out.index.append(0)
                 continue
+            self._room = packed.MAX_BYTES
             try:
                 events, broken = self._read(value, record.timestamp, out)
             except UndecodableRecord as error:
@@ -146,7 +149,7 @@ class Decoder:
     def _read(self, value: bytes, near_ms: int, out: Decoded) -> Reading:
         """Returns the events of a record. Raises UndecodableRecord if its value contains none."""
         if not value.isascii() or b"\0" in value or value[:1] in _TAGS or self._encoding != charset.AUTO:
-            value = packed.bare(packed.unpacked(value)) if value.strip(b"\0") else value
+            value = packed.bare(self._unpacked(value)) if value.strip(b"\0") else value
             reading = self._structured.read_protobuf(value) if self._format != "raw" else None
             if reading is not None:
                 return _without_sequences(reading)
@@ -160,6 +163,12 @@ class Decoder:
                     return _without_sequences(reading)
                 out.odd += begin == b"{"
         return Reading(self._text_events(value, near_ms))
+
+    def _unpacked(self, value: bytes) -> bytes:
+        content = packed.unpacked(value, self._room)
+        if content is not value:
+            self._room -= len(content)
+        return content
 
     def _as_text(self, value: bytes, out: Decoded) -> bytes:
         """Returns a value as UTF-8. Raises UndecodableRecord for a value that is no text."""

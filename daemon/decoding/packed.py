@@ -8,13 +8,18 @@ from __future__ import annotations
 import bz2
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import cramjam
 
 from logwarden.daemon.errors import UndecodableRecord
 
 MAX_BYTES = 16 * 1024 * 1024
-"""Bytes to which a value may unpack: far more than a broker takes as one record, far less than the memory."""
+"""Bytes to which what a record packs may unpack: far more than a broker takes as one, far less than the memory."""
+_MAX_STREAMS = 1_000
+"""Packed streams, one behind the other, of which a value may consist: each costs a copy of those behind it."""
+_MAX_FIELDS = 10_000
+"""Fields from which a value is a message of protobuf for sure."""
 _SAMPLE_BYTES = 4_096
 _MAGIC = (
     (b"\x89PNG\r\n", "a PNG image"),
@@ -37,21 +42,24 @@ _NO_TEXT = bytes(c for c in range(1, 32) if c not in b"\t\n\r\x1b\f\b")
 """Bytes of which text has few. Text of fixed width has zeros between its parts, so that these count apart."""
 
 
-def unpacked(value: bytes) -> bytes:
-    """Returns the content of a compressed value, else the value. Raises UndecodableRecord beyond the bound."""
+def unpacked(value: bytes, most: int = MAX_BYTES) -> bytes:
+    """Returns the content of a compressed value, else the value. Raises UndecodableRecord for more than `most` bytes.
+
+    `most`: what is left of `MAX_BYTES` if other values of the same record were unpacked before.
+    """
     unpack = _unpacker(value)
     if unpack is None:
         return value
     try:
-        content = unpack(value)
+        content = unpack(value, most)
     except (zlib.error, OSError, EOFError, ValueError, cramjam.DecompressionError) as error:
         if unpack is _inflated:  # two bytes of a text may look like the head of zlib
             return value
         raise UndecodableRecord(
             "packed", f"the value begins like a packed one and cannot be unpacked: {error}"
         ) from None
-    if len(content) > MAX_BYTES:
-        raise UndecodableRecord("packed", f"the value would unpack to more than {MAX_BYTES:,} bytes")
+    if len(content) > most:
+        raise UndecodableRecord("packed", f"the record would unpack to more than {MAX_BYTES:,} bytes")
     return content
 
 
@@ -82,7 +90,7 @@ def refuse_binary(value: bytes) -> None:
         raise UndecodableRecord("binary", "the value is binary, not text")
 
 
-def _unpacker(value: bytes) -> Callable[[bytes], bytes] | None:
+def _unpacker(value: bytes) -> Callable[[bytes, int], bytes] | None:
     head = value[:4]
     if head[:2] == b"\x1f\x8b":
         return _gunzipped
@@ -97,45 +105,45 @@ def _unpacker(value: bytes) -> Callable[[bytes], bytes] | None:
     return None
 
 
-def _gunzipped(value: bytes) -> bytes:
-    parts, size, rest = [], 0, value
-    while rest[:2] == b"\x1f\x8b" and size <= MAX_BYTES:
-        decoder = zlib.decompressobj(31)
-        parts.append(decoder.decompress(rest, MAX_BYTES - size + 1))
+def _gunzipped(value: bytes, most: int) -> bytes:
+    return _by_streams(value, most, lambda: zlib.decompressobj(31))
+
+
+def _inflated(value: bytes, most: int) -> bytes:
+    return _by_streams(value, most, zlib.decompressobj)
+
+
+def _of_bzip2(value: bytes, most: int) -> bytes:
+    return _by_streams(value, most, bz2.BZ2Decompressor)
+
+
+def _by_streams(value: bytes, most: int, new: Callable[[], Any]) -> bytes:
+    """Returns the content of one stream after the other: packers that work in parallel write many."""
+    parts: list[bytes] = []
+    size, rest = 0, value
+    while rest and size <= most:
+        if len(parts) == _MAX_STREAMS:
+            raise ValueError(f"it consists of more than {_MAX_STREAMS:,} streams")
+        decoder = new()
+        parts.append(decoder.decompress(rest, most - size + 1))
         size += len(parts[-1])
-        if not decoder.eof and size <= MAX_BYTES:
-            raise zlib.error("the stream ends too early")
+        if not decoder.eof and size <= most:
+            raise EOFError("the stream ends too early")
         rest = decoder.unused_data.lstrip(b"\0")
     return b"".join(parts)
 
 
-def _inflated(value: bytes) -> bytes:
-    decoder = zlib.decompressobj()
-    content = decoder.decompress(value, MAX_BYTES + 1)
-    if not decoder.eof and len(content) <= MAX_BYTES:
-        raise zlib.error("the stream ends too early")
-    return content
+def _of_zstd(value: bytes, most: int) -> bytes:
+    return _into_room(cramjam.zstd, value, most)
 
 
-def _of_bzip2(value: bytes) -> bytes:
-    decoder = bz2.BZ2Decompressor()
-    content = decoder.decompress(value, MAX_BYTES + 1)
-    if not decoder.eof and len(content) <= MAX_BYTES:
-        raise EOFError("the stream ends too early")
-    return content
+def _of_lz4(value: bytes, most: int) -> bytes:
+    return _into_room(cramjam.lz4, value, most)
 
 
-def _of_zstd(value: bytes) -> bytes:
-    return _into_room(cramjam.zstd, value)
-
-
-def _of_lz4(value: bytes) -> bytes:
-    return _into_room(cramjam.lz4, value)
-
-
-def _into_room(codec: object, value: bytes) -> bytes:
+def _into_room(codec: object, value: bytes, most: int) -> bytes:
     """Returns the content, in a room that grows until the content fits or the bound is reached."""
-    room = min(MAX_BYTES + 1, max(64 * 1024, 8 * len(value)))
+    room = min(most + 1, max(64 * 1024, 8 * len(value)))
     while True:
         out = bytearray(room)
         try:
@@ -143,9 +151,9 @@ def _into_room(codec: object, value: bytes) -> bytes:
         except cramjam.DecompressionError as error:
             if "whole buffer" not in str(error) and "too small" not in str(error).lower():
                 raise
-            if room > MAX_BYTES:
+            if room > most:
                 return bytes(room)
-            room = min(MAX_BYTES + 1, 8 * room)
+            room = min(most + 1, 8 * room)
 
 
 def _is_utf8(sample: bytes) -> bool:
@@ -161,8 +169,10 @@ def _is_message(value: bytes) -> bool:
     """Returns True if the value is a whole protobuf message that begins with a text or a message of its own."""
     if value[:1] not in (b"\x0a", b"\x12", b"\x1a", b"\x08") or len(value) < 3:
         return False
+    if len(value.translate(None, _NO_TEXT)) == len(value):
+        return False
     place, fields, size = 0, 0, len(value)
-    while place < size:
+    while place < size and fields < _MAX_FIELDS:
         key, place = _varint(value, place)
         kind = key & 7
         if key >> 3 == 0 or key >> 3 > 1_000 or kind not in (0, 1, 2, 5):
@@ -175,8 +185,7 @@ def _is_message(value: bytes) -> bool:
         else:
             place += 8 if kind == 1 else 4
         fields += 1
-    odd = len(value) - len(value.translate(None, _NO_TEXT))
-    return place == size and fields > 0 and odd > 0
+    return place == size or (place < size and fields == _MAX_FIELDS)
 
 
 def _varint(value: bytes, place: int) -> tuple[int, int]:

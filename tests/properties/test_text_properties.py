@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import bz2
 import gzip
+import json
 import re
 import time
 import zlib
@@ -145,6 +147,8 @@ HOSTILE = {
     "documents": b'{"a":1}' * 40_000 + b'{"a":"' + b"x" * 6_000_000 + b'"}',
     "framed documents": b'\x1e{"a":1}' * 20_000 + b'{"a":"' + b"x" * 4_000_000 + b'"}',
     "blank lines of an error": (b'{"error":"x' + rb"\n" * 3_990 + b'y"}\n') * 60,
+    "empty streams": gzip.compress(b"") * 120_000,
+    "fields of a message": gzip.compress(b"\x08A" * 6_000_000 + b"\x08\x01"),
     "dates of a file": b'{"message":"x","log.file.path":"/var/log/a' + b"-2026-11-23" * 40 + b'!"}',
 }
 
@@ -158,9 +162,10 @@ def test_a_hostile_line_costs_no_more_than_a_long_one(value: bytes) -> None:
     assert time.process_time() - start < 2.0
 
 
-@pytest.mark.parametrize(
-    "pack", [gzip.compress, zlib.compress, bz2.compress, cramjam.zstd.compress, cramjam.lz4.compress]
-)
+PACKERS = [gzip.compress, zlib.compress, bz2.compress, cramjam.zstd.compress, cramjam.lz4.compress]
+
+
+@pytest.mark.parametrize("pack", PACKERS)
 def test_packed_values_are_read_and_bombs_are_refused(pack: object) -> None:
     """A producer may pack its values; what would fill the memory is a dead letter, and its neighbours are read."""
     assert callable(pack)
@@ -176,3 +181,19 @@ def test_an_old_time_is_near_its_record() -> None:
     """A line of the last minute of a year belongs to that year, though its record came in the next one."""
     record = int((datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=5)).timestamp()) * 1000
     assert leading_ms(b"Dec 31 23:59:58 web cron: x", record) == record - 7_000
+
+
+@pytest.mark.parametrize("pack", PACKERS)
+def test_streams_behind_each_other_are_one_value(pack: Callable[[bytes], bytes]) -> None:
+    """Packers that work in parallel write many streams, and no event of the later ones is lost."""
+    value = bytes(pack(b"ERROR no route\n")) + bytes(pack(b"ERROR disk full\n"))
+    assert default_decoder().decode([LogRecord(value)]).lines == [b"ERROR no route", b"ERROR disk full"]
+
+
+def test_a_record_of_many_bombs_is_bounded_as_a_whole() -> None:
+    """Each packed element is below the bound; together they would fill the memory, and the next record may again."""
+    element = {"data": base64.b64encode(gzip.compress(b"worker failed " * 600_000)).decode()}
+    record = LogRecord(json.dumps({"records": [element] * 5}).encode())
+    found = default_decoder().decode([record, record])
+    assert found.places == [0, 1]
+    assert ["4 of 5 elements" in letter.reason for _, letter in found.dead] == [True, True]
