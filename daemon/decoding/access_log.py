@@ -14,6 +14,7 @@ METHODS = (
     "GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE|PROPFIND|PROPPATCH|MKCOL|COPY|MOVE|LOCK|UNLOCK|REPORT|PURGE"
     "|SEARCH|QUERY"
 )
+_ALL_METHODS = tuple(METHODS.split("|"))
 _STATUS = r"[1-5]\d\d"
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
 
@@ -84,19 +85,25 @@ def _common(line: str, found: re.Match[str]) -> Frame:
     host, client = (first, second) if _ADDRESS.match(second) else (between or "-", first)
     if host != "-" and not _ADDRESS.match(host):
         words.append(f"host={host.partition(':')[0]}")
-    if upstream := _UPSTREAM.search(line, found.end()):
+    if _may_name_upstream(line) and (upstream := _UPSTREAM.search(line, found.end())):
         words.append(f"{upstream[1]}={upstream[2]}")
     if _ADDRESS.match(client):
         words.append(f"client={client}")
     return Frame(" ".join(words), at=at)
 
 
+def _may_name_upstream(line: str) -> bool:
+    """Returns False for most lines: the names of such a status end in `us`, and the pattern takes long."""
+    small = line.lower()
+    return "us=" in small or "us:" in small or not line.isascii()
+
+
 def _elsewhere(line: str) -> Frame | None:
     """Returns a line of no known format with `status=` where its status stands, and without the query of its path."""
-    request = _REQUEST.search(line)
+    request = _REQUEST.search(line) if _may_be_request(line) else None
     if request is None:
-        answer = _ANSWER.search(line)
-        if answer is None and (completed := _COMPLETED.search(line)):
+        answer = _ANSWER.search(line) if "HTTP/" in line else None
+        if answer is None and _may_be_completed(line) and (completed := _COMPLETED.search(line)):
             return Frame(f"{line[: completed.start(1)]}status={line[completed.start(1) :]}")
         return None if answer is None else Frame(f"{line[: answer.start(2)]}status={line[answer.start(2) :]}")
     path = path_of(request[2])
@@ -114,6 +121,16 @@ def _elsewhere(line: str) -> Frame | None:
     if status is None:
         return Frame(f"{line[: request.start(2)]}{path}{line[request.end(2) :]}") if path != request[2] else None
     return Frame(f"{line[: request.start(2)]}{path}{status[1]}status={line[status.start(2) :]}")
+
+
+def _may_be_request(line: str) -> bool:
+    """Returns False for most lines without a request. Patterns that begin with many words take long."""
+    has_path = " /" in line or '"/' in line or ":/" in line or "'/" in line or "|/" in line or ",/" in line
+    return has_path and any(map(line.__contains__, _ALL_METHODS))
+
+
+def _may_be_completed(line: str) -> bool:
+    return "Completed" in line or "Sent" in line or "Responded" in line or "Finished" in line
 
 
 def _request(text: str) -> str:

@@ -7,6 +7,7 @@ Every record comes out: as lines, as a counted blank, or as a dead letter.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
@@ -17,7 +18,14 @@ from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.decoding.json_logs import JsonReader
 from logwarden.daemon.decoding.line_times import leading_ms
 from logwarden.daemon.decoding.structured import StructuredReader
-from logwarden.daemon.decoding.text import NO_TIME, plain_ms, read_message, read_value
+from logwarden.daemon.decoding.text import (
+    MAX_FORMAT_BYTES,
+    NO_TIME,
+    plain_ms,
+    read_formatted,
+    read_message,
+    read_value,
+)
 from logwarden.daemon.decoding.traces import condense
 from logwarden.daemon.errors import UndecodableRecord
 from logwarden.daemon.records import DeadLetter, Record
@@ -29,6 +37,10 @@ _INDENTATION = b" \t"
 _TAGS = (b"\x08", b"\n", b"\x12", b"\x1a")
 """First bytes of most protobuf messages, which may have no byte beyond ASCII."""
 _JSON = frozenset(b"{[")
+_BRACE = ord("{")
+_BREAKS_AND_BLANKS = b" \t\r\n"
+_NO_JSON = re.compile(rb"\[[ \t]*(?:[^ \t{\[\"\-0-9tfnNI\]]|[0-9]+(?:\.[0-9]+)?(?:[ \t]+[^ \t,\]]|[^ \t0-9.,eE\]]))")
+"""Begin of a line in brackets that no parser takes for JSON, such as `[main] …` and `[2026-11-23 …`."""
 
 
 @dataclass(slots=True)
@@ -95,22 +107,17 @@ class Decoder:
     def decode(self, records: Sequence[Record]) -> Decoded:
         """Reads records in order."""
         out = Decoded()
-        calm = self._format == "auto" and self._encoding == charset.AUTO
-        quick = calm
-        calm = calm and terminal.is_plain(
-            b"".join([value for record in records if (value := record.value) and value[0] not in _JSON])
-        )
-        for place, record in enumerate(records):
+        quick, zone = self._quick_lines(records), self._zone
+        for place, (record, calm) in enumerate(zip(records, quick, strict=True)):
             value = record.value
             if value is None:  # a tombstone deletes a key; it is no log line
                 out.blank.append(place)
                 continue
-            # The way of most records: one line of no format, without control characters.
-            is_calm = calm or (quick and terminal.is_calm(value))
-            if is_calm and (line := value.strip()) and (at := self._plain_ms(record, line)) is not None:
-                if line is not value and value.lstrip(_BREAKS)[0] in _INDENTATION:
+            # The way of most records: one line of no format.
+            if calm and (at := plain_ms(calm, record.timestamp, zone)) is not None:
+                if calm is not value and value.lstrip(_BREAKS)[0] in _INDENTATION:
                     out.indented.append(len(out.lines))
-                out.lines.append(line)
+                out.lines.append(calm)
                 out.services.append(_service_of(record, None))
                 out.timestamps.append(record.timestamp if at == NO_TIME else at)
                 out.places.append(place)
@@ -118,7 +125,8 @@ class Decoder:
                 continue
             self._room = packed.MAX_BYTES
             try:
-                events, broken = self._read(value, record.timestamp, out)
+                event = read_formatted(calm, record.timestamp, zone, self._json_event) if calm else None
+                events, broken = ((event,), "") if event else self._read(value, record.timestamp, out)
             except UndecodableRecord as error:
                 out.dead.append((place, DeadLetter(record=record, stage=error.stage, reason=str(error))))
                 continue
@@ -140,11 +148,25 @@ class Decoder:
                 out.blank.append(place)
         return out
 
-    def _plain_ms(self, record: Record, line: bytes) -> int | None:
-        """Returns the time of a line of no format. Returns None for a value of a format, or of many lines."""
-        if line[0] in _JSON or b"\n" in line or len(line) > self._max_line_chars:
-            return None
-        return plain_ms(line, record.timestamp, self._zone)
+    def _quick_lines(self, records: Sequence[Record]) -> list[bytes]:
+        """Returns the texts of records that are one line of ASCII without control characters; empty for all others."""
+        nothing, longest = b"", min(self._max_line_chars, MAX_FORMAT_BYTES)
+        if self._format != "auto" or self._encoding != charset.AUTO:
+            return [nothing] * len(records)
+        lines = [
+            line
+            if (value := record.value)
+            and value[0] != _BRACE
+            and (line := value.strip(_BREAKS_AND_BLANKS))
+            and (line[0] not in _JSON or _NO_JSON.match(line))
+            and b"\n" not in line
+            and len(line) <= longest
+            else nothing
+            for record in records
+        ]
+        for place in terminal.unplain(lines):
+            lines[place] = nothing
+        return lines
 
     def _read(self, value: bytes, near_ms: int, out: Decoded) -> Reading:
         """Returns the events of a record. Raises UndecodableRecord if its value contains none."""

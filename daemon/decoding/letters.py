@@ -29,12 +29,14 @@ _HEADS = (
     # 4711:M 23 Nov 2026 10:00:00.123 # msg
     re.compile(rf"\d+:[MSCX] (?P<at>\d\d [A-Z][a-z]{{2}} (?:\d{{4}} )?{_CLOCK}) (?P<letter>[.*#-]) "),
 )
+_KLOG, _LOGCAT, _BRIEF, _BRACKETS, _BEHIND_TIME, _REDIS = _HEADS
+_NUMBERED = (_LOGCAT, _BRIEF, _BEHIND_TIME, _REDIS)
 _SIGNS = {".": severity.DEBUG, "-": severity.DEBUG, "*": severity.NOTICE, "#": severity.WARNING}
 
 
 def read(line: str) -> Frame | None:
     """Returns the event of a line whose head has a letter for its level; None for any other line."""
-    for pattern in _HEADS:
+    for pattern in _heads(line[:2]):
         if found := pattern.match(line):
             parts = found.groupdict()
             letter = parts["letter"]
@@ -43,3 +45,15 @@ def read(line: str) -> Frame | None:
             text = line[found.end() :]
             return Frame(f"{name}: {text}" if name else text, level=level, at=parts["at"])
     return None
+
+
+def _heads(begin: str) -> tuple[re.Pattern[str], ...]:
+    """Returns the patterns that can match a line with this begin, in order."""
+    first, second = begin[:1], begin[1:]
+    if first.isdecimal():
+        return _NUMBERED
+    if first == "[":
+        return (_BRACKETS,) if second in "DIWECF" else (_BEHIND_TIME,)
+    if second == "/":
+        return (_BRIEF,) if first in "VDIWEFA" else ()
+    return (_KLOG,) if first in "IWEFDV" else ()

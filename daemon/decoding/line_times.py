@@ -64,7 +64,17 @@ _NAMED = _compiled(
     r"[IWEFDV](?P<y>\d{{4}})(?P<mo>\d\d)(?P<d>\d\d) {clock}",
     r"[IWEFDV](?P<mo>\d\d)(?P<d>\d\d) {clock}",
 )
+
+
+def _any_of(forms: list[re.Pattern[str]]) -> re.Pattern[str]:
+    """Returns a pattern that matches wherever one of the forms does, and perhaps elsewhere."""
+    plain = (re.sub(r"\(\?P<\w+>", "(?:", form.pattern).replace("(?P=sep)", "[./-]") for form in forms)
+    return re.compile("|".join(plain))
+
+
+_ANY_NUMBERED, _ANY_NAMED = _any_of(_NUMBERED), _any_of(_NAMED)
 _NUMBER = re.compile(r"(\d{9,10})(?:[.,](\d{1,9}))?(?![\d.])|(\d{13})(?!\d)")
+_SECONDS_OF_CLOCK = re.compile(r"[0-9]{2}:[0-9]{2}:([0-9]{2})(?:[.,]([0-9]{1,9}))?(?![0-9])")
 _WORD_END = re.compile(r"[\s\[(=\"]+")
 _MAX_WORDS = 4
 _END_MS = 253_370_764_800_000
@@ -97,7 +107,7 @@ def leading_ms(line: bytes, near_ms: int = -1, zone: tzinfo = UTC) -> int | None
     if not _has_clock(line) and not line[:9].isdigit() and not line[1:10].isdigit():
         return None
     if line[:1] == b"[" and (end := line.find(b"]", 16, HEAD_BYTES)) > 0:  # a time in brackets, alone as a rule
-        at_ms = _moment(line[:end].decode("utf-8", "replace"), near_ms // _DAY_MS, zone)
+        at_ms = _moment_of(line[:end].decode("utf-8", "replace"), near_ms // _DAY_MS, zone)
         if at_ms is not None:
             return at_ms
     return _of_head(line[:HEAD_BYTES].decode("utf-8", "replace"), near_ms, zone)
@@ -162,10 +172,36 @@ def iso_head(line: bytes, zone: tzinfo) -> tuple[int, int] | None:
 
 def moment_ms(text: str, near_ms: int = -1, zone: tzinfo = UTC) -> int | None:
     """Returns a time that stands alone; None for a text that is none."""
-    return _moment(text[:HEAD_BYTES], near_ms // _DAY_MS, zone) if text else None
+    return _moment_of(text[:HEAD_BYTES], near_ms // _DAY_MS, zone) if text else None
 
 
-@lru_cache(maxsize=4_096)  # lines of one second follow each other
+def _moment_of(text: str, near_day: int, zone: tzinfo) -> int | None:
+    """Returns the time of a text, which is found out once per minute: lines of one minute follow each other."""
+    # "23/Nov/2026:10:00:17.25 +0100" is "23/Nov/2026:10:00:00.00 +0100" and 17,250 ms
+    found = _SECONDS_OF_CLOCK.search(text)
+    if found is None:
+        return _moment(text, near_day, zone)
+    second, fraction = found.groups()
+    start, end = found.span(1)
+    rest = text[end:] if fraction is None else f"{text[end]}{'0' * len(fraction)}{text[found.end() :]}"
+    at_ms, is_exact = _whole_minute(text[:start], rest, near_day, zone)
+    if not is_exact or second > "59":
+        return _moment(text, near_day, zone)
+    return None if at_ms is None else at_ms + 1000 * int(second) + int((fraction or "0")[:3].ljust(3, "0"))
+
+
+@lru_cache(maxsize=4_096)
+def _whole_minute(begin: str, rest: str, near_day: int, zone: tzinfo) -> tuple[int | None, bool]:
+    """Returns the time at the minute's begin, and True if the time of its other moments is this and their seconds."""
+    at_ms = _moment(f"{begin}00{rest}", near_day, zone)
+    has_fraction = rest[1:2] == "0" and rest[0] in ".,"
+    other = _moment(f"{begin}01{rest[0]}1{rest[2:]}" if has_fraction else f"{begin}01{rest}", near_day, zone)
+    if at_ms is None or other is None:
+        return None, at_ms is other
+    return at_ms, other - at_ms == (1100 if has_fraction else 1000)
+
+
+@lru_cache(maxsize=4_096)
 def _moment(text: str, near_day: int, zone: tzinfo) -> int | None:
     head = text.encode("utf-8", "replace")
     if head[:1] == b"[":
@@ -173,12 +209,12 @@ def _moment(text: str, near_day: int, zone: tzinfo) -> int | None:
     return leading_ms(head, near_day * _DAY_MS, zone)
 
 
-@lru_cache(maxsize=1_024)
+@lru_cache(maxsize=8_192)
 def _syslog_minute(head: bytes, near_day: int, zone: tzinfo) -> int | None:
     return _of_head(head.decode("utf-8", "replace") + "00", near_day * _DAY_MS, zone)
 
 
-@lru_cache(maxsize=1_024)
+@lru_cache(maxsize=8_192)
 def _minute(head: bytes, zone: tzinfo) -> tuple[int, int] | None:
     """Returns the milliseconds of `2026-11-23 10:00`, in UTC and in the zone of the settings."""
     try:
@@ -202,11 +238,14 @@ def _of_head(head: str, near_ms: int, zone: tzinfo) -> int | None:
     for place in (0, *(word.end() for word in islice(_WORD_END.finditer(head), _MAX_WORDS))):
         if not head[place : place + 1].isalnum():
             continue
-        for form in _NAMED if head[place].isalpha() else _NUMBERED:
-            if found := form.match(head, place):
-                at_ms = _of_parts(found.groupdict(), near_ms, zone)
-                if at_ms is not None:
-                    return at_ms
+        is_name = head[place].isalpha()
+        # Most places match none of the forms, and one pattern for all of them finds that out at once.
+        if (_ANY_NAMED if is_name else _ANY_NUMBERED).match(head, place):
+            for form in _NAMED if is_name else _NUMBERED:
+                if found := form.match(head, place):
+                    at_ms = _of_parts(found.groupdict(), near_ms, zone)
+                    if at_ms is not None:
+                        return at_ms
         if found := _NUMBER.match(head, place):
             return _of_number(found)
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import islice
 
 from logwarden.daemon.decoding.event import Frame
 from logwarden.model import severity
@@ -23,16 +24,21 @@ _NO_ERROR = ("", "nil", "<nil>", "null", "none", "-", "false")
 
 def read(line: str) -> Frame | None:
     """Returns the event of a line of logfmt; None for any other line."""
-    found = list(_pairs(line))
-    if not found:
+    if "=" not in line:
         return None
+    first = _PAIR.search(line)
+    if first is None:
+        return None
+    prefix = line[: first.start()].strip()
+    starts = not prefix or prefix.endswith("|")
+    if not starts and not _may_be_logger(line):
+        return None
+    found = [first, *islice(_PAIR.finditer(line, first.end()), _MAX_PAIRS - 1)]
     fields: dict[str, str] = {}
     for match in found:
         fields.setdefault(match[1], _value(match[2]))
     names = {name.lower(): name for name in reversed(fields)}
-    prefix = line[: found[0].start()].strip()
     known = {key: names[key] for key in (*_LEVELS, *_MESSAGES, *_ERRORS, *_CODES, *_TIMES) if key in names}
-    starts = not prefix or prefix.endswith("|")
     is_logger = ("level" in known or "lvl" in known or "severity" in known) and ("msg" in known or "message" in known)
     if not is_logger and not (starts and (len(fields) >= 3 or known.keys() & {"level", "lvl", "msg"})):
         return None
@@ -41,13 +47,10 @@ def read(line: str) -> Frame | None:
     return _event(fields, known, "" if starts else prefix, line, found)
 
 
-def _pairs(line: str) -> list[re.Match[str]]:
-    found = []
-    for match in _PAIR.finditer(line):
-        found.append(match)
-        if len(found) == _MAX_PAIRS:
-            break
-    return found
+def _may_be_logger(line: str) -> bool:
+    """Returns False for most lines without a level: its names end in `level`, `lvl` or `severity`."""
+    small = line.lower()
+    return "level=" in small or "lvl=" in small or "severity=" in small or not line.isascii()
 
 
 def _event(fields: dict[str, str], known: dict[str, str], prefix: str, line: str, found: list[re.Match[str]]) -> Frame:

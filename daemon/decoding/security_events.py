@@ -23,7 +23,7 @@ _MAX_HEAD_CHARS = 512
 
 def read(line: str) -> Frame | None:
     """Returns the event of a line of CEF or LEEF; None for any other line."""
-    found = _HEAD.search(line[:_MAX_HEAD_CHARS])
+    found = _HEAD.search(line[:_MAX_HEAD_CHARS]) if "EF:" in line else None
     if found is None:
         return None
     is_cef = found[1] == "CEF"

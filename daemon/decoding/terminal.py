@@ -6,8 +6,11 @@ Other control characters become spaces.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
+
+from logwarden.model.arrays import Bools, Ints
 
 _ESCAPE = rb"(?:\x1b|\xc2\x9b|\\u001[bB]|\\x1[bB]|\\033|\\e(?=\[)|\^\[|#033|\xe2\x90\x9b)"
 _SEQUENCES = re.compile(
@@ -17,48 +20,73 @@ _SEQUENCES = re.compile(
     rb"|[()*+][0-9A-B]|[=>78cDEHMNOZ])"
 )
 _C1 = re.compile(rb"\xc2\x9b[0-?]{0,32}[@-~]")
-_WRITTEN = (b"1b[", b"1B[", b"33[", b"^[", b"\\e[", b"\xe2\x90\x9b")
 # A shipper dropped the escape character, or replaced it: colours are there only together with their end.
 _TORN = re.compile(rb"(?:\xef\xbf\xbd|\?)?\[[0-9]{1,3}(?:;[0-9]{1,3}){0,5}m")
 _TORN_START = re.compile(rb"\[(?:[0-9];){0,2}(?:1|4|[39][0-7]|38;[0-9;]{1,16})m")
-_TORN_ENDS = (b"[0m", b"[39m", b"[0;39m", b"[00m")
 CONTROLS = bytes(c for c in range(32) if c not in b"\t\n") + b"\x7f"
 _TO_SPACES = bytes(0x20 if c in CONTROLS else c for c in range(256))
-_BEFORE = np.isin(np.arange(256), list(b"bB3e^["))
-_BEHIND = np.isin(np.arange(256), list(b"03"))
-_SUSPECT = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\[[03]|[bB3e^]\[")
+_CHANGED = np.array([c > 126 or (c < 32 and c not in b"\t\n") for c in range(256)])
+_MARK_ENDS, _TORN_STARTS = (b"1b", b"1B", b"33", b"\\e"), (b"0m", b"0;", b"00", b"39")
+
+
+def _pairs(pairs: tuple[bytes, ...]) -> Bools:
+    return np.isin(np.arange(65_536), [256 * first + second for first, second in pairs])
+
+
+_IS_MARK, _IS_TORN = _pairs(_MARK_ENDS), _pairs(_TORN_STARTS)
+_IS_MARK[ord("^") :: 256] = True
 _HIGH_CONTROLS = re.compile(rb"\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]")  # and marks of direction
 
 
-def is_calm(line: bytes) -> bool:
-    """Returns True if `plain` certainly leaves a line as it is."""
-    return line.isascii() and _SUSPECT.search(line) is None
-
-
-def is_plain(text: bytes) -> bool:
-    """Returns True if `plain` leaves the lines of a text as they are. One look at many lines costs less than many."""
-    if not text.isascii():
-        return False
-    raw = np.frombuffer(text, np.uint8)
-    if np.count_nonzero(raw < 32) != text.count(b"\t") + text.count(b"\n") or b"\x7f" in text:
-        return False
-    # Of "x[0m y" the bracket is at 1; the bytes around brackets show whether a sequence is possible.
-    brackets = np.flatnonzero(raw[1:-1] == ord("["))
-    if not (_BEFORE[raw[brackets]].any() or _BEHIND[raw[brackets + 2]].any() or text[:1] == b"["):
-        return True
-    return not any(mark in text for mark in (*_WRITTEN, *_TORN_ENDS))
+def unplain(texts: Sequence[bytes]) -> set[int]:
+    """Returns the places of the texts that `plain` may change. One look at many texts costs less than many."""
+    blob = b"\n\n".join(texts) + b"\n\n"
+    raw = np.frombuffer(blob, np.uint8)
+    suspect: list[Ints] = []
+    few = np.count_nonzero(raw < 32) == blob.count(b"\t") + blob.count(b"\n")
+    if not (few and blob.isascii() and b"\x7f" not in blob):
+        suspect.append(np.flatnonzero(_CHANGED[raw]))
+    # Of "x33[0m y" the bracket is at 3; the two bytes before it and behind it show whether a sequence is possible.
+    brackets = np.flatnonzero(raw == ord("["))
+    before, behind = (raw[brackets + at].astype(np.int64) * 256 + raw[brackets + at + 1] for at in (-2, 1))
+    suspect.append(brackets[_IS_MARK[before] | _IS_TORN[behind]])
+    places = np.concatenate(suspect)
+    if not len(places):
+        return set()
+    # Texts of 3, 0 and 2 bytes: the blob's parts end at 5, 7 and 11, so a bracket at 8 is in the third one.
+    ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 2)
+    return set(np.searchsorted(ends, places, "right").tolist())
 
 
 def is_plain_line(line: bytes) -> bool:
-    """Returns True if `plain` leaves a line as it is, by a quick look; False for most lines with a bracket."""
-    return b"[" not in line and line.isascii() and len(line.translate(None, CONTROLS)) == len(line)
+    """Returns True if `plain` leaves a line as it is, by a quick look."""
+    if not line.isascii() or len(line.translate(None, CONTROLS)) != len(line):
+        return False
+    return b"[" not in line or not (_has_written(line) or _has_torn(line))
+
+
+def _has_written(line: bytes) -> bool:
+    """Returns True for a line with a mark of the escape character, written as text."""
+    return (
+        b"1b[" in line
+        or b"33[" in line
+        or b"^[" in line
+        or b"\\e[" in line
+        or b"1B[" in line
+        or b"\xe2\x90\x9b" in line
+    )
+
+
+def _has_torn(line: bytes) -> bool:
+    """Returns True for a line with the end of colours without their escape character."""
+    return b"[0m" in line or b"[39m" in line or b"[0;39m" in line or b"[00m" in line
 
 
 def plain(line: bytes) -> bytes:
     """Returns a line of UTF-8 without terminal sequences, and with spaces for other control characters."""
-    if b"\x1b" in line or b"\xc2\x9b" in line or (b"[" in line and any(mark in line for mark in _WRITTEN)):
+    if b"\x1b" in line or b"\xc2\x9b" in line or (b"[" in line and _has_written(line)):
         line = _C1.sub(b"", _SEQUENCES.sub(b"", line))
-    if (b"[0" in line or b"[39m" in line) and any(end in line for end in _TORN_ENDS) and _TORN_START.search(line):
+    if (b"[0" in line or b"[39m" in line) and _has_torn(line) and _TORN_START.search(line):
         line = _TORN.sub(b"", line)
     if b"\r" in line:
         line = line.replace(b"\r\n", b"\n")

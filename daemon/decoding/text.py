@@ -30,7 +30,7 @@ MAX_FORMAT_BYTES = 65_536
 """A longer line is plain text: no format has such lines, and reading one would keep the others waiting."""
 NO_TIME = -1
 _LETTERS = frozenset(b"IWEFDVA")
-_BRACKET, _SMALL_S = b"[s"
+_BRACKET, _SMALL_S, _HASH = b"[s#"
 _MAY_BE_LETTER = frozenset(b"TVDIWEFCA[s")
 _AFTER_LETTER = frozenset(b" \t])>|:/")
 _LETTER_HEAD = re.compile(rb"[ \t\[(<|][TVDIWEFCA][ \t\])>|:/]|:[MSCX] ")
@@ -48,11 +48,13 @@ def read_text(text: str, *, near_ms: int = -1, zone: tzinfo = UTC) -> LogEvent:
 def read_message(text: str, *, zone: tzinfo = UTC) -> LogEvent | None:
     """Returns the event of a message inside JSON; None for a line of no format and no time, as most are."""
     line = text.encode("utf-8", "replace")
-    if "[" in text or not text.isprintable():
-        line = terminal.plain(line)
-    elif line and plain_ms(line, -1, zone) == NO_TIME:
-        return None
-    return read_line(line, -1, zone)
+    is_plain = text.isprintable() and ("[" not in text or terminal.is_plain_line(line))
+    if not is_plain or not 0 < len(line) <= MAX_FORMAT_BYTES or text[0] == " ":
+        return read_line(terminal.plain(line), -1, zone)
+    at_ms = plain_ms(line, -1, zone)
+    if at_ms is None:
+        return _formatted(line, -1, zone, None)
+    return None if at_ms == NO_TIME else LogEvent(line, None, at_ms)
 
 
 def read_value(value: bytes, near_ms: int, zone: tzinfo, read_json: ReadJson) -> list[LogEvent]:
@@ -84,6 +86,11 @@ def read_line(line: bytes, near_ms: int = -1, zone: tzinfo = UTC, read_json: Rea
     return LogEvent(line, None, None if at_ms == NO_TIME else at_ms)
 
 
+def read_formatted(line: bytes, near_ms: int, zone: tzinfo, read_json: ReadJson) -> LogEvent | None:
+    """Returns the event of a line for which `plain_ms` returns None. Returns None if it may be more than one line."""
+    return None if line[0] == _HASH or _is_counted(line) else _formatted(line, near_ms, zone, read_json)
+
+
 def plain_ms(line: bytes, near_ms: int, zone: tzinfo) -> int | None:
     """Returns the time of a line that is of no format, NO_TIME without one. Returns None if it may be of a format.
 
@@ -113,11 +120,9 @@ def plain_ms(line: bytes, near_ms: int, zone: tzinfo) -> int | None:
                 ):
                     return None
                 return at_ms
-        if line.find(b" <", 1, 9) > 0:  # an octet count before a frame of syslog
-            return None
-        # Times without a year, a clock alone, and the process of a cache server.
+        # Times without a year, a clock alone, the process of a cache server, and a count of octets.
         may_have_letter = line[2:3] == b"-" or line.find(b":", 1, 9) > 0
-        if may_have_letter and _LETTER_HEAD.search(line, 1, 48) is not None:
+        if (may_have_letter and _LETTER_HEAD.search(line, 1, 48) is not None) or _is_counted(line):
             return None
     elif first == 0x5B:  # [
         if _LETTER_HEAD.search(line, 0, 64) is not None:
@@ -125,11 +130,16 @@ def plain_ms(line: bytes, near_ms: int, zone: tzinfo) -> int | None:
     elif (
         first == 0x3C
         or (first in _LETTERS and (line[1:2] == b"/" or line[1:5].isdigit()))
-        or (first == 0x23 and line.startswith(w3c.DIRECTIVES))
+        or (first == _HASH and line.startswith(w3c.DIRECTIVES))
     ):  # <
         return None
     at_ms_or_none = leading_ms(line, near_ms, zone)
     return NO_TIME if at_ms_or_none is None else at_ms_or_none
+
+
+def _is_counted(line: bytes) -> bool:
+    """Returns True for a line behind the count of its octets: `57 <34>…`."""
+    return line[:1].isdigit() and line.find(b" <", 1, 9) > 0
 
 
 def _has_request(line: bytes) -> bool:
@@ -154,9 +164,11 @@ def _has_request(line: bytes) -> bool:
 
 
 def _has_pairs(line: bytes) -> bool:
-    return _LOGFMT.match(line) is not None or (
-        (b"msg=" in line or b"message=" in line) and (b"level=" in line or b"lvl=" in line or b"severity=" in line)
-    )
+    """Returns True for a line that may be logfmt. All of its pairs are behind one another, or behind a bar."""
+    first = line[: line.index(b"=")]
+    if (b" " not in first or b"|" in first) and _LOGFMT.match(line):
+        return True
+    return (b"msg=" in line or b"message=" in line) and (b"level=" in line or b"lvl=" in line or b"severity=" in line)
 
 
 def _formatted(line: bytes, near_ms: int, zone: tzinfo, read_json: ReadJson | None) -> LogEvent:
