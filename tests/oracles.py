@@ -180,9 +180,9 @@ def default_decoder(*, form: str = "auto", max_line_chars: int = 8192) -> Decode
 class EventPerTextLine(Decoder):
     """Reads plain text as one event per line, as formats with many events in a record will."""
 
-    def _read(self, value: bytes, near_ms: int, out: Decoded) -> Reading:
+    def _read(self, value: bytes, near_ms: int, out: Decoded, depth: int = 0) -> Reading:
         if value.lstrip()[:1] == b"{":
-            return super()._read(value, near_ms, out)
+            return super()._read(value, near_ms, out, depth)
         return Reading([LogEvent(line) for line in value.split(b"\n")])
 
 

@@ -1,6 +1,7 @@
 """Turns bytes of any charset into UTF-8: by byte order mark, by the setting, or by the pattern of the bytes.
 
-Detection finds UTF-8, UTF-16, UTF-32, GB18030, Windows-1251 and KOI8-R, and Windows-1252. Others need the setting.
+Detection finds UTF-8, UTF-16, UTF-32, the charsets of Chinese, Japanese and Korean, Windows-1251 and KOI8-R, and
+Windows-1252. Others need the setting.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 
 AUTO = "auto"
 _SAMPLE_BYTES = 4_096
+_MIN_WIDE = 16
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -19,6 +21,14 @@ _MARKS = (
 )
 _PAIRS = re.compile(rb"[\x81-\xfe][\x40-\xfe]")
 _COMMON_HAN = re.compile(rb"[\xa1-\xa3\xb0-\xd7][\xa1-\xfe]")
+# Japanese has kana in every sentence. Korean syllables end before those of Chinese begin to be rare. Of the second
+# bytes of traditional Chinese four in ten are ASCII.
+_EASTERN = (
+    ("shift_jis", re.compile(rb"\x82[\x9f-\xf1]|\x83[\x40-\x96]"), 55),
+    ("euc-jp", re.compile(rb"\xa4[\xa1-\xf3]|\xa5[\xa1-\xf6]"), 40),
+    ("cp949", re.compile(rb"[\xb0-\xc8][\xa1-\xfe]"), 100),
+)
+_BIG5 = re.compile(rb"[\xa4-\xc6][\x40-\x7e\xa1-\xfe]")
 _HIGH_WORDS = re.compile(rb"[\x80-\xff]{3,}")
 
 
@@ -68,11 +78,18 @@ def _wide(value: bytes) -> str | None:
     zeros = even.count(0) / len(even), odd.count(0) / len(odd)
     if zeros[1] >= 0.4 and zeros[0] <= 0.05:
         return "utf-16-le"
+    # Letters of one script share their high byte: of Cyrillic text each odd byte is 4, or 0 of spaces and digits.
+    for high, low, name in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
+        others = set(high) - {0}
+        if len(sample) >= _MIN_WIDE and len(others) == 1 and 0 in high and max(others) < 0x20 and 0 not in low:
+            return name
     return "utf-16-be" if zeros[0] >= 0.4 and zeros[1] <= 0.05 else None
 
 
 def _detected(sample: bytes) -> str | None:
     high = sum(byte >= 0x80 for byte in sample)
+    if eastern := _eastern(sample, high):
+        return eastern
     if _is_chinese(sample, high):
         return "gb18030"
     in_words = sum(map(len, _HIGH_WORDS.findall(sample)))
@@ -83,6 +100,27 @@ def _detected(sample: bytes) -> str | None:
         lower = sum(byte >= 0xE0 for byte in sample)
         return "cp1251" if lower * 2 > letters else "koi8-r"
     return "cp1252" if high * 3 <= len(sample) else None
+
+
+def _eastern(sample: bytes, high: int) -> str | None:
+    """Returns the charset of Japanese, Korean or traditional Chinese text, by the bytes of common signs."""
+    for name, common, share in _EASTERN:
+        found = sum(map(len, common.findall(sample)))
+        if found * 100 >= high * share and found >= 8 and _fits(sample, name):
+            return name
+    pairs = _BIG5.findall(sample)
+    low = sum(pair[1] < 0x80 for pair in pairs)
+    is_big5 = len(pairs) >= 4 and low * 6 >= len(pairs) and (2 * len(pairs) - low) * 5 >= high * 4
+    return "big5" if is_big5 and _fits(sample, "big5") else None
+
+
+def _fits(sample: bytes, name: str) -> bool:
+    """Returns True if the bytes are text of the charset; the last character may be torn."""
+    try:
+        sample.decode(name)
+    except UnicodeDecodeError as error:
+        return error.start >= len(sample) - 2 and len(sample) == _SAMPLE_BYTES
+    return True
 
 
 def _is_chinese(sample: bytes, high: int) -> bool:

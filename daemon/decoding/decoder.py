@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from functools import partial
 
-from logwarden.daemon.decoding import charset, packed, services, terminal
+from logwarden.daemon.decoding import charset, framing, packed, services, spelled, terminal
 from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.decoding.json_logs import JsonReader
 from logwarden.daemon.decoding.line_times import leading_ms
@@ -41,6 +41,11 @@ _BRACE = ord("{")
 _BREAKS_AND_BLANKS = b" \t\r\n"
 _NO_JSON = re.compile(rb"\[[ \t]*(?:[^ \t{\[\"\-0-9tfnNI\]]|[0-9]+(?:\.[0-9]+)?(?:[ \t]+[^ \t,\]]|[^ \t0-9.,eE\]]))")
 """Begin of a line in brackets that no parser takes for JSON, such as `[main] …` and `[2026-11-23 …`."""
+_COMMA, _QUOTES, _CLOSERS = ord(","), frozenset(b'"<'), frozenset(b'">')
+"""Last byte of a netstring; first and last bytes of a string of JSON and of XML."""
+_MIN_SPELLED = spelled.MIN_CHARS
+_MAX_DEPTH = 2
+"""Wrappings around a value that are taken off."""
 
 
 @dataclass(slots=True)
@@ -161,6 +166,9 @@ class Decoder:
             and (line[0] not in _JSON or _NO_JSON.match(line))
             and b"\n" not in line
             and len(line) <= longest
+            and line[-1] != _COMMA
+            and (line[0] not in _QUOTES or line[-1] not in _CLOSERS)
+            and (b" " in line or len(line) < _MIN_SPELLED)
             else nothing
             for record in records
         ]
@@ -168,10 +176,14 @@ class Decoder:
             lines[place] = nothing
         return lines
 
-    def _read(self, value: bytes, near_ms: int, out: Decoded) -> Reading:
+    def _read(self, value: bytes, near_ms: int, out: Decoded, depth: int = 0) -> Reading:
         """Returns the events of a record. Raises UndecodableRecord if its value contains none."""
+        if self._format == "auto" and depth < _MAX_DEPTH and (parts := _inside(value)):
+            readings = [self._read(part, near_ms, out, depth + 1) for part in parts]
+            broken = "; ".join(reading.broken for reading in readings if reading.broken)
+            return Reading([event for reading in readings for event in reading.events], broken)
         if not value.isascii() or b"\0" in value or value[:1] in _TAGS or self._encoding != charset.AUTO:
-            value = packed.bare(self._unpacked(value)) if value.strip(b"\0") else value
+            value = packed.bare(self._unpacked(self._unpacked(value))) if value.strip(b"\0") else value
             reading = self._structured.read_protobuf(value) if self._format != "raw" else None
             if reading is not None:
                 return _without_sequences(reading)
@@ -184,6 +196,8 @@ class Decoder:
                 if reading is not None:
                     return _without_sequences(reading)
                 out.odd += begin == b"{"
+            elif begin == b"<" and (reading := self._structured.read_xml(value)) is not None:
+                return _without_sequences(reading)
         return Reading(self._text_events(value, near_ms))
 
     def _unpacked(self, value: bytes) -> bytes:
@@ -207,6 +221,7 @@ class Decoder:
 
     def _text_events(self, value: bytes, near_ms: int) -> Sequence[LogEvent]:
         """Returns the events of a value of UTF-8 text."""
+        value = framing.with_breaks(value) if b"\0" in value else value
         value = terminal.plain(value.rstrip(_BLANKS).lstrip(_BREAKS))
         if self._format == "raw":
             return (LogEvent(value, None, leading_ms(value, near_ms, self._zone)),)
@@ -239,6 +254,18 @@ class Decoder:
                 out.replaced += 1
                 return line.decode("utf-8", "replace").encode()
         return line
+
+
+def _inside(value: bytes) -> list[bytes] | None:
+    """Returns the values that a value frames or spells out; None for a value that stands for itself."""
+    if frames := framing.frames_of(value):
+        return frames
+    token = value.strip()
+    if token[:1] == b'"' == token[-1:]:
+        inner = spelled.unquoted(token)
+    else:
+        inner = spelled.bytes_of(token) if b" " not in token[:512] else None
+    return None if inner is None else [inner]
 
 
 def _without_sequences(reading: Reading) -> Reading:

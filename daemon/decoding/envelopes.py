@@ -248,6 +248,8 @@ def _loki(stream: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _is_fluentd(elements: list[Any]) -> bool:
     """Returns True for an event or a batch of Fluentd's forward protocol: tag, time, record."""
+    if len(elements) == 2 and isinstance(elements[0], int | float) and isinstance(elements[1], dict):
+        return True  # Fluent Bit's: time, record
     if len(elements) < 2 or not isinstance(elements[0], str):
         return False
     if len(elements) >= 3 and isinstance(elements[1], int | float) and isinstance(elements[2], dict):
@@ -261,6 +263,8 @@ def _is_fluentd(elements: list[Any]) -> bool:
 
 
 def _fluentd_events(elements: list[Any]) -> list[Any]:
+    if not isinstance(elements[0], str):
+        elements = ["", *elements]
     entries = elements[1] if isinstance(elements[1], list) else [elements[1:3]]
     return [
         {"time": entry[0], **entry[1]}

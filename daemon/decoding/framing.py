@@ -12,6 +12,8 @@ from logwarden.daemon.decoding.containers import joined
 MAX_EVENTS = 10_000
 """Events of one value; what is behind them stays with the last one."""
 _COUNT = re.compile(rb"(\d{1,7}) (?=<\d{1,3}>)")
+_SIZE = re.compile(rb"(\d{1,7})(?:(:)|[ \n](?=\{))")
+_BINARY_HEADS = (b"\0", b"\1", b"\2")
 _NEXT = re.compile(rb"\n(?=\d{1,7} <\d{1,3}>)")
 # A head: a time, a PRI, a level and a colon, pairs with a level, an access log, CEF, a request line.
 _HEAD = re.compile(
@@ -25,6 +27,47 @@ _HEAD = re.compile(
     rb"|(?:CEF|LEEF):\d"
     rb"|\[[A-Z]{2,12}\] \d{4}[-/]"
 )
+
+
+def frames_of(value: bytes) -> list[bytes] | None:
+    """Returns the frames of a value that consists of frames behind their sizes; None for any other value.
+
+    The sizes have four bytes, as those of sockets and of a container's stream, or are decimal: `7:message,` as in a
+    netstring, or a line of its own before a JSON text. All of the value has to be frames.
+    """
+    head = value[:1]
+    if not head.isdigit() and head not in _BINARY_HEADS:
+        return None
+    frames: list[bytes] = []
+    place, size = 0, len(value)
+    while place < size and len(frames) < MAX_EVENTS:
+        if head in _BINARY_HEADS:
+            start = place + (8 if _is_stream_head(value[place : place + 8]) else 4)
+            end = start + int.from_bytes(value[start - 4 : start], "big")
+            behind = end
+        elif found := _SIZE.match(value, place):
+            start, end = found.end(), found.end() + int(found[1])
+            if found[2] == b":" and value[end : end + 1] != b",":
+                return None
+            behind = _after_blanks(value, end + (found[2] == b":"))
+        else:
+            return None
+        if not start < end <= size:
+            return None
+        frames.append(value[start:end])
+        place = behind
+    return frames if place >= size else None
+
+
+def _is_stream_head(head: bytes) -> bool:
+    """Returns True for the head of a part of a container's stream: its number, three zeros, the size."""
+    return head[1:4] == b"\0\0\0" and (head[0] > 0 or any(head[4:8]))
+
+
+def with_breaks(value: bytes) -> bytes:
+    """Returns a value with line breaks for its zeros if a line of its own begins behind one of them."""
+    parts = value.split(b"\0")
+    return b"\n".join(parts) if any(_HEAD.match(part) for part in parts[1:MAX_EVENTS]) else value
 
 
 def split(value: bytes) -> list[bytes]:

@@ -38,6 +38,9 @@ _MAX_DEPTH = 4
 _MAX_CHARS = 4000
 _TRACE = re.compile(r"Traceback \(most recent|\n[ \t]+at |\n[ \t]*File \"|goroutine \d+ \[|stack backtrace:|\n#\d+ ")
 
+_GO_FRAME = re.compile(r"(?:\S+ )*?(?:at )?((?:[\w.*-]+/)*[\w-]+(?:\.\(\*?\w+\))?\.[\w.]+)$")
+"""What is left of a trace of Go that names no error: its own frame."""
+
 
 class Fault(NamedTuple):
     """An error as far as its record describes it."""
@@ -89,6 +92,8 @@ def _words(fault: Fault, condense: Condense, said: str) -> str:
         return _code(fault, stack if not kind or kind.rpartition(".")[2] in stack else f"{kind}: {stack}", said)
     if kind and kind in message:
         kind = ""
+    if message and stack and (frame := _GO_FRAME.match(stack)):
+        message = f"{message} at {frame[1]}"
     return _code(fault, ": ".join(part for part in (kind, message) if part), said)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from logwarden.daemon.decoding import json_names as names
-from logwarden.daemon.decoding import services
+from logwarden.daemon.decoding import services, spelled
 from logwarden.daemon.decoding.event import LogEvent, with_level
 from logwarden.daemon.decoding.json_errors import Condense, Fault, fault_of, sentence_of
 from logwarden.daemon.decoding.json_paths import Found, Hit, PathTable, by_rank, plain, ranked
@@ -28,7 +28,7 @@ from logwarden.daemon.decoding.json_words import (
     shown,
     tail_of,
 )
-from logwarden.daemon.decoding.times import time_ms
+from logwarden.daemon.decoding.times import is_name, time_ms
 from logwarden.model import severity
 
 ReadText = Callable[[str], LogEvent | None]
@@ -37,6 +37,8 @@ ReadText = Callable[[str], LogEvent | None]
 MAX_TEXT_CHARS = 65_536
 """Characters of a text to which more is added; a limit on the line cuts later."""
 _MAX_INNER_CHARS = 1_048_576
+_MAX_TIMES = 40
+"""Fields of an event that are looked at for a time."""
 _SPACES = frozenset(" \t\r\n\0")
 _INNER_BEGINS = _SPACES | {"{"}
 
@@ -75,6 +77,8 @@ class JsonReader:
         text = self._text(event, found)
         read, whole = None, text or ""
         if text:
+            if " " not in text[:64]:
+                text = whole = spelled.text_of(text.strip()) or text
             if text[0] in _INNER_BEGINS and (inner := self._inner(text)):
                 found = _with_fallback(self._table.find(inner), found)
                 event, text = inner, self._text(inner, found)
@@ -89,7 +93,7 @@ class JsonReader:
         if line is None:
             return None
         service, host = self._service(found, read)
-        at_ms = self._time(found[names.TIME])
+        at_ms = self._time(found[names.TIME]) if found[names.TIME] else self._time_of_others(event)
         if at_ms is None and read is not None:
             at_ms = read.at_ms
         return LogEvent(line.encode("utf-8", "replace"), service, at_ms, host)
@@ -178,6 +182,13 @@ class JsonReader:
             if name := services.weak_name(key, value):
                 return None, name
         return None, None
+
+    def _time_of_others(self, event: dict[str, Any]) -> int | None:
+        """Returns the time of a field whose name speaks of one, where no field has a known name."""
+        for key in list(event)[:_MAX_TIMES]:
+            if is_name(key) and (at := time_ms(event[key], self._zone)) is not None:
+                return at
+        return None
 
     def _time(self, hits: list[Hit] | None) -> int | None:
         for _, _, value in ranked(hits):

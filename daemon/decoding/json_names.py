@@ -14,7 +14,8 @@ TEXT_PATHS = (
     *("rawmessage", "raw_message", "_raw", "raw", "line", "text", "content", "log.original"),
     *("message.text", "message.message", "event_message"),
     *("full_message", "msg_text", "logline", "log_line", "entry", "@mt", "messagetemplate", "description", "summary"),
-    *("title", "note", "detail", "data", "payload", "value", "string"),
+    *("record", "消息", "сообщение", "mensaje", "meldung", "メッセージ"),
+    *("title", "note", "detail", "data", "payload", "value", "string", "body.bytesvalue"),
 )
 TEMPLATE_KEYS = frozenset(("@mt", "MessageTemplate"))
 LEVEL_PATHS = (
@@ -24,7 +25,8 @@ LEVEL_PATHS = (
     *("loglevelname", "msg_level", "priority_name", "log.syslog.severity.name", "syslog.severity.name"),
     *("syslog_severity", "syslogseverity-text", "syslogseverity", "syslog.severity", "log.syslog.severity.code"),
     *("syslog.severity_label", "levelno", "level.value", "s", "severitynumber", "priority", "log.syslog.priority"),
-    *("syslog_priority", "pri", "pri-text", "type"),
+    *("syslog_priority", "pri", "pri-text", "levelvalue", "level.label", "level.string", "severity.string"),
+    *("logger.level", "log_type", "niveau", "nivel", "livello", "stufe", "уровень", "级别", "レベル", "type", "status"),
 )
 ERROR_PATHS = (
     *("error", "err", "exception", "thrown", "throwable", "exc_info", "ex", "exc", "errors", "context.exception"),
@@ -36,7 +38,7 @@ ERROR_TEXT_PATHS = (
     *("error_msg", "errormsg", "exception_message", "error_description", "error_detail", "error_details"),
     *("exception.exception_message", "thrown.message", "error.reason", "status.message", "statusmessage"),
     *("resultdescription", "failure_reason", "failurereason", "fault_string", "status_message", "error.string"),
-    *("failure_message", "lasterrormessage", "grpc.error", "root_cause", "state_reason"),
+    *("failure_message", "lasterrormessage", "grpc.error", "root_cause", "state_reason", "stopped_reason"),
 )
 ERROR_TYPE_PATHS = (
     *("error.type", "error.kind", "error.name", "exception.type", "exception.class", "exception.exception_class"),
@@ -69,7 +71,18 @@ STATUS_PATHS = (
         "http.code",
         "responsestatus.code",
     ),
-    *("resp.status", "statuscode_class", "reply_code", "health", "health.status", "healthstatus", "state", "phase"),
+    *(
+        "edge_response_status",
+        "response",
+        "resp.status",
+        "statuscode_class",
+        "reply_code",
+        "health",
+        "health.status",
+        "healthstatus",
+        "state",
+        "phase",
+    ),
 )
 CODE_PATHS = (
     *("code", "errno", "error_code", "error.code", "err.code", "errcode", "exit_code", "exitcode", "exit_status"),
@@ -122,7 +135,18 @@ WRAPPERS = (
     *("fields", "attributes", "attrs", "attr", "extra", "context", "data", "jsonpayload", "payload", "properties"),
     *("message", "event", "log", "body", "record", "msg", "params", "meta", "metadata", "labels", "tags", "details"),
     *("parsed", "json", "detail", "mdc", "contextmap", "state", "content", "docker", "process", "log_processed"),
-    *("protopayload", "structured_data", "winlog.event_data", "custom", "info", "result", "value", "entry", "after"),
+    *(
+        "protopayload",
+        "structured_data",
+        "winlog.event_data",
+        "custom",
+        "info",
+        "result",
+        "value",
+        "entry",
+        "after",
+        "line",
+    ),
 )
 """Objects whose fields count like those outside, after them."""
 

@@ -142,7 +142,8 @@ class _Node:
 
 def plain(key: str) -> str:
     """Returns a key in lower case without the signs between its words."""
-    return key.casefold().replace("_", "").replace("-", "").replace(" ", "") or key
+    name = key.casefold().replace("_", "").replace("-", "").replace(" ", "") or key
+    return name[1:] if name[0:1] == "@" and len(name) > 2 else name  # `@message`, but `@m` is no `m`
 
 
 def ranked(hits: list[Hit] | None) -> Sequence[Hit]:

@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from logwarden.daemon.decoding.json_mended import mended
+from logwarden.daemon.decoding.spelled import unquoted
+
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _MEANT = re.compile(rb'\s*(?:\{\s*["}]|\[\s*(?:\{\s*"|\]))')
 """Begin of a value that its producer meant as JSON. Other text may begin with a brace, too."""
@@ -57,7 +60,7 @@ def _almost(value: bytes, reason: str, strict: bool) -> JsonDocuments | None:
         rest = text[end:].lstrip(" \t\r,")
         if not rest:
             return JsonDocuments([first])
-        if isinstance(first, dict | list) and first and rest[0] in "{[\n\x1e":
+        if isinstance(first, dict | list) and first and rest[0] in "{[\n\x1e\0":
             return _many(text)
     elif "\n" in text and (found := _lines_among(text)):
         return found
@@ -65,9 +68,13 @@ def _almost(value: bytes, reason: str, strict: bool) -> JsonDocuments | None:
         return JsonDocuments([literal])
     if end:
         return JsonDocuments([], reason) if strict else None
+    if text.startswith('{\\"') and (inner := unquoted(f'"{text}"'.encode())):  # a shipper escaped it once too often
+        return documents(inner, strict=strict)
+    if (written := mended(text)) and isinstance((document := _whole(written)), dict | list):
+        return JsonDocuments([document])
     meant = _MEANT.match(value) is not None
-    if meant and (mended := _completed(text)) is not None:
-        return JsonDocuments([mended])
+    if meant and (completed := _completed(text)) is not None:
+        return JsonDocuments([completed])
     return JsonDocuments([], reason) if meant or strict else None
 
 
@@ -78,6 +85,12 @@ def _document(text: str, start: int) -> tuple[Any, int]:
         return _clean(found), end
     except (ValueError, RecursionError):
         return None, 0
+
+
+def _whole(text: str) -> Any:
+    """Returns the document that a whole text is; None if it is none."""
+    found, end = _document(text, 0)
+    return found if end == len(text) else None
 
 
 def _clean(value: Any) -> Any:

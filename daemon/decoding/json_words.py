@@ -19,8 +19,12 @@ _MAX_FIELDS = 40
 _MAX_CODES = 8
 _PLAIN_TEXTS = frozenset(("message", "msg", "log", "body", "event"))
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_TORN = re.compile(r"^\[[0-9;]{1,8}m|\[[0-9;]{1,8}m$")
+"""A colour whose escape character a shipper dropped."""
 _HOLE = re.compile(r"\{[@$]?([A-Za-z_]\w{0,63})(?:[,:][^{}]{0,64})?\}")
 _NO_LEVELS = frozenset(("log", "config", "ok", "success", "statement", "detail", "hint", "s", "note", "state", "a"))
+_NO_STATUSES = frozenset(("fail", "failure", "fine", "failed"))
+"""Outcomes that are words of levels as well; a letter is no level of a status either."""
 _BAD = frozenset(
     (
         *(
@@ -122,11 +126,13 @@ def level_of(hits: list[Hit]) -> int | None:
 
 @lru_cache(maxsize=4096)
 def _level_of_text(key: str, value: str) -> int | None:
-    word = _ANSI.sub("", value).strip().strip("<>[]")
+    word = _TORN.sub("", _ANSI.sub("", value)).strip().strip("<>[]")
     name = plain(key)
     if word.isascii() and word.isdigit() and len(word) <= 6:
         return _level_of_number(name, int(word), key.isupper())
-    if name in ("type", "s", "priority") and word.casefold() in _NO_LEVELS:
+    if name in ("type", "s", "priority", "status", "logtype") and word.casefold() in _NO_LEVELS:
+        return None
+    if name == "status" and (len(word) < 3 or word.casefold() in _NO_STATUSES):
         return None
     # Some write the logger's constant: `Level.SEVERE`, `LOG_LEVEL_ERROR`.
     word = word.rpartition(".")[2] or word
@@ -135,7 +141,7 @@ def _level_of_text(key: str, value: str) -> int | None:
 
 
 def _level_of_number(name: str, number: float, is_upper: bool) -> int | None:
-    if name in ("type", "s") or number != number:
+    if name in ("type", "s", "status", "logtype") or number != number:
         return None
     if name == "severitynumber":
         return severity.of_otel(int(number)) if abs(number) < 100 else None

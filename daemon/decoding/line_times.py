@@ -40,7 +40,7 @@ _ZONES = {
 
 _CLOCK = r"(?P<h>\d\d):(?P<m>\d\d)(?::(?P<s>\d\d)(?:[.,:](?P<f>\d{1,9}))?)?(?P<pm> [AaPp][Mm]\b)?"
 _ZONE = r"(?: ?(?P<z>Z\b|[+-]\d\d(?::?\d\d)?\b|[A-Z]{3,4}\b))?"
-_NAME = r"(?P<mon>[^\W\d_]{3,5})\.?"
+_NAME = r"(?P<mon>[^\W\d_]{3,9})\.?"
 
 
 def _compiled(*forms: str) -> list[re.Pattern[str]]:
@@ -58,8 +58,8 @@ _NUMBERED = _compiled(
     r"(?P<y>\d{{4}})[年년] ?(?P<mo>\d{{1,2}})[月월] ?(?P<d>\d{{1,2}})[日일] ?{clock}{zone}",
 )
 _NAMED = _compiled(
-    r"(?:\w{{2,4}}\.?,? )?(?P<d>\d{{1,2}})[- ]{name}[- ](?P<y>\d{{4}})[ ,]{{1,2}}{clock}{zone}",
-    r"(?:\w{{2,4}} )?{name}  ?(?P<d>\d{{1,2}}),? (?P<y>\d{{4}})[ ,]{{1,2}}{clock}{zone}",
+    r"(?:\w{{2,9}}\.?,? )?(?P<d>\d{{1,2}})[- ]{name}[- ](?P<y>\d{{4}})[ ,]{{1,2}}{clock}{zone}",
+    r"(?:\w{{2,9}}\.?,? )?{name}  ?(?P<d>\d{{1,2}}),? (?P<y>\d{{4}})[ ,]{{1,2}}{clock}{zone}",
     r"(?:\w{{2,4}} )?{name}  ?(?P<d>\d{{1,2}}) {clock}(?: (?P<z>[A-Z]{{3,4}})(?= \d{{4}}\b))?(?: (?P<y>\d{{4}})\b)?",
     r"[IWEFDV](?P<y>\d{{4}})(?P<mo>\d\d)(?P<d>\d\d) {clock}",
     r"[IWEFDV](?P<mo>\d\d)(?P<d>\d\d) {clock}",
@@ -75,7 +75,7 @@ def _any_of(forms: list[re.Pattern[str]]) -> re.Pattern[str]:
 _ANY_NUMBERED, _ANY_NAMED = _any_of(_NUMBERED), _any_of(_NAMED)
 _NUMBER = re.compile(r"(\d{9,10})(?:[.,](\d{1,9}))?(?![\d.])|(\d{13})(?!\d)")
 _SECONDS_OF_CLOCK = re.compile(r"[0-9]{2}:[0-9]{2}:([0-9]{2})(?:[.,]([0-9]{1,9}))?(?![0-9])")
-_WORD_END = re.compile(r"[\s\[(=\"]+")
+_WORD_END = re.compile(r"[\s\[(=\"*]+")
 _MAX_WORDS = 4
 _END_MS = 253_370_764_800_000
 """The year 9999 in milliseconds since the epoch."""

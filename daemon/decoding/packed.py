@@ -6,6 +6,7 @@ The magic bytes at the beginning decide. Compression of whole batches is Kafka's
 from __future__ import annotations
 
 import bz2
+import re
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -34,8 +35,13 @@ _MAGIC = (
     (b"\xac\xed\x00\x05", "a serialized Java object"),
     (b"\x80\x04\x95", "a pickled Python object"),
     (b"\xfd7zXZ\x00", "an xz file"),
+    (b"ElfFile\0", "a Windows event log file"),
+    (b"SQLite format 3\0", "an SQLite database"),
+    (b"LPKSHHRH", "a journal file of systemd"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
 )
+_CBOR = re.compile(rb"[\x80-\x8f\xa1-\xb7\xbf\xde](?:[\x61-\x77][a-z@_]{1,23}|[\xa1-\xb7][a-z@_]{1,23})")
+"""Head of an object, and of its first key, in two formats that have no byte to mark them."""
 _FRAME_BYTES = 5
 """A zero and the four bytes of a schema's number stand before values of a schema registry."""
 _NO_TEXT = bytes(c for c in range(1, 32) if c not in b"\t\n\r\x1b\f\b")
@@ -81,6 +87,8 @@ def refuse_binary(value: bytes) -> None:
     """Raises UndecodableRecord if a value of one byte per character is no text."""
     sample = value.strip(b"\0")[:_SAMPLE_BYTES]
     odd = len(sample) - len(sample.translate(None, _NO_TEXT))
+    if _CBOR.match(value) and not _is_utf8(sample):
+        raise UndecodableRecord("binary", "the value is CBOR or MessagePack, not text")
     if (
         odd * 10 > len(sample)
         or sample.count(0) * 3 > len(sample)
@@ -100,6 +108,8 @@ def _unpacker(value: bytes) -> Callable[[bytes, int], bytes] | None:
         return _of_lz4
     if head[:3] == b"BZh" and value[4:10] == b"1AY&SY":
         return _of_bzip2
+    if value.startswith(b"\xff\x06\0\0sNaPpY"):
+        return _of_snappy
     if head[:1] == b"x" and head[1:2] in (b"\x01", b"\x5e", b"\x9c", b"\xda"):
         return _inflated
     return None
@@ -139,6 +149,10 @@ def _of_zstd(value: bytes, most: int) -> bytes:
 
 def _of_lz4(value: bytes, most: int) -> bytes:
     return _into_room(cramjam.lz4, value, most)
+
+
+def _of_snappy(value: bytes, most: int) -> bytes:
+    return _into_room(cramjam.snappy, value, most)
 
 
 def _into_room(codec: object, value: bytes, most: int) -> bytes:

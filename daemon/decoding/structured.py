@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from logwarden.daemon.decoding import otlp
+from logwarden.daemon.decoding import otlp, xml_events
 from logwarden.daemon.decoding.envelopes import ENVELOPE_KEYS, Packed, is_action, is_batch, parts_of
 from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.decoding.json_logs import JsonReader
@@ -21,6 +21,7 @@ from logwarden.daemon.errors import UndecodableRecord
 _MAX_PACKED_DEPTH = 2
 _NOT_PLAIN = ENVELOPE_KEYS | otlp.BATCH_KEYS | {"severityNumber", "timeUnixNano", "observedTimeUnixNano"}
 """An object without any of these keys is one event and no batch."""
+_MIN_BYTES = 8
 _NOTHING = "the JSON object contains no text and no fields to show"
 
 
@@ -49,6 +50,12 @@ class StructuredReader:
             return Reading((event,))
         return self._many([document], "", strict)
 
+    def read_xml(self, value: bytes) -> Reading | None:
+        """Returns the event of a value in XML. Returns None if the value is anything else."""
+        document = xml_events.document_of(value)
+        event = None if document is None else self._json.read(document)
+        return None if event is None else Reading((event,))
+
     def read_protobuf(self, value: bytes) -> Reading | None:
         """Returns the events of a batch of OTLP in protobuf. Returns None if the value is anything else."""
         batch = otlp.from_protobuf(value)
@@ -63,11 +70,16 @@ class StructuredReader:
         return self._many(found.found, found.broken, strict)
 
     def _many(self, found: list[Any], broken: str, strict: bool) -> Reading | None:
+        events: list[LogEvent]
+        if len(found) == 1 and (content := _bytes_of(found[0])):
+            events = []
+            broken = self._packed(content, events)
+            return Reading(events, broken)
         if len(found) == 1 and not _is_structured(found[0]):
             if not strict:
                 return None
             raise UndecodableRecord("json", f"the value is a JSON {_kind(found[0])}, not an object")
-        events: list[LogEvent] = []
+        events = []
         bad, first_bad, whole = 0, "", len(found) == 1
         is_bulk = any(map(is_action, found))
         for number, document in enumerate(found, start=1):
@@ -134,6 +146,16 @@ class StructuredReader:
             reading = Reading((LogEvent(value),))
         events.extend(reading.events)
         return reading.broken
+
+
+def _bytes_of(document: Any) -> bytes | None:
+    """Returns the text that an array of bytes contains; None for any other document."""
+    if not isinstance(document, list) or len(document) < _MIN_BYTES:
+        return None
+    if not all(type(part) is int and 0 < part < 256 for part in document):
+        return None
+    content = bytes(document)
+    return content if content.isascii() and content.decode().strip().isprintable() else None
 
 
 def _is_structured(document: Any) -> bool:

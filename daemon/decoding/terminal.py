@@ -35,7 +35,8 @@ def _pairs(pairs: tuple[bytes, ...]) -> Bools:
 
 _IS_MARK, _IS_TORN = _pairs(_MARK_ENDS), _pairs(_TORN_STARTS)
 _IS_MARK[ord("^") :: 256] = True
-_HIGH_CONTROLS = re.compile(rb"\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]|\xe2\x81[\xa6-\xa9]")  # and marks of direction
+_HIGH_CONTROLS = re.compile(rb"\xc2[\x80-\x9f]|\xe2\x80[\x8b\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\xef\xbb\xbf")
+"""And marks of direction, a space without width, a byte order mark inside a text."""
 
 
 def unplain(texts: Sequence[bytes]) -> set[int]:

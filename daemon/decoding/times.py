@@ -31,14 +31,18 @@ PATHS = (
 
 _NANO, _MICRO, _MILLI = 10**16, 10**13, 10**10
 """Numbers above these are nano-, micro- and milliseconds since the epoch; below, seconds (until the year 2286)."""
+_FIRST = 10**8
+"""A smaller number is a duration or an uptime: its second since the epoch would lie before 1974."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 _EPOCH_TEXT = re.compile(r"[0-9]{9,19}(?:\.[0-9]{1,9})?")  # from the year 1973 on; eight digits are a date
+_COMPACT = re.compile(r"((?:19|20)[0-9]{2})([01][0-9])([0-3][0-9])([0-2][0-9])([0-5][0-9])([0-5][0-9])([0-9]{3})?")
+_NAME = re.compile(r"(?i)time|date|stamp|epoch|(?:[a-z]|_)at$|(?:^|_)ts$")
 _SECOND = r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]{1,9}))?"
 _ISO = re.compile(
     r"([0-9]{4})[-/.]?([0-9]{2})[-/.]?([0-9]{2})(?:T|t|[ _]{1,2}|:)"
     r"([0-9]{2}):?([0-9]{2})(?::?([0-9]{2})(?:[.,:]([0-9]{1,9}))?)?"
-    r" ?(Z|z|UTC|GMT|[+-][0-9]{2}:?(?:[0-9]{2})?)?(?:\[[\w/+-]{1,40}\]| [A-Z]{3,4})?"
+    r" ?(Z|z|UTC|GMT|[+-][0-9]{2}:?(?:[0-9]{2})?)?(?:\[[\w/+-]{1,40}\]| [A-Z]{3,4})?(?: m=[+-][0-9.]{1,24})?"
 )
 _CLF = re.compile(
     rf"\[?([0-9]{{1,2}})[/ -]([A-Za-z]{{3}})[/ -]([0-9]{{4}})[: ]{_SECOND}(?: ?(Z|[+-][0-9]{{2}}:?[0-9]{{2}}))?\]?"
@@ -48,9 +52,10 @@ _CTIME = re.compile(
     r"(?: (AM|PM))?(?: (Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2}))?(?: ([0-9]{4}))?"
 )
 _US = re.compile(
-    r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4}),? ([0-9]{1,2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]{1,9}))?"
+    r"([0-9]{1,2})[/.]([0-9]{1,2})[/.]([0-9]{4}),? ([0-9]{1,2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]{1,9}))?"
     r"(?: ?(AM|PM|am|pm))?"
 )
+_FAR_EAST = re.compile(r"([0-9]{4})[年년] ?([0-9]{1,2})[月월] ?([0-9]{1,2})[日일] ?([0-9]{1,2}):([0-9]{2}):([0-9]{2})")
 _ASP = re.compile(r"/Date\((-?[0-9]{9,16})(?:[+-][0-9]{4})?\)/")
 _MONTHS = {
     name: number + 1
@@ -71,12 +76,34 @@ def time_ms(value: Any, zone: tzinfo | None = None) -> int | None:
         return _of_number(value)
     if isinstance(value, Mapping):
         return _of_object(value, zone)
+    if isinstance(value, list) and 2 <= len(value) <= 7 and all(type(part) is int for part in value):
+        return _of_list(value, zone or UTC)
     return None
+
+
+def _of_list(parts: list[int], zone: tzinfo) -> int | None:
+    """Returns the time of an array: seconds and nanoseconds, or year, month, day, hour and so on, as Java writes it."""
+    if len(parts) == 2:
+        return _of_object({"seconds": parts[0], "nanos": parts[1]}, zone)
+    if len(parts) < 5:
+        return None
+    year, month, day, hour, minute, second, nano = (*parts, 0, 0)[:7]
+    try:
+        return _ms_of(datetime(year, month, day, hour, minute, second, nano // 1000, zone), zone)
+    except (ValueError, OverflowError):
+        return None
+
+
+def is_name(key: str) -> bool:
+    """Returns True for the name of a field that may contain a time, by its words alone."""
+    return _NAME.search(key) is not None
 
 
 def _of_text(value: str, zone: tzinfo) -> int | None:
     # First: fromisoformat reads many a number of milliseconds as a day of the 18th century.
-    if value[4:5] != "-" and _EPOCH_TEXT.fullmatch(value):
+    if compact := _COMPACT.fullmatch(value):
+        value = "{}{}{}T{}{}{}.{}".format(*compact.groups("0"))
+    elif value[4:5] != "-" and _EPOCH_TEXT.fullmatch(value):
         return _of_number(float(value) if "." in value else int(value))
     try:
         moment = datetime.fromisoformat(value)
@@ -97,7 +124,7 @@ def _ms_of(moment: datetime, zone: tzinfo) -> int | None:
 
 
 def _of_number(value: float) -> int | None:
-    if not 0 < value < 10**20:
+    if not _FIRST < value < 10**20:
         return None
     for limit, divisor in ((_NANO, 10**6), (_MICRO, 10**3), (_MILLI, 1)):
         if value > limit:
@@ -115,7 +142,7 @@ def _of_object(value: Mapping[str, Any], zone: tzinfo | None) -> int | None:
             nano = value.get(nanos)
             rest = nano if isinstance(nano, int | float) and 0 <= nano < 10**9 else 0
             return int(second * 1000) + int(rest // 10**6)
-    for key in ("date", "$date", "$numberLong", "iso", "time", "timestamp", "repr", "SystemTime"):
+    for key in ("date", "$date", "$numberLong", "$timestamp", "iso", "time", "timestamp", "repr", "SystemTime"):
         inner = value.get(key)
         if isinstance(inner, str | int | float):
             name = value.get("timezone")
@@ -142,9 +169,14 @@ def _of_other_text(text: str, zone: tzinfo) -> datetime | None:
             return _moment(year, _MONTHS[name.lower()], day, _hour(hour, half), minute, second, fraction, offset, zone)
         if found := _US.fullmatch(text):
             month, day, year, hour, minute, second, fraction, half = found.groups()
-            if int(month) > 12:
+            if int(month) > 12 or "." in text[:3]:  # only slashes stand behind a month
                 month, day = day, month
             return _moment(year, int(month), day, _hour(hour, half), minute, second, fraction, None, zone)
+        if found := _FAR_EAST.fullmatch(text):
+            year, month, day, hour, minute, second = found.groups()
+            return _moment(year, int(month), day, hour, minute, second, None, None, zone)
+        if text[0] == "@" and _EPOCH_TEXT.fullmatch(text, 1):
+            return _EPOCH + timedelta(seconds=float(text[1:]))
         if found := _ASP.fullmatch(text):
             return _EPOCH + timedelta(milliseconds=int(found[1]))
         if text[:3].isalpha() and "," in text[:10]:

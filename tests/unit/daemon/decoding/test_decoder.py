@@ -95,7 +95,7 @@ def test_without_a_service_the_key_counts_and_then_the_topic(record: LogRecord, 
     ("value", "stage"),
     [
         (b'{"message" "x"}', "json"),
-        (b'{"message": "he said "no" to it"}', "json"),
+        (b'{"message": "he said" no}', "json"),
         (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "json"),
         (b'{"a":' * 100_000, "json"),
         (b"[" * 100_000 + b'{"a":1}' + b"]" * 100_000, "json"),
@@ -117,7 +117,7 @@ def test_what_holds_no_line_is_a_dead_letter(value: bytes, stage: str) -> None:
     assert "\n" not in letter.reason
 
 
-@pytest.mark.parametrize("value", [b"{not json}", b"[1,2]", b'"text"', b"7", b"null", b"", b"  "])
+@pytest.mark.parametrize("value", [b"{not json}", b"[1,2]", b'"text" and more', b"7", b"null", b"", b"  "])
 def test_json_that_is_no_object_is_dead_only_where_json_is_promised(value: bytes) -> None:
     """A value that is no JSON object is plain text in `auto`, and a dead letter in `json`."""
     found = decoded(value)
@@ -265,6 +265,16 @@ def test_a_broken_value_with_half_of_a_pair_is_a_dead_letter() -> None:
         (b'{"message":"a control\tcharacter"}', "a control\tcharacter"),
         (b"{'message': 'as Python prints it', 'ok': True, 'user': None}", "as Python prints it"),
         (b'{"message":"caf\xe9"}', "café"),
+        (b'{"message":"a comma too many","list":[1,2,],}', "a comma too many"),
+        (rb'{"message":"a path","file":"C:\Users\x"}', "a path"),
+        (b'{"message": "he said "no" to it"}', 'he said "no" to it'),
+        (b'{"message":"no value","x":undefined,"d":new Date(17)}', "no value"),
+        (b"{message: 'bare keys', it: \"is\"}", "bare keys"),
+        (b'{"message"=>"arrows", :level=>"warn"}', "WARNING arrows"),
+        (rb"{\"message\":\"escaped twice\",\"n\":1}", "escaped twice"),
+        (rb'"{\"message\":\"a string\"}"', "a string"),
+        (b'"a string of JSON"', "a string of JSON"),
+        (b'[{"message":"the only one"},]', "the only one"),
     ],
 )
 def test_almost_json_is_read(value: bytes, line: str) -> None:

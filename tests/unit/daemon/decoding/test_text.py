@@ -233,6 +233,11 @@ def test_marks_and_wide_characters_are_read(charset: str) -> None:
         ("ошибка записи на диск: нет места", "koi8-r"),
         ("Verbindung zur Datenbank geschlossen: Zeitüberschreitung", "cp1252"),
         ("échec de la requête, délai dépassé", "latin-1"),
+        ("エラー: ファイルに書き込めません", "shift_jis"),
+        ("エラー: ファイルに書き込めません", "euc-jp"),
+        ("오류: 파일에 쓸 수 없습니다", "euc-kr"),
+        ("錯誤: 無法寫入檔案, 磁碟空間不足", "big5"),
+        ("запись не удалась: нет места", "utf-16-le"),
     ],
 )
 def test_old_charsets_are_recognised(text: str, charset: str) -> None:
@@ -246,6 +251,9 @@ BINARY = {
     "registry": b"\0\0\0\0\x07\x0adisk full\x02",
     "message": b"\x0a\x0bhello world\x10\x01\x1a\x03abc",
     "noise": bytes(range(256)),
+    "CBOR": b"\xa2\x65level\x65error\x63msg\x69disk full",
+    "MessagePack": b"\x82\xa5level\xa5error\xa3msg\xa9disk full",
+    "event log": b"ElfFile\0" + bytes(40),
     "torn gzip": b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x4b",
 }
 

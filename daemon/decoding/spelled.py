@@ -1,0 +1,65 @@
+"""Reads a text that was written as something else: in base64, in hexadecimal digits, as a string of JSON.
+
+A token is a text in disguise only if what it stands for is text with words in it, or a packed value. Ids and hashes
+stand for neither.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+import msgspec
+
+MIN_CHARS = 16
+"""Characters of the shortest token that may stand for a text."""
+_SAMPLE = 512
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]+={0,2}")
+_HEX = re.compile(rb"(?:[0-9A-Fa-f]{2})+")
+_PACKED = (b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd")
+_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+
+
+def bytes_of(token: bytes) -> bytes | None:
+    """Returns the bytes that a token of base64 or hexadecimal digits stands for; None if they are no text."""
+    if len(token) < MIN_CHARS:
+        return None
+    if _HEX.fullmatch(token):
+        return _if_text(bytes.fromhex(token.decode()))
+    # What decodes to a text in ASCII has many small letters, capitals or digits: the head alone decides most times.
+    if not _BASE64.fullmatch(token):
+        return None
+    try:
+        value = base64.b64decode(token.rstrip(b"=").translate(_TO_STANDARD) + b"=" * (-len(token.rstrip(b"=")) % 4))
+    except (binascii.Error, ValueError):
+        return None
+    return _if_text(value)
+
+
+def text_of(token: str) -> str | None:
+    """Returns the text that a token stands for; None if it stands for itself."""
+    value = bytes_of(token.encode()) if token.isascii() else None
+    return None if value is None or value.startswith(_PACKED) else value.decode()
+
+
+def unquoted(value: bytes) -> bytes | None:
+    """Returns the content of a value that is one string of JSON; None for any other value."""
+    try:
+        return msgspec.json.decode(value, type=str).encode("utf-8", "replace")
+    except (ValueError, RecursionError):
+        return None
+
+
+def _if_text(value: bytes) -> bytes | None:
+    if value.startswith(_PACKED):
+        return value
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return None
+    head = text[:_SAMPLE].strip()
+    has_words = " " in head or head[:1] in ("{", "[")
+    letters = sum(char.isalnum() for char in head)
+    is_text = has_words and 2 * letters >= len(head) and all(char.isprintable() or char.isspace() for char in head)
+    return value if is_text else None

@@ -1,0 +1,67 @@
+"""Reads an event written in XML as the object that the same event would be in JSON: of Windows, log4j, Java's logger.
+
+Attributes and children become members under their local names; a document with its own entities is not read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.etree import ElementTree
+
+MAX_BYTES = 262_144
+_MAX_DEPTH = 8
+_ROOTS = (b"<Event", b"<log4j:", b"<record>", b"<event", b"<log>", b"<LogEvent", b"<entry>", b"<?xml")
+_WINDOWS = {"1": "CRITICAL", "2": "ERROR", "3": "WARNING", "4": "INFO", "5": "DEBUG"}
+"""Levels of a Windows event, whose numbers are no other logger's."""
+
+
+def document_of(value: bytes) -> dict[str, Any] | None:
+    """Returns the event of a text in XML; None for any other text."""
+    text = value.strip()
+    if not text.startswith(_ROOTS) or text[-1:] != b">" or len(text) > MAX_BYTES:
+        return None
+    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+        return None
+    # The layout of log4j writes a prefix and leaves its declaration to the file around the events.
+    declared = text.replace(b"<log4j:", b"<").replace(b"</log4j:", b"</")
+    try:
+        root = ElementTree.fromstring(declared)
+    except (ElementTree.ParseError, ValueError):
+        return None
+    event = _object(root, 0)
+    return _of_windows(event) if isinstance(event.get("System"), dict) else event or None
+
+
+def _object(element: ElementTree.Element, depth: int) -> dict[str, Any]:
+    out: dict[str, Any] = {_local(name): value for name, value in element.attrib.items()}
+    for child in element if depth < _MAX_DEPTH else ():
+        text = (child.text or "").strip()
+        value: Any = _object(child, depth + 1) if len(child) or child.attrib else text
+        if isinstance(value, dict) and text:
+            value["value"] = text
+        out.setdefault(_local(child.tag), value)
+    return out
+
+
+def _of_windows(event: dict[str, Any]) -> dict[str, Any]:
+    """Returns an event of Windows with its provider, number, level, time and texts as members of their own."""
+    system, rendered = event["System"], event.get("RenderingInfo")
+    provider, number, created = (system.get(key, "") for key in ("Provider", "EventID", "TimeCreated"))
+    name = provider.get("Name", "") if isinstance(provider, dict) else provider
+    event_id = number.get("value", "") if isinstance(number, dict) else number
+    data = event.get("EventData")
+    texts = [str(value) for value in data.values() if not isinstance(value, dict)] if isinstance(data, dict) else []
+    said = rendered.get("Message", "") if isinstance(rendered, dict) else ""
+    return {
+        "message": said or " ".join(part for part in (name, *texts) if part),
+        "level": _WINDOWS.get(system.get("Level", ""), "INFO"),
+        "event_id": event_id,
+        "time": created.get("SystemTime", "") if isinstance(created, dict) else created,
+        "hostname": system.get("Computer", ""),
+        "channel": system.get("Channel", ""),
+    }
+
+
+def _local(name: str) -> str:
+    """Returns a name without its namespace."""
+    return name.rpartition("}")[2].rpartition(":")[2]
