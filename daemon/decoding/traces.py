@@ -10,7 +10,17 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from logwarden.daemon.decoding.trace_lines import SHIPPED, Shape, Trace, continues, may_be_head, shape_of
+from logwarden.daemon.decoding.trace_lines import Trace
+from logwarden.daemon.decoding.trace_shapes import (
+    BARE_ERROR,
+    BOX,
+    SHIPPED,
+    Shape,
+    continues,
+    may_be_head,
+    shape_of,
+    without_kernel,
+)
 
 __all__ = ["MAX_CONDENSED_CHARS", "Trace", "condense", "continues", "may_be_head"]
 
@@ -31,6 +41,11 @@ _NUMBERED = re.compile(r"#?\d+:? +(?:0x\w+ (?:in|-) )?(.+)")
 _NATIVE = re.compile(r"(\S*\([^)]*\))\s?\[\w+\]$")
 _GO_PLACE = re.compile(r"(\S+\.go):\d+(?: \+0x\w+)?$")
 _RUBY_FRAME = re.compile(r"(?:from )?(\S+\.(?:rb|erb|rake|haml|slim):\d+:in .*)")
+_OTHERS = re.compile(
+    r"@ +0x\w+ +([^(].*)$|\(\w+ [\w.-]+\) (\S+:\d+: .+)$|(\S+\(.*\)) called at |Called from (.+?) in file "
+    r"|\d+ +\S+ +0x\w+ (.+) \+ \d+$|(?:[ER]?IP|pc) ?: (?:\w+:)?(?:\[<\w+>\] *)*([\w.]+)\+0x"
+)
+"""Frames of C++, of Erlang's machine, of Perl, OCaml and Swift, and the place of a kernel's fault."""
 _DETAIL = re.compile(r"(?:DETAIL|HINT|CONTEXT|STATEMENT|QUERY|LOCATION): ")
 _NO_MESSAGE = re.compile(
     r"[\^~\s|+-]+$|Traceback \(|Exception Group|stack backtrace|Stack trace|goroutine \d|\[signal "
@@ -44,7 +59,7 @@ _LIBRARY = re.compile(
     r"|org\.(?:springframework|apache|hibernate|eclipse|jboss|junit|slf4j|postgresql|mariadb|codehaus|glassfish|jooq|aspectj)"
     r"|com\.(?:zaxxer|mysql|fasterxml|google\.common|google\.inject|microsoft|mongodb|netflix|squareup|oracle)|oracle"
     r"|System|Microsoft|MS|lambda_method|Npgsql|runtime|syscall|testing|reflect|net|net/http|database/sql|internal"
-    r"|std|core|alloc|tokio|hyper|futures|futures_util|actix_rt|backtrace|rust_begin_unwind|rust_panic|main\.main)"
+    r"|std|core|alloc|google|stdlib|elixir|tokio|hyper|futures|futures_util|actix_rt|backtrace|rust_begin_unwind|rust_panic|main\.main)"
     r"(?=[.:/(!]|$)|<?(?:std|core|alloc)::|__?\w|new Promise|process\.|Module\.|Function\.|Object\.<anonymous> \(node"
     r"|panic\(|\{main\}|\[internal function\]"
 )
@@ -84,7 +99,8 @@ def condense(text: str) -> str:
         lines = lines[:_MAX_LINES] + lines[-_MAX_LINES:]
     parts = _read(_without_shipper(lines))
     if parts.is_empty:
-        return " ".join(word for line in whole for word in _without_prefix(line).split())
+        rest = [_without_prefix(line) for line in whole[1:]]
+        return " ".join(word for line in (whole[0], *rest) for word in line.split() if word not in BOX)
     return _line_of(_cut(" ".join(parts.head), MAX_CONDENSED_CHARS), parts)
 
 
@@ -133,7 +149,7 @@ def _read(lines: list[str]) -> _Parts:
     parts = _Parts()
     after_frames = False
     for number, raw in enumerate(lines):
-        line = raw.strip()
+        line = without_kernel(raw.strip()) if number else raw.strip()
         if line[:1] in "|+":
             parts.is_group |= line.startswith("+ Exception Group")
             line = _GROUP_EDGE.sub("", line)
@@ -149,6 +165,8 @@ def _read(lines: list[str]) -> _Parts:
         elif after_frames and not _is_indented(raw, parts) and _PYTHON_EXCEPTION.match(line):
             parts.exceptions.append(line)
             after_frames = False
+        elif number and BARE_ERROR.match(line) and _SCRIPT.match(lines[0].strip()):
+            parts.exceptions.append(line)
         elif (
             parts.is_empty
             and number < _MAX_HEAD_LINES
@@ -206,6 +224,9 @@ def _frame(line: str) -> tuple[str, bool] | None:
         if shape_of(line) is not Shape.FRAME:
             return None
         return name, _LIBRARY.match(name) is not None or _LIBRARY_PLACE.search(name) is not None
+    if found := _OTHERS.match(line):
+        name = next(group for group in found.groups() if group)
+        return name, _LIBRARY.match(name) is not None
     if found := _NATIVE.match(line):
         return found[1], ".so" in line
     if (found := _NUMBERED.match(line)) and shape_of(line) is Shape.FRAME:

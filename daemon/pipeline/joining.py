@@ -16,7 +16,8 @@ from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from logwarden.daemon.decoding.trace_lines import Shape, Trace, shape_of
+from logwarden.daemon.decoding.trace_lines import Trace
+from logwarden.daemon.decoding.trace_shapes import Shape, shape_of
 from logwarden.daemon.decoding.traces import condense
 from logwarden.model.schema import truncated_utf8
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from logwarden.daemon.decoding.trace_lines import shape_of
+from logwarden.daemon.decoding.trace_shapes import shape_of
 from logwarden.daemon.decoding.traces import MAX_CONDENSED_CHARS, Trace, condense, continues, may_be_head
 from logwarden.model.masking import mask_blob, mask_line
 from tests.traces import SAMPLES, Sample
