@@ -121,6 +121,7 @@ class Pipeline:
         )
         self._arrived: Chunks = []
         """The chunks of one fetch, until the ingest loop takes them."""
+        self._arrived_at = 0.0
         self._ingesting = 0
         """Records that arrived and are neither windows nor waiting for an embedding yet."""
         self._pace = EmbeddingPace()
@@ -188,7 +189,7 @@ class Pipeline:
             chunks = await self._intake.next_chunks()
             if chunks is None:
                 return
-            self._arrived = chunks
+            self._arrived, self._arrived_at = chunks, self._ports.clock.monotonic()
             self._ingesting += sum(len(records) for _, records in chunks)
             self._pulse.beat()
             while self._arrived and self._lifetime.phase < Phase.DRAINING:
@@ -247,9 +248,9 @@ class Pipeline:
         for assignment, offsets in (*ingested.blank, *ingested.absorbed):
             self._done(assignment, offsets)
 
-    def _close_now(self, all_of_them: bool, now: float, scored: int) -> Ingested:
+    def _close_now(self, all_of_them: bool, until: float, now: float, scored: int) -> Ingested:
         self._ingestor.scored(scored)
-        return self._ingestor.close_events(now, new_lines=self._pace.new_lines, all_of_them=all_of_them)
+        return self._ingestor.close_events(min(now, until), new_lines=self._pace.new_lines, all_of_them=all_of_them)
 
     async def _flush(self) -> None:
         """Ends what has waited long enough for its next line, or everything that waits if the lines must end.
@@ -258,7 +259,9 @@ class Pipeline:
         """
         ending = self._lifetime.phase >= Phase.DRAINING or self.partitions.are_ending
         if self._ingestor.events:
-            self._put((await self._on_ingest_thread(self._close_now, ending)).work)
+            # Lines that arrived while a step took long may continue an event: no silence lasts beyond their arrival.
+            until = self._arrived_at if self._arrived else np.inf
+            self._put((await self._on_ingest_thread(self._close_now, ending, until)).work)
         if self._ingestor.waits:
             before = np.inf if ending else self._ports.clock.monotonic() - self._limits.max_wait_s
             self._put(await self._ports.ingest_worker.run(self._ingestor.flush, before))

@@ -100,6 +100,8 @@ class Evidence:
     """The time of each line's first score."""
     events: dict[tuple[Era, Place], list[bytes]] = field(default_factory=dict)
     """What was scored at a place: the texts, one entry per time."""
+    entered: set[tuple[Era, Place]] = field(default_factory=set)
+    """Lines that were lines of some member's windows, also those of its context, which are not scored."""
     breaches: list[Breach] = field(default_factory=list)
     trace: list[str] = field(default_factory=list)
     commits: list[tuple[str, Mapping[Partition, Committed]]] = field(default_factory=list)
@@ -128,6 +130,10 @@ class Evidence:
         self.scored.setdefault(line, []).append(name)
         self.scored_at.setdefault(line, now_s())
         self.events.setdefault(line, []).append(text)
+
+    def enter(self, text: bytes, place: Place) -> None:
+        """Notes that a line, or an event that begins with it, entered the window of its service."""
+        self.entered.add((era_of(self.partitions, text), place))
 
     def times_scored(self, era: Era, record: Produced, place: Place) -> int:
         """Returns how often a line was scored, alone or as a part of the event that an earlier line began."""

@@ -84,12 +84,15 @@ def windows_whole(
         if len(alert.lines) < size:
             lowest = (alert.offset - max_context, 0)
         kept = max(lowest, (log.earliest, 0))
-        shown = set(alert.lines) | _joined(records, dict(zip(alert.lines, alert.texts, strict=True)))
+        joined = _joined(records, dict(zip(alert.lines, alert.texts, strict=True))) - set(alert.lines)
+        shown = joined.union(alert.lines)
         unread = [place for place in lines if place[0] in gone]
         missing = [place for place in lines if place >= kept and place not in shown and place[0] not in gone]
-        # An event that a pause split was several lines of a window. Read again it is one, and the window is shorter.
-        is_split = any(r.first is not None and (alert.era, (r.offset, 0)) in evidence.scored for r in records)
-        if missing and (missing[-1] > oldest or (len(alert.lines) + len(unread) < size and not is_split)):
+        # Where reading paused for longer than the time-out, an event became several lines, and the context reaches back
+        # for a window of these. Read again it is one line, and the window is shorter by those that were their own. No
+        # line is lost: those that are missing were judged, and the ids of alerts stay.
+        split = sum((alert.era, place) in evidence.entered for place in joined)
+        if missing and (missing[-1] > oldest or len(alert.lines) + len(unread) + split < size):
             yield f"{where}, but not {missing}"
 
 

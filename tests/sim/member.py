@@ -6,7 +6,8 @@ import asyncio
 import random
 
 from logwarden.daemon.health import HealthState
-from logwarden.daemon.pipeline.ingest import Ingestor
+from logwarden.daemon.pipeline.backlog import LineBatch
+from logwarden.daemon.pipeline.ingest import Ingested, Ingestor
 from logwarden.daemon.pipeline.joining import JoinLimits
 from logwarden.daemon.pipeline.partitions import TopicProfile
 from logwarden.daemon.pipeline.pipeline import Pipeline, PipelineLimits
@@ -18,6 +19,7 @@ from logwarden.daemon.web.metrics import PrometheusTelemetry
 from logwarden.model.lines import LineTable
 from logwarden.model.stream import LogStream
 from logwarden.model.verdicts import AlertPolicy
+from logwarden.model.windowing import WindowBatch
 from tests.oracles import EventPerTextLine
 from tests.sim.broker import SimBroker
 from tests.sim.clients import SimSource
@@ -34,6 +36,17 @@ MAX_CONTEXTS = 260
 """Bound on the context entries of a ledger, however long a line stays undone."""
 MAX_BATCH_BYTES = 32 * 4_096
 """Bound on the alerts of one batch of windows, which may come on top of what waits."""
+
+
+class SimIngestor(Ingestor):
+    """Notes every line that enters a window."""
+
+    evidence: Evidence
+
+    def _push_part(self, lines: LineBatch, out: Ingested, now: float) -> WindowBatch:
+        for text, offset, index in zip(lines.texts, lines.offsets, lines.index, strict=True):
+            self.evidence.enter(text, (offset, index))
+        return super()._push_part(lines, out, now)
 
 
 class Member:
@@ -80,9 +93,11 @@ class Member:
         )
         stream = LogStream(engine.table, size=scenario.size, step=scenario.step, max_slots=MAX_SERVICES)
         profile = _profile()
+        ingestor = SimIngestor(stream, max_services=MAX_SERVICES, join=JoinLimits(max_lines=10))
+        ingestor.evidence = evidence
         self.pipeline = Pipeline(
             ports,
-            ingestor=Ingestor(stream, max_services=MAX_SERVICES, join=JoinLimits(max_lines=10)),
+            ingestor=ingestor,
             engine=engine,
             profile_of=lambda topic: profile,
             limits=_limits(scenario),
