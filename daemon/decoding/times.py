@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 PATHS = (
     *("@timestamp", "timestamp", "@t", "time", "ts", "eventtime", "event.time", "event_time", "datetime", "instant"),
@@ -33,6 +35,7 @@ _NANO, _MICRO, _MILLI = 10**16, 10**13, 10**10
 """Numbers above these are nano-, micro- and milliseconds since the epoch; below, seconds (until the year 2286)."""
 _FIRST = 10**8
 """A smaller number is a duration or an uptime: its second since the epoch would lie before 1974."""
+_MAX_ZONE_CHARS = 64
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 _EPOCH_TEXT = re.compile(r"[0-9]{9,19}(?:\.[0-9]{1,9})?")  # from the year 1973 on; eight digits are a date
@@ -63,13 +66,13 @@ _MONTHS = {
 }
 
 
-def time_ms(value: Any, zone: tzinfo | None = None) -> int | None:
+def time_ms(value: Any, zone: tzinfo = UTC) -> int | None:
     """Returns an event's own time in milliseconds since the epoch; None if the value is no time.
 
-    A text without a zone is read in `zone`, and in UTC without one.
+    A text without a zone is read in `zone`.
     """
     if isinstance(value, str):
-        return _of_text(value, zone or UTC)
+        return _of_text(value, zone)
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
@@ -77,7 +80,7 @@ def time_ms(value: Any, zone: tzinfo | None = None) -> int | None:
     if isinstance(value, Mapping):
         return _of_object(value, zone)
     if isinstance(value, list) and 2 <= len(value) <= 7 and all(type(part) is int for part in value):
-        return _of_list(value, zone or UTC)
+        return _of_list(value, zone)
     return None
 
 
@@ -132,7 +135,7 @@ def _of_number(value: float) -> int | None:
     return round(value * 10**6) // 1000  # by way of microseconds, so that .001 stays a millisecond
 
 
-def _of_object(value: Mapping[str, Any], zone: tzinfo | None) -> int | None:
+def _of_object(value: Mapping[str, Any], zone: tzinfo) -> int | None:
     """Returns the time of an object: log4j's instant, protobuf's Timestamp, Monolog's date, MongoDB's date."""
     for seconds, nanos in (("epochSecond", "nanoOfSecond"), ("seconds", "nanos"), ("epoch_second", "nano_of_second")):
         second = value.get(seconds)
@@ -146,7 +149,8 @@ def _of_object(value: Mapping[str, Any], zone: tzinfo | None) -> int | None:
         inner = value.get(key)
         if isinstance(inner, str | int | float):
             name = value.get("timezone")
-            return time_ms(inner, _fixed_zone(name) if isinstance(name, str) else zone)
+            own = _named_zone(name[:_MAX_ZONE_CHARS]) if isinstance(name, str) else None
+            return time_ms(inner, own or zone)
         if isinstance(inner, Mapping) and key == "$date":
             return time_ms(inner.get("$numberLong"))
     return None
@@ -203,6 +207,15 @@ def _hour(hour: str, half: str | None) -> str:
     if half is None:
         return hour
     return str(int(hour) % 12 + (12 if half.upper() == "PM" else 0))
+
+
+@lru_cache(maxsize=256)
+def _named_zone(name: str) -> tzinfo | None:
+    """Returns the zone of an offset, or of a name such as Europe/Berlin; None for a name that no zone has."""
+    try:
+        return _fixed_zone(name) or ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 def _fixed_zone(offset: str | None) -> tzinfo | None:

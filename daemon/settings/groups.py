@@ -37,7 +37,7 @@ class InputSettings(SettingsGroup):
     """Dotted JSON paths to the line's text, tried before those that the daemon knows; the first match wins."""
     time_paths: MoreNames = ()
     """Dotted JSON paths to the line's time, tried before those that the daemon knows; the first match wins. Without a
-    match it is the record's own time."""
+    match it is the time that the text states, and at last the record's own."""
     masks: Masks = ()
     """Parts of lines that make no other kind of line, as a JSON object of names and regular expressions. A mask is
     applied before the built-in rules, where a number is already one star: `\\d+` matches that star. A mask that could

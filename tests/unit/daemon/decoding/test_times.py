@@ -108,6 +108,8 @@ def test_a_time_without_a_zone_is_read_in_the_zone_that_was_set() -> None:
     assert time_ms("02/Jan/2026:04:04:05", BERLIN) == ms(SECOND)
     assert time_ms("2026-01-02 03:04:05.678Z", BERLIN) == ms(AT)
     assert time_ms({"date": "2026-01-02 03:04:05.678", "timezone": "UTC"}, BERLIN) == ms(AT)
+    assert time_ms({"date": "2026-01-02 04:04:05.678", "timezone": "Europe/Berlin"}) == ms(AT)
+    assert time_ms({"date": "2026-01-02 04:04:05.678", "timezone": "no/zone"}, BERLIN) == ms(AT)
 
 
 @pytest.mark.parametrize(
