@@ -9,12 +9,15 @@ import hashlib
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import Any
 
 import numpy as np
 
 from logwarden.daemon.decoding.decoder import Decoded, Decoder
 from logwarden.daemon.decoding.event import LogEvent, Reading
+from logwarden.daemon.decoding.json_logs import JsonReader
+from logwarden.daemon.decoding.traces import condense
 from logwarden.daemon.pipeline.ingest import Ingestor, Work
 from logwarden.daemon.pipeline.ledger import PartitionLedger
 from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile
@@ -163,6 +166,13 @@ class LogRecord:
     timestamp: int = 1_700_000_000_000
     key: bytes | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def json_reader() -> JsonReader:
+    """Returns a reader of JSON with the built-in paths, to which every other text is plain."""
+    return JsonReader(
+        text_paths=(), service_paths=(), time_paths=(), read_text=lambda text: None, condense=condense, zone=UTC
+    )
 
 
 def default_decoder(*, form: str = "auto", max_line_chars: int = 8192) -> Decoder:

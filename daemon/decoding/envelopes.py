@@ -45,7 +45,6 @@ _OF_EVENTS = frozenset(
         *("Level", "Timestamp", "LogLevel", "jsonPayload", "PRIORITY", "line", "full_message", "status"),
     )
 )
-_SOURCES = ("_source", "payload", "after", "doc", "protoPayload")
 _ACTIONS = frozenset(("index", "create", "update", "delete"))
 ENVELOPE_KEYS = frozenset(
     (*_BATCHES, *_LISTS, "streams", "schema", "specversion", "recordId", "kinesis", "publishTime", "_source", "doc")

@@ -53,16 +53,16 @@ class JsonReader:
     def __init__(
         self,
         *,
-        text_paths: Sequence[str] = (),
-        service_paths: Sequence[str] = (),
-        time_paths: Sequence[str] = (),
-        read_text: ReadText | None = None,
-        condense: Condense | None = None,
-        zone: tzinfo | None = None,
+        text_paths: Sequence[str],
+        service_paths: Sequence[str],
+        time_paths: Sequence[str],
+        read_text: ReadText,
+        condense: Condense,
+        zone: tzinfo,
     ) -> None:
         self._table = _table(tuple(text_paths), tuple(service_paths), tuple(time_paths))
-        self._read_text = read_text or _as_it_is
-        self._condense = condense or _head_of
+        self._read_text = read_text
+        self._condense = condense
         self._zone = zone
         self._json = msgspec.json.Decoder()
 
@@ -201,18 +201,6 @@ class JsonReader:
 @lru_cache(maxsize=16)  # thousands of paths, and most decoders share theirs
 def _table(text_paths: tuple[str, ...], service_paths: tuple[str, ...], time_paths: tuple[str, ...]) -> PathTable:
     return PathTable(names.roles(text_paths, service_paths, time_paths), names.WRAPPERS, names.OF_OBJECTS)
-
-
-def _as_it_is(text: str) -> None:
-    return None
-
-
-def _head_of(text: str) -> str:
-    """Returns the line of a trace that names its exception; a text that is no trace stays as it is."""
-    if text.startswith("Traceback"):
-        lines = [line for line in text.splitlines() if line.strip()]
-        return next((line for line in reversed(lines) if not line[0].isspace()), text)
-    return text.partition("\n")[0].strip() if "\n\tat " in text or "\n    at " in text else text
 
 
 def _with_fallback(found: Found, outer: Found) -> Found:

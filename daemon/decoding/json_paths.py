@@ -153,32 +153,3 @@ def ranked(hits: list[Hit] | None) -> Sequence[Hit]:
     if len(hits) > 1:
         hits.sort(key=by_rank)
     return hits
-
-
-def split_paths(paths: Sequence[str]) -> list[Path]:
-    """Returns dotted paths as tuples of keys."""
-    return [tuple(path.split(".")) for path in paths]
-
-
-def first_value(event: Mapping[str, Any], paths: Sequence[Path]) -> Any:
-    """Returns the value at the first path that leads to one; None if none does."""
-    for path in paths:
-        found = value_at(event, path)
-        if found is not None:
-            return found
-    return None
-
-
-def value_at(value: Any, path: Path) -> Any:
-    """Returns the value at a path, or None. The longest dotted key that fits is taken."""
-    if not isinstance(value, dict):
-        return None
-    if len(path) == 1:
-        return value.get(path[0])
-    for size in range(len(path), 0, -1):
-        key = path[0] if size == 1 else ".".join(path[:size])
-        if key in value:
-            found = value[key] if size == len(path) else value_at(value[key], path[size:])
-            if found is not None:
-                return found
-    return None

@@ -40,7 +40,7 @@ _IS_TIMED_METHOD = re.compile(TIMED_METHOD)
 _BOX_HEAD = re.compile(r"\u2577|\u2502 (?:Error|Warning): ")
 _CHAIN = ("During handling of the above", "The above exception was")
 _MARKS = re.compile(r"[~^ ]+$")
-_PYTHON_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(?::.*)?$")
+PYTHON_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(?::.*)?$")
 _PROCESS = re.compile(r"\[(\d+)(?:-\d+)?\]")
 
 
@@ -154,7 +154,7 @@ class Trace:
             return True
         if self._mode is _Mode.PYTHON:
             # A shipper may have taken the indentation away from the line of source behind a place.
-            return self._after_place or _MARKS.match(text) is not None or _PYTHON_EXCEPTION.match(text) is not None
+            return self._after_place or _MARKS.match(text) is not None or PYTHON_EXCEPTION.match(text) is not None
         if shape is Shape.EXCEPTION:
             return self._mode is _Mode.HEAD and self._shape in (Shape.HEAD, Shape.OPENER)
         if self._mode is _Mode.QUERY:

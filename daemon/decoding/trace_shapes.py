@@ -180,16 +180,3 @@ def _states_trouble(line: str) -> bool:
         return False
     level = severity.of_line(line)
     return level is not None and level >= severity.WARNING
-
-
-def may_be_head(line: str) -> bool:
-    """Returns True if another line may continue this one, so that its event is worth a short wait."""
-    return shape_of(line) is not Shape.PLAIN
-
-
-def continues(line: str) -> bool:
-    """Returns True if this line, as it stands alone, belongs to the event before it."""
-    shape = shape_of(line)
-    if shape in (Shape.FRAME, Shape.CLOSER, Shape.DETAIL):
-        return True
-    return line[:1] in (" ", "\t") and bool(line.strip()) and not TIMED.match(line.strip())

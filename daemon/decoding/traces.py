@@ -10,19 +10,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from logwarden.daemon.decoding.trace_lines import Trace
+from logwarden.daemon.decoding.trace_lines import PYTHON_EXCEPTION
 from logwarden.daemon.decoding.trace_shapes import (
     BARE_ERROR,
     BOX,
     SHIPPED,
     Shape,
-    continues,
-    may_be_head,
     shape_of,
     without_kernel,
 )
-
-__all__ = ["MAX_CONDENSED_CHARS", "Trace", "condense", "continues", "may_be_head"]
 
 MAX_CONDENSED_CHARS = 600
 _MIN_HEAD, _MAX_EXCEPTION, _MAX_ROOT, _MAX_FRAME = 120, 220, 140, 100
@@ -35,7 +31,6 @@ _GROUP_EDGE = re.compile(r"^[|+\s-]+(?=\S)")
 _CAUSE = re.compile(r"(?:Caused by: ?|-+> |\[cause\]: |Next )(.*)")
 _TRACEBACK = re.compile(r"(?:^|:? )Traceback \(most recent call last\):$")
 _PYTHON_FRAME = re.compile(r'File "([^"]*)", line \d+(?:, in (.+))?')
-_PYTHON_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(?::.*)?$")
 _AT = re.compile(r"at (?!line )(.+)")
 _NUMBERED = re.compile(r"#?\d+:? +(?:0x\w+ (?:in|-) )?(.+)")
 _NATIVE = re.compile(r"(\S*\([^)]*\))\s?\[\w+\]$")
@@ -162,7 +157,7 @@ def _read(lines: list[str]) -> _Parts:
         cause = _CAUSE.match(line)
         if cause and number:
             parts.causes += [cause[1]] if cause[1] else _numbered_causes(lines[number + 1 :])
-        elif after_frames and not _is_indented(raw, parts) and _PYTHON_EXCEPTION.match(line):
+        elif after_frames and not _is_indented(raw, parts) and PYTHON_EXCEPTION.match(line):
             parts.exceptions.append(line)
             after_frames = False
         elif number and BARE_ERROR.match(line) and _SCRIPT.match(lines[0].strip()):

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from logwarden.daemon.decoding import access_log, letters, line_times, logfmt, terminal
 from logwarden.daemon.decoding.decoder import _NO_JSON
-from logwarden.daemon.decoding.json_logs import JsonReader
 from logwarden.daemon.decoding.json_values import documents
 from logwarden.daemon.decoding.structured import StructuredReader
+from tests.oracles import json_reader
 from tests.unit.daemon.decoding.test_text import CASES
 
 LINES = [line for line, _ in CASES.values()]
@@ -46,7 +46,7 @@ def test_a_line_in_brackets_that_is_no_json_is_none_for_the_parsers(line: bytes)
     """A line that the quick look takes for text is text for the parsers of JSON, too."""
     if _NO_JSON.match(line):
         assert documents(line) is None
-        assert StructuredReader(JsonReader()).read(line) is None
+        assert StructuredReader(json_reader()).read(line) is None
 
 
 def test_most_heads_in_brackets_are_text_at_once() -> None:

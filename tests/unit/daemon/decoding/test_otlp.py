@@ -13,9 +13,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from logwarden.daemon.decoding import otlp
 from logwarden.daemon.decoding.event import Reading
-from logwarden.daemon.decoding.json_logs import JsonReader
 from logwarden.daemon.decoding.structured import StructuredReader
-from tests.oracles import LogRecord, default_decoder
+from tests.oracles import LogRecord, default_decoder, json_reader
 
 
 def pairs(**values: object) -> list[dict[str, Any]]:
@@ -47,7 +46,7 @@ BODIES: list[tuple[dict[str, Any], str]] = [
 
 
 def read(value: dict[str, Any], *, protobuf: bool) -> Reading:
-    reader = StructuredReader(JsonReader())
+    reader = StructuredReader(json_reader())
     packed = ParseDict(value, LogsData()).SerializeToString() if protobuf else json.dumps(value).encode()
     reading = reader.read_protobuf(packed) if protobuf else reader.read(packed)
     assert reading is not None

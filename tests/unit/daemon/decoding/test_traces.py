@@ -6,15 +6,16 @@ import time
 
 import pytest
 
-from logwarden.daemon.decoding.trace_shapes import shape_of
-from logwarden.daemon.decoding.traces import MAX_CONDENSED_CHARS, Trace, condense, continues, may_be_head
+from logwarden.daemon.decoding.trace_lines import Trace
+from logwarden.daemon.decoding.trace_shapes import Shape, shape_of
+from logwarden.daemon.decoding.traces import MAX_CONDENSED_CHARS, condense
 from logwarden.model.masking import mask_blob, mask_line
 from tests.traces import SAMPLES, Sample
 
 
 def taken(lines: list[str]) -> int:
     """Returns how many of the lines belong to the event that the first one opens."""
-    if not may_be_head(lines[0]):
+    if shape_of(lines[0]) is Shape.PLAIN:
         return 1
     trace = Trace(lines[0], is_indented=lines[0][:1] in " \t")
     for number, line in enumerate(lines[1:], 1):
@@ -71,7 +72,7 @@ def test_the_same_event_again_is_another_event(sample: Sample) -> None:
 def test_no_trace_is_too_long(sample: Sample) -> None:
     """A thousand frames and a head of a thousand words leave the exception where it is."""
     head, *rest = sample.text.split("\n")
-    frames = [line for line in rest if continues(line) and line.strip().startswith(("at ", 'File "', "from "))][:1]
+    frames = [line for line in rest if line.strip().startswith(("at ", 'File "', "from "))][:1]
     long = "\n".join([head, *rest[:-1], *frames * 1_000, *rest[-1:]])
     assert len(condense(long)) <= max(MAX_CONDENSED_CHARS, len(condense(sample.text)) + 1)
 
@@ -125,7 +126,7 @@ def test_text_of_many_lines_without_a_trace_is_kept_whole() -> None:
 )
 def test_a_plain_line_is_not_worth_a_wait(line: str) -> None:
     """A line that no other line can continue opens nothing."""
-    assert not may_be_head(line)
+    assert shape_of(line) is Shape.PLAIN
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,8 @@ def test_a_plain_line_is_not_worth_a_wait(line: str) -> None:
 )
 def test_a_line_of_its_own_continues_nothing(line: str) -> None:
     """Times and levels begin events."""
-    assert not continues(line)
+    event = Trace("ERROR row 7 failed", is_indented=False)
+    assert not event.takes(line.strip(), is_indented=line[:1] == " ")
 
 
 def test_a_detail_belongs_to_its_own_process() -> None:
@@ -192,7 +194,7 @@ def test_exceptions_without_frames_are_events_of_their_own() -> None:
 def test_a_hostile_line_takes_no_time(line: str) -> None:
     """No line keeps a regular expression busy, alone or five hundred times in one record."""
     started = time.process_time()
-    may_be_head(line)
+    shape_of(line)
     Trace(line, is_indented=False).takes(line, is_indented=False)
     assert time.process_time() - started < 0.1
     started = time.process_time()
