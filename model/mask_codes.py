@@ -30,8 +30,8 @@ _WEAK = (
     r"|crashed|died|ended|reply|response|responded|answered|answer|got|replied|error)"
 )
 _LEVEL = r"""(?:(?<=[{,(\[|;"' ])|^)(?i:level|lvl|severity|sev|priority|prio|pri|loglevel|level_?value)["']?"""
-_METHOD = r"(?:GET|POST|PUT|DELETE|HEAD|PATCH|OPTIONS|CONNECT|TRACE|PROPFIND|MKCOL|REPORT)"
-_REQUEST = rf"\b{_METHOD}[ |\t]+\"?(?:/|https?:|[*]|[\w.*-]+[.:][\w*])"
+METHOD = r"(?:GET|POST|PUT|DELETE|HEAD|PATCH|OPTIONS|CONNECT|TRACE|PROPFIND|MKCOL|REPORT)"
+_REQUEST = rf"\b{METHOD}[ |\t]+\"?(?:/|https?:|[*]|[\w.*-]+[.:][\w*])"
 _STATUS = r"(?!443)[1-5]\d\d"
 _PHRASE = (
     r"(?:OK\b|Created|Accepted|No Content|Moved|Found|See Other|Not [A-Z]|Bad [A-Z]|Unauthorized|Forbidden|Method Not"
@@ -50,7 +50,7 @@ _NUMBERS: tuple[re.Pattern[str], ...] = tuple(
         rf'" ({_STATUS})(?=\s|$)',
         rf"HTTP/[*\d](?:\.[*\d])?\"?:? ({_STATUS})(?=[\s),]|$)",
         rf"\|\s*({_STATUS})(?=\s*\|)",
-        rf"\[({_STATUS})\](?=: {_METHOD})",
+        rf"\[({_STATUS})\](?=: {METHOD})",
         rf"\b[A-Z_]{{3,24}}/({_STATUS})(?=\s)",
         rf"(?:->|=>|\u2192|<-)\s?({_STATUS})(?![\w.*]| ?{_UNIT}(?!\w))",
         rf"(?<![\w.])({_STATUS}) (?={_PHRASE})",

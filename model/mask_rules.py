@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from logwarden.model.mask_bytes import MIXED
-from logwarden.model.mask_codes import hide_codes, show_codes
+from logwarden.model.mask_codes import METHOD, hide_codes, show_codes
 from logwarden.model.mask_ids import mask_host, mask_joined, mask_pieces, mask_random, mask_value
 from logwarden.model.mask_own import OwnRule
 from logwarden.model.mask_times import TIME_RULES, without_month_at_head
@@ -26,7 +26,6 @@ Replacement = str | Callable[[re.Match[str]], str]
 Rule = tuple[str, re.Pattern[str], Replacement]
 """A text without which the rule has nothing to do, the pattern, and what stands in its place."""
 
-_METHOD = r"(?:GET|POST|PUT|DELETE|HEAD|PATCH|OPTIONS|CONNECT|TRACE|PROPFIND|MKCOL|REPORT)"
 _SQL = re.compile(
     r"(?i)\b(?:select\b.{1,400}\bfrom|insert\s+into|update\s+\S+\s+set|delete\s+from|merge\s+into|replace\s+into"
     r"|where\s"
@@ -73,9 +72,9 @@ _RULES: tuple[Rule, ...] = (
         r" (?=[^\s:]{1,80}(?:\[\*\])?(?: \(\[?\*\]?\))?: )"), r"\1* "),
     ("://", re.compile(r"(?<![A-Za-z])[A-Za-z][A-Za-z0-9+.]{1,15}://[^\s'\"<>,\])]+"), "url"),
     # Request lines: the method stays, the target goes, and so does what a log quotes after the status.
-    ('"', re.compile(rf'"({_METHOD}|[A-Z]{{3,8}}) \S+( HTTP/\*(?:\.\*)?)?"'), r"\1 path"),
-    ("", re.compile(rf"\b({_METHOD})([ |\t]+)(\"?)(?:/|\*/|url)[^\s\"|]*\3(?=[ |\t]|$)"), r"\1 path"),
-    (" path", re.compile(rf'(\b{_METHOD} path.{{0,60}}?) "[^"\n]{{0,400}}"(?: "[^"\n]{{0,400}}")*'), r"\1 *"),
+    ('"', re.compile(rf'"({METHOD}|[A-Z]{{3,8}}) \S+( HTTP/\*(?:\.\*)?)?"'), r"\1 path"),
+    ("", re.compile(rf"\b({METHOD})([ |\t]+)(\"?)(?:/|\*/|url)[^\s\"|]*\3(?=[ |\t]|$)"), r"\1 path"),
+    (" path", re.compile(rf'(\b{METHOD} path.{{0,60}}?) "[^"\n]{{0,400}}"(?: "[^"\n]{{0,400}}")*'), r"\1 *"),
     ("<", re.compile(r"<[\w.+*/=-]{1,100}@[\w.*-]{1,100}>"), "*"),
     # user@host, user@database/client, e-mail addresses; not Class@hash, whose hash is a star by now
     ("@", re.compile(r"(?<![\w<.+*-])[\w.+*-]{1,64}@(?=[A-Za-z])[\w.*-]+(?:/\S+)?"), "*"),

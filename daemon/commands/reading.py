@@ -18,18 +18,12 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from logwarden.daemon.commands.unpacking import LONGEST_MAGIC, PART_BYTES, Damaged, may_be_packed, packing_of, unpacked
+from logwarden.daemon.decoding.charset import MARKS
 
 STDIN = Path("-")
 LONGEST_LINE_BYTES = 1 << 24
 """Bytes of a line that are kept while its end is searched: a file without line breaks must not fill the memory."""
 _SAMPLE_BYTES = 1 << 16
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 _LONGEST_MARK = 4
 _FIRST_OF_MARKS = (b"", b"\xef", b"\xff", b"\xfe", b"\0")
 _KINDS = (
@@ -165,7 +159,7 @@ class LogFile:
 
 def charset_of(sample: bytes) -> tuple[str, bytes]:
     """Returns the encoding of a text that begins like this, and its byte order mark. utf-8 stands for any of 8 bits."""
-    for mark, charset in _MARKS:
+    for mark, charset in MARKS:
         if sample.startswith(mark):
             return charset, mark
     # Without a mark: in half of its bytes a text of any language in UTF-16 has zeros, at least those of its line ends.

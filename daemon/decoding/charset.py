@@ -12,13 +12,14 @@ import re
 AUTO = "auto"
 _SAMPLE_BYTES = 4_096
 _MIN_WIDE = 16
-_MARKS = (
+MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark it begins with
     (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+"""Byte order marks, and the charset that each announces."""
 _PAIRS = re.compile(rb"[\x81-\xfe][\x40-\xfe]")
 _COMMON_HAN = re.compile(rb"[\xa1-\xa3\xb0-\xd7][\xa1-\xfe]")
 # Japanese has kana in every sentence. Korean syllables end before those of Chinese begin to be rare. Of the second
@@ -34,7 +35,7 @@ _HIGH_WORDS = re.compile(rb"[\x80-\xff]{3,}")
 
 def to_utf8(value: bytes, encoding: str = AUTO) -> tuple[bytes, bool]:
     """Returns a value as UTF-8, and True if it was in another charset. Bytes of no charset stay as they are."""
-    for mark, name in _MARKS:
+    for mark, name in MARKS:
         if value.startswith(mark):
             rest = value[len(mark) :]
             return (rest, False) if name == "utf-8" else (_decoded(rest, name), True)
@@ -50,7 +51,7 @@ def to_utf8(value: bytes, encoding: str = AUTO) -> tuple[bytes, bool]:
 
 def is_wide(value: bytes) -> bool:
     """Returns True if a character of the value has two or four bytes."""
-    return value.startswith(tuple(mark for mark, _ in _MARKS[1:])) or _wide(value) is not None
+    return value.startswith(tuple(mark for mark, _ in MARKS[1:])) or _wide(value) is not None
 
 
 def _decoded(value: bytes, encoding: str) -> bytes:

@@ -53,6 +53,11 @@ class Frame(NamedTuple):
 _ALL_STEMS = (*(stem for stems in _STEMS for stem in stems), "lev", "lvl", "prio")
 
 
+def quoted(value: str) -> str:
+    """Returns the value of a pair, in quotes if it has more than one word."""
+    return f'"{value}"' if " " in value or "\n" in value else value
+
+
 def level_in(text: str) -> int | None:
     """Returns the level that a text states; None if it states none."""
     head = text[:160].lower()

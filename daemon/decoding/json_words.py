@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from logwarden.daemon.decoding import json_names as names
+from logwarden.daemon.decoding.event import quoted
 from logwarden.daemon.decoding.json_paths import Found, Hit, plain, ranked
 from logwarden.model import severity
 
@@ -192,8 +193,7 @@ def _code_word(value: Any) -> str | None:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 10**12 else None
     if isinstance(value, str) and 0 < len(value) <= _MAX_WORD and value not in _QUIET:
-        word = value.strip()
-        return word if " " not in word else f'"{word}"'
+        return quoted(value.strip())
     return None
 
 

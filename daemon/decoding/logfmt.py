@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import islice
 
-from logwarden.daemon.decoding.event import Frame
+from logwarden.daemon.decoding.event import Frame, quoted
 from logwarden.model import severity
 
 _PAIR = re.compile(r'(?<!\S)([A-Za-z_@][\w.@/-]{0,63})=("(?:[^"\\]|\\.)*"|[^\s"]\S*|(?=\s|$))')
@@ -76,7 +76,7 @@ def _event(fields: dict[str, str], known: dict[str, str], prefix: str, line: str
     callers = [(name, fields[name]) for name in _CALLERS if name in fields]
     taken.update(name for name, _ in callers)
     others = [(name, value) for name, value in fields.items() if name not in taken]
-    pairs = [f"{name}={_shown(value)}" for name, value in (*codes, *messages[1:], *callers, *others)]
+    pairs = [f"{name}={quoted(value)}" for name, value in (*codes, *messages[1:], *callers, *others)]
     tail = line[found[-1].end() :].strip()
     words = [" ".join(request) if len(request) == 2 else "", head, *pairs, tail]
     return Frame(text=" ".join(filter(None, words)), level=level, at=times[0][1] if times else "")
@@ -92,7 +92,3 @@ def _value(text: str) -> str:
     if not text.startswith('"'):
         return text
     return re.sub(r"\\(.)", lambda escaped: {"n": "\n", "t": "\t", "r": " "}.get(escaped[1], escaped[1]), text[1:-1])
-
-
-def _shown(value: str) -> str:
-    return f'"{value}"' if " " in value or "\n" in value else value

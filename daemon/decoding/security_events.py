@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from logwarden.daemon.decoding.event import Frame
+from logwarden.daemon.decoding.event import Frame, quoted
 from logwarden.model import severity
 
 SERVICE = "CEF"
@@ -37,7 +37,7 @@ def read(line: str) -> Frame | None:
         vendor, product, _, name = fields
         pairs = _leef_pairs(rest, found[2])
         grade = pairs.get("sev", "")
-    kept = [f"{key}={_shown(pairs[key])}" for key in pairs if key.lower() in _KEPT and pairs[key]]
+    kept = [f"{key}={quoted(pairs[key])}" for key in pairs if key.lower() in _KEPT and pairs[key]]
     words = " ".join(part for part in (vendor, product, name, *kept) if part)
     return Frame(text=words, level=_level(grade), service=SERVICE, at=pairs.get("rt") or pairs.get("devTime") or "")
 
@@ -89,7 +89,3 @@ def _level(grade: str) -> int | None:
         return next(level for least, level in steps if number >= least)
     word = grade.strip().lower()
     return severity.CRITICAL if word == "very-high" else _WORDS.get(word, severity.of_word(word))
-
-
-def _shown(value: str) -> str:
-    return f'"{value}"' if " " in value else value

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from logwarden.daemon.decoding.event import Frame
+from logwarden.daemon.decoding.event import Frame, quoted
 from logwarden.model import severity
 
 _PRI = re.compile(r"<(\d{1,3})>\s?")
@@ -76,6 +76,5 @@ def _of_3164(rest: str, level: int) -> Frame:
 
 
 def _bare(value: str) -> str:
-    """Returns a parameter's value without its escapes, in quotes if it contains a space."""
-    plain = re.sub(r"\\(.)", r"\1", value)
-    return f'"{plain}"' if " " in plain or not plain else plain
+    """Returns a parameter's value without its escapes, in quotes if it has no word or many."""
+    return quoted(re.sub(r"\\(.)", r"\1", value)) or '""'
