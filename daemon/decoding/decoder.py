@@ -179,9 +179,7 @@ class Decoder:
     def _read(self, value: bytes, near_ms: int, out: Decoded, depth: int = 0) -> Reading:
         """Returns the events of a record. Raises UndecodableRecord if its value contains none."""
         if self._format == "auto" and depth < _MAX_DEPTH and (parts := _inside(value)):
-            readings = [self._read(part, near_ms, out, depth + 1) for part in parts]
-            broken = "; ".join(reading.broken for reading in readings if reading.broken)
-            return Reading([event for reading in readings for event in reading.events], broken)
+            return self._read_parts(parts, near_ms, out, depth + 1)
         if not value.isascii() or b"\0" in value or value[:1] in _TAGS or self._encoding != charset.AUTO:
             value = packed.bare(self._unpacked(self._unpacked(value))) if value.strip(b"\0") else value
             reading = self._structured.read_protobuf(value) if self._format != "raw" else None
@@ -199,6 +197,26 @@ class Decoder:
             elif begin == b"<" and (reading := self._structured.read_xml(value)) is not None:
                 return _without_sequences(reading)
         return Reading(self._text_events(value, near_ms))
+
+    def _read_parts(self, parts: Sequence[bytes], near_ms: int, out: Decoded, depth: int) -> Reading:
+        """Returns the events of the values inside a value. A broken one is named, and its neighbours are read."""
+        if len(parts) == 1:
+            return self._read(parts[0], near_ms, out, depth)
+        events: list[LogEvent] = []
+        bad, first_bad = 0, ""
+        for number, part in enumerate(parts, start=1):
+            try:
+                reading = self._read(part, near_ms, out, depth)
+            except UndecodableRecord as error:
+                reading = Reading((), str(error))
+            events += reading.events
+            if reading.broken:
+                bad += 1
+                first_bad = first_bad or f"frame {number}: {reading.broken}"
+        broken = f"{bad} of {len(parts)} frames cannot be read whole, {first_bad}" if bad > 1 else first_bad
+        if broken and not events:
+            raise UndecodableRecord("element", broken)
+        return Reading(events, broken)
 
     def _unpacked(self, value: bytes) -> bytes:
         content = packed.unpacked(value, self._room)

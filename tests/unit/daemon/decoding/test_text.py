@@ -189,6 +189,17 @@ def test_a_value_may_contain_many_events(value: bytes, texts: list[str]) -> None
     assert [text for text, _ in events(value)] == texts
 
 
+def test_a_broken_frame_takes_no_neighbour_along() -> None:
+    """What can be read of a value of frames is read; the record is a dead letter that names the first broken frame."""
+    parts = [b"ERROR no route", b"\x1f\x8b\x08broken", b"ERROR disk full", b'{"message":[[}']
+    value = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    found = default_decoder().decode([LogRecord(value), LogRecord(b"after")])
+    assert found.lines == [b"ERROR no route", b"ERROR disk full", b"after"]
+    [(place, letter)] = found.dead
+    assert place == 0
+    assert letter.reason.startswith("2 of 4 frames cannot be read whole, frame 2: the value begins like a packed one")
+
+
 COLOURS = {
     "escape": b"\x1b[1;31mERROR\x1b[0m disk",
     "C1": "\x9b31mERROR\x9b0m disk".encode(),
