@@ -26,7 +26,7 @@ def document_of(value: bytes) -> dict[str, Any] | None:
     declared = text.replace(b"<log4j:", b"<").replace(b"</log4j:", b"</")
     try:
         root = ElementTree.fromstring(declared)
-    except (ElementTree.ParseError, ValueError):
+    except (ElementTree.ParseError, ValueError, LookupError):  # the last one of a charset that there is not
         return None
     event = _object(root, 0)
     return _of_windows(event) if isinstance(event.get("System"), dict) else event or None
@@ -46,20 +46,24 @@ def _object(element: ElementTree.Element, depth: int) -> dict[str, Any]:
 def _of_windows(event: dict[str, Any]) -> dict[str, Any]:
     """Returns an event of Windows with its provider, number, level, time and texts as members of their own."""
     system, rendered = event["System"], event.get("RenderingInfo")
-    provider, number, created = (system.get(key, "") for key in ("Provider", "EventID", "TimeCreated"))
-    name = provider.get("Name", "") if isinstance(provider, dict) else provider
-    event_id = number.get("value", "") if isinstance(number, dict) else number
+    name, created = _text(system.get("Provider"), "Name"), _text(system.get("TimeCreated"), "SystemTime")
     data = event.get("EventData")
     texts = [str(value) for value in data.values() if not isinstance(value, dict)] if isinstance(data, dict) else []
-    said = rendered.get("Message", "") if isinstance(rendered, dict) else ""
+    said = _text(rendered.get("Message")) if isinstance(rendered, dict) else ""
     return {
         "message": said or " ".join(part for part in (name, *texts) if part),
-        "level": _WINDOWS.get(system.get("Level", ""), "INFO"),
-        "event_id": event_id,
-        "time": created.get("SystemTime", "") if isinstance(created, dict) else created,
-        "hostname": system.get("Computer", ""),
-        "channel": system.get("Channel", ""),
+        "level": _WINDOWS.get(_text(system.get("Level")), "INFO"),
+        "event_id": _text(system.get("EventID")),
+        "time": created,
+        "hostname": _text(system.get("Computer")),
+        "channel": _text(system.get("Channel")),
     }
+
+
+def _text(value: Any, key: str = "value") -> str:
+    """Returns a member's text; of one with attributes or children, the text of the member under this key."""
+    found = value.get(key) if isinstance(value, dict) else value
+    return found if isinstance(found, str) else ""
 
 
 def _local(name: str) -> str:

@@ -109,3 +109,21 @@ def test_an_event_in_xml_is_read(name: str) -> None:
 def test_other_xml_is_text(value: bytes) -> None:
     """Markup, torn events and documents that define entities are lines."""
     assert events(value) == [(value.decode(), "logs")]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'<Event><System><Level a="1"><b/></Level><EventID>7</EventID></System></Event>',
+        b'<Event><System><Channel><c/></Channel><Computer a="1"/></System><RenderingInfo><Message><m/></Message>'
+        b"</RenderingInfo></Event>",
+        b"<Event><System><Provider><Name><n/></Name></Provider></System></Event>",
+        b'<?xml version="1.0" encoding="none-such"?><Event><a>b</a></Event>',
+        b"<Event>" * 18_000 + b"x" + b"</Event>" * 18_000,
+    ],
+)
+def test_xml_of_another_shape_is_no_error(value: bytes) -> None:
+    """A member where a text is usual, an unknown charset or deep nesting never ends the daemon."""
+    found = default_decoder().decode([LogRecord(value), LogRecord(b"after")])
+    assert found.lines[-1] == b"after"
+    assert len(found.lines) == 2
