@@ -126,4 +126,4 @@ def test_xml_of_another_shape_is_no_error(value: bytes) -> None:
     """A member where a text is usual, an unknown charset or deep nesting never ends the daemon."""
     found = default_decoder().decode([LogRecord(value), LogRecord(b"after")])
     assert found.lines[-1] == b"after"
-    assert len(found.lines) == 2
+    assert {*found.places, *found.blank, *(place for place, _ in found.dead)} == {0, 1}
