@@ -48,6 +48,10 @@ _MAX_DEPTH = 2
 """Wrappings around a value that are taken off."""
 
 
+FAULT = "fault"
+"""Stage of the dead letter of a record at which a reader of some format failed, which none should."""
+
+
 @dataclass(slots=True)
 class Decoded:
     """Lines of a batch as columns of one length, and the records that contain none."""
@@ -134,6 +138,10 @@ class Decoder:
                 events, broken = ((event,), "") if event else self._read(value, record.timestamp, out)
             except UndecodableRecord as error:
                 out.dead.append((place, DeadLetter(record=record, stage=error.stage, reason=str(error))))
+                continue
+            except Exception as error:  # a fault of a format: the daemon would end at this record again and again
+                reason = f"logwarden failed to read the record: {ascii(error)[:200]}; report this fault"
+                out.dead.append((place, DeadLetter(record=record, stage=FAULT, reason=reason)))
                 continue
             if broken:
                 out.dead.append((place, DeadLetter(record=record, stage="element", reason=broken)))

@@ -15,7 +15,7 @@ from contextlib import suppress
 import msgspec
 import numpy as np
 
-from logwarden.daemon.decoding.decoder import Decoded, Decoder
+from logwarden.daemon.decoding.decoder import FAULT, Decoded, Decoder
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.judge import WindowJudge
 from logwarden.daemon.ports import Engine
@@ -175,6 +175,7 @@ def _check_decoded(found: Decoded, records: list[LogRecord], limit: int) -> None
         service.encode()  # no half of a surrogate pair
     for _, letter in found.dead:
         letter.reason.encode()
+        assert letter.stage != FAULT, letter.reason
 
 
 def _check_alone(decoder: Decoder, records: list[LogRecord], found: Decoded) -> None:

@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from logwarden.daemon.decoding.decoder import Decoded, Decoder
+from logwarden.daemon.decoding.decoder import FAULT, Decoded, Decoder
 from tests.fuzz import corpus
 from tests.oracles import LogRecord, default_decoder
 
@@ -197,6 +197,8 @@ def _broken(found: Decoded, count: int) -> str | None:
         index = [i for at, i in zip(found.places, found.index, strict=True) if at == place] if any(found.index) else [0]
         if index != list(range(len(index))):
             return f"the lines of a record are numbered {index[:9]}"
+    if faults := [letter.reason for _, letter in found.dead if letter.stage == FAULT]:
+        return faults[0]
     reasons = [letter.reason for _, letter in found.dead]
     return None if all(reasons) else "a dead letter without a reason"
 

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from logwarden.daemon.decoding.decoder import FAULT
 from logwarden.daemon.decoding.line_times import leading_ms
 from tests.oracles import LogRecord, default_decoder
 from tests.unit.daemon.decoding.test_text import CASES
@@ -63,6 +64,7 @@ def test_every_value_comes_out(values: list[bytes], form: str) -> None:
     """No record is lost, and no line that came out contains what a terminal obeys."""
     found = default_decoder(form=form).decode([LogRecord(value) for value in values])
     assert {*found.places, *found.blank, *(place for place, _ in found.dead)} == set(range(len(values)))
+    assert FAULT not in {letter.stage for _, letter in found.dead}
     for line in found.lines:
         assert not CONTROL.search(line.decode())
 

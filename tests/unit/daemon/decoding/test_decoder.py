@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from logwarden.daemon.decoding.decoder import Decoded, Decoder
+from logwarden.daemon.decoding.decoder import FAULT, Decoded, Decoder
 from tests.oracles import LogRecord, default_decoder
 
 FILEBEAT = (
@@ -295,3 +295,18 @@ def test_text_that_begins_like_json_stays_a_line(value: bytes) -> None:
     found = decoded(value)
     assert (found.lines, found.dead, found.services) == ([value], [], ["logs"])
     assert found.odd == value.startswith(b"{")
+
+
+def test_a_fault_of_a_reader_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that ended at a record would end there again after each restart; the neighbours are read."""
+
+    def fail(*_: object) -> None:
+        raise TypeError("unhashable \ud800")
+
+    monkeypatch.setattr("logwarden.daemon.decoding.xml_events.document_of", fail)
+    found = default_decoder().decode([LogRecord(value) for value in (b"before", b"<Event><a/></Event>", b"after")])
+    assert found.lines == [b"before", b"after"]
+    [(place, letter)] = found.dead
+    assert (place, letter.stage) == (1, FAULT)
+    assert "TypeError" in letter.reason
+    letter.reason.encode()

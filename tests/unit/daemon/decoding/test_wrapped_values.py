@@ -9,6 +9,7 @@ import json
 import cramjam
 import pytest
 
+from logwarden.daemon.decoding.decoder import FAULT
 from tests.oracles import LogRecord, default_decoder
 
 
@@ -127,3 +128,4 @@ def test_xml_of_another_shape_is_no_error(value: bytes) -> None:
     found = default_decoder().decode([LogRecord(value), LogRecord(b"after")])
     assert found.lines[-1] == b"after"
     assert {*found.places, *found.blank, *(place for place, _ in found.dead)} == {0, 1}
+    assert FAULT not in {letter.stage for _, letter in found.dead}
