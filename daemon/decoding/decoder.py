@@ -107,6 +107,7 @@ class Decoder:
             time_paths=time_paths,
             read_text=partial(read_message, zone=zone),
             condense=condense,
+            clean=terminal.plain,
             zone=zone,
         )
         self._structured = StructuredReader(reader, self._read_packed)
@@ -186,13 +187,14 @@ class Decoder:
 
     def _read(self, value: bytes, near_ms: int, out: Decoded, depth: int = 0) -> Reading:
         """Returns the events of a record. Raises UndecodableRecord if its value contains none."""
-        if self._format == "auto" and depth < _MAX_DEPTH and (parts := _inside(value)):
+        is_object = value[:1] == b"{"
+        if not is_object and self._format == "auto" and depth < _MAX_DEPTH and (parts := _inside(value)):
             return self._read_parts(parts, near_ms, out, depth + 1)
         if not value.isascii() or b"\0" in value or value[:1] in _TAGS or self._encoding != charset.AUTO:
             value = packed.bare(self._unpacked(self._unpacked(value))) if value.strip(b"\0") else value
             reading = self._structured.read_protobuf(value) if self._format != "raw" else None
             if reading is not None:
-                return _without_sequences(reading)
+                return reading
             value = self._as_text(value, out)
         if self._format != "raw":
             strict = self._format == "json"
@@ -200,10 +202,10 @@ class Decoder:
             if strict or begin == b"{" or begin == b"[":
                 reading = self._structured.read(value, strict=strict)
                 if reading is not None:
-                    return _without_sequences(reading)
+                    return reading
                 out.odd += begin == b"{"
             elif begin == b"<" and (reading := self._structured.read_xml(value)) is not None:
-                return _without_sequences(reading)
+                return reading
         return Reading(self._text_events(value, near_ms))
 
     def _read_parts(self, parts: Sequence[bytes], near_ms: int, out: Decoded, depth: int) -> Reading:
@@ -292,13 +294,6 @@ def _inside(value: bytes) -> list[bytes] | None:
     else:
         inner = spelled.bytes_of(token) if b" " not in token[:512] else None
     return None if inner is None else [inner]
-
-
-def _without_sequences(reading: Reading) -> Reading:
-    """Returns a reading without what a terminal obeys, which JSON may contain escaped."""
-    if all(terminal.is_plain_line(event.text) for event in reading.events):
-        return reading
-    return Reading([event._replace(text=terminal.plain(event.text)) for event in reading.events], reading.broken)
 
 
 def _service_of(record: Record, host: str | None) -> str:

@@ -46,8 +46,8 @@ _INNER_BEGINS = _SPACES | {"{"}
 class JsonReader:
     """Reads objects by the given paths, which come before the built-in ones.
 
-    `read_text` reads a message that is no JSON; `condense` turns a trace into a line; `zone` is the zone of times that
-    state none.
+    `read_text` reads a message that is no JSON; `condense` turns a trace into a line; `clean` takes out of a line what
+    is no text, where `read_text` has not looked at all of it; `zone` is the zone of times that state none.
     """
 
     def __init__(
@@ -58,11 +58,13 @@ class JsonReader:
         time_paths: Sequence[str],
         read_text: ReadText,
         condense: Condense,
+        clean: Callable[[bytes], bytes],
         zone: tzinfo,
     ) -> None:
         self._table = _table(tuple(text_paths), tuple(service_paths), tuple(time_paths))
         self._read_text = read_text
         self._condense = condense
+        self._clean = clean
         self._zone = zone
         self._json = msgspec.json.Decoder()
 
@@ -75,7 +77,7 @@ class JsonReader:
         if around:
             found = _with_fallback(found, self._table.find(around))
         text = self._text(event, found)
-        read, whole = None, text or ""
+        read, whole, checked = None, text or "", None
         if text:
             if " " not in text[:64]:
                 text = whole = spelled.text_of(text.strip()) or text
@@ -86,7 +88,7 @@ class JsonReader:
             if text:
                 bare = text.strip() if text[-1] in _SPACES or text[0] in _SPACES else text
                 read = self._read_text(bare)
-                text = bare if read is None else read.text.decode("utf-8", "replace")
+                text = checked = bare if read is None else read.text.decode("utf-8", "replace")
                 if whole[0] in _SPACES and text == bare:
                     text = indentation_of(whole) + bare
         line = self._line(event, found, text)
@@ -96,7 +98,8 @@ class JsonReader:
         at_ms = self._time(found[names.TIME]) if found[names.TIME] else self._time_of_others(event)
         if at_ms is None and read is not None:
             at_ms = read.at_ms
-        return LogEvent(line.encode("utf-8", "replace"), service, at_ms, host)
+        written = line.encode("utf-8", "replace")
+        return LogEvent(written if line is checked else self._clean(written), service, at_ms, host)
 
     # ------------------------------------------------------------ text
 

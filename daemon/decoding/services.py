@@ -105,9 +105,12 @@ def of_pod(value: Any) -> str | None:
 
 def of_file(value: Any) -> str | None:
     """Returns the service that a log file's path names: its container, else the path without rotation."""
-    if not isinstance(value, str) or len(value) > _LOOKED_AT or not _LOG_FILE.search(value):
-        return None
-    return _of_path(value)
+    return _of_file(value) if isinstance(value, str) and len(value) <= _LOOKED_AT else None
+
+
+@lru_cache(maxsize=8192)
+def _of_file(path: str) -> str | None:
+    return _of_path(path) if _LOG_FILE.search(path) else None
 
 
 def weak_name(key: str, value: Any) -> str | None:
