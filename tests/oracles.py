@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from logwarden.daemon.decoding import terminal
 from logwarden.daemon.decoding.decoder import Decoded, Decoder
 from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.decoding.json_logs import JsonReader
@@ -171,7 +172,13 @@ class LogRecord:
 def json_reader() -> JsonReader:
     """Returns a reader of JSON with the built-in paths, to which every other text is plain."""
     return JsonReader(
-        text_paths=(), service_paths=(), time_paths=(), read_text=lambda text: None, condense=condense, zone=UTC
+        text_paths=(),
+        service_paths=(),
+        time_paths=(),
+        read_text=lambda text: None,
+        condense=condense,
+        clean=terminal.plain,
+        zone=UTC,
     )
 
 

@@ -16,16 +16,10 @@ from functools import partial
 from logwarden.daemon.decoding import charset, framing, packed, services, spelled, terminal
 from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.decoding.json_logs import JsonReader
+from logwarden.daemon.decoding.line_shapes import NO_TIME, plain_ms
 from logwarden.daemon.decoding.line_times import leading_ms
 from logwarden.daemon.decoding.structured import StructuredReader
-from logwarden.daemon.decoding.text import (
-    MAX_FORMAT_BYTES,
-    NO_TIME,
-    plain_ms,
-    read_formatted,
-    read_message,
-    read_value,
-)
+from logwarden.daemon.decoding.text import MAX_FORMAT_BYTES, read_formatted, read_message, read_value
 from logwarden.daemon.decoding.traces import condense
 from logwarden.daemon.errors import UndecodableRecord
 from logwarden.daemon.records import DeadLetter, Record

@@ -7,6 +7,7 @@ the one nearest to the record's own time.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from itertools import islice
@@ -15,7 +16,7 @@ HEAD_BYTES = 64
 """Bytes of a line in which its time is searched."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
-_DAY_MS = 86_400_000
+DAY_MS = 86_400_000
 _FIRST_YEAR, _LAST_YEAR = 1980, 2100
 _MONTHS = {
     name: number
@@ -79,13 +80,13 @@ _WORD_END = re.compile(r"[\s\[(=\"*]+")
 _MAX_WORDS = 4
 _END_MS = 253_370_764_800_000
 """The year 9999 in milliseconds since the epoch."""
-_SECONDS = {f":{second:02}".encode(): 1000 * second for second in range(61)}
-_MILLIS = {f"{ms:03}".encode(): ms for ms in range(1000)}
+SECONDS = {f":{second:02}".encode(): 1000 * second for second in range(61)}
+MILLIS = {f"{ms:03}".encode(): ms for ms in range(1000)}
 _POINTS = (b".", b",")
-_FRACTION_MARKS = (b".", b",", b":")
-_ENDS = (b" ", b"|", b"\t", b"")
-_SIGNS = (b"+", b"-")
-_ZONE_STARTS = frozenset(name[:3].encode() for name in _ZONES) | {b"Z", b"Z "}
+FRACTION_MARKS = (b".", b",", b":")
+ENDS = (b" ", b"|", b"\t", b"")
+SIGNS = (b"+", b"-")
+ZONE_STARTS = frozenset(name[:3].encode() for name in _ZONES) | {b"Z", b"Z "}
 _ISO_REST = re.compile(rb"(?:[.,:](\d{1,9}))? ?(Z\b|[+-]\d\d:?\d\d\b|[A-Z]{3,4}\b)?")
 
 
@@ -97,17 +98,17 @@ def leading_ms(line: bytes, near_ms: int = -1, zone: tzinfo = UTC) -> int | None
             return found[0]
     is_syslog = line[6:7] == b" " and line[9:10] == b":" and line[12:13] == b":" and line[15:16] == b" "
     if is_syslog and not (line[16:20].isdigit() and line[20:21] == b" "):  # a year may stand behind the time
-        minute = _syslog_minute(line[:13], near_ms // _DAY_MS, zone)
+        minute = minute_of_head(line[:13], near_ms // DAY_MS, zone)
         second = line[13:15]
         return None if minute is None or not second.isdigit() else minute + 1000 * int(second)
     if line[:1].isdigit():
         at_ms = _of_digits(line, near_ms, zone)
         if at_ms is not None:
             return at_ms
-    if not _has_clock(line) and not line[:9].isdigit() and not line[1:10].isdigit():
+    if not has_clock(line) and not line[:9].isdigit() and not line[1:10].isdigit():
         return None
     if line[:1] == b"[" and (end := line.find(b"]", 16, HEAD_BYTES)) > 0:  # a time in brackets, alone as a rule
-        at_ms = _moment_of(line[:end].decode("utf-8", "replace"), near_ms // _DAY_MS, zone)
+        at_ms = moment_of_day(line[:end].decode("utf-8", "replace"), near_ms // DAY_MS, zone)
         if at_ms is not None:
             return at_ms
     return _of_head(line[:HEAD_BYTES].decode("utf-8", "replace"), near_ms, zone)
@@ -117,23 +118,24 @@ def _of_digits(line: bytes, near_ms: int, zone: tzinfo) -> int | None:
     """Returns the time of `17/06/09 20:10:41 …`, whatever its date's form; None if more than a fraction follows."""
     # "17/06/09 20:10:41.250 x": colon at 11, the minute up to 14, seconds at 14, fraction at 17, its end at 21
     colon = line.find(b":", 5, 24)
-    second = _SECONDS.get(line[colon + 3 : colon + 6])
+    second = SECONDS.get(line[colon + 3 : colon + 6])
     if colon < 0 or second is None:
         return None
     end = colon + 6
-    if line[end : end + 1] in _FRACTION_MARKS:
-        second += _MILLIS.get(line[end + 1 : end + 4], 1_000_000)
+    if line[end : end + 1] in FRACTION_MARKS:
+        second += MILLIS.get(line[end + 1 : end + 4], 1_000_000)
         end += 4
     behind = line[end + 1 : end + 4]
-    if second >= 1_000_000 or line[end : end + 1] not in _ENDS or behind in _ZONE_STARTS or behind[:1] in _SIGNS:
+    if second >= 1_000_000 or line[end : end + 1] not in ENDS or behind in ZONE_STARTS or behind[:1] in SIGNS:
         return None
     if behind[1:2] == b"M":  # AM, PM
         return None
-    minute = _syslog_minute(line[: colon + 4], near_ms // _DAY_MS, zone)
+    minute = minute_of_head(line[: colon + 4], near_ms // DAY_MS, zone)
     return None if minute is None else minute + second
 
 
-def _has_clock(line: bytes) -> bool:
+def has_clock(line: bytes) -> bool:
+    """Returns True for a line with hours and minutes in its head."""
     place = line.find(b":", 1, HEAD_BYTES)
     while place > 0:
         if line[place - 1 : place].isdigit() and line[place + 1 : place + 3].isdigit():
@@ -144,18 +146,18 @@ def _has_clock(line: bytes) -> bool:
 
 def iso_head(line: bytes, zone: tzinfo) -> tuple[int, int] | None:
     """Returns the time of `2026-11-23 10:00:00.123 …` and the place behind it; None for another head."""
-    minute, second = _minute(line[:16], zone), _SECONDS.get(line[16:19])
+    minute, second = iso_minute(line[:16], zone), SECONDS.get(line[16:19])
     if minute is None or second is None:
         return None
     # Most lines go on with ".123 " or " ", and then with a word that is no zone.
     mark = line[19:20]
     place = 19 if mark == b" " else 23
-    ms = second if mark == b" " else _MILLIS.get(line[20:23], -1) + second if mark in _POINTS else -1
+    ms = second if mark == b" " else MILLIS.get(line[20:23], -1) + second if mark in _POINTS else -1
     if (
         ms >= second
         and line[place : place + 1] == b" "
-        and line[place + 1 : place + 4] not in _ZONE_STARTS
-        and line[place + 1 : place + 2] not in _SIGNS
+        and line[place + 1 : place + 4] not in ZONE_STARTS
+        and line[place + 1 : place + 2] not in SIGNS
     ):
         return minute[1] + ms, place
     rest = _ISO_REST.match(line, 19)
@@ -172,10 +174,10 @@ def iso_head(line: bytes, zone: tzinfo) -> tuple[int, int] | None:
 
 def moment_ms(text: str, near_ms: int = -1, zone: tzinfo = UTC) -> int | None:
     """Returns a time that stands alone; None for a text that is none."""
-    return _moment_of(text[:HEAD_BYTES], near_ms // _DAY_MS, zone) if text else None
+    return moment_of_day(text[:HEAD_BYTES], near_ms // DAY_MS, zone) if text else None
 
 
-def _moment_of(text: str, near_day: int, zone: tzinfo) -> int | None:
+def moment_of_day(text: str, near_day: int, zone: tzinfo) -> int | None:
     """Returns the time of a text, which is found out once per minute: lines of one minute follow each other."""
     # "23/Nov/2026:10:00:17.25 +0100" is "23/Nov/2026:10:00:00.00 +0100" and 17,250 ms
     found = _SECONDS_OF_CLOCK.search(text)
@@ -184,14 +186,14 @@ def _moment_of(text: str, near_day: int, zone: tzinfo) -> int | None:
     second, fraction = found.groups()
     start, end = found.span(1)
     rest = text[end:] if fraction is None else f"{text[end]}{'0' * len(fraction)}{text[found.end() :]}"
-    at_ms, is_exact = _whole_minute(text[:start], rest, near_day, zone)
+    at_ms, is_exact = whole_minute(text[:start], rest, near_day, zone)
     if not is_exact or second > "59":
         return _moment(text, near_day, zone)
     return None if at_ms is None else at_ms + 1000 * int(second) + int((fraction or "0")[:3].ljust(3, "0"))
 
 
 @lru_cache(maxsize=4_096)
-def _whole_minute(begin: str, rest: str, near_day: int, zone: tzinfo) -> tuple[int | None, bool]:
+def whole_minute(begin: str, rest: str, near_day: int, zone: tzinfo) -> tuple[int | None, bool]:
     """Returns the time at the minute's begin, and True if the time of its other moments is this and their seconds."""
     at_ms = _moment(f"{begin}00{rest}", near_day, zone)
     has_fraction = rest[1:2] == "0" and rest[0] in ".,"
@@ -205,17 +207,21 @@ def _whole_minute(begin: str, rest: str, near_day: int, zone: tzinfo) -> tuple[i
 def _moment(text: str, near_day: int, zone: tzinfo) -> int | None:
     head = text.encode("utf-8", "replace")
     if head[:1] == b"[":
-        return _of_head(text[:HEAD_BYTES], near_day * _DAY_MS, zone)
-    return leading_ms(head, near_day * _DAY_MS, zone)
+        return _of_head(text[:HEAD_BYTES], near_day * DAY_MS, zone)
+    return leading_ms(head, near_day * DAY_MS, zone)
 
 
 @lru_cache(maxsize=8_192)
-def _syslog_minute(head: bytes, near_day: int, zone: tzinfo) -> int | None:
-    return _of_head(head.decode("utf-8", "replace") + "00", near_day * _DAY_MS, zone)
+def minute_of_head(head: bytes, near_day: int, zone: tzinfo) -> int | None:
+    """Returns the time of a head that ends behind the colon before its seconds; None if it has none."""
+    text = head.decode("utf-8", "replace")
+    at_ms, next_ms = (_of_head(text + second, near_day * DAY_MS, zone) for second in ("00", "01"))
+    # Before its clock a head may have a number that is a time without it.
+    return at_ms if at_ms is not None and next_ms == at_ms + 1000 else None
 
 
 @lru_cache(maxsize=8_192)
-def _minute(head: bytes, zone: tzinfo) -> tuple[int, int] | None:
+def iso_minute(head: bytes, zone: tzinfo) -> tuple[int, int] | None:
     """Returns the milliseconds of `2026-11-23 10:00`, in UTC and in the zone of the settings."""
     try:
         moment = datetime.fromisoformat(head.decode())
@@ -233,11 +239,24 @@ def _offset_min(zone: str) -> int | None:
     return _ZONES.get(zone)
 
 
+def has_form(head: str) -> bool:
+    """Returns False for a head of ASCII in which no time is found, whatever its digits are."""
+    return any(
+        (_ANY_NAMED if head[place].isalpha() else _ANY_NUMBERED).match(head, place) or _NUMBER.match(head, place)
+        for place in _places(head)
+    )
+
+
+def _places(head: str) -> Iterator[int]:
+    """Yields where a time may begin: at the head's beginning or behind one of its first words."""
+    for place in (0, *(word.end() for word in islice(_WORD_END.finditer(head), _MAX_WORDS))):
+        if head[place : place + 1].isalnum():
+            yield place
+
+
 def _of_head(head: str, near_ms: int, zone: tzinfo) -> int | None:
     """Returns the time at the head's beginning or behind one of its first words."""
-    for place in (0, *(word.end() for word in islice(_WORD_END.finditer(head), _MAX_WORDS))):
-        if not head[place : place + 1].isalnum():
-            continue
+    for place in _places(head):
         is_name = head[place].isalpha()
         # Most places match none of the forms, and one pattern for all of them finds that out at once.
         if (_ANY_NAMED if is_name else _ANY_NUMBERED).match(head, place):

@@ -5,7 +5,6 @@ Owns the order of the formats. Knows nothing of records, charsets and JSON.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import UTC, tzinfo
 
@@ -21,20 +20,14 @@ from logwarden.daemon.decoding import (
     w3c,
 )
 from logwarden.daemon.decoding.event import Frame, LogEvent, level_in, with_level
-from logwarden.daemon.decoding.line_times import HEAD_BYTES, iso_head, leading_ms, moment_ms
+from logwarden.daemon.decoding.line_shapes import NO_TIME, is_counted, plain_ms
+from logwarden.daemon.decoding.line_times import leading_ms, moment_ms
 
 ReadJson = Callable[[bytes], LogEvent | None]
 """Reads an object inside a frame; None for a text that is none."""
 
 MAX_FORMAT_BYTES = 65_536
 """A longer line is plain text: no format has such lines, and reading one would keep the others waiting."""
-NO_TIME = -1
-_LETTERS = frozenset(b"IWEFDVA")
-_BRACKET, _SMALL_S, _HASH = b"[s#"
-_MAY_BE_LETTER = frozenset(b"TVDIWEFCA[s")
-_AFTER_LETTER = frozenset(b" \t])>|:/")
-_LETTER_HEAD = re.compile(rb"[ \t\[(<|][TVDIWEFCA][ \t\])>|:/]|:[MSCX] ")
-_LOGFMT = re.compile(rb"(?:[^|=]{0,64}\| ?)?[A-Za-z_@][\w.@/-]{0,63}=")
 
 
 def read_text(text: str, *, near_ms: int = -1, zone: tzinfo = UTC) -> LogEvent:
@@ -88,87 +81,7 @@ def read_line(line: bytes, near_ms: int = -1, zone: tzinfo = UTC, read_json: Rea
 
 def read_formatted(line: bytes, near_ms: int, zone: tzinfo, read_json: ReadJson) -> LogEvent | None:
     """Returns the event of a line for which `plain_ms` returns None. Returns None if it may be more than one line."""
-    return None if line[0] == _HASH or _is_counted(line) else _formatted(line, near_ms, zone, read_json)
-
-
-def plain_ms(line: bytes, near_ms: int, zone: tzinfo) -> int | None:
-    """Returns the time of a line that is of no format, NO_TIME without one. Returns None if it may be of a format.
-
-    Quick, because most lines are plain. `line` is not empty and begins with no white space.
-    """
-    if (
-        ((b"/" in line or b"Completed " in line) and _has_request(line))
-        or (b"=" in line and _has_pairs(line))
-        or (b"|" in line and b"EF:" in line)
-    ):
-        return None
-    first = line[0]
-    if 0x61 <= first <= 0x7A and line.find(b":", 2, HEAD_BYTES) < 0:  # a small letter, and no clock behind it
-        return NO_TIME
-    if 0x30 <= first <= 0x39:
-        if line[4:5] == b"-" and line[13:14] == b":":
-            found = iso_head(line, zone)
-            if found is not None:
-                at_ms, end = found
-                if len(line) < end + 4:
-                    return at_ms
-                behind = line[end + 1]
-                if behind in _MAY_BE_LETTER and (
-                    (behind == _BRACKET and _LETTER_HEAD.search(line, end, end + 80))
-                    or (behind == _SMALL_S and line[end : end + 4] == b" std")
-                    or line[end + 2] in _AFTER_LETTER
-                ):
-                    return None
-                return at_ms
-        # Times without a year, a clock alone, the process of a cache server, and a count of octets.
-        may_have_letter = line[2:3] == b"-" or line.find(b":", 1, 9) > 0
-        if (may_have_letter and _LETTER_HEAD.search(line, 1, 48) is not None) or _is_counted(line):
-            return None
-    elif first == 0x5B:  # [
-        if _LETTER_HEAD.search(line, 0, 64) is not None:
-            return None
-    elif (
-        first == 0x3C
-        or (first in _LETTERS and (line[1:2] == b"/" or line[1:5].isdigit()))
-        or (first == _HASH and line.startswith(w3c.DIRECTIVES))
-    ):  # <
-        return None
-    at_ms_or_none = leading_ms(line, near_ms, zone)
-    return NO_TIME if at_ms_or_none is None else at_ms_or_none
-
-
-def _is_counted(line: bytes) -> bool:
-    """Returns True for a line behind the count of its octets: `57 <34>…`."""
-    return line[:1].isdigit() and line.find(b" <", 1, 9) > 0
-
-
-def _has_request(line: bytes) -> bool:
-    return (
-        b"HTTP/" in line
-        or b"Completed " in line
-        or b'] "' in line
-        or (
-            (b" /" in line or b'"/' in line or b"://" in line or b"\t/" in line)
-            and (
-                b"GET" in line
-                or b"POST" in line
-                or b"PUT" in line
-                or b"HEAD" in line
-                or b"DELETE" in line
-                or b"PATCH" in line
-                or b"OPTIONS" in line
-                or b"CONNECT" in line
-            )
-        )
-    )
-
-
-def _has_pairs(line: bytes) -> bool:
-    """Returns True for a line that may be logfmt. All of its pairs are behind one another, or behind a bar."""
-    first = line[: line.index(b"=")]
-    if (b" " not in first or b"|" in first) and _LOGFMT.match(line):
-        return True
-    return (b"msg=" in line or b"message=" in line) and (b"level=" in line or b"lvl=" in line or b"severity=" in line)
+    return None if line.startswith(b"#") or is_counted(line) else _formatted(line, near_ms, zone, read_json)
 
 
 def _formatted(line: bytes, near_ms: int, zone: tzinfo, read_json: ReadJson | None) -> LogEvent:

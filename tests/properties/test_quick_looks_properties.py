@@ -8,7 +8,7 @@ from datetime import UTC, timedelta, timezone
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from logwarden.daemon.decoding import access_log, letters, line_times, logfmt, terminal
+from logwarden.daemon.decoding import access_log, letters, line_shapes, line_times, logfmt, terminal
 from logwarden.daemon.decoding.decoder import _NO_JSON
 from logwarden.daemon.decoding.json_values import documents
 from logwarden.daemon.decoding.structured import StructuredReader
@@ -74,6 +74,41 @@ def test_a_time_out_of_its_minute_is_the_time(text: str, near_ms: int, zone: tim
     """The seconds added to a minute that was read before give what reading the whole time gives."""
     day = near_ms // 86_400_000
     assert line_times.moment_ms(text, near_ms, zone) == line_times._moment.__wrapped__(text, day, zone)
+
+
+HEADS = (
+    "2026-11-23 10:00:{:02}{} - WARN x", "2026-11-23T10:00:{:02}{}Z x", "2026-11-23 10:00:{:02}{} Z[x]",
+    "2026-11-23 10:00:{:02}{}, x", "2026-11-23 10:00:{:02}{} +0200 x", "2026-11-23 10:00:{:02}{} [E] x",
+    "2026-99-23 10:00:{:02}{} x", "Nov 23 10:00:{:02} x{}", "Nov 23 10:00:{:02} 2026 x{}", "Foo 23 10:00:{:02} x{}",
+    "26/11/23 10:00:{:02}{} INFO x", "20261123-10:00:{:02}{}|x", "23.11.2026 10:00:{:02}{} CET x",
+    "11-23 10:00:{:02}{} 7 7 E x: y", "11/23/2026 10:00:{:02}{} PM x", "[Mon Nov 23 10:00:{:02}{} 2026] [x] y",
+    "[23/Nov/2026:10:00:{:02}{} +0000] x", "[10.30 10:00:{:02}{}] x", "1795429200 10:00:{:02}{} x",
+    "179542920{:02}{} x", "x 10:{:02}{}", "job {:02} done{}", "10:00:{:02}{} x=1 y=2", "57 <34>x{:02}{}",
+)  # fmt: skip
+
+
+@given(
+    st.sampled_from([*HEADS, *(line.replace("{", "{{").replace("}", "}}") for line in LINES)]),
+    st.integers(0, 99),
+    st.sampled_from(["", ".5", ".25", ",123", ":999", ".123456", ".1234567891"]),
+    st.sampled_from([1_795_430_000_000, -1]),
+    st.sampled_from([UTC, timezone(timedelta(hours=3))]),
+)
+def test_the_look_of_a_line_decides_as_the_line(
+    form: str, second: int, fraction: str, near_ms: int, zone: timezone
+) -> None:
+    """A line of a look that was met before has the time, or may be of a format, as if it was looked at alone."""
+    line = form.format(second, fraction).encode("utf-8", "replace").strip() or b"x"
+    expected = line_shapes.looked_at(line, near_ms, zone)
+    assert line_shapes.plain_ms(line, near_ms, zone) == expected
+    other = line.translate(bytes.maketrans(b"0123456789", b"1203456789"))
+    line_shapes.plain_ms(other, near_ms, zone)
+    assert line_shapes.plain_ms(line, near_ms, zone) == expected
+
+
+def test_an_epoch_before_a_clock_is_the_time() -> None:
+    """The seconds of a clock are not added to a number that is a time without them."""
+    assert line_times.leading_ms(b"1795429200 x 10:00:17 y") == 1_795_429_200_000
 
 
 @given(st.sampled_from(LINES), st.integers(0, 60), st.text(max_size=6))
