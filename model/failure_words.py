@@ -39,6 +39,7 @@ GLOSSES: dict[str, str] = {
     word: gloss
     for gloss, words in {
         "failed": (
+            "nije uspjel|nije uspio|neuspješ|неуспешн|ব্যর্থ|தோல்வி|"
             "失败|失敗|失敗しました|실패|неудач|не удалось|не вдалося|fehlgeschlagen|gescheitert|"
             "échec|échoué|fallo|falló|fallido|falha|falhou|fallit|niepowodzenie|nie powiodł|selhal|"
             "başarısız|mislukt|misslyckades|mislyktes|mislykkedes|epäonnistui|فشل|ناموفق|נכשל|विफल|"
@@ -51,7 +52,7 @@ GLOSSES: dict[str, str] = {
         ),
         "exception": "异常|異常|例外|예외|исключени|ausnahme|excepción|exceção|eccezione|wyjątek",
         "timeout": (
-            "超时|超時|逾时|タイムアウト|시간 초과|시간초과|таймаут|время ожидания|"
+            "逾時|超时|超時|逾时|タイムアウト|시간 초과|시간초과|таймаут|время ожидания|"
             "zeitüberschreitung|délai dépassé|délai d'attente|tiempo de espera|tempo esgotado|"
             "tempo limite|tempo scaduto|limit czasu|vypršel|zaman aşımı|aikakatkaisu|انتهت مهلة|"
             "หมดเวลา|hết thời gian|időtúllépés"
@@ -70,10 +71,11 @@ GLOSSES: dict[str, str] = {
             "disque plein|platte voll|dysk pełny|disk dolu"
         ),
         "no space left": (
-            "空间不足|空間不足|容量不足|нет места|kein speicherplatz|espace insuffisant|"
+            "нема места|空间不足|空間不足|容量不足|нет места|kein speicherplatz|espace insuffisant|"
             "plus d'espace|espacio insuficiente|sin espacio|sem espaço|spazio esaurito|brak miejsca"
         ),
         "out of memory": (
+            "speicher voll|"
             "内存不足|記憶體不足|メモリ不足|mémoire insuffisante|sin memoria|sem memória|memoria esaurita|brak pamięci"
         ),
         "exhausted": "耗尽|耗盡",
@@ -81,7 +83,7 @@ GLOSSES: dict[str, str] = {
             "不可用|недоступ|nicht verfügbar|indisponible|no disponible|indisponível|non disponibile|"
             "niedostępn|nedostupn|kullanılamıyor|niet beschikbaar|غير متاح"
         ),
-        "lost": "丢失|遺失|끊어|потерян|разорван|verloren|perdu|perdid|utracon",
+        "lost": "втрачен|изгубљен|丢失|遺失|끊어|потерян|разорван|verloren|perdu|perdid|utracon",
         "corrupt": ("损坏|損壞|破損|손상|повреж|beschädigt|corrompu|dañad|corrompid|danneggiat|uszkodzon|bozuk"),
         "fatal": "致命|фатальн",
         "critical": "严重|嚴重|критическ",
@@ -99,11 +101,12 @@ GLOSSES: dict[str, str] = {
         "started": "已启动|启动|起動|시작|запущен|gestartet|démarré|iniciad|avviat|başlatıldı",
         "normal": "正常",
         "connection": "连接|接続|соединени|verbindung|connexion|conexión|conexão",
-        "insufficient": "부족|недостаточно|yetersiz",
+        "insufficient": "부족|недостаточно|yetersiz|不足|insuffisant|insuficiente",
+        "overflow": "溢出|переполн",
         "failure": "сбой|збій|fehlschlag|falla",
         "exceeded": "превышено|przekroczono",
         "rejected": "отклон|odrzucon|avvist",
-        "denied": "запрещен|verweigert|interdit|denegad|negado|nekad",
+        "denied": "запрещен|запрещён|нет доступа|negato|odepřen|engellendi|verweigert|interdit|denegad|negado|nekad",
         "not enough": "не хватает|нехватк",
         "unreachable": "nicht erreichbar|injoignable|onbereikbaar",
         "could not": "konnte nicht|konnten nicht|no se pudo|não foi possível",

@@ -5,12 +5,12 @@ without a digit stay. A number becomes ``*`` unless it may be a status or an err
 it the word stays (``worker12`` is ``worker*``), and every other token with a digit becomes `MIXED`. The second level
 decides which of the numbers that are left are codes; it reads only what is left here.
 
-`mask_reference` is the definition, token by token; tests compare `mask_blob` with it. Knows no texts, only bytes.
+`mask_reference.py` is the definition, token by token; tests compare `mask_blob` with it. Knows no texts, only bytes.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,15 +19,17 @@ from logwarden.model.mask_words import (
     BEFORE,
     CODE_ENDINGS,
     CODE_WORDS,
-    ENHANCED,
+    HEX,
     LEFT,
     LONG,
     MAX_GAP,
-    PAINT,
+    MIXED,
     REPLIES,
     RIGHT,
     SHORT,
     TAIL,
+    announced,
+    unpainted,
 )
 
 _LETTER, _DIGIT, _NEWLINE = 1, 2, 3
@@ -37,80 +39,6 @@ _KINDS = bytes(
 )
 _DELETED = 0xFF  # never occurs in UTF-8, so it can mark the bytes to drop
 _STAR = ord("*")
-MIXED = "\x01"
-"""Stands for a token in which digits and letters alternate, as in ids; a star stands for a number."""
-
-
-def unpainted(blob: bytes) -> bytes:
-    """Returns the bytes without colours and other orders to a terminal."""
-    return PAINT.sub(b"", blob) if b"\x1b" in blob else blob
-
-
-def mask_reference(line: bytes) -> bytes:
-    """Masks one line on the first level, token by token: slow, obvious, the oracle of `mask_blob`."""
-    line = unpainted(line)
-    return re.sub(rb"[0-9A-Za-z]+", lambda token: _masked(line, token.start(), token.end()), line)
-
-
-def _masked(line: bytes, start: int, end: int) -> bytes:
-    token = line[start:end]
-    if token.isalpha():
-        return token
-    if token.isdigit():
-        return token if _may_be_code(line, start, end) else b"*"
-    if _is_hex_code(line, start, end) or re.fullmatch(rb"[1-5][xX][xX]|[A-Z]{3,7}[0-9]{3,5}[A-Z]", token):
-        return token
-    if word := re.fullmatch(rb"([A-Za-z]+)([0-9]+)", token):
-        if word[1].lower().endswith(b"ipv") and len(word[2]) == 1:
-            return token
-        if re.fullmatch(rb"[a-f]{1,8}|[A-F]", word[1]) and (word[1].islower() or len(token) == 2):
-            return MIXED.encode()
-        if word[1].isupper() and len(word[1]) <= LONG and 3 <= len(word[2]) <= LONG:
-            return token if line[end : end + 1] in (b":", b"]", b")") else word[1] + b"*"
-        return word[1] + b"*"
-    return MIXED.encode()
-
-
-def _may_be_code(line: bytes, start: int, end: int) -> bool:
-    """Returns True if the number may be a status or an error code."""
-    size, before, after = end - start, line[start - 1 : start] if start else b"\n", line[end : end + 1] or b"\n"
-    if size <= SHORT and _after_code_word(line, start):
-        return True
-    if size == 3 and int(line[start:end]) in REPLIES and before in LEFT and after in RIGHT:
-        return True
-    if size <= 3 and before + after in (b"(:", b"<>"):
-        return True
-    if size <= SHORT and before + after == b"[]" and re.search(rb"[0-9]\] \[\Z", line[:start]):
-        return True
-    if any(found.start(1) <= start < found.end(1) for found in ENHANCED.finditer(line)):
-        return True
-    vendor = re.search(rb"(?<![0-9A-Za-z])[A-Z]{2,8}-\Z", line[max(0, start - 10) : start])
-    return bool(vendor) and 3 <= size <= LONG and after == b":"
-
-
-def _after_code_word(line: bytes, start: int) -> bool:
-    """Returns True if one of the two words before this place announces a code."""
-    if line[start - 1 : start] not in [bytes([b]) for b in BEFORE]:
-        return False
-    for _ in range(2):
-        gap = re.search(rb"[^0-9A-Za-z\n]*\Z", line[:start])
-        assert gap
-        word = re.search(rb"[A-Za-z]*\Z", line[: gap.start()])
-        assert word
-        if not 1 <= start - gap.start() <= MAX_GAP or not word[0]:
-            return False
-        if word[0][-TAIL:].lower() in [w[-TAIL:] for w in CODE_WORDS] or word[0].lower().endswith(CODE_ENDINGS):
-            return True
-        start = word.start()
-    return False
-
-
-def _is_hex_code(line: bytes, start: int, end: int) -> bool:
-    """Returns True for ``0x80070005`` and its like: eight digits after a word for codes, or a Windows failure."""
-    token = line[start:end]
-    if end - start != 10 or token[:2] not in (b"0x", b"0X"):
-        return False
-    return bool(re.match(rb"800|[Cc]000", token[2:])) or _after_code_word(line, start)
 
 
 def mask_blob(blob: bytes) -> list[bytes]:
@@ -130,7 +58,7 @@ def mask_blob(blob: bytes) -> list[bytes]:
     blob = unpainted(blob)
     raw = np.frombuffer(blob, np.uint8)
     runs = _Runs(raw, np.frombuffer(blob.translate(_KINDS), np.uint8))
-    dropped, mixed = runs.dropped()
+    dropped, mixed = runs.dropped(announced(blob))
     first = dropped.copy()
     first[1:] &= ~dropped[:-1]
     gone = np.repeat(dropped, np.diff(runs.starts, append=len(raw)))
@@ -149,8 +77,11 @@ class _Runs:
         # Four runs of nothing before the first one, so that every run has four before it; the last run is a newline.
         self.kind = np.concatenate((np.full(_BEHIND, _NEWLINE, np.uint8), kinds[self.starts]))
 
-    def dropped(self) -> tuple[Bools, Bools]:
-        """Returns which runs become a star or a part of one, and which of them are part of a mixed token."""
+    def dropped(self, codes: Sequence[int]) -> tuple[Bools, Bools]:
+        """Returns which runs become a star or a part of one, and which of them are part of a mixed token.
+
+        `codes`: where numbers stand that are codes for sure.
+        """
         kind = self.kind
         digits = np.flatnonzero(kind == _DIGIT)
         before, after = kind[digits - 1] == _LETTER, kind[digits + 1] == _LETTER
@@ -159,6 +90,7 @@ class _Runs:
         dropped[digits] = True
         numbers = digits[~before & ~after]
         dropped[numbers[self._codes(numbers)]] = False
+        dropped[np.searchsorted(self.starts, np.asarray(codes, np.int64)) + _BEHIND] = False
         enhanced = self._enhanced(numbers)
         for place in (0, 2, 4):
             dropped[enhanced + place] = False
@@ -188,7 +120,7 @@ class _Runs:
         """Returns the places, in `numbers`, of those that may be codes by `_may_be_code`."""
         at, end = self._start(numbers), self._start(numbers + 1)
         size, before, after = end - at, self._byte(at - 1), self.raw[end]
-        found = (size <= SHORT) & _ANNOUNCED[before]
+        found = ((size <= SHORT) | ((size >= 9) & (size <= 10) & (before == ord("-")))) & _ANNOUNCED[before]
         places = np.flatnonzero(found)
         found[places] = self._after_code_word(numbers[places])
         three = np.flatnonzero((size == 3) & _IS_LEFT[before] & _IS_RIGHT[after])
@@ -237,7 +169,13 @@ class _Runs:
         for back in (2, 4):
             word = runs - back
             gap = self._start(word + 2) - self._start(word + 1)
-            fits = fits & (self.kind[word] == _LETTER) & (self.kind[word + 1] == 0) & (gap <= MAX_GAP)
+            fits = (
+                fits
+                & (self.kind[word - 1] != _DIGIT)
+                & (self.kind[word] == _LETTER)
+                & (self.kind[word + 1] == 0)
+                & (gap <= MAX_GAP)
+            )
             places = np.flatnonzero(fits & ~found)
             found[places] = _names_code(self._tails(word[places]))
         return found
@@ -256,10 +194,14 @@ class _Runs:
         tail = self._tails(words - 1)
         none = tail == 0
         low = (none | ((tail >= 97) & (tail <= 102))).all(axis=1) & (letters <= TAIL)
-        high = (letters == 1) & (size == 1) & (tail[:, 0] >= 65) & (tail[:, 0] <= 70)
+        high = (none | ((tail >= 65) & (tail <= 70))).all(axis=1) & (letters <= TAIL)
+        high &= ((letters == 1) & (size == 1)) | (letters + size > HEX)
         capitals = (none | ((tail >= 65) & (tail <= 90))).all(axis=1) & (letters <= LONG)
         after = self.raw[end]
         closed = (after == ord(":")) | (after == ord("]")) | (after == ord(")"))
+        told = np.flatnonzero(capitals & ~closed & ~high & (size >= 3) & (size <= LONG))
+        told = told[_ANNOUNCED[self._byte(self._start(words[told] - 1) - 1)]]
+        closed[told] = self._after_code_word(words[told] - 1)
         protocol = (tail[:, :3] | 0x20 == np.frombuffer(b"vpi", np.uint8)).all(axis=1) & (size == 1)
         return low | high, (capitals & closed & (size >= 3) & (size <= LONG) & ~high) | protocol
 
@@ -280,16 +222,18 @@ class _Runs:
         hexadecimal = np.flatnonzero(alone & x & (head[:, 0] == 48))
         at = at[hexadecimal]
         inside = self.kinds[np.minimum(at[:, None] + np.arange(11), limit)] % _NEWLINE != 0
-        whole = inside[:, :10].all(axis=1) & ~inside[:, 10]
-        hexadecimal, head = hexadecimal[whole], head[hexadecimal[whole]]
+        length = np.argmin(inside, axis=1)  # 0 where none of eleven bytes is outside
+        whole = length >= 3
+        hexadecimal, head, length = hexadecimal[whole], head[hexadecimal[whole]], length[whole]
         failure = (
             ((head[:, 2] == ord("8")) | ((head[:, 2] | 0x20) == ord("c"))) & (head[:, 3] == 48) & (head[:, 4] == 48)
         )
+        failure &= length == 10
         at = self._start(mixed[hexadecimal])
         told = np.flatnonzero(~failure)
         told = told[_ANNOUNCED[self._byte(at[told] - 1)]]
         failure[told] = self._after_code_word(mixed[hexadecimal[told]])
-        for run, end in zip(mixed[hexadecimal[failure]].tolist(), (at[failure] + 10).tolist(), strict=True):
+        for run, end in zip(mixed[hexadecimal[failure]].tolist(), (at + length)[failure].tolist(), strict=True):
             dropped[run : np.searchsorted(self.starts, end) + _BEHIND] = False
 
     def _keep_framed(self, mixed: Ints, dropped: Bools) -> None:

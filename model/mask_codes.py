@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 
+from logwarden.model.mask_words import FOREIGN
+
 _HIDE = {ord("0") + n: 0xE000 + n for n in range(10)} | {ord("-"): 0xE00A}
 _HIDE |= {ord(letter): 0xE010 + n for n, letter in enumerate("abcdefABCDEFxX")}
 _SHOW = {hidden: shown for shown, hidden in _HIDE.items()}
 
-_NUMBER = r"(?<![\w.])-?\d{1,5}(?![\w*%]|[.:][\d*])"
+_NUMBER = r"(?<![\w.])(?:-?\d{1,5}|-\d{9,10})(?![\w*%]|[.:/-][\d*])"
 _UNIT = (
     r"(?:[num\u00b5\u03bc]?s|msecs?|millis|(?:milli|micro|nano)?seconds?|secs?|minutes?|mins?|hours?|days?"
     r"|[KMGTkmgt]i?[Bb]"
@@ -22,12 +24,12 @@ _UNIT = (
 _OPEN = r"""["']?(?: (?:is|was|of|number|value|with|by|code|no\.?))?[ =:(\["'#]{1,4}"""
 _STRONG = (
     r"(?i:status|code|errno)|(?<![A-Za-z])(?i:err|rc|ret|retval|exit|exited|exits|signal|sig|result|res|sqlstate"
-    r"|hresult"
+    r"|hresult|kodu|felkod|bugcheck"
     r"|event[ _-]?id|http|grpc)"
 )
 _WEAK = (
     r"(?<![A-Za-z])(?i:returned|returns|return|finished|completed|failed|said|terminated|killed|stopped|aborted"
-    r"|crashed|died|ended|reply|response|responded|answered|answer|got|replied|error)"
+    r"|crashed|died|ended|reply|response|responded|answered|answer|got|replied|error|fehler|erreur|errore)"
 )
 _LEVEL = r"""(?:(?<=[{,(\[|;"' ])|^)(?i:level|lvl|severity|sev|priority|prio|pri|loglevel|level_?value)["']?"""
 METHOD = r"(?:GET|POST|PUT|DELETE|HEAD|PATCH|OPTIONS|CONNECT|TRACE|PROPFIND|MKCOL|REPORT)"
@@ -38,6 +40,9 @@ _PHRASE = (
     r"|Conflict|Gone|Too [A-Z]|Internal|Service|Gateway|Request|Payload|Unprocessable|Temporary|Client Closed)"
 )
 
+_FOREIGN = FOREIGN.replace("LETTERS", r"[^\W\d_]").removesuffix("-?")
+_FOREIGN_NUMBER = r"(?<![0-9A-Za-z])-?\d{1,5}(?![0-9A-Za-z*%]|[.:/-][\d*])"
+
 _NUMBERS: tuple[re.Pattern[str], ...] = tuple(
     re.compile(pattern)
     for pattern in (
@@ -47,6 +52,12 @@ _NUMBERS: tuple[re.Pattern[str], ...] = tuple(
         r"| (?:from|for|after|by|at|in|on|to|while|during|because|with|and|when)\b)",
         rf"(?<![A-Za-z])(?i:closed){_OPEN}([134]\d{{3}})(?=\W?$|[^\s\w]| [^a-z])",  # of a websocket: 1006, 4001
         rf"{_LEVEL}[=:] ?[\"']?({_NUMBER})",
+        rf"(?:{_FOREIGN})({_FOREIGN_NUMBER})(?! ?{_UNIT}(?!\w))",
+        rf"(?i:code|error|err|errno|status){_OPEN}([A-Z]{{1,7}}\d{{3,6}}[A-Z]?)(?!\w)",
+        r"^Msg (\d{1,5})(?=, Level )",
+        r"^Msg [\ue000-\ue009]+, Level (\d{1,2})(?=,)",
+        r"%[A-Z*][A-Z*_]{1,30}-([0-7])-",
+        r"%[A-Z*][A-Z*_]{1,30}-[\ue000-\ue009]-(\d{3,6}):",
         rf'" ({_STATUS})(?=\s|$)',
         rf"HTTP/[*\d](?:\.[*\d])?\"?:? ({_STATUS})(?=[\s),]|$)",
         rf"\|\s*({_STATUS})(?=\s*\|)",
@@ -61,9 +72,10 @@ _NUMBERS: tuple[re.Pattern[str], ...] = tuple(
     )
 )
 _TOKENS = re.compile(
-    r"\b(?:0[xX][0-9A-Fa-f]{1,8}|[A-Z]{2,8}-\d{3,6}|[A-Z]{1,7}\d{3,6}[A-Z]?|[1-5][xX]{2}|[A-Za-z]{0,8}[Ii][Pp][Vv][46])\b"
+    r"\b(?:0[xX][0-9A-Fa-f]{1,8}|[A-Z]{2,8}-\d{3,6}(?=[:\])])|[A-Z]{1,7}\d{3,6}(?:[A-Z]|(?=[:\])]))|[1-5][xX]{2}"
+    r"|[A-Za-z]{0,8}[Ii][Pp][Vv][46])\b"
 )
-_AFTER_REQUEST = re.compile(rf"{_REQUEST}[^\n]{{0,600}}?[ |\t]({_STATUS})(?=[ |,\t]|$)(?! ?{_UNIT}(?!\w))")
+_AFTER_REQUEST = re.compile(rf"{_REQUEST}[^\n\ue000-\ue009]{{0,600}}?[ |\t]({_STATUS})(?=[ |,\t]|$)(?! ?{_UNIT}(?!\w))")
 _LEVELS = r"(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)"
 # Before a level stands the number of a process.
 _BEFORE_REQUEST = re.compile(rf"(?<=[ \t])({_STATUS})(?=[ \t](?!{_LEVELS}\b).{{0,200}}{_REQUEST})")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from logwarden.model.mask_bytes import MIXED
+from logwarden.model.mask_words import MIXED
 
 _HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _VOWEL = re.compile(r"[aeiouyAEIOUY]")
@@ -97,9 +97,9 @@ def mask_pieces(found: re.Match[str]) -> str:
 
     ``V1StGXR8_Z5jdHi6B-myT`` is a star, and of ``job-V1StGXR8-failed`` the words stay.
     """
-    if found[0].startswith("/"):  # a path
+    if found[0].startswith("/") and not ("+" in found[0] or found[0].endswith("=")):  # a path
         return found[0]
-    parts = _BETWEEN.split(found[0])
+    parts = _BETWEEN.split(found[0].lstrip("/"))
     out: list[str] = []
     for place in range(0, len(parts), 2):
         between, piece = parts[place - 1] if place else "", parts[place]
@@ -138,7 +138,7 @@ _KEYS = re.compile(
     r"|remote|rhost|ruser"
     r"|shost|dhost|addr|address|ip|ipaddr|src|dst|mac|domain|pod|podname|container|instance|device|session"
     r"|sess|sid|token"
-    r"|trace|span|rid|uid|uuid|guid|id|ids|hash|sha|md|digest|etag|fingerprint|nonce|cookie|path|file|fname"
+    r"|dn|trace|span|rid|uid|uuid|guid|id|ids|hash|sha|md|digest|etag|fingerprint|nonce|cookie|path|file|fname"
     r"|filename|dir"
     r"|folder|url|uri|href|referer|referrer|agent|useragent|query|q|sku|key|topic|queue|bucket|object|sn"
     r"|serial|exe|comm|cmd"
@@ -148,6 +148,9 @@ _KEYS = re.compile(
 )
 
 
+_LEVEL = re.compile(r"(?i)trace|debug|info|notice|warn(?:ing)?|err(?:or)?|fatal|crit(?:ical)?|fail(?:ed|ure)?|ok")
+
+
 @lru_cache(maxsize=4096)
 def names_one(key: str) -> bool:
     """Returns True for a key whose value names one person, machine, place or thing: `client_ip`, `srcUser`."""
@@ -155,10 +158,34 @@ def names_one(key: str) -> bool:
 
 
 def mask_value(found: re.Match[str]) -> str:
-    """Returns ``key=*`` for a key and a value that names one thing, whichever signs join them."""
+    """Returns ``key=*`` for a key and a value that names one thing, whichever signs join them.
+
+    A quoted value of another key may consist of pairs, as in an audit record.
+    """
+    if names_one(found[1]):
+        return f"{found[1]}=*"
+    if "=" in found[0] and found[0][-1] in "'\"" and found[0].count("=") > 1:
+        start = len(found[1]) + 2
+        return found[0][:start] + found.re.sub(mask_flat, found[0][start:-1]) + found[0][-1]
+    return found[0]
+
+
+def mask_flat(found: re.Match[str]) -> str:
+    """Returns ``key=*`` for a pair whose value names one thing; any other pair as it is."""
     return f"{found[1]}=*" if names_one(found[1]) else found[0]
+
+
+def mask_bracketed(found: re.Match[str]) -> str:
+    """Returns ``session[*]`` for a value in brackets behind a key whose value names one thing."""
+    return f"{found[1]}=*" if names_one(found[1]) and not _LEVEL.fullmatch(found[2]) else found[0]
 
 
 def mask_host(found: re.Match[str]) -> str:
     """Returns a star for the name of a host; names of packages and of files stay."""
     return "*" if is_host(found[0], port=found[1].startswith(":")) else found[0]
+
+
+def mask_target(found: re.Match[str]) -> str:
+    """Returns ``url`` for the name of a host and a path behind it, as of an image; other paths stay."""
+    host = found[0].partition("/")[0].partition(":")[0]
+    return "url" if is_host(host, port=found[1].startswith(":")) else found[0]

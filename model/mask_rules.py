@@ -11,11 +11,20 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from logwarden.model.mask_bytes import MIXED
+from logwarden.model.failure_words import GLOSSES
 from logwarden.model.mask_codes import METHOD, hide_codes, show_codes
-from logwarden.model.mask_ids import mask_host, mask_joined, mask_pieces, mask_random, mask_value
+from logwarden.model.mask_ids import (
+    mask_bracketed,
+    mask_host,
+    mask_joined,
+    mask_pieces,
+    mask_random,
+    mask_target,
+    mask_value,
+)
 from logwarden.model.mask_own import OwnRule
 from logwarden.model.mask_times import TIME_RULES, without_month_at_head
+from logwarden.model.mask_words import MIXED
 
 MAX_CANONICAL_CHARS: Final = 240
 """Twice what the line encoder reads."""
@@ -28,7 +37,7 @@ Rule = tuple[str, re.Pattern[str], Replacement]
 
 _SQL = re.compile(
     r"(?i)\b(?:select\b.{1,400}\bfrom|insert\s+into|update\s+\S+\s+set|delete\s+from|merge\s+into|replace\s+into"
-    r"|where\s"
+    r"|where\s|exec(?:ute)?\s+\S+\s+@"
     r"|values\s*\()"
 )
 _HOST = r"(?:[A-Za-z0-9*](?:[\w*-]{0,62})\.){1,8}[a-z]{2,12}"
@@ -38,6 +47,8 @@ _TELLING = re.compile(
     r"|corrupt|unknown|missing|exception|warn|fatal|kill|panic|broken|space|forbid|expired|unreach|\bout of\b"
 )
 """Words for which a quoted text of several words stays: it is what happened, and no value."""
+
+_TELLING_ELSEWHERE = re.compile("|".join(sorted(map(re.escape, GLOSSES), key=len, reverse=True)))
 
 _NAME = (
     r"(?:\"[^\"\n]{0,200}\"|'[^'\n]{0,200}'|<[^<>\n]{0,100}>"
@@ -64,13 +75,17 @@ _ACTED = (
     r"|registered|attempted|updated|tried)"
 )
 
+_UNIT_ELSEWHERE = r"(?:毫秒|微秒|秒|分钟|小时|天|ミリ秒|밀리초|초|мс|мкс|сек|мин|час(?:а|ов)?|[кмгт]б|Ko|Mo|Go)"  # noqa: RUF001
+_USER_ELSEWHERE = "пользовател[а-я]{1,3}"  # noqa: RUF001
+_MONEY = r"(?:EUR|USD|GBP|JPY|CNY|RUB|INR)"
+
 # Order matters: a URL before the paths in it, names before hosts, addresses before the runs of stars that they leave.
 _RULES: tuple[Rule, ...] = (
     # The host of a syslog line stands between the time and the program.
     (":", re.compile(
         r"^((?:\d+ |\* )?<[^<>]{1,3}>)?(?:(?:[A-Z][a-z]{2} +)?\* \*:\*:\*|\S{0,24}\*:\*:\*\S{0,16}) [\w.*-]+"
         r" (?=[^\s:]{1,80}(?:\[\*\])?(?: \(\[?\*\]?\))?: )"), r"\1* "),
-    ("://", re.compile(r"(?<![A-Za-z])[A-Za-z][A-Za-z0-9+.]{1,15}://[^\s'\"<>,\])]+"), "url"),
+    ("://", re.compile(r"(?<![A-Za-z])[A-Za-z][A-Za-z0-9+.*]{1,15}://[^\s'\"<>,\])]+"), "url"),
     # Request lines: the method stays, the target goes, and so does what a log quotes after the status.
     ('"', re.compile(rf'"({METHOD}|[A-Z]{{3,8}}) \S+( HTTP/\*(?:\.\*)?)?"'), r"\1 path"),
     ("", re.compile(rf"\b({METHOD})([ |\t]+)(\"?)(?:/|\*/|url)[^\s\"|]*\3(?=[ |\t]|$)"), r"\1 path"),
@@ -81,10 +96,21 @@ _RULES: tuple[Rule, ...] = (
     ("\\", re.compile(
         r"(?<![\w\\])(?:[A-Za-z]:|\\\\[\w.*$-]{1,64}|%\w{1,32}%)(?:\\{1,2}[^\\/:?\"<>|\r\n]{1,64}(?=\\)){0,20}"
         r"\\{1,2}[^\s\"'<>|,;]*"), "path"),
-    ("/", re.compile(r"(?<![\w<*./])(?:~|\.{1,2})?(?:/[\w.$@%+=:~*-]+){2,}/?"), "path"),
+    ("\\", re.compile(r"(?<![\w\\:])[A-Z][A-Z0-9_*-]{1,62}(?:\\{1,2}[\w.$*-]{1,64}){1,20}(?![\w\\])"), "*"),
+    ("/", re.compile(r"(?<![\w<*./])(?:[A-Za-z]:|~|\.{1,2})?(?:/[\w.$@%+=:~*!-]+){2,}/?"), "path"),
+    ("/", re.compile(r"(?<=[\s\"'=(\[])(?:[A-Za-z]:|~)?/[A-Za-z_.][\w.*-]{0,63}/?(?=[\s,;:)\]\"']|$)"), "path"),
+    (".", re.compile(rf"(?<![\w.*@/$-]){_HOST}(?=((?::\*)?)/)(?::\*)?(?:/[\w.*@:+-]{{1,100}}){{1,20}}"), mask_target),
     ("/", re.compile(r"(?<![\w<*./:=-])(?:[\w.*$@-]{1,64}/){1,20}[\w.*$@-]{1,64}\.[A-Za-z]{1,5}(?![\w/*.])"), "path"),
     # People and machines in the places where daemons write them.
     ("user", re.compile(rf"\b([Ii]nvalid user|for user|by user|to user|of user|as user) +{_PERSON}"), r"\1 *"),
+    ("er ", re.compile(rf"\b((?:by|for|from|of|to) (?:customer|employee|member|visitor|operator)) {_GRAMMAR}{_PERSON}"
+                       r"(?=[\s,;:.)]|$)"), r"\1 *"),
+    ("for ", re.compile(rf"\b((?:[Ll]og(?:in|on)|[Pp]assword|[Aa]uthentication|[Ss]ign-?in)\b[^;:\n]{{0,40}}? for) "
+                        rf"{_GRAMMAR}(?!(?:reason|user)\b){_PERSON}(?=[,;:.)]|$)"), r"\1 *"),
+    ("", re.compile(rf"\b({_USER_ELSEWHERE}|(?i:benutzer|usuario|usuário|utente|utilisateur|gebruiker|kullanıcı"
+                    rf"|użytkownik[a-z]{{0,3}})|用户|用戶|ユーザー|사용자) (?=[A-Za-z\"'*]){_PERSON}(?![^\s,;:.)])",
+                    re.IGNORECASE), r"\1 *"),
+    ("COMMAND=", re.compile(r"\bCOMMAND=.+$"), "COMMAND=*"),
     ("ser ", re.compile(rf"\b([Uu]ser) {_GRAMMAR}{_PERSON}(?= {_ACTED}\b|[,;:.)\]]|$)"), r"\1 *"),
     ("", re.compile(rf"\b(for|user|by|of|from user) {_GRAMMAR}{_PERSON} (from|port|on port|at)\b(?= ?\*| url| path|$)"),
      r"\1 * \2"),
@@ -99,14 +125,23 @@ _RULES: tuple[Rule, ...] = (
     ("'", re.compile(r"(?<![\w'])'([^'\n]{0,200})'(?![\w'])"), "quoted"),
     ('"', re.compile(r'(?<![\w"=:])(?<![=:] )"([^"\n]{0,200})"(?![\w":=])'), "quoted"),
     ("`", re.compile(r"`([^`\n]{0,200})`"), "quoted"),
+    ("", re.compile(r"[«\u201e\u201c\u2018\u201a\u300c\u300e]([^»\u201c\u201d\u2019\u2018\u300d\u300f\n]{1,200})"
+                    r"[»\u201c\u201d\u2019\u2018\u300d\u300f]"), "quoted"),
+    ("[", re.compile(r"(?<![\w.-])([A-Za-z][\w.-]{0,60})\[([\w.@*-]{1,100})\]"), mask_bracketed),
+    ("<", re.compile(r"(?<![\w.-])([A-Za-z][\w.-]{0,60})<([\w.@*-]{1,100})>"), mask_bracketed),
     # Addresses and ids. One of fifteen UUIDs has a group without a digit.
     ("-*", re.compile(r"(?:\*|\b[a-f]{8})(?:-(?:\*|(?!dead|face|fade)(?:[a-f]{4}|[A-F]{4})))*-\*"), "*"),
+    ("]:*", re.compile(r"(?<![\w*])\[(?=[0-9A-Fa-f*]{0,4}:)[0-9A-Fa-f*:.]{2,48}(?:%\w+\*?)?\]:\*"), "*"),
     (":", re.compile(r"(?<![\w*:-])(?:[0-9A-Fa-f*]{1,4}:){5,7}[0-9A-Fa-f*]{1,4}(?![\w*:-])"), "*"),
     ("-", re.compile(r"(?<![\w*:-])(?:[0-9A-Fa-f*]{1,2}-){5,7}[0-9A-Fa-f*]{1,2}(?![\w*:-])"), "*"),
     (".", re.compile(r"(?<![\w*.])(?=[\w.]*\*)(?:[0-9A-Fa-f*]{1,4}\.){2}[0-9A-Fa-f*]{1,4}(?![\w*.])"), "*"),
     ("::", re.compile(r"(?<![\w:*])(?=[\w:]*\*|::[\s\]/])(?:[A-Fa-f*]{0,4}:){2,7}[A-Fa-f*]{0,4}(?:%\w+\*?)?"
                       r"(?![\w:])"), "*"),
     (":", re.compile(r"\b(?:SHA|sha|MD)\d*\*?:[\w*+/=:]{4,100}"), "*"),
+    (" ", re.compile(r"^[0-9a-fA-F*]{1,16}:?[ \t]+(?:(?:[0-9a-fA-F]{2}|[0-9a-fA-F]{4}|\*)[ \t]{1,3}){8,}"
+                     r".{0,20}$"), "*"),
+    ("\\x", re.compile(r"(?:\\\*){0,64}\\x[0-9A-Fa-f*]{1,2}(?:\\(?:x[0-9A-Fa-f*]{1,2}|\*)){1,}"), "*"),
+    ("*", re.compile(r"\[(?=[^\]]{0,200}\*)(?:[0-9a-fA-F]{2}|\*)(?:, ?(?:[0-9a-fA-F]{2}|\*)){3,}\]"), "*"),
     (" ", re.compile(r"(?<![^\s:])(?:(?:[0-9a-fA-F]{2}|[0-9a-fA-F]{4}|\*)[ \t]{1,3}){7,}(?:[0-9a-fA-F*]{1,4}(?!\S))?"
                      r"(?:[ \t]*\|.{0,17}\|?$|[ \t]+\S{8,17}$)?"), "* "),
     ("-", re.compile(r"(?<=[\w*]-)(?!https?d?\b|xhtml\b)(?:[bcdfghjklmnpqrstvwxz]{5}|[bcdfghjklmnpqrstvwxz]{1,4}\*)"
@@ -118,7 +153,7 @@ _RULES: tuple[Rule, ...] = (
         r"(?i)(?<![\w*/\\.])[\w*~+-]{1,100}(?:\.[\w*-]{1,20})?\.(?:exe|dll|sys|msi|pdf|txt|csv|tsv|xlsx?|docx?"
         r"|pptx?|jpe?g|png"
         r"|gif|svg|mp[34]|avi|mov|zip|gz|tgz|bz2|xz|zst|tar|rar|7z|bak|tmp|dat|log|parquet|avro|sst|pcap"
-        r"|dump)(?![\w.])"), "*"),
+        r"|dump|so|dylib|jar|war|deb|rpm|ko)(?![\w.])"), "*"),
     ("*", re.compile(r"(?<![\w.*])[\w-]{0,60}\*[\w*-]{0,60}\.(?:xml|json|html?|ya?ml|pcapng|pid|sock|lock|crt"
                      r"|pem|db)(?![\w.])"), "*"),
     # A name with a number, behind the noun that says what it names.
@@ -132,10 +167,15 @@ _RULES: tuple[Rule, ...] = (
     ("*", re.compile(r"\* ?(?:[KMGTPkmgtp]i?[Bb]|B|[num\u00b5\u03bc]?s|min|h|secs?|msecs?|bytes?|(?:milli|micro|nano)?"
                      r"seconds?|minutes?|hours?|days?)(?![\w*])"), "*"),
     ("PT", re.compile(r"\bPT\*"), "*"),
+    ("+", re.compile(r"(?<=\*)\+build\b[.\w*-]*"), ""),
+    ("*", re.compile(rf"\* ?{_UNIT_ELSEWHERE}(?![\w*])", re.IGNORECASE), "*"),
+    ("%", re.compile(r"\* (?=%(?!\w))"), "*"),
+    ("*", re.compile(rf"(?:[$€£¥₹₽]|\b{_MONEY} ?)\*|\* ?(?:[€£¥₹₽]|{_MONEY}\b)"), "*"),
     ("-", re.compile(r"(?i)\*-(?:rc|alpha|beta|snapshot|release|final|dev|pre|build)\b[.-]?\*?"), "*"),
     ("*", re.compile(r"[\[(]\*[\])]"), "*"),
     ("*", re.compile(r"\*\s?(?:\(\)|\[\]|=+(?!\S))"), "*"),
     ("*", re.compile(r"(?<![\w*])[-+]?\*(?:[\s,.:;/|@+#%_-]*\*)+|\*(?:[\s,.:;/|@+#%-]+\*)+"), "*"),
+    ("*", re.compile(r"[\[(]\*[\])]"), "*"),
     # A list of one thing, and a list of pairs: "node-* <ok> node-* <ok>".
     ("*", re.compile(r"(?<!\S)((?:[^\s*]{0,40}\*){1,4}[^\s*,]{0,40}(?: [^\s*]{1,20})?)(?:[\s,]+\1)+(?![^\s,])"), r"\1"),
     ("", re.compile(r"\s+"), " "),
@@ -178,7 +218,9 @@ def canonical(key: bytes, own: Sequence[OwnRule] = ()) -> str:
 
 def _quoted(found: re.Match[str]) -> str:
     """Returns a star for a quoted value; a quoted text of several words about trouble stays."""
-    return found[0] if " " in found[1].strip() and _TELLING.search(found[1]) else "*"
+    if " " not in found[1].strip() and found[1].isascii():
+        return "*"
+    return found[0] if _TELLING.search(found[1]) or _TELLING_ELSEWHERE.search(found[1].casefold()) else "*"
 
 
 def _shortened(text: str) -> str:

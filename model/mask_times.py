@@ -37,6 +37,9 @@ _MONTHS = (
     " октября ноя нояб"
     " ноября дек декабря січ лют бер кві тра чер лип сер вер жов лис гру ιαν φεβ μαρ απρ μαϊ ιουν ιουλ αυγ"
     " σεπ οκτ νοε δεκ"
+    # Hungarian, Arabic
+    " január február március április május június július augusztus szeptember október"
+    " يناير فبراير مارس أبريل ابريل مايو يونيو يوليو أغسطس سبتمبر أكتوبر نوفمبر ديسمبر"
 )
 _WEEKDAYS = (
     "mon tue wed thu fri sat sun monday tuesday wednesday thursday friday saturday sunday tues thur thurs"
@@ -56,7 +59,7 @@ _ZONE = (
 
 
 _CAPITAL_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec)"
-_CAPITAL_WEEKDAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+_CAPITAL_WEEKDAY = r"(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs)?|Fri|Sat(?:ur)?|Sun)(?:day)?"
 
 _HEAD = re.compile(r"([\[(<]?)(?:([^\W\d_]{1,12})\.?,? +)?(?:([^\W\d_]{3,12})\.? +)?(?=\*)")
 _KNOWN_MONTHS, _KNOWN_WEEKDAYS = frozenset(_MONTHS.split()), frozenset(_WEEKDAYS.split())
@@ -81,12 +84,14 @@ def _month(found: re.Match[str]) -> str:
 
 
 TIME_RULES: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
-    ("*", re.compile(rf"\b{_CAPITAL_WEEKDAY}\b[ ,]*(?={_CAPITAL_MONTH}\b|\*)"), ""),
+    ("*", re.compile(rf"\b{_CAPITAL_WEEKDAY}\b[ ,]*(?={_CAPITAL_MONTH}[a-z]*\b|\*)"), ""),
     ("*", re.compile(rf"\b{_CAPITAL_MONTH}[a-z]*\b(?=[ ,/*:.-]*\*)|(?<=\*/){_CAPITAL_MONTH}(?=/\*)"), "*"),
     # In other languages only between two numbers, or at the head of the line.
     ("*", re.compile(r"(?<=\*)(?:\.?[ /-]|[./-])(?:de )?([^\W\d_]{3,12})\.?(?=[ ,./-]{1,2}(?:de )?\*)"), _month),
     ("*", re.compile(r"(?<=\*)[年月日時时分秒点년월일시분초]"), ":"),
     ("*:", re.compile(r"(?<=:\*)([.,]\*)? ?(?:[AaPp]\.?[Mm]\b\.?|上午|下午|午前|午後|오전|오후)"), ""),
     ("*:", re.compile(rf"(?<=:\*)([.,]\*)? ?{_ZONE}"), ""),
+    ("*:", re.compile(r"(?<=:\*)([.,]\*)? ?\((?:[A-Z]{3,5}|[A-Z][a-z]+(?: [A-Z][a-z]+){1,4} Time)\)"), ""),
+    ("*:", re.compile(r"(?:上午|下午|午前|午後|오전|오후) ?(?=\*:)"), ""),
     ("*", re.compile(rf"(?<=\*) {_CAPITAL_WEEKDAY}\b,?(?= \*)"), ""),
 )

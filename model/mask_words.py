@@ -7,12 +7,15 @@ import re
 # Colours and other orders to a terminal (ECMA-48), none across a line's end: bounded, so that no text is read twice.
 PAINT = re.compile(rb"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,256}(?:\x07|\x1b\\)|[@-Z\\^_])")
 
+MIXED = "\x01"
+"""Stands for a token in which digits and letters alternate, as in ids; a star stands for a number."""
 TAIL = 8  # letters of a word that are compared, from its end: they fit one integer
 CODE_ENDINGS = (b"status", b"code", b"errno")
 CODE_WORDS = (
     b"err error rc ret retval exit exits exited signal sig sigs result res returned returns return sqlstate eventid"
     b" event hresult closed terminated killed failed died ended finished completed reply response responded answered"
     b" answer got http grpc severity level lvl priority prio said stopped aborted crashed"
+    b" fehler erreur errore kodu felkod bugcheck msg"
 ).split()
 MAX_GAP = 4
 BEFORE = b" =:\"'([#-"
@@ -20,6 +23,7 @@ BEFORE = b" =:\"'([#-"
 LEFT, RIGHT = b" \t\"'|/([=:,->\n", b" \t\n|\"',)];:"
 """Bytes that can stand around a status that no word announces."""
 SHORT, LONG = 5, 6  # digits of a code; and of a vendor's code, as in ORA-00600
+HEX = 8  # letters and digits of which a token of hexadecimal capitals has more, if the digits are behind
 REPLIES = frozenset(
     n
     for first, last in (
@@ -32,3 +36,31 @@ REPLIES = frozenset(
 
 ENHANCED = re.compile(rb"(?:(?<![0-9A-Za-z])[245][0-9]{2}[ -]|=)([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9A-Za-z.])")
 """An enhanced status of mail, behind its reply or in a field: ``550 5.7.1``."""
+
+FOREIGN = (
+    r"(?:(?:错误|状态|返回|退出|响应|结果|故障|报警|异常|终止)码|代码|(?:錯誤|狀態|返回|結束|回應)碼|代碼|状态|狀態|状態|信号|信號"
+    r"|コード|ステータス|シグナル|코드|상태|신호|(?:С|с)татус|(?:С|с)игнал|รหัส|สถานะ|κωδικός|कोड"  # noqa: RUF001
+    r"|(?:(?:К|к)од(?:ом|а)?|(?:C|c)ódigo(?: de)?|(?:K|k)ód|(?:K|k)od(?:em)?|رمز|كود|(?:M|m)ã|קוד)(?: LETTERS{2,20})?)"  # noqa: RUF001
+    r"(?:[ :=#(\[]|\uff1a|\uff08){0,4}-?"
+)
+"""Words of other scripts and languages that announce a code, and the signs behind them."""
+_FOREIGN = re.compile(
+    FOREIGN.replace("LETTERS", r"[^\x00-\x40\x5b-\x60\x7b-\x7f]").replace("2,20", "2,40").encode()
+    .replace(rb"\uff1a", "\uff1a".encode()).replace(rb"\uff08", "\uff08".encode())
+    + rb"(?<![0-9A-Za-z])([0-9]{1,5})(?![0-9A-Za-z])"
+)  # fmt: skip
+_DEVICE = re.compile(rb"%[A-Z][A-Z0-9_]{1,30}-([0-7])-(?:([0-9]{3,6})(?=:))?")
+"""Facility, severity and number of a message of a network device: ``%LINK-3-UPDOWN:``, ``%ASA-4-106023:``."""
+
+
+def announced(blob: bytes) -> list[int]:
+    """Returns where numbers stand that a word of another script, or the form of a device's message, makes codes."""
+    found = [] if blob.isascii() else [match.start(1) for match in _FOREIGN.finditer(blob)]
+    if b"%" in blob:
+        found += [match.start(group) for match in _DEVICE.finditer(blob) for group in (1, 2) if match[group]]
+    return found
+
+
+def unpainted(blob: bytes) -> bytes:
+    """Returns the bytes without colours and other orders to a terminal."""
+    return PAINT.sub(b"", blob) if b"\x1b" in blob else blob

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 
-from logwarden.model.mask_bytes import mask_blob, mask_reference
+from logwarden.model.mask_bytes import mask_blob
+from logwarden.model.mask_reference import mask_reference
 from logwarden.model.mask_rules import MAX_CANONICAL_CHARS, canonical
 
 __all__ = ["MAX_CANONICAL_CHARS", "VERSION", "canonical", "line_hash", "mask_blob", "mask_line", "mask_reference"]

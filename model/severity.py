@@ -21,7 +21,8 @@ _WORDS: dict[int, str] = {
     " waarschuwing ostrzeżenie varování uyarı figyelmeztetés varning advarsel varoitus 警告 경고 предупреждение"
     " попередження تحذير אזהרה चेतावनी คำเตือน",
     ERROR: "error err eror erro erreur fehler errore fout błąd chyba hata hiba fel feil fejl virhe severe failure"
-    " fail 错误 錯誤 エラー 오류 에러 ошибка ошибки сбой помилка грешка σφάλμα خطأ שגיאה त्रुटि ข้อผิดพลาด lỗi kesalahan",
+    " fail 错误 錯誤 エラー 오류 에러 ошибка ошибки сбой помилка грешка σφάλμα خطأ שגיאה त्रुटि ข้อผิดพลาด lỗi kesalahan"
+    " σφαλμα eroare greška napaka",
     CRITICAL: "critical crit crt fatal ftl alert alrt emerg emergency panic dpanic kritisch critique crítico critico"
     " krytyczny kritik fatale fataal fatalny 严重 致命 重大 致命的 치명적 심각 критическая критический критично"
     " фатальная фатально حرج",
@@ -78,8 +79,11 @@ _HEAD_CHARS = 160
 # A star is what masking leaves of the digits.
 _KLOG = re.compile(r"([IWEFDV])(?:(?:\d{4}|\d{8}) \d\d:\d\d:\d\d|\*[ \]])|([DIWEF]), (?:\[\d{4}-\d\d-\d\d|\*)")
 _PRI = re.compile(r"<(\d{1,3})>")
+_DEVICE = re.compile(r"%[A-Z*][A-Z0-9_*]{1,30}-([0-7])-")
+"""Facility and severity of a message of a network device, as ``%LINK-3-UPDOWN``."""
 _LETTER = re.compile(
     r"[\d\]) ] +\(?\[?([TVDIWEFC])\]?\)?[ /:|]|^\[([TVDIWEFC])[ \]]|^([VDIWEF])/[\w.$]+ ?\(|\[([DIWEF])\]"
+    r"|^([VDIWEN]): (?=\S)"
 )
 _FIELD = re.compile(
     r"""(?i)(?:^|[\s{,"'(\[])(?:level|lvl|log_?level|log\.level|severity|sev|priority|levelname)["']?\s*[=:]\s*["'\[]?(\w+)"""
@@ -92,9 +96,10 @@ _WORD, _ASCII_WORD = (
 # ASCII, and the short list of words takes half the time.
 _APART, _APART_IN_ASCII = (
     re.compile(
-        rf"(?i)[\[(<|]\s*(?:\w+[ .:/])?({word})\s*[\])>|]"
+        rf"(?i)[\[(<|]\s*(?:\w+[ .:/#])?({word})\s*[\])>|]"
         rf"|(?:^|[\s\]])({word})\s*[:\uff1a|](?!\s*(?:null|none|nil|false|0)\b)"
         rf"|-\s({word})\s-"
+        rf"|^::({word})(?= |::)"
     )
     for word in (_WORD, _ASCII_WORD)
 )
@@ -124,7 +129,7 @@ def of_line(text: str) -> int | None:
                 candidates.append((found.start(), level))
     if candidates:
         return min(candidates)[1]
-    if found := _PRI.match(head):
+    if found := _PRI.match(head) or ("%" in head and _DEVICE.search(head)) or None:
         return of_syslog(int(found[1]))
     if found := _LETTER.search(head[:60]):
         return of_word(next(group for group in found.groups() if group))

@@ -192,7 +192,7 @@ def looked_at(line: bytes, near_ms: int, zone: tzinfo) -> int | None:
 def _has_marks(line: bytes) -> bool:
     """Returns True for a line with the marks of a format somewhere in it."""
     return (
-        ((b"/" in line or b"Completed " in line) and _has_request(line))
+        ((b"/" in line or b"Completed " in line or b"Sent " in line) and _has_request(line))
         or (b"=" in line and _has_pairs(line))
         or (b"|" in line and b"EF:" in line)
     )
@@ -240,6 +240,7 @@ def _has_request(line: bytes) -> bool:
     return (
         b"HTTP/" in line
         or b"Completed " in line
+        or b"Sent " in line
         or b'] "' in line
         or (
             (b" /" in line or b'"/' in line or b"://" in line or b"\t/" in line)

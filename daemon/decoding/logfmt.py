@@ -70,16 +70,23 @@ def _event(fields: dict[str, str], known: dict[str, str], prefix: str, line: str
         taken.update(("method", "path"))
         request[1] = request[1].partition("?")[0]
     messages = take(_MESSAGES[:2]) or take(_MESSAGES[2:])
-    errors = [value for _, value in take(_ERRORS) if value.lower() not in _NO_ERROR]
+    found_errors = [(name, value) for name, value in take(_ERRORS) if value.lower() not in _NO_ERROR]
+    errors = [value for _, value in found_errors if not _is_number(value)]
+    numbers = [(name, value) for name, value in found_errors if _is_number(value)]
     head = ": ".join(filter(None, [" ".join(filter(None, [prefix, *(v for _, v in messages[:1])])), *(errors)]))
     codes = take(_CODES)
     callers = [(name, fields[name]) for name in _CALLERS if name in fields]
     taken.update(name for name, _ in callers)
     others = [(name, value) for name, value in fields.items() if name not in taken]
-    pairs = [f"{name}={quoted(value)}" for name, value in (*codes, *messages[1:], *callers, *others)]
+    pairs = [f"{name}={quoted(value)}" for name, value in (*numbers, *codes, *messages[1:], *callers, *others)]
     tail = line[found[-1].end() :].strip()
     words = [" ".join(request) if len(request) == 2 else "", head, *pairs, tail]
     return Frame(text=" ".join(filter(None, words)), level=level, at=times[0][1] if times else "")
+
+
+def _is_number(value: str) -> bool:
+    """Returns True for a number, which says nothing without its name."""
+    return value.removeprefix("-").isdecimal()
 
 
 def _level(value: str) -> int | None:

@@ -25,6 +25,7 @@ PIECES = st.sampled_from(
         "a",
         "é",
         "中",
+        *("код", "错误代码", "%LINK-3-", "%ASA-4-106023:", "0x40", "E404", "EAEC041802", "-1073741819", "kodu"),
     ]
 )
 LINES = st.one_of(

@@ -79,6 +79,15 @@ APART = [
     ("result=success user=kim", "result=failure user=kim"),
     ("link eth0 is up", "link eth0 is down"),
     ("level=info done", "level=error done"),
+    # codes of other languages, devices and runtimes
+    ("错误代码: 28", "错误代码: 13"), ("状态码\uff1a500", "状态码\uff1a200"), ("код ошибки 28", "код ошибки 13"),
+    ("статус 500", "статус 200"), ("終了コード 137", "終了コード 0"), ("종료 코드: 137", "종료 코드: 0"),
+    ("código de saída 137", "código de saída 0"), ("kod błędu 28", "kod błędu 13"), ("رمز الخطأ 28", "رمز الخطأ 13"),
+    ("Fehler 1067: Dienst", "Fehler 1053: Dienst"), ("code d'erreur 28", "code d'erreur 13"),
+    ("%LINK-3-UPDOWN: changed", "%LINK-5-UPDOWN: changed"), ("%ASA-4-106023: Deny", "%ASA-4-106100: Deny"),
+    ("exited with code -1073741819", "exited with code -1073741571"), ("ata1: error: 0x40", "ata1: error: 0x04"),
+    ("registry: code E404", "registry: code E401"), ("Msg 1205, Level 13, State 5", "Msg 823, Level 24, State 2"),
+    ("session[failed] x", "session[active] x"), ("open «ошибка диска» now", "open «нет доступа к файлу» now"),
 ]  # fmt: skip
 
 TOGETHER = [
@@ -100,6 +109,14 @@ TOGETHER = [
     ("00000010  de ad be ef 00 12 a3 ff 01 02 ca fe 11 22 33 44  |................|",
      "00000020  48 65 6c 6c 6f 20 77 6f 72 6c 64 21 0a 00 00 aa  |Hello world!....|"),
     ("charge ch_3MqLiJLkdIwHu7ix0snN00qE paid", "charge ch_1NirD82eZvKYlo2CIvbtLWuY paid"),
+    ("queued as EAEC041802", "queued as 6B97E618FF"), ("blob /g25K+7Mt4Ea5m== read", "blob Ab/cK9MtZ4Ea5mQ== read"),
+    # quotes of other languages, values in brackets, dumps
+    ("User «kim» in", "User «sam» in"), ("User „kim“ in", "User „sam“ in"), ("User “kim” in", "User “sam” in"),
+    ("用户「安娜」登录", "用户「鲍勃」登录"), ("session[kim] closed", "session[sam] closed"),
+    ("user<kim> in", "user<sam> in"),
+    ("msg='op=login acct=\"kim\" res=ok'", "msg='op=login acct=\"sam\" res=ok'"),
+    (r"bytes \x00\xff\x1f", r"bytes \xde\xad\x10"), ("frame [48,65,6c,6c]", "frame [de,ad,00,ff]"),
+    ("0000: 48 65 6c 6c 6f 20 77 6f  Hello wo", "0010: de ad be ef 00 11 22 33  ......\"3"),
     # quotes and statements
     ("SELECT * FROM t WHERE id IN (1, 2, 3)", "SELECT * FROM t WHERE id IN (4)"),
     ("INSERT INTO t (a) VALUES ('x'), ('y''z')", "INSERT INTO t (a) VALUES ('only')"),
@@ -112,6 +129,14 @@ TOGETHER = [
     ("served customerId=ab tenant=north", "served customerId=xy tenant=south"),
     ("act=blocked suser=kim fname=a.doc", "act=blocked suser=sam fname=b.doc"),
     # paths, addresses, names
+    ("open /var failed", "open /srv/a/b failed"), ("open ~/x failed", "open ~/y/z failed"),
+    ("open C:/a/b x", "open D:/c x"),
+    (r"key HKLM\A\B missing", r"key HKCU\C missing"), (r"SHOP\kim logged on", r"SHOP\sam logged on"),
+    ("fetch s3://a/b1 slow", "fetch s3://c/d2/e slow"),
+    ("image hub.example.com/a/b:1.2 up", "image hub.example.org/c:3 up"),
+    ("dial 10.0.0.1:5432: refused", "dial [::1]:5432: refused"), ("lost [10.0.0.1, 10.0.0.2]", "lost [10.0.0.3]"),
+    ("login failed for kim", "login failed for sam"), ("placed by customer Kim", "placed by customer Sam"),
+    ("Benutzer kim angemeldet", "Benutzer sam angemeldet"), ("用户 kim 登录成功", "用户 sam 登录成功"),
     (r"saved C:\Users\kim\My Documents\a.txt", r"saved D:\Data\b.bin"),
     (r"mounted \\files\share\kim", r"mounted \\backup\home\sam\x"),
     ("open /srv/a/b.txt", "open /var/lib/x/y/z"),
@@ -125,6 +150,8 @@ TOGETHER = [
     ("CRON[7]: (kim) CMD (/usr/bin/a)", "CRON[8]: (root) CMD (/usr/bin/b)"),
     ("sudo: kim : TTY=pts/0 ; PWD=/srv/kim ; USER=root", "sudo: sam : TTY=pts/3 ; PWD=/srv/sam ; USER=root"),
     # amounts, lists, threads
+    ("耗时 12 毫秒", "耗时 3 秒"), ("заняло 12 мс", "заняло 3 сек"), ("price 12.50 EUR", "price $7.00"),
+    ("83% used", "7.5 % used"),
     ("sent 12.5MB in 3m2s", "sent 800KB in 250ms"),
     ("took PT3.5S", "took PT12S"),
     ("disk 91% of 2 TiB", "disk 7% of 512 GiB"),
@@ -134,6 +161,9 @@ TOGETHER = [
     ("pool-3-thread-12 idle", "pool-1-thread-1 idle"),
     ("upgraded to 1.2.3-rc.1", "upgraded to 10.0.14"),
     # numbers that are no codes
+    ("错误数量: 28", "错误数量: 13"), ("订单 500 已创建", "订单 404 已创建"), ("ошибок 28", "ошибок 13"),
+    ("GET /a 200 500", "GET /a 200 404"), ("ticket SHOP-218 open", "ticket SHOP-4711 open"),
+    ("flight LH-404 late", "flight LH-500 late"), ("ERROR 2026-11-23 x", "ERROR 2027-01-05 x"),
     ("served 200 requests", "served 503 requests"),
     ("listening on port 500", "listening on port 8080"),
     ("closed 3 connections", "closed 404 connections"),
@@ -151,6 +181,10 @@ TOGETHER = [
     ("24.10.2026 08:00:00 MSK up", "25.10.2026 09:00:00 +03 up"),
     ("10/24/2026 8:00:00 AM up", "10/25/2026 11:00:00 PM up"),
     ("2026-10-24T08:00:00.1Z up", "2026-10-24T08:00:00+02:00 up"),
+    ("2026년 10월 24일 오전 8:00:00 up", "2025년 3월 1일 오후 1:10:11 up"),
+    ("2026. október 24. 08:00:00 up", "2025. január 3. 07:10:09 up"),
+    ("Sat Oct 24 2026 08:00:00 GMT+0200 (CEST) up", "Sun Jan 04 2026 09:00:00 GMT+0100 (CET) up"),
+    ("runs Monday, October 24, 2026", "runs Tuesday, January 5, 2027"),
     ("2026-10-24 08:00:00 Europe/Berlin up", "2026-10-24 08:00:00 Asia/Tokyo up"),
 ]  # fmt: skip
 

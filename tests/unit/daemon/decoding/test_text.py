@@ -51,6 +51,14 @@ CASES = {
         'at=error code=H12 desc="Request timeout" method=POST path="/pay?x=1" dyno=web.1 status=503',
         ("ERROR POST /pay Request timeout status=503 code=H12 dyno=web.1", None, None),
     ),
+    "an error that is a number": (
+        "level=info msg=bound err=49 op=2",
+        ("INFO bound err=49 op=2", None, None),
+    ),
+    "a framework that sends": (
+        "10:00:00.123 request_id=F1x [info] Sent 500 in 12ms",
+        ("10:00:00.123 request_id=F1x [info] Sent status=500 in 12ms", None, None),
+    ),
     "no logfmt": ("started with a=1 b=2 c=3", ("started with a=1 b=2 c=3", None, None)),
     "CEF": (
         "CEF:0|Ven\\|dor|Wall|4|7|Worm found|9|src=192.0.2.1 suser=anna act=blocked msg=in a file reason=x\\=y",

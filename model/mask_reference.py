@@ -1,0 +1,95 @@
+"""The definition of the first level of masking: token by token, slow and obvious. `mask_bytes.py` has to equal it."""
+
+from __future__ import annotations
+
+import re
+
+from logwarden.model.mask_words import (
+    BEFORE,
+    CODE_ENDINGS,
+    CODE_WORDS,
+    ENHANCED,
+    HEX,
+    LEFT,
+    LONG,
+    MAX_GAP,
+    MIXED,
+    REPLIES,
+    RIGHT,
+    SHORT,
+    TAIL,
+    announced,
+    unpainted,
+)
+
+
+def mask_reference(line: bytes) -> bytes:
+    """Masks one line on the first level, token by token: slow, obvious, the oracle of `mask_blob`."""
+    line = unpainted(line)
+    return re.sub(rb"[0-9A-Za-z]+", lambda token: _masked(line, token.start(), token.end()), line)
+
+
+def _masked(line: bytes, start: int, end: int) -> bytes:
+    token = line[start:end]
+    if token.isalpha():
+        return token
+    if token.isdigit():
+        return token if _may_be_code(line, start, end) else b"*"
+    if _is_hex_code(line, start, end) or re.fullmatch(rb"[1-5][xX][xX]|[A-Z]{3,7}[0-9]{3,5}[A-Z]", token):
+        return token
+    if word := re.fullmatch(rb"([A-Za-z]+)([0-9]+)", token):
+        if word[1].lower().endswith(b"ipv") and len(word[2]) == 1:
+            return token
+        size = len(token)
+        if re.fullmatch(rb"[a-f]{1,8}|[A-F]{1,8}", word[1]) and (word[1].islower() or size == 2 or size > HEX):
+            return MIXED.encode()
+        if word[1].isupper() and len(word[1]) <= LONG and 3 <= len(word[2]) <= LONG:
+            is_code = line[end : end + 1] in (b":", b"]", b")") or _after_code_word(line, start)
+            return token if is_code else word[1] + b"*"
+        return word[1] + b"*"
+    return MIXED.encode()
+
+
+def _may_be_code(line: bytes, start: int, end: int) -> bool:
+    """Returns True if the number may be a status or an error code."""
+    size, before, after = end - start, line[start - 1 : start] if start else b"\n", line[end : end + 1] or b"\n"
+    if (size <= SHORT or (9 <= size <= 10 and before == b"-")) and _after_code_word(line, start):
+        return True
+    if start in announced(line):
+        return True
+    if size == 3 and int(line[start:end]) in REPLIES and before in LEFT and after in RIGHT:
+        return True
+    if size <= 3 and before + after in (b"(:", b"<>"):
+        return True
+    if size <= SHORT and before + after == b"[]" and re.search(rb"[0-9]\] \[\Z", line[:start]):
+        return True
+    if any(found.start(1) <= start < found.end(1) for found in ENHANCED.finditer(line)):
+        return True
+    vendor = re.search(rb"(?<![0-9A-Za-z])[A-Z]{2,8}-\Z", line[max(0, start - 10) : start])
+    return bool(vendor) and 3 <= size <= LONG and after == b":"
+
+
+def _after_code_word(line: bytes, start: int) -> bool:
+    """Returns True if one of the two words before this place announces a code."""
+    if line[start - 1 : start] not in [bytes([b]) for b in BEFORE]:
+        return False
+    for _ in range(2):
+        gap = re.search(rb"[^0-9A-Za-z\n]*\Z", line[:start])
+        assert gap
+        word = re.search(rb"[A-Za-z]*\Z", line[: gap.start()])
+        assert word
+        if not 1 <= start - gap.start() <= MAX_GAP or not word[0] or line[: word.start()][-1:].isdigit():
+            return False
+        if word[0][-TAIL:].lower() in [w[-TAIL:] for w in CODE_WORDS] or word[0].lower().endswith(CODE_ENDINGS):
+            return True
+        start = word.start()
+    return False
+
+
+def _is_hex_code(line: bytes, start: int, end: int) -> bool:
+    """Returns True for ``0x80070005`` and its like: up to eight digits after a word for codes, or a Windows failure."""
+    token = line[start:end]
+    if not 3 <= end - start <= 10 or token[:2] not in (b"0x", b"0X"):
+        return False
+    is_failure = end - start == 10 and re.match(rb"800|[Cc]000", token[2:])
+    return bool(is_failure) or _after_code_word(line, start)
