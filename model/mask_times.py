@@ -92,6 +92,7 @@ TIME_RULES: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], st
     ("*:", re.compile(r"(?<=:\*)([.,]\*)? ?(?:[AaPp]\.?[Mm]\b\.?|上午|下午|午前|午後|오전|오후)"), ""),
     ("*:", re.compile(rf"(?<=:\*)([.,]\*)? ?{_ZONE}"), ""),
     ("*:", re.compile(r"(?<=:\*)([.,]\*)? ?\((?:[A-Z]{3,5}|[A-Z][a-z]+(?: [A-Z][a-z]+){1,4} Time)\)"), ""),
+    ("*", re.compile(r"(?:(?:星期|周)[一二三四五六日天]|[月火水木金土日]曜日|[월화수목금토일]요일) ?(?=\*)"), ""),
     ("*:", re.compile(r"(?:上午|下午|午前|午後|오전|오후) ?(?=\*:)"), ""),
     ("*", re.compile(rf"(?<=\*) {_CAPITAL_WEEKDAY}\b,?(?= \*)"), ""),
 )

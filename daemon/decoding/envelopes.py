@@ -39,6 +39,7 @@ _OWN_TEXT = (
     "body",
     "event",
 )
+_OWN_TEXTS = frozenset(_OWN_TEXT)
 _OF_EVENTS = frozenset(
     (
         *(*_OWN_TEXT, "level", "severity", "lvl", "@t", "@timestamp", "timestamp", "ts", "error", "err", "_source"),
@@ -144,11 +145,17 @@ def _open(document: dict[str, Any]) -> _Opened | None:
             inside = document.get(key)
             if key == "hits" and isinstance(inside, dict):
                 inside = inside.get("hits")
-            if isinstance(inside, list) and any(
-                isinstance(part, dict) and not _OF_EVENTS.isdisjoint(part) for part in inside[:64]
-            ):
+            if isinstance(inside, list) and any(isinstance(part, dict) and _may_be_event(part) for part in inside[:64]):
                 return _Opened(f"{key} element", inside)
     return None
+
+
+def _may_be_event(part: dict[str, Any]) -> bool:
+    """Returns True for an object with a field of events, or with an object that has one."""
+    inside = list(part.values())[:16]
+    return not _OF_EVENTS.isdisjoint(part) or any(
+        isinstance(value, dict) and not _OWN_TEXTS.isdisjoint(value) for value in inside
+    )
 
 
 def _open_single(document: dict[str, Any]) -> _Opened | None:

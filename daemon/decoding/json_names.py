@@ -25,7 +25,18 @@ LEVEL_PATHS = (
     *("loglevelname", "msg_level", "priority_name", "log.syslog.severity.name", "syslog.severity.name"),
     *("syslog_severity", "syslogseverity-text", "syslogseverity", "syslog.severity", "log.syslog.severity.code"),
     *("syslog.severity_label", "levelno", "level.value", "s", "severitynumber", "priority", "log.syslog.priority"),
-    *("syslog_priority", "pri", "pri-text", "levelvalue", "level.label", "level.string", "severity.string"),
+    *(
+        "syslog_priority",
+        "pri",
+        "pri-text",
+        "levelvalue",
+        "level.label",
+        "level.text",
+        "severity.text",
+        "severity.name",
+        "level.string",
+        "severity.string",
+    ),
     *("logger.level", "log_type", "niveau", "nivel", "livello", "stufe", "уровень", "级别", "レベル", "type", "status"),
 )
 ERROR_PATHS = (

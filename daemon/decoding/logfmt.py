@@ -35,8 +35,12 @@ def read(line: str) -> Frame | None:
         return None
     found = [first, *islice(_PAIR.finditer(line, first.end()), _MAX_PAIRS - 1)]
     fields: dict[str, str] = {}
-    for match in found:
-        fields.setdefault(match[1], _value(match[2]))
+    # A writer that quotes nothing leaves words between the pairs; they belong to the value before them.
+    for match, behind in zip(found, [*(later.start() for later in found[1:]), found[-1].end()], strict=True):
+        words = line[match.end() : behind].strip()
+        if words and match[1].lower() in (*_LEVELS, *_TIMES, *_CODES):
+            line, words = f"{line} {words}", ""  # these are one word each
+        fields.setdefault(match[1], f"{_value(match[2])} {words}" if words else _value(match[2]))
     names = {name.lower(): name for name in reversed(fields)}
     known = {key: names[key] for key in (*_LEVELS, *_MESSAGES, *_ERRORS, *_CODES, *_TIMES) if key in names}
     is_logger = ("level" in known or "lvl" in known or "severity" in known) and ("msg" in known or "message" in known)

@@ -58,6 +58,8 @@ MAX_CHARS = 256
 """Some producers put whole log lines into keys. An alert names its service five times, and a broker limits its size."""
 _LOOKED_AT = 1_024
 """Characters of a name, a key or a path that are looked at: what was found for the last ones is kept in memory."""
+_NO_KEYS = frozenset(("null", "none", "nil", "undefined", "n/a", "(null)", "unknown"))
+"""What a producer writes as a key that has none."""
 _SAFE = "bcdfghjklmnpqrstvwxz2456789"
 # The names of replicas come from an alphabet without vowels, so that they form no words. Hashes of other makers are
 # known by a digit among letters.
@@ -151,7 +153,7 @@ def _of_key(key: bytes) -> str | None:
         or 4 * text.count("\ufffd") > len(text)
     ):
         return None
-    if text[0] in "{[\"'<":
+    if text[0] in "{[\"'<" or text.casefold() in _NO_KEYS:
         return None
     if _is_token(text):
         return None

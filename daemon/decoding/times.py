@@ -40,7 +40,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 _EPOCH_TEXT = re.compile(r"[0-9]{9,19}(?:\.[0-9]{1,9})?")  # from the year 1973 on; eight digits are a date
 _COMPACT = re.compile(r"((?:19|20)[0-9]{2})([01][0-9])([0-3][0-9])([0-2][0-9])([0-5][0-9])([0-5][0-9])([0-9]{3})?")
-_NAME = re.compile(r"(?i)time|date|stamp|epoch|(?:[a-z]|_)at$|(?:^|_)ts$")
+_NAME = re.compile(
+    r"(?i)time|date|stamp|epoch|fecha|datum|zeit|heure|время|时间|時間|日時|시간|(?:[a-z]|_)at$|(?:^|_)ts$"
+)
 _SECOND = r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]{1,9}))?"
 _ISO = re.compile(
     r"([0-9]{4})[-/.]?([0-9]{2})[-/.]?([0-9]{2})(?:T|t|[ _]{1,2}|:)"

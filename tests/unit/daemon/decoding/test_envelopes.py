@@ -45,6 +45,7 @@ BATCHES: dict[str, object] = {
     "search hits": {"took": 1, "hits": {"hits": [{"_index": "i", "_source": A}, {"_index": "i", "_source": B}]}},
     "bulk request": f'{{"index":{{"_index":"i"}}}}\n{json.dumps(A)}\n{{"create":{{}}}}\n{json.dumps(B)}\n',
     "HEC": f'{{"event":"all fine","sourcetype":"x"}}{json.dumps({"event": B})}',
+    "events that wrap their data": {"events": [{"data": A}, {"data": B}]},
     "Fluent Bit": f"[1700000000.5,{json.dumps(A)}]\n[1700000001.5,{json.dumps(B)}]",
     "Fluentd": ["app.tag", [[1_700_000_000, A], [1_700_000_001, B]]],
     "batch in a batch": {"records": [{"records": [A]}, {"records": [B]}]},

@@ -115,6 +115,7 @@ LOGGERS: dict[str, tuple[dict[str, Any], str]] = {
     "a level in an object": ({"level": {"label": "warn"}, "msg": "lost"}, "WARNING lost"),
     "a level as a status": ({"status": "error", "message": "lost"}, "ERROR lost status=error"),
     "a status that is no level": ({"status": "failure", "message": "lost"}, "lost status=failure"),
+    "a level of two forms": ({"severity": {"text": "ERROR", "number": 17}, "body": "lost"}, "ERROR lost"),
     "keys in French": ({"niveau": "ERREUR", "message": "lost"}, "ERROR lost"),
     "a colour without its escape": ({"level": "[31merror[39m", "message": "lost"}, "ERROR lost"),
     "a trace of Go beside its error": (

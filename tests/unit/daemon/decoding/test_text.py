@@ -51,6 +51,10 @@ CASES = {
         'at=error code=H12 desc="Request timeout" method=POST path="/pay?x=1" dyno=web.1 status=503',
         ("ERROR POST /pay Request timeout status=503 code=H12 dyno=web.1", None, None),
     ),
+    "values without quotes": (
+        "level=error message=no space left host=a",
+        ("ERROR no space left host=a", None, None),
+    ),
     "an error that is a number": (
         "level=info msg=bound err=49 op=2",
         ("INFO bound err=49 op=2", None, None),

@@ -134,6 +134,7 @@ def test_a_time_is_found_under_every_name(key: str) -> None:
         {"t": {"$date": "2026-01-02T03:04:05.678Z"}},
         {"timestamp": "no time", "time": 1_767_323_045_678},
         {"uptime": 12, "request_time": 0.25, "queuedAt": "2026-01-02T03:04:05.678Z"},
+        {"fecha": "2026-01-02T03:04:05.678Z"},
         {"jobDate": "x", "myTimestamp": 1_767_323_045_678},
     ],
 )
