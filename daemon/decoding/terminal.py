@@ -6,7 +6,7 @@ Other control characters become spaces.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -19,21 +19,24 @@ _SEQUENCES = re.compile(
     rb"|[PX^_][^\x1b\n]{0,256}?\x1b\\"  # DCS and other strings
     rb"|[()*+][0-9A-B]|[=>78cDEHMNOZ])"
 )
+_WRITTEN = (b"1b[", b"1B[", b"33[", b"^[", b"\\e[", b"\xe2\x90\x9b")
+_WRITTEN_ENDS = (b"1b", b"1B", b"33", b"^", b"\\e")
 _C1 = re.compile(rb"\xc2\x9b[0-?]{0,32}[@-~]")
 # A shipper dropped the escape character, or replaced it: colours are there only together with their end.
 _TORN = re.compile(rb"(?:\xef\xbf\xbd|\?)?\[[0-9]{1,3}(?:;[0-9]{1,3}){0,5}m")
 _TORN_START = re.compile(rb"\[(?:[0-9];){0,2}(?:1|4|[39][0-7]|38;[0-9;]{1,16})m")
+_TORN_ENDS = (b"[0m", b"[39m", b"[0;39m", b"[00m")
+_TORN_STARTS = frozenset((b"0m", b"0;", b"00", b"39"))
 CONTROLS = bytes(c for c in range(32) if c not in b"\t\n") + b"\x7f"
 _TO_SPACES = bytes(0x20 if c in CONTROLS else c for c in range(256))
 _CHANGED = np.array([c > 126 or (c < 32 and c not in b"\t\n") for c in range(256)])
-_MARK_ENDS, _TORN_STARTS = (b"1b", b"1B", b"33", b"\\e"), (b"0m", b"0;", b"00", b"39")
 
 
-def _pairs(pairs: tuple[bytes, ...]) -> Bools:
-    return np.isin(np.arange(65_536), [256 * first + second for first, second in pairs])
+def _pairs(pairs: Iterable[bytes]) -> Bools:
+    return np.isin(np.arange(65_536), [256 * pair[0] + pair[1] for pair in pairs if len(pair) == 2])
 
 
-_IS_MARK, _IS_TORN = _pairs(_MARK_ENDS), _pairs(_TORN_STARTS)
+_IS_MARK, _IS_TORN = _pairs(_WRITTEN_ENDS), _pairs(_TORN_STARTS)
 _IS_MARK[ord("^") :: 256] = True
 _HIGH_CONTROLS = re.compile(rb"\xc2[\x80-\x9f]|\xe2\x80[\x8b\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\xef\xbb\xbf")
 """And marks of direction, a space without width, a byte order mark inside a text."""
@@ -63,31 +66,28 @@ def is_plain_line(line: bytes) -> bool:
     """Returns True if `plain` leaves a line as it is, by a quick look."""
     if not line.isascii() or len(line.translate(None, CONTROLS)) != len(line):
         return False
-    return b"[" not in line or not (_has_written(line) or _has_torn(line))
+    return b"[" not in line or not _may_have_sequence(line)
 
 
-def _has_written(line: bytes) -> bool:
-    """Returns True for a line with a mark of the escape character, written as text."""
-    return (
-        b"1b[" in line
-        or b"33[" in line
-        or b"^[" in line
-        or b"\\e[" in line
-        or b"1B[" in line
-        or b"\xe2\x90\x9b" in line
-    )
-
-
-def _has_torn(line: bytes) -> bool:
-    """Returns True for a line with the end of colours without their escape character."""
-    return b"[0m" in line or b"[39m" in line or b"[0;39m" in line or b"[00m" in line
+def _may_have_sequence(line: bytes) -> bool:
+    """Returns False if no bracket of a line of ASCII has an escape, or the rest of one, beside it."""
+    # A look at the bytes beside each bracket: to search for ten short texts takes ten times as long.
+    place = line.find(b"[")
+    while place >= 0:
+        if line[max(0, place - 2) : place].endswith(_WRITTEN_ENDS) or line[place + 1 : place + 3] in _TORN_STARTS:
+            return True
+        place = line.find(b"[", place + 1)
+    return False
 
 
 def plain(line: bytes) -> bytes:
     """Returns a line of UTF-8 without terminal sequences, and with spaces for other control characters."""
-    if b"\x1b" in line or b"\xc2\x9b" in line or (b"[" in line and _has_written(line)):
+    if line.isascii() and b"\x1b" not in line and (b"[" not in line or not _may_have_sequence(line)):
+        line = line.replace(b"\r\n", b"\n") if b"\r" in line else line
+        return line.translate(_TO_SPACES)
+    if b"\x1b" in line or b"\xc2\x9b" in line or (b"[" in line and any(mark in line for mark in _WRITTEN)):
         line = _C1.sub(b"", _SEQUENCES.sub(b"", line))
-    if (b"[0" in line or b"[39m" in line) and _has_torn(line) and _TORN_START.search(line):
+    if any(end in line for end in _TORN_ENDS) and _TORN_START.search(line):
         line = _TORN.sub(b"", line)
     if b"\r" in line:
         line = line.replace(b"\r\n", b"\n")

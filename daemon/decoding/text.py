@@ -41,7 +41,7 @@ def read_text(text: str, *, near_ms: int = -1, zone: tzinfo = UTC) -> LogEvent:
 def read_message(text: str, *, zone: tzinfo = UTC) -> LogEvent | None:
     """Returns the event of a message inside JSON; None for a line of no format and no time, as most are."""
     line = text.encode("utf-8", "replace")
-    is_plain = text.isprintable() and ("[" not in text or terminal.is_plain_line(line))
+    is_plain = terminal.is_plain_line(line) if line.isascii() else text.isprintable() and "[" not in text
     if not is_plain or not 0 < len(line) <= MAX_FORMAT_BYTES or text[0] == " ":
         return read_line(terminal.plain(line), -1, zone)
     at_ms = plain_ms(line, -1, zone)

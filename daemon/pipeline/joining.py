@@ -14,10 +14,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Generic, Protocol, TypeVar
 
 from logwarden.daemon.decoding.trace_lines import Trace
-from logwarden.daemon.decoding.trace_shapes import Shape, shape_of
+from logwarden.daemon.decoding.trace_shapes import LOOKED_AT, Shape, shape_of
 from logwarden.daemon.decoding.traces import condense
 from logwarden.model.schema import truncated_utf8
 
@@ -35,6 +36,11 @@ _LINE_BYTES = 100
 _MAX_AGE = 10
 """Time-outs in the longest event."""
 _START_CHARS = 512
+_LOOKED_AT_BYTES = 4 * LOOKED_AT
+_MAX_LOOKS = 8_192
+_TO_LOOK = bytes(ord("1") if 48 <= c < 58 else c for c in range(256))
+_LEVEL_FIELDS = (b"lev", b"lvl", b"sev", b"prio")
+"""Parts of the names of fields whose number is a level."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,12 +238,11 @@ class Joiner(Generic[Row]):
             self._key_bytes = 0
         for key in set(keys).difference(self._plain, self._heads):
             self._key_bytes += len(key)
-            text = key.decode("utf-8", "replace")
-            shape = shape_of(text)
-            if shape is Shape.PLAIN:
-                self._plain.add(key)
+            is_head, is_simple = _verdict(_look_of(key))
+            if is_head:
+                self._heads[key] = is_simple
             else:
-                self._heads[key] = shape is Shape.HEAD and Trace(text, is_indented=False).expects_marks
+                self._plain.add(key)
         heads = self._heads
         return [place for place, key in enumerate(keys) if key in heads]
 
@@ -320,3 +325,20 @@ class Joiner(Generic[Row]):
         while self._bytes > _MAX_OPEN_BYTES:
             out.cut += 1
             out.after.append(self._closed(next(iter(self._open))))
+
+
+def _look_of(key: bytes) -> bytes:
+    """Returns what decides about a key: its head, with a 1 for each digit unless a number in it may be a level."""
+    # Behind a word for codes the first level keeps numbers: an error of each order has a key of its own, and one look.
+    head = key[:_LOOKED_AT_BYTES]
+    small = head.lower()
+    has_level = b"<" in head or b"ora-" in small or any(word in small for word in _LEVEL_FIELDS)
+    return head if has_level else head.translate(_TO_LOOK)
+
+
+@lru_cache(maxsize=_MAX_LOOKS)
+def _verdict(look: bytes) -> tuple[bool, bool]:
+    """Returns True if a line may be continued, and True if its event is simple."""
+    text = look.decode("utf-8", "replace")
+    shape = shape_of(text)
+    return shape is not Shape.PLAIN, shape is Shape.HEAD and Trace(text, is_indented=False).expects_marks

@@ -223,3 +223,28 @@ def test_what_must_not_belong_to_an_event_begins_another() -> None:
     found = Stream(Joiner(JoinLimits(), lambda first, row: row != 2))
     found.take(["ERROR row 1 failed", " at a.A.a(A.java:1)", " at b.B.b(B.java:1)", " at c.C.c(C.java:1)", "fine"])
     assert [number for number, _ in found.events] == [0, 2, 4]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<11>1 disk full",
+        "<14>1 disk full",
+        "level=50 msg=slow",
+        "sev: 3 disk",
+        "ORA-06512: at line 3",
+        "ORA-06513: at x",
+    ],
+)
+def test_a_number_that_decides_is_no_part_of_a_look(text: str) -> None:
+    """A level that is a number, and a code of a vendor, stay what they are."""
+    assert joining._look_of(text.encode()) == text.encode()
+
+
+def test_errors_with_numbers_of_their_own_are_one_look() -> None:
+    """A service that logs an error per order costs one look at its lines, not one per order."""
+    before = joining._verdict.cache_info().misses
+    Stream(Joiner(JoinLimits())).take(
+        [f"ERROR payment {number} refused by the bank" for number in range(10_000, 10_200)]
+    )
+    assert joining._verdict.cache_info().misses - before <= 1
