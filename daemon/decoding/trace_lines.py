@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from functools import lru_cache
 
 from logwarden.daemon.decoding.trace_shapes import (
     BARE_ERROR,
@@ -20,6 +21,12 @@ from logwarden.daemon.decoding.trace_shapes import (
     Shape,
     shape_of,
 )
+
+_LOOKED_AT_BYTES = 4 * LOOKED_AT
+_MAX_LOOKS = 8_192
+_TO_LOOK = bytes(ord("1") if 48 <= c < 58 else c for c in range(256))
+_LEVEL_FIELDS = (b"lev", b"lvl", b"sev", b"prio")
+"""Parts of the names of fields whose number is a level."""
 
 
 class _Mode(Enum):
@@ -184,3 +191,20 @@ def _process_of(text: str) -> str:
 
 def _depth_of(text: str) -> int:
     return sum(text.count(c) for c in "{[(") - sum(text.count(c) for c in "}])")
+
+
+def look_of(key: bytes) -> bytes:
+    """Returns what decides about a key: its head, with a 1 for each digit unless a number in it may be a level."""
+    # Behind a word for codes the first level keeps numbers: an error of each order has a key of its own, and one look.
+    head = key[:_LOOKED_AT_BYTES]
+    small = head.lower()
+    has_level = b"<" in head or b"ora-" in small or any(word in small for word in _LEVEL_FIELDS)
+    return head if has_level else head.translate(_TO_LOOK)
+
+
+@lru_cache(maxsize=_MAX_LOOKS)
+def verdict(look: bytes) -> tuple[bool, bool]:
+    """Returns True if a line may be continued, and True if its event is simple."""
+    text = look.decode("utf-8", "replace")
+    shape = shape_of(text)
+    return shape is not Shape.PLAIN, shape is Shape.HEAD and Trace(text, is_indented=False).expects_marks

@@ -14,11 +14,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Generic, Protocol, TypeVar
 
-from logwarden.daemon.decoding.trace_lines import Trace
-from logwarden.daemon.decoding.trace_shapes import LOOKED_AT, Shape, shape_of
+from logwarden.daemon.decoding.trace_lines import Trace, look_of, verdict
 from logwarden.daemon.decoding.traces import condense
 from logwarden.model.schema import truncated_utf8
 
@@ -36,11 +34,6 @@ _LINE_BYTES = 100
 _MAX_AGE = 10
 """Time-outs in the longest event."""
 _START_CHARS = 512
-_LOOKED_AT_BYTES = 4 * LOOKED_AT
-_MAX_LOOKS = 8_192
-_TO_LOOK = bytes(ord("1") if 48 <= c < 58 else c for c in range(256))
-_LEVEL_FIELDS = (b"lev", b"lvl", b"sev", b"prio")
-"""Parts of the names of fields whose number is a level."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,21 +179,29 @@ class Joiner(Generic[Row]):
             return None
         count = len(lines.texts)
         out: Outcome[Row] = Outcome(kept=bytearray(b"\1") * count)
+        fresh: dict[Hashable, int] = {}  # simple events of one line of this batch: most end at the next line
         place, number = 0, 0
         while place < count:
             while number < len(heads) and heads[number] < place:
                 number += 1
             is_head = number < len(heads) and heads[number] == place
-            if self._open:
+            if self._open or fresh:
                 stream = lines.stream(place)
+                first = fresh.pop(stream, None)
+                if first is not None and (place in lines.indented or not self._heads.get(lines.keys[place], True)):
+                    self._begin(stream, lines, first, out, now)
                 event = self._open.get(stream)
                 if event is not None and self._continues(event, lines, place):
                     self._extend(stream, event, lines, place, out, now)
                 elif event is not None or is_head:
                     if event is not None:
                         self._close(stream, out)
-                    if is_head:
+                    if is_head and self._is_simple(lines.keys[place]):
+                        fresh[stream] = place
+                    elif is_head:
                         self._begin(stream, lines, place, out, now)
+            elif is_head and self._is_simple(lines.keys[place]):
+                fresh[lines.stream(place)] = place
             elif is_head:
                 self._begin(lines.stream(place), lines, place, out, now)
             elif number == len(heads):
@@ -209,6 +210,8 @@ class Joiner(Generic[Row]):
                 place = heads[number]  # nothing between here and there begins or continues an event
                 continue
             place += 1
+        for stream, place in fresh.items():
+            self._begin(stream, lines, place, out, now)
         for event in self._open.values():
             if event.row is None:
                 event.row = lines.row(event.place)
@@ -238,13 +241,16 @@ class Joiner(Generic[Row]):
             self._key_bytes = 0
         for key in set(keys).difference(self._plain, self._heads):
             self._key_bytes += len(key)
-            is_head, is_simple = _verdict(_look_of(key))
+            is_head, is_simple = verdict(look_of(key))
             if is_head:
                 self._heads[key] = is_simple
             else:
                 self._plain.add(key)
         heads = self._heads
         return [place for place, key in enumerate(keys) if key in heads]
+
+    def _is_simple(self, key: bytes) -> bool:
+        return self._start is None and self._heads[key]
 
     def _begin(self, stream: Hashable, lines: Lines[Row], place: int, out: Outcome[Row], now: float) -> None:
         event: _Open[Row] = _Open(
@@ -253,7 +259,7 @@ class Joiner(Generic[Row]):
             place,
             now,
             is_indented=place in lines.indented,
-            simple=self._start is None and self._heads[lines.keys[place]],
+            simple=self._is_simple(lines.keys[place]),
         )
         self._open[stream] = event
         self._bytes += event.size
@@ -325,20 +331,3 @@ class Joiner(Generic[Row]):
         while self._bytes > _MAX_OPEN_BYTES:
             out.cut += 1
             out.after.append(self._closed(next(iter(self._open))))
-
-
-def _look_of(key: bytes) -> bytes:
-    """Returns what decides about a key: its head, with a 1 for each digit unless a number in it may be a level."""
-    # Behind a word for codes the first level keeps numbers: an error of each order has a key of its own, and one look.
-    head = key[:_LOOKED_AT_BYTES]
-    small = head.lower()
-    has_level = b"<" in head or b"ora-" in small or any(word in small for word in _LEVEL_FIELDS)
-    return head if has_level else head.translate(_TO_LOOK)
-
-
-@lru_cache(maxsize=_MAX_LOOKS)
-def _verdict(look: bytes) -> tuple[bool, bool]:
-    """Returns True if a line may be continued, and True if its event is simple."""
-    text = look.decode("utf-8", "replace")
-    shape = shape_of(text)
-    return shape is not Shape.PLAIN, shape is Shape.HEAD and Trace(text, is_indented=False).expects_marks

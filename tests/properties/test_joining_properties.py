@@ -7,8 +7,8 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from logwarden.daemon.decoding import trace_lines
 from logwarden.daemon.decoding.traces import condense
-from logwarden.daemon.pipeline import joining
 from logwarden.daemon.pipeline.joining import Joiner, JoinLimits
 from tests.traces import SAMPLES
 from tests.unit.daemon.pipeline.test_joining import Event, Stream, lines_of
@@ -104,4 +104,4 @@ def test_any_text_is_condensed_to_a_line(text: str) -> None:
 def test_the_look_of_a_key_decides_as_the_key(line: str, digits: str) -> None:
     """A key may be continued exactly if its look may."""
     key = re.sub("[0-9]+", digits or "7", line).encode()
-    assert joining._verdict.__wrapped__(key) == joining._verdict(joining._look_of(key))
+    assert trace_lines.verdict.__wrapped__(key) == trace_lines.verdict(trace_lines.look_of(key))

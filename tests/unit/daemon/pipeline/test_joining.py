@@ -9,6 +9,7 @@ from itertools import compress
 
 import pytest
 
+from logwarden.daemon.decoding import trace_lines
 from logwarden.daemon.pipeline import joining
 from logwarden.daemon.pipeline.joining import Joiner, JoinLimits
 from logwarden.model.masking import mask_blob
@@ -238,13 +239,13 @@ def test_what_must_not_belong_to_an_event_begins_another() -> None:
 )
 def test_a_number_that_decides_is_no_part_of_a_look(text: str) -> None:
     """A level that is a number, and a code of a vendor, stay what they are."""
-    assert joining._look_of(text.encode()) == text.encode()
+    assert trace_lines.look_of(text.encode()) == text.encode()
 
 
 def test_errors_with_numbers_of_their_own_are_one_look() -> None:
     """A service that logs an error per order costs one look at its lines, not one per order."""
-    before = joining._verdict.cache_info().misses
+    before = trace_lines.verdict.cache_info().misses
     Stream(Joiner(JoinLimits())).take(
         [f"ERROR payment {number} refused by the bank" for number in range(10_000, 10_200)]
     )
-    assert joining._verdict.cache_info().misses - before <= 1
+    assert trace_lines.verdict.cache_info().misses - before <= 1
