@@ -38,3 +38,20 @@ def rank_among_equals(inverse: Ints) -> Ints:
     rank = np.empty(len(inverse), np.int64)
     rank[order] = np.arange(len(inverse)) - np.repeat(starts, np.diff(np.r_[starts, len(inverse)]))
     return rank
+
+
+def sums_before(groups: Ints, values: Column) -> Column:
+    """Returns (n,) the sum of the values of earlier elements of the same group. Exact for whole and dyadic numbers."""
+    # groups   0 1 0 0     values   1 5 2 7
+    #   in groups          1 2 7 | 5
+    #   running sums       1 3 10 | 15
+    #   before each        0 1 3  | 10     of all groups
+    #   before the group   0 0 0  | 10
+    #   in input order     0 0 1 3
+    order = np.argsort(groups, kind="stable")
+    ordered = groups[order]
+    before = np.cumsum(values[order]) - values[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    result = np.empty_like(before)
+    result[order] = before - np.repeat(before[starts], np.diff(np.r_[starts, len(groups)]))
+    return result

@@ -1,6 +1,7 @@
 """One directory = one model. Of `model/`, only this file and the line encoder's open files.
 
     config.json, model.safetensors   the head (LogWindowClassifier.save_pretrained)
+    decision.safetensors             the last step, over the head's answer; may be missing
     calibration.json                 probability and threshold
     encoder/                         the line encoder: any BERT checkpoint directory
 
@@ -14,19 +15,25 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file
 
 from logwarden.model.calibration import Calibration
 from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig
+from logwarden.model.decision import INPUTS, Decision
 from logwarden.model.encoder import LineEncoder
 from logwarden.model.errors import ModelMismatch, ModelMissing, ModelUnreadable
+from logwarden.model.trees import BoostedTrees
 
 SHIPPED = Path(__file__).parent / "weights"
 """Directory of the model in the package."""
 
 _HEAD = "model.safetensors"
 _CALIBRATION = "calibration.json"
+DECISION = "decision.safetensors"
 _ENCODER = "encoder"
 
 
@@ -39,6 +46,8 @@ class ModelCheckpoint:
     calibration: Calibration
     revision: str
     """Twelve hexadecimal digits that change with the weights. Every alert carries them."""
+    decision: Decision | None = None
+    """The last step; None where the head decides alone."""
 
 
 def load_checkpoint(
@@ -60,7 +69,11 @@ def load_checkpoint(
             "train a head for this one with `logwarden train --bert-path`"
         )
     revision = hashlib.blake2b((directory / _HEAD).read_bytes(), digest_size=6, key=encoder.fingerprint.encode()[:64])
-    return ModelCheckpoint(classifier, encoder, _load_calibration(directory), revision.hexdigest())
+    decision = None
+    if (directory / DECISION).is_file():
+        decision = load_decision(directory / DECISION)
+        revision.update((directory / DECISION).read_bytes())
+    return ModelCheckpoint(classifier, encoder, _load_calibration(directory), revision.hexdigest(), decision)
 
 
 def save_checkpoint(
@@ -74,6 +87,27 @@ def save_checkpoint(
     if encoder is not None:
         encoder.save(directory / _ENCODER)
     (directory / _CALIBRATION).write_text(json.dumps(calibration.to_json(), indent=2) + "\n")
+
+
+def save_decision(path: Path, decision: Decision) -> None:
+    """Writes the last step of a model."""
+    trees = decision.trees
+    arrays = {"inputs": trees.inputs, "bounds": trees.bounds, "leaves": trees.leaves}
+    save_arrays(arrays | {"start": np.array([trees.start]), "floor": np.array([decision.floor])}, path)
+    path.chmod(0o644)  # the library makes it private, which an installed model must not be
+
+
+def load_decision(path: Path) -> Decision:
+    """Reads the last step of a model. Raises ModelUnreadable for a file of another form."""
+    try:
+        arrays = load_arrays(path)
+        trees = BoostedTrees(arrays["inputs"], arrays["bounds"], arrays["leaves"], float(arrays["start"][0]))
+        floor = float(arrays["floor"][0])
+        if trees.inputs.min(initial=0) < 0 or trees.inputs.max(initial=0) >= len(INPUTS):
+            raise ValueError(f"a question is about none of the {len(INPUTS)} inputs")
+    except (OSError, SafetensorError, ValueError, KeyError, IndexError) as error:
+        raise ModelUnreadable(f"{path} cannot be read: {_first_line(error)}") from error
+    return Decision(trees, floor)
 
 
 def _require_files(directory: Path, *names: str) -> None:

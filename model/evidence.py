@@ -17,7 +17,7 @@ import numpy as np
 from anyascii import anyascii
 
 from logwarden.model import failure_words, severity
-from logwarden.model.arrays import Floats
+from logwarden.model.arrays import Bools, Floats, Ints
 
 NAMES = (
     "level_stated",
@@ -36,6 +36,9 @@ NAMES = (
 )
 """Columns of the evidence, each 0 to 1."""
 WIDTH = len(NAMES)
+SEVERE = [NAMES.index(name) for name in ("level_error", "failure", "status_5xx", "exit_code", "exception")]
+"""Columns that make a line severe."""
+_LEVELS = [NAMES.index(name) for name in ("level_warning", "level_error", "level_critical")]
 
 
 def _words(alternatives: str) -> re.Pattern[str]:
@@ -97,6 +100,15 @@ def of_texts(texts: Sequence[str]) -> Floats:
     return np.array([_of_text(text) for text in texts], np.float32).reshape(len(texts), WIDTH)
 
 
+def severities(texts: Sequence[str]) -> tuple[Bools, Ints]:
+    """Returns of n canonical texts (n,) whether each states an error or names a failure, and (n,) its level.
+
+    Levels: 0 none or harmless, 1 warning, 2 error, 3 critical.
+    """
+    columns = of_texts(texts)
+    return np.asarray(columns[:, SEVERE].any(axis=1)), columns[:, _LEVELS].sum(axis=1).astype(np.int64)
+
+
 def line_vectors(embeddings: Floats, texts: Sequence[str], width: int) -> Floats:
     """Returns what the head reads of n lines (n, E + width): the embeddings (n, E), and beside them the evidence.
 
@@ -105,6 +117,7 @@ def line_vectors(embeddings: Floats, texts: Sequence[str], width: int) -> Floats
     return np.concatenate([embeddings, of_texts(texts)[:, :width]], axis=1) if width else embeddings
 
 
+@lru_cache(maxsize=4096)  # read for the line table, and again for the head
 def _of_text(text: str) -> tuple[float, ...]:
     level = severity.of_line(text)
     plain = _COUNTERS.sub(" ", glossed(text))

@@ -14,59 +14,18 @@ Legend: n lines of a batch · k pairs · g slots
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from logwarden.model import masking
 from logwarden.model.arrays import Floats, Ints, rank_among_equals
+from logwarden.model.calm import CalmCounts, Signs
 from logwarden.model.defaults import MAX_HISTORY_LINES
+from logwarden.model.deltas import NO_PAIRS, HistoryDelta, Pairs
 from logwarden.model.novelty import Familiarity, distinct_before, familiarity_of, is_common
 
 _MIX = np.int64(-7046029254386353131)  # odd, from the golden ratio: spreads slots over the key space
 _EVICTED_SHARE = 4  # evict a quarter at once, so that the scan over all rows is rare
-
-
-class Pairs(NamedTuple):
-    """k pairs of a slot and a line."""
-
-    slots: Ints
-    """(k,)"""
-    hashes: Ints
-    """(k,) stable hash of the line."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class HistoryDelta:
-    """Final values, not differences, of all that one push changed in a history.
-
-    Deltas of one history, applied in order to an empty one or to an older snapshot, rebuild it. Applying a delta twice
-    changes nothing. Its arrays are read-only. A delta is valid in another process of the same masking version; where a
-    service has another slot there, the reader translates `slots`, `aged_slots` and `evicted.slots`.
-    """
-
-    slots: Ints
-    """(k,) slot of every counted pair, in the order of first occurrence; as are the next four columns."""
-    hashes: Ints
-    counts: Ints
-    """(k,) times seen."""
-    seen_at: Ints
-    """(k,) age of the slot when the line was last seen."""
-    distances: Floats
-    """(k,) distance to the nearest line that the slot knew at first sight, 0…1."""
-    aged_slots: Ints
-    """(g,) every slot in which a line was counted."""
-    ages: Ints
-    """(g,) lines counted so far in each of them."""
-    evicted: Pairs
-    """Pairs that the push evicted; it may have counted them itself."""
-
-    def __post_init__(self) -> None:
-        for array in (self.slots, self.hashes, self.counts, self.seen_at, self.distances, self.aged_slots, self.ages):
-            array.flags.writeable = False
-        for array in self.evicted:
-            array.flags.writeable = False
 
 
 class History:
@@ -90,6 +49,8 @@ class History:
         self._slot = np.zeros(0, np.int64)  # -1 = free row
         self._hash = np.zeros(0, np.int64)
         self._distance = np.zeros(0, np.float32)
+        self._calm = CalmCounts(max_slots)
+        self._system = np.zeros(max_slots, np.int64)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -98,12 +59,16 @@ class History:
         """Returns the number of lines counted so far in each of these slots."""
         return np.asarray(self._age[slots])
 
+    def join(self, slots: Ints, systems: Ints) -> None:
+        """Puts empty slots into systems, which are numbers. Slots of a system share what they log in calm time."""
+        self._system[slots] = systems
+
     def without_pattern(self, slots: Ints, least_age: int) -> Ints:
         """Returns those of these slots in which new lines are so common that novelty alone is no evidence."""
         ages, distinct = self._age[slots], self._distinct[slots]
         return np.asarray(slots[(ages >= least_age) & is_common(distinct, ages)])
 
-    def observe(self, slots: Ints, hashes: Ints) -> Familiarity:
+    def observe(self, slots: Ints, hashes: Ints, signs: Signs) -> Familiarity:
         """Measures n ≥ 1 lines in order and counts them."""
         # One slot of age 10 that knows line A, 4 times, and not B. The batch is A B A B:
         #   inverse   0 1 0 1         index of each line's key among the distinct keys
@@ -126,21 +91,27 @@ class History:
         counts = self._count[rows] + rank_among_equals(inverse)
         _, slot_inverse = np.unique(slots, return_inverse=True)
         ages = self._age[slots] + rank_among_equals(slot_inverse)
+        calm = self._calm.observe(rows, slots, ages, signs)
         self._count[unique_rows] += sizes
         np.add.at(self._age, slots, 1)
         np.maximum.at(self._seen_at, rows, ages)
         first = np.sort(at[new])
-        return familiarity_of(counts, ages, distinct_before(distinct, slots, first), rows, first)
+        return familiarity_of(counts, ages, distinct_before(distinct, slots, first), rows, first, calm)
 
-    def peek(self, slot: int, hashes: Ints) -> Familiarity:
-        """Measures lines of one slot as `observe` would, but counts nothing. Rows are -1 where the line is unknown."""
+    def peek(self, slot: int, hashes: Ints, levels: Ints) -> Familiarity:
+        """Measures lines of one slot as `observe` would, but counts nothing. Rows are -1 where the line is unknown.
+
+        `levels` (n,): see `Signs`. The lines are taken for lines of calm time.
+        """
         rows, counts, rank = self._find(slot, hashes)
         ages = self._age[slot] + np.arange(len(hashes))
         first = np.flatnonzero((rows < 0) & (rank == 0))
         slots = np.full(len(hashes), slot)
-        return familiarity_of(counts + rank, ages, distinct_before(self._distinct[slots], slots, first), rows, first)
+        distinct = distinct_before(self._distinct[slots], slots, first)
+        calm = self._calm.peek(slot, rows, self._peer_keys(slots, hashes), rank, levels, ages, counted=False)
+        return familiarity_of(counts + rank, ages, distinct, rows, first, calm)
 
-    def recall(self, slot: int, hashes: Ints) -> Familiarity:
+    def recall(self, slot: int, hashes: Ints, levels: Ints) -> Familiarity:
         """Measures lines of one slot that are already counted, and counts nothing. Rows are -1 where unknown.
 
         Each is measured as the newest counted line would be, without itself: a count of 1 means never seen before. A
@@ -150,7 +121,9 @@ class History:
         ages = np.full(len(hashes), max(0, int(self._age[slot]) - 1))
         first = np.flatnonzero((rows < 0) & (rank == 0))
         distinct = np.full(len(hashes), max(0, int(self._distinct[slot]) - 1))
-        return familiarity_of(np.maximum(counts - 1, 0), ages, distinct, rows, first)
+        keys = self._peer_keys(np.full(len(hashes), slot), hashes)
+        calm = self._calm.peek(slot, rows, keys, rank, levels, ages, counted=True)
+        return familiarity_of(np.maximum(counts - 1, 0), ages, distinct, rows, first, calm)
 
     def _find(self, slot: int, hashes: Ints) -> tuple[Ints, Ints, Ints]:
         """(n,) each: row (-1 = unknown), times the line was seen, how many of `hashes` before it are equal."""
@@ -199,14 +172,18 @@ class History:
         kept = distinct[np.argsort(first)]
         kept = kept[self._slot[kept] >= 0]
         aged = np.unique(slots)
+        calm, minutes = self._calm.of_rows(kept)
         return HistoryDelta(
             slots=self._slot[kept],
             hashes=self._hash[kept],
             counts=self._count[kept],
             seen_at=self._seen_at[kept],
             distances=self._distance[kept],
+            calm=calm,
+            minutes=minutes,
             aged_slots=aged,
             ages=self._age[aged],
+            slot_states=self._calm.of_slots(aged),
             evicted=evicted,
         )
 
@@ -222,7 +199,9 @@ class History:
         self._count[at] = delta.counts
         self._seen_at[at] = delta.seen_at
         self._distance[at] = delta.distances
+        self._calm.set_rows(at, delta.calm, delta.minutes)
         self._age[delta.aged_slots] = delta.ages
+        self._calm.set_slots(delta.aged_slots, delta.slot_states)
         # A pair that the push both counted for the first time and evicted has no row here.
         evicted = [self._rows.get(key) for key in _key(*delta.evicted).tolist()]
         self._drop(np.array([row for row in evicted if row is not None], np.int64))
@@ -231,18 +210,18 @@ class History:
         """Drops ages and pairs of these slots."""
         self._drop(np.array([row for slot in slots.tolist() for row in self._rows_of.get(slot, [])], np.int64))
         self._age[slots] = 0
+        self._calm.clear(slots)
 
     def snapshot(self, slot: int) -> dict[str, object]:
         """Returns the slot's state as plain values, valid in another process of the same masking version."""
         rows = self._rows_of.get(slot, [])
+        columns = (self._hash[rows], self._count[rows], self._seen_at[rows], self._distance[rows].round(4))
         return {
             "masking": masking.VERSION,
             "age": int(self._age[slot]),
+            "calm": self._calm.of_slots(np.array([slot]))[0].tolist(),
             "lines": [
-                [int(h), int(c), int(s), round(float(d), 4)]
-                for h, c, s, d in zip(
-                    self._hash[rows], self._count[rows], self._seen_at[rows], self._distance[rows], strict=True
-                )
+                list(line) for line in zip(*(c.tolist() for c in (*columns, *self._calm.of_rows(rows))), strict=True)
             ],
         }
 
@@ -259,6 +238,12 @@ class History:
         self._count[rows] = [line[1] for line in lines]
         self._seen_at[rows] = [line[2] for line in lines]
         self._distance[rows] = [line[3] for line in lines]
+        calm, minutes = (
+            np.array([line[4] for line in lines], np.float64),
+            np.array([line[5] for line in lines], np.int64),
+        )
+        self._calm.set_rows(rows, calm, minutes)
+        self._calm.set_slots(np.array([slot]), np.array([state["calm"]], np.int64))
         self._age[slot] = int(str(state["age"]))
         return True
 
@@ -275,8 +260,12 @@ class History:
         self._count[rows] = 0
         self._seen_at[rows] = 0
         self._distance[rows] = 0.0
+        self._calm.begin(rows, self._peer_keys(slots, hashes))
         np.add.at(self._distinct, slots, 1)
         return rows
+
+    def _peer_keys(self, slots: Ints, hashes: Ints) -> Ints:
+        return _key(self._system[slots], hashes)
 
     def _grow(self, more: int) -> None:
         # From 3 rows by 2: the free list gets 4, 3, so that `pop` hands the lowest row out first.
@@ -286,6 +275,7 @@ class History:
             column = getattr(self, name)
             setattr(self, name, np.concatenate([column, np.zeros(more, column.dtype)]))
         self._slot = np.concatenate([self._slot, np.full(more, -1)])
+        self._calm.grow(more)
 
     def _evict(self, rows: Ints, bound: int) -> Pairs:
         # 9 lines, a bound of 8: 9 - 8 + 8 // 4 = 3 are evicted, and 6 stay. Rows are sorted by count, then by the lines
@@ -300,6 +290,7 @@ class History:
     def _drop(self, rows: Ints) -> None:
         for key in _key(self._slot[rows], self._hash[rows]).tolist():
             del self._rows[key]
+        self._calm.end(rows)
         np.subtract.at(self._distinct, self._slot[rows], 1)
         dropped = set(rows.tolist())
         for slot in np.unique(self._slot[rows]).tolist():
@@ -308,9 +299,6 @@ class History:
                 del self._rows_of[slot]
         self._slot[rows] = -1
         self._free.extend(rows.tolist())
-
-
-NO_PAIRS = Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 def _key(slots: Ints, hashes: Ints) -> Ints:

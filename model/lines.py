@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from logwarden.model.arrays import Floats, Ids, Ints
+from logwarden.model.arrays import Bools, Floats, Ids, Ints
+from logwarden.model.evidence import severities
 from logwarden.model.mask_own import OwnRule
 from logwarden.model.masking import canonical, line_hash
 
@@ -67,6 +68,8 @@ class LineTable:
         self._by_hash: dict[int, int] = {}
         self._texts: list[str] = [""] * rows
         self._hashes = np.zeros(rows, np.int64)
+        self._severe = np.zeros(rows, bool)
+        self._level = np.zeros(rows, np.int64)
         self._last_used = np.zeros(rows, np.int64)
         self._free = list(range(rows - 1, _RESERVED - 1, -1))
         self._embeddings: Floats | None = None
@@ -83,6 +86,10 @@ class LineTable:
     def text(self, line_id: int) -> str:
         """Returns the canonical text of a row; empty for padding and overflow."""
         return self._texts[line_id]
+
+    def severities(self, ids: Ids) -> tuple[Bools, Ints]:
+        """Returns (n,) whether each of these lines is severe, and (n,) its level; see `evidence.severities`."""
+        return self._severe[ids], self._level[ids]
 
     def lookup(self, keys: list[bytes], live_ids: LiveIds) -> tuple[Ids, Ints]:
         """Returns ids (n,) and stable hashes (n,) of n first-level keys. Embeds the new texts among them.
@@ -177,6 +184,7 @@ class LineTable:
             self._embeddings = np.zeros((len(self._texts), vectors.shape[1]), np.float32)
         at = np.array(rows, np.int64)
         self._embeddings[at] = vectors
+        self._severe[at], self._level[at] = severities(texts)
         self._store(at, vectors, texts)
         self.counts.embedded += len(texts)
         for row, text in zip(rows, texts, strict=True):

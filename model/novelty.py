@@ -15,11 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from logwarden.model.arrays import Bools, Floats, Ints, rank_among_equals
-
-AGE_CAP_BITS = 14.0
-"""Ages count up to 2**14 lines. Without the cap a new normal line of a service that has run for a year would stay
-surprising for months (log2(1e9 / 1e3) is still 20 bits), and the scale would grow with uptime."""
+from logwarden.model.arrays import Bools, Floats, Ints, sums_before
+from logwarden.model.calm import AGE_CAP_BITS, Calm
 
 COMMON_FROM, COMMON = 0.1, 0.3
 """Share of new lines at which the brake begins, and from which it works in full."""
@@ -36,28 +33,42 @@ class Familiarity:
     """(n,) log2(1 + earlier occurrences of this line in its slot)."""
     log_age: Floats
     """(n,) log2(1 + earlier lines of the slot), at most AGE_CAP_BITS."""
+    share_in_suspicion: Floats
+    """(n,) share of the line's occurrences that calm time does not count; -1 for a line never logged before."""
     rows: Ints
     """(n,) row of the pair, for `distances` and `set_distances`."""
     first: Ints
     """Places of the first occurrences of lines that are new to their slot, in stream order."""
+    calm: Calm
+    """What `logwarden.model.calm` measures of them."""
 
 
-def familiarity_of(counts: Ints, ages: Ints, distinct: Ints, rows: Ints, first: Ints) -> Familiarity:
+def familiarity_of(counts: Ints, ages: Ints, distinct: Ints, rows: Ints, first: Ints, calm: Calm) -> Familiarity:
     """Returns the measures of n lines.
 
     All (n,), before each line was counted: its occurrences, the lines of its slot, and the distinct lines among these.
     """
     log_age = np.minimum(np.log2(ages + 1), AGE_CAP_BITS)
     log_count = np.log2(counts + 1)
+    calm_count = np.exp2(calm.log_count.astype(np.float64)) - 1
+    # Of a line never said before there is no share: -1 sets it apart.
+    share_in_suspicion = np.where(counts > 0, 1 - calm_count / np.maximum(counts, 1), -1.0)
     braked = is_braked(distinct, ages)
     if braked.any():
         # 1,000 lines, 400 of them new at sight: the brake works in full, and a new line has
         #   share      .4     surprise log2(1 / .4) = 1.3 bits in place of log2(1001) = 10
         share = (distinct + 1) / (ages + 2)
         weight = braked * ((share - COMMON_FROM) / (COMMON - COMMON_FROM)).clip(0.0, 1.0)
-        log_count = np.maximum(log_count, weight * (log_age + np.log2(share)).clip(0.0))
+        least = weight * (log_age + np.log2(share)).clip(0.0)
+        log_count = np.maximum(log_count, least)
+        calm = calm._replace(log_count=np.maximum(calm.log_count, least).astype(np.float32))
     return Familiarity(
-        log_count=log_count.astype(np.float32), log_age=log_age.astype(np.float32), rows=rows, first=first
+        log_count=log_count.astype(np.float32),
+        log_age=log_age.astype(np.float32),
+        share_in_suspicion=share_in_suspicion.astype(np.float32),
+        rows=rows,
+        first=first,
+        calm=calm,
     )
 
 
@@ -78,15 +89,6 @@ def distinct_before(distinct: Ints, slots: Ints, first: Ints) -> Ints:
     """
     if not len(first):
         return distinct
-    # slots   0 1 0 0     first  0 3     so line 0 is new in slot 0, and line 3 is
-    #   new         1 0 0 1
-    #   before      0 0 1 1       new lines of the same slot before each
     new = np.zeros(len(slots), np.int64)
     new[first] = 1
-    order = np.argsort(slots, kind="stable")
-    sums = np.cumsum(new[order]) - new[order]
-    rank = rank_among_equals(slots)[order]
-    starts = np.maximum.accumulate(np.where(rank == 0, np.arange(len(slots)), 0))
-    before = np.empty(len(slots), np.int64)
-    before[order] = sums - sums[starts]
-    return np.asarray(distinct + before)
+    return np.asarray(distinct + sums_before(slots, new))

@@ -9,7 +9,7 @@ Legend: w windows · L window size · D head width · E encoder width
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 from logwarden.model.arrays import Floats, Ints
 from logwarden.model.checkpoint import ModelCheckpoint
 from logwarden.model.classifier import LineRows
+from logwarden.model.decision import COLUMNS, INPUTS, inputs_of
 from logwarden.model.errors import DeviceUnavailable
 from logwarden.model.evidence import line_vectors
 from logwarden.model.lines import PADDING, LineTable
@@ -97,20 +98,39 @@ class WindowScorer:
         """Scores w windows. When the GPU has no memory left, it goes on with smaller batches and then on the CPU."""
         return self._with_room(lambda: self._score(batch))
 
+    def inputs(self, batch: WindowBatch) -> Floats:
+        """Returns what the last step reads of w windows (w, F), see `logwarden.model.decision.INPUTS`."""
+        return self._with_room(lambda: self._inputs(batch))
+
+    @torch.inference_mode()
+    def _inputs(self, batch: WindowBatch) -> Floats:
+        parts = [np.zeros((0, len(INPUTS)), np.float32)]
+        for part in self._parts(batch):
+            logits, _, judged = self._head(part)
+            parts.append(self._decision_inputs(part, logits.float().cpu().numpy(), judged))
+        return np.concatenate(parts)
+
     @torch.inference_mode()
     def _score(self, batch: WindowBatch) -> Scores:
-        logits, weights = [], []
+        logits, weights = [np.zeros((0, 2), np.float32)], [np.zeros((0, batch.size), np.float32)]
+        for part in self._parts(batch):
+            out, shares, judged = self._head(part)
+            answer = out.float().cpu().numpy()
+            if self.checkpoint.decision is not None:
+                margins = self.checkpoint.decision.margins(self._decision_inputs(part, answer, judged))
+                answer = np.stack([-margins / 2, margins / 2], axis=-1).astype(np.float32)
+            logits.append(answer)
+            weights.append(shares.float().cpu().numpy())
+        joined = np.concatenate(logits)
+        return Scores(joined, self.checkpoint.calibration.probability(joined), np.concatenate(weights))
+
+    def _parts(self, batch: WindowBatch) -> Iterator[WindowBatch]:
         # 2,500 windows in parts of 1,024: [0, 1024), [1024, 2048), [2048, 2500)
         for start in range(0, len(batch), self._max_windows):
-            part = batch.select(np.arange(start, min(start + self._max_windows, len(batch))))
-            out, share = self._score_part(part)
-            logits.append(out.float().cpu().numpy())
-            weights.append(share.float().cpu().numpy())
-        joined = np.concatenate(logits) if logits else np.zeros((0, 2), np.float32)
-        shares = np.concatenate(weights) if weights else np.zeros((0, batch.size), np.float32)
-        return Scores(joined, self.checkpoint.calibration.probability(joined), shares)
+            yield batch.select(np.arange(start, min(start + self._max_windows, len(batch))))
 
-    def _score_part(self, batch: WindowBatch) -> tuple[Tensor, Tensor]:
+    def _head(self, batch: WindowBatch) -> tuple[Tensor, Tensor, Ints]:
+        """Returns the head's logits (w, 2), line weights (w, L), and the places of the judged lines (w,)."""
         ids = torch.from_numpy(batch.windows("id")).to(self.device)  # w, L
         # w, L, 3: the order is that of `logwarden.model.classifier.FAMILIARITY_WIDTH`
         familiarity = np.stack([batch.windows(name) for name in ("log_count", "log_age", "distance")], axis=-1)
@@ -127,7 +147,14 @@ class WindowScorer:
             ids != PADDING,
             judged,
         )
-        return logits, shares
+        return logits, shares, judged_place
+
+    def _decision_inputs(self, batch: WindowBatch, logits: Floats, judged: Ints) -> Floats:
+        # Windows of 32 that end at places 40 and 41 and are judged by columns 31 and 29: the lines at places 40 and 39.
+        at = batch.ends - (batch.size - 1) + judged
+        columns = {name: batch.columns[name][at] for name in COLUMNS}
+        signs = self._table.signs[torch.from_numpy(batch.columns["id"][at]).to(self.device)].cpu().numpy()
+        return inputs_of(columns, logits[:, 1].astype(np.float64) - logits[:, 0], signs > 0)
 
     def _with_room(self, compute: Callable[[], T]) -> T:
         """Computes, and again with less memory for as long as the device has none left."""

@@ -15,15 +15,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from logwarden.model.arrays import Bools, Column, Floats, Ids, Ints, Texts
+from logwarden.model.calm import CALM_COLUMNS, Signs
 from logwarden.model.defaults import MAX_HISTORY_LINES, WINDOW_SIZE
-from logwarden.model.history import NO_PAIRS, History, HistoryDelta
+from logwarden.model.deltas import NO_PAIRS, HistoryDelta
+from logwarden.model.history import History
 from logwarden.model.lines import LineTable
 from logwarden.model.masking import mask_blob
 from logwarden.model.novelty import Familiarity
 from logwarden.model.schema import truncated_utf8
 from logwarden.model.windowing import WindowBatch, WindowRings
 
-_MEASURED = ("log_count", "log_age", "distance")
+MEASURED = ("log_count", "log_age", "share_in_suspicion", "distance", *CALM_COLUMNS)
 """Columns with what the history measures of a line."""
 _BLOCK = 512
 """New lines compared at a time. Ten thousand against each other at once would take gigabytes."""
@@ -97,9 +99,9 @@ class LogStream:
         """
         ids, hashes = self.table.lookup(self.mask(lines.texts) if keys is None else keys, self._live_ids)
         if counted is None or counted.all():
-            measured, self._counted = self._count(lines.slots, hashes, ids)
+            measured, self._counted = self._count(lines.slots, hashes, ids, lines.timestamp)
         else:
-            measured, self._counted = self._count_some(lines.slots, hashes, ids, counted)
+            measured, self._counted = self._count_some(lines.slots, hashes, ids, lines.timestamp, counted)
         columns: dict[str, Column] = {"id": ids, "kind": hashes, "text": self._shown(lines.texts)}
         columns |= {"offset": lines.offset, "index": lines.index, "timestamp": lines.timestamp}
         batch = self.rings.push(lines.slots, columns | measured, now)
@@ -124,12 +126,12 @@ class LogStream:
         None for no history. Every line ends a window, whatever the step. Call `scored` once they are scored.
         """
         ids, hashes = self.table.lookup(self.mask(lines.texts), self._live_ids)
-        columns: dict[str, Column] = {name: np.zeros(len(ids), np.float32) for name in _MEASURED}
+        columns: dict[str, Column] = {name: np.zeros(len(ids), np.float32) for name in MEASURED}
         for number, slot in enumerate(histories):
             if slot is None:
                 continue
             places = np.flatnonzero(lines.slots == number)
-            seen = self.history.peek(slot, hashes[places])
+            seen = self.history.peek(slot, hashes[places], self.table.severities(ids[places])[1])
             for name, values in self._peeked(slot, seen, hashes[places], ids[places]).items():
                 columns[name][places] = values
         columns |= {"id": ids, "kind": hashes, "text": self._shown(lines.texts)}
@@ -151,43 +153,42 @@ class LogStream:
         """Ids that a later window or an unscored one refers to. Read only when the table must evict rows."""
         return np.concatenate([self.rings.live_ids(self._max_slots), *list(self._unscored)])
 
-    def _count(self, slots: Ints, hashes: Ints, ids: Ids) -> tuple[dict[str, Column], tuple[Ints, Ints]]:
+    def _count(self, slots: Ints, hashes: Ints, ids: Ids, at_ms: Ints) -> tuple[dict[str, Column], tuple[Ints, Ints]]:
         """Counts n lines. Returns the measured columns (n,), and slots and history rows (n,) of the counted lines."""
-        seen = self.history.observe(slots, hashes)
+        severe, level = self.table.severities(ids)
+        seen = self.history.observe(slots, hashes, Signs(severe, level, at_ms))
         if len(seen.first):
             self._measure_distances(seen.first, seen.rows, slots, ids)
-        distance = self.history.distances(seen.rows)
-        return {"log_count": seen.log_count, "log_age": seen.log_age, "distance": distance}, (slots, seen.rows)
+        return _columns(seen, self.history.distances(seen.rows)), (slots, seen.rows)
 
     def _count_some(
-        self, slots: Ints, hashes: Ints, ids: Ids, counted: Bools
+        self, slots: Ints, hashes: Ints, ids: Ids, at_ms: Ints, counted: Bools
     ) -> tuple[dict[str, Column], tuple[Ints, Ints]]:
         """Returns what `_count` does, but only measures lines that are not `counted`. Rare: while lines are replayed.
 
         Every line is measured against the lines counted before it, so the batch is taken in runs of equal `counted`.
         """
-        columns: dict[str, Column] = {name: np.empty(len(ids), np.float32) for name in _MEASURED}
+        columns: dict[str, Column] = {name: np.empty(len(ids), np.float32) for name in MEASURED}
         rows = np.full(len(ids), -1)
         # counted   0 0 0 1 1 0       edges   3 5       runs   [0, 3) [3, 5) [5, 6)
         edges = np.flatnonzero(counted[1:] != counted[:-1]) + 1
         for start, end in zip([0, *edges.tolist()], [*edges.tolist(), len(ids)], strict=True):
             run = np.arange(start, end)
             if counted[start]:
-                measured, (_, rows[run]) = self._count(slots[run], hashes[run], ids[run])
+                measured, (_, rows[run]) = self._count(slots[run], hashes[run], ids[run], at_ms[run])
                 for name, values in measured.items():
                     columns[name][run] = values
                 continue
             for slot in np.unique(slots[run]).tolist():
                 places = run[slots[run] == slot]
-                seen = self.history.recall(slot, hashes[places])
+                seen = self.history.recall(slot, hashes[places], self.table.severities(ids[places])[1])
                 for name, values in self._peeked(slot, seen, hashes[places], ids[places]).items():
                     columns[name][places] = values
         return columns, (slots[counted], rows[counted])
 
     def _peeked(self, slot: int, seen: Familiarity, hashes: Ints, ids: Ids) -> dict[str, Column]:
         """The measured columns (n,) of lines of one slot that are not counted."""
-        distance = self._peeked_distances(slot, seen, hashes, ids)
-        return {"log_count": seen.log_count, "log_age": seen.log_age, "distance": distance}
+        return _columns(seen, self._peeked_distances(slot, seen, hashes, ids))
 
     def _measure_distances(self, first: Ints, rows: Ints, slots: Ints, ids: Ids) -> None:
         """Stores the distance of each line that is new to its slot to the nearest line that the slot knew before it.
@@ -245,3 +246,9 @@ class LogStream:
         for i in np.flatnonzero(sizes > self._shown_chars).tolist():
             column[i] = truncated_utf8(texts[i], self._shown_chars)
         return column
+
+
+def _columns(seen: Familiarity, distances: Floats) -> dict[str, Column]:
+    return dict(
+        zip(MEASURED, (seen.log_count, seen.log_age, seen.share_in_suspicion, distances, *seen.calm), strict=True)
+    )

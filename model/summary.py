@@ -14,10 +14,9 @@ SUMMARY = 14
 """Facts that `summarise` returns."""
 SIGNS = 3
 """Signs of a line that are summed over its window: it is severe, it warns, it reports health."""
-_SEVERE, _WARNS, _HEALTH = (
+_WARNS, _HEALTH = (
     [evidence.NAMES.index(name) for name in names]
     for names in (
-        ("level_error", "failure", "status_5xx", "exit_code", "exception"),
         ("level_warning", "trouble", "status_4xx"),
         ("health", "planned"),
     )
@@ -35,7 +34,7 @@ def signs_of(columns: Tensor) -> Tensor:
     """Returns the signs (…, S) of lines, from their evidence (…, V); zeros without evidence."""
     if not columns.shape[-1]:
         return columns.new_zeros(*columns.shape[:-1], SIGNS)
-    return torch.stack([columns[..., places].amax(dim=-1) for places in (_SEVERE, _WARNS, _HEALTH)], dim=-1)
+    return torch.stack([columns[..., places].amax(dim=-1) for places in (evidence.SEVERE, _WARNS, _HEALTH)], dim=-1)
 
 
 def summarise(

@@ -24,7 +24,13 @@ NUMERIC_COLUMNS: Mapping[str, type] = {
     "kind": np.int64,  # hash of the canonical text, the same in every process
     "log_count": np.float32,
     "log_age": np.float32,
+    "share_in_suspicion": np.float32,
     "distance": np.float32,
+    "calm_log_count": np.float32,
+    "calm_log_age": np.float32,
+    "suspicion": np.float32,
+    "elsewhere": np.float32,
+    "level_rarity": np.float32,
     "offset": np.int64,
     "index": np.int32,
     "timestamp": np.int64,
@@ -107,7 +113,7 @@ class WindowRings:
     """Rings of the last `size` lines of at most `max_slots` slots.
 
     `step`: new lines of a slot from one window to the next (1 = a window at every line). `flush` makes the window of a
-    slot whose new lines have waited long enough. Memory: about 40 bytes per line of a ring, and the texts.
+    slot whose new lines have waited long enough. Memory: about 60 bytes per line of a ring, and the texts.
     """
 
     def __init__(self, size: int, max_slots: int, *, step: int = 1) -> None:

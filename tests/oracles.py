@@ -24,6 +24,7 @@ from logwarden.daemon.pipeline.ledger import PartitionLedger
 from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile
 from logwarden.daemon.records import Partition
 from logwarden.daemon.settings.groups import InputSettings
+from logwarden.model.calm import Signs
 from logwarden.model.lines import LineTable
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.windowing import NUMERIC_COLUMNS, WindowBatch, WindowRings
@@ -88,6 +89,11 @@ class NaiveRings:
         if not ring:
             return None
         return list(ring)[1] if len(ring) == self.size and self.size > 1 else ring[0]
+
+
+def plain_signs(count: int) -> Signs:
+    """Returns the signs of lines that state nothing and have no time."""
+    return Signs(np.zeros(count, bool), np.zeros(count, np.int64), np.full(count, -1))
 
 
 @dataclass

@@ -5,6 +5,7 @@ Takes (n,) scores, higher = more anomalous, and (n,) labels, true = anomalous. K
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -150,3 +151,29 @@ def ranking_intervals(
 def _need_both(labels: Labels) -> None:
     if labels.all() or not labels.any():
         raise ValueError("a ranking figure needs anomalies and normal units, and there is only one kind")
+
+
+def firsts_of_episodes(
+    scores: npt.NDArray[np.float64], times: npt.NDArray[np.float64], keys: npt.NDArray[np.int64], seconds: float
+) -> npt.NDArray[np.float64]:
+    """Returns (n,) the scores of lines that are above all with the same key in the seconds before; -inf for the others.
+
+    So at any threshold the first line of an episode counts, and a later one only if it is worse.
+    """
+    # One queue for each key, whose scores fall: what is older and lower than a new score can hold back no later one.
+    #   seconds, scores   0: 3   10: 5   20: 4   90: 4
+    #   queue             3      5       5 4     4
+    #   result            3      5       -       4
+    result = np.full(len(scores), -np.inf)
+    recent: dict[int, deque[tuple[float, float]]] = {}
+    for place in np.flatnonzero(scores > -np.inf).tolist():
+        score, now = float(scores[place]), float(times[place])
+        queue = recent.setdefault(int(keys[place]), deque())
+        while queue and queue[0][0] < now - seconds:
+            queue.popleft()
+        if not queue or score > queue[0][1]:
+            result[place] = score
+        while queue and queue[-1][1] <= score:
+            queue.pop()
+        queue.append((now, score))
+    return result

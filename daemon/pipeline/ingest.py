@@ -313,6 +313,8 @@ class Ingestor:
         self._owner[slot] = assignment
         self._service[slot] = service
         self._last_used[slot] = self._tick
+        # The services of a partition are one system: their order is the same in every replay.
+        self._stream.history.join(np.array([slot]), np.array([assignment.generation]))
         return slot
 
     def _evict(self, out: Ingested) -> None:

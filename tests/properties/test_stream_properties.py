@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logwarden.model.history import History, HistoryDelta
+from logwarden.model.deltas import HistoryDelta
+from logwarden.model.history import History
 from logwarden.model.masking import canonical
 from logwarden.model.stream import LogStream
 from logwarden.model.windowing import WindowBatch

@@ -23,6 +23,8 @@ from logwarden.training.faultlab.labels import State
 from logwarden.training.faultlab.release import LabelledRun
 from logwarden.training.metrics import auroc, average_precision
 
+RUN_GAP_S = 120.0
+
 Bools = npt.NDArray[np.bool_]
 Doubles = npt.NDArray[np.float64]
 
@@ -52,6 +54,8 @@ class SystemStream:
     system: str
     lines: list[str]
     service: npt.NDArray[np.int64]
+    at_ms: npt.NDArray[np.int64]
+    """(n,) time of each line; a run begins two minutes after the one before it."""
     scored: Bools
     """The lines of the last run."""
     last: LabelledRun
@@ -59,13 +63,15 @@ class SystemStream:
 
 def stream_of(runs: Sequence[LabelledRun], *, fault_free_past: bool = False) -> SystemStream:
     """Joins the runs of one system in their order; with `fault_free_past` without the other lines of earlier runs."""
-    past = [
-        line
-        for run in runs[:-1]
-        for line, state in zip(run.recording.lines, run.labels.states, strict=True)
-        if state == State.NORMAL or not fault_free_past
-    ]
+    past, times, began = [], [], 0.0
+    for run in runs[:-1]:
+        for line, state in zip(run.recording.lines, run.labels.states, strict=True):
+            if state == State.NORMAL or not fault_free_past:
+                past.append(line)
+                times.append(began + line.t)
+        began += run.recording.lines[-1].t + RUN_GAP_S
     lines = [*past, *runs[-1].recording.lines]
+    times += [began + line.t for line in runs[-1].recording.lines]
     names = sorted({line.service for line in lines})
     number = {name: place for place, name in enumerate(names)}
     scored = np.zeros(len(lines), bool)
@@ -74,6 +80,7 @@ def stream_of(runs: Sequence[LabelledRun], *, fault_free_past: bool = False) -> 
         system=runs[-1].system,
         lines=[line.text for line in lines],
         service=np.array([number[line.service] for line in lines]),
+        at_ms=(np.array(times) * 1000).astype(np.int64),
         scored=scored,
         last=runs[-1],
     )

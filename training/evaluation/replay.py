@@ -75,12 +75,14 @@ def replay(
     group: npt.NDArray[np.integer],
     scored: Bools,
     *,
+    at_ms: Ints | None = None,
     advance: Callable[[int], None] = lambda lines: None,
 ) -> ReplayedStream:
     """Streams n ≥ 1 lines in order and returns the result of each.
 
     `service` (n,) and `group` (n,) are numbers from 0. `scored` (n,) is False for lines that only count in the history.
-    `advance` is called with the number of lines of each finished chunk.
+    `at_ms` (n,): times of the lines; None where they are unknown. `advance` is called with the number of lines of each
+    finished chunk.
     """
     scorer = WindowScorer(model, device="cpu", rows=TABLE_ROWS)
     stream = LogStream(
@@ -91,10 +93,13 @@ def replay(
         shown_chars=0,
     )
     rings = WindowRings(WINDOW_SIZE, int(group.max()) + 1)
+    times = np.full(len(lines), -1) if at_ms is None else at_ms
     parts = []
     for start in range(0, len(lines), CHUNK):
         part = slice(start, min(start + CHUNK, len(lines)))
-        parts.append(_replay_part(scorer, stream, rings, lines[part], service[part], group[part], scored[part]))
+        parts.append(
+            _replay_part(scorer, stream, rings, lines[part], service[part], group[part], times[part], scored[part])
+        )
         advance(part.stop - part.start)
     evicted = stream.table.counts.evicted + stream.table.counts.overflowed
     assert not evicted, "the table has a row for every distinct line"
@@ -128,6 +133,7 @@ def _replay_part(
     lines: Sequence[str],
     service: npt.NDArray[np.integer],
     group: npt.NDArray[np.integer],
+    at_ms: Ints,
     scored: Bools,
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], npt.NDArray[np.float32], Doubles]:
     """Returns ids, log counts, log ages and raw margins of one chunk, in stream order."""
@@ -136,7 +142,7 @@ def _replay_part(
     raw = [line[:MAX_LINE_CHARS].encode("utf-8", "replace").replace(b"\n", b" ") for line in lines]
     measured = stream.push(  # windows of one line: the lines themselves, grouped by service
         LineColumns(
-            texts=raw, slots=service.astype(np.int64), offset=order, index=np.zeros(count, np.int32), timestamp=order
+            texts=raw, slots=service.astype(np.int64), offset=order, index=np.zeros(count, np.int32), timestamp=at_ms
         )
     )
     stream.scored()

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import Progress
 
-from logwarden.model.checkpoint import ModelCheckpoint
+from logwarden.model.checkpoint import ModelCheckpoint, load_decision
 from logwarden.training import corpora
 from logwarden.training.evaluation import fault_results, session_results, sweeps, tables
 from logwarden.training.evaluation.baselines import LineSessions
@@ -33,6 +33,7 @@ from logwarden.training.evaluation.splits import (
 )
 from logwarden.training.evaluation.tables import Grid
 from logwarden.training.faultlab.recording import load_recording
+from logwarden.training.head.judging import TWINS
 
 SEEN = {
     "openstack-faults": "unlabelled text seen: clean rounds of it",
@@ -67,6 +68,7 @@ class Suite:
         self._name = name
         self._seeds = seeds
         self._seen = SEEN if shipped else {}
+        self._shipped = shipped
         self._progress = progress
         self.findings = Findings()
 
@@ -145,7 +147,10 @@ class Suite:
         self._add(title, [session_results.over_seeds(same) for same in rows.values()])
 
     def faultlab(self, directory: Path) -> None:
-        """Measures the fault lab's systems line by line, the model beside one-line rules."""
+        """Measures the fault lab's systems line by line, the model beside one-line rules.
+
+        The last step of the shipped model was trained on these systems. A twin judges each that has not seen it.
+        """
         runs = corpora.faultlab(directory)
         for fault_free, past in ((False, "two runs with the same faults"), (True, "the fault-free time of two runs")):
             results = []
@@ -153,7 +158,13 @@ class Suite:
                 stream = stream_of([run for run in runs if run.system == system], fault_free_past=fault_free)
                 with self._task(f"fault lab: {system}, {past}", len(stream.lines)) as advance:
                     replayed = replay(
-                        self._model, stream.lines, stream.service, stream.service, stream.scored, advance=advance
+                        self._without(system),
+                        stream.lines,
+                        stream.service,
+                        stream.service,
+                        stream.scored,
+                        at_ms=stream.at_ms,
+                        advance=advance,
                     )
                 results += line_results(stream, replayed, self._name, past)
             self.findings.lines += results
@@ -166,11 +177,14 @@ class Suite:
         names = sorted({line.service for line in recording.lines})
         service = np.array([names.index(line.service) for line in recording.lines])
         lines = [line.text for line in recording.lines]
+        at_ms = np.array([int(line.t * 1000) for line in recording.lines])
+        model = self._without(recording.system)
         everything = np.ones(len(lines), bool)
         with self._task(f"{recording.system}: lines", len(lines)) as advance:
-            replayed = replay(self._model, lines, service, service, everything, advance=advance)
+            replayed = replay(model, lines, service, service, everything, at_ms=at_ms, advance=advance)
         with self._task(f"{recording.system}: level word removed", len(lines)) as advance:
-            plain = replay(self._model, without_level(lines), service, service, everything, advance=advance)
+            texts = without_level(lines)
+            plain = replay(model, texts, service, service, everything, at_ms=at_ms, advance=advance)
         by_method = {self._name: replayed, f"{self._name}, level word removed": plain}
         results = [
             fault_results.result_of(recording, timeline, one.alerts, one.learning, method=method)
@@ -194,6 +208,12 @@ class Suite:
         self.findings.recording += results
         title = f"recording of {recording.system}, seed {recording.seed}"
         self.findings.grids += tables.recording_grids(title, results)
+
+    def _without(self, system: str) -> ModelCheckpoint:
+        """Returns the model whose last step was not trained on a system of the fault lab."""
+        if not self._shipped or self._model.decision is None:
+            return self._model
+        return replace(self._model, decision=load_decision(TWINS / f"{system}.safetensors"))
 
     def _replay(self, trial: Trial, what: str, *, with_history: bool = False) -> ReplayedStream:
         with self._task(f"{trial.name}: {what}", len(trial.lines)) as advance:

@@ -23,7 +23,7 @@ from logwarden.model.encoder import LineEncoder
 from logwarden.model.evidence import line_vectors
 from logwarden.model.lines import LineTable
 from logwarden.model.masking import canonical, mask_blob
-from logwarden.model.stream import LineColumns, LogStream
+from logwarden.model.stream import MEASURED, LineColumns, LogStream
 from logwarden.model.windowing import WindowBatch, WindowRings
 
 Ids = npt.NDArray[np.int32]
@@ -176,7 +176,7 @@ def sessions_to_windows(
     # `measured` is grouped by slot; column[order] = … writes each value to the place of its line in `lines`.
     #   newest("offset") [0, 2, 1, 3], values [w, x, y, z] -> column [w, y, x, z]
     order = measured.newest("offset")
-    columns = {name: np.empty(len(lines), np.float32) for name in ("log_count", "log_age", "distance")}
+    columns = {name: np.empty(len(lines), np.float32) for name in MEASURED}
     for name, column in columns.items():
         column[order] = measured.newest(name)
     rings = WindowRings(WINDOW_SIZE, len(sessions))
@@ -193,7 +193,7 @@ def sessions_to_windows(
             "text": np.full(len(lines), b"", object),
         },
     )
-    familiarity = np.stack([batch.windows(name) for name in columns], axis=-1)
+    familiarity = np.stack([batch.windows(name) for name in ("log_count", "log_age", "distance")], axis=-1)
     of = session[batch.newest("offset")]
     labels = np.array([label for _, _, label in sessions], np.float32)[of]
     return WindowSet(torch.from_numpy(texts.vectors()), batch.windows("id"), familiarity, labels), of

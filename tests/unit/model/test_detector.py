@@ -230,16 +230,16 @@ def test_a_gpu_without_memory_is_left_with_one_warning(
 ) -> None:
     """The caller gets the answer of the CPU, one warning, and a detector that says where it runs now."""
     expected = detector.predict(TEXTS[1])["logits"]
-    tried, real = [], WindowScorer._score_part
+    tried, real = [], WindowScorer._head
     scorer = detector._scorer
 
-    def full(self: WindowScorer, part: object) -> tuple[Tensor, Tensor]:
+    def full(self: WindowScorer, part: object) -> tuple[Tensor, Tensor, object]:
         if self.device.type == "cuda":
             tried.append(len(part))  # type: ignore[arg-type]
             raise torch.OutOfMemoryError
         return real(self, part)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(WindowScorer, "_score_part", full)
+    monkeypatch.setattr(WindowScorer, "_head", full)
     monkeypatch.setattr(scorer, "device", torch.device("cuda"))
     with pytest.warns(UserWarning, match="CPU") as warned:
         found = detector.predict(TEXTS[1])

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from logwarden.model import masking
+from logwarden.model.calm import AGE_CAP_BITS
 from logwarden.model.history import History
-from logwarden.model.novelty import AGE_CAP_BITS, Familiarity
+from logwarden.model.novelty import Familiarity
+from tests.oracles import plain_signs
 
 
 def observe(history: History, slots: list[int], lines: list[int]) -> Familiarity:
-    return history.observe(np.array(slots, np.int64), np.array(lines, np.int64))
+    return history.observe(np.array(slots, np.int64), np.array(lines, np.int64), plain_signs(len(lines)))
 
 
 def counts(seen: Familiarity) -> list[int]:
@@ -95,7 +97,7 @@ def test_asking_counts_nothing() -> None:
     history = History(1)
     observe(history, [0, 0, 0], [1, 1, 2])
     before = json.dumps(history.snapshot(0))
-    asked = history.peek(0, np.array([1, 3, 3, 2]))
+    asked = history.peek(0, np.array([1, 3, 3, 2]), np.zeros(4, np.int64))
     assert json.dumps(history.snapshot(0)) == before
     told = observe(history, [0] * 4, [1, 3, 3, 2])
     assert (counts(asked), ages(asked), asked.first.tolist()) == (counts(told), ages(told), told.first.tolist())
@@ -104,7 +106,7 @@ def test_asking_counts_nothing() -> None:
 
 def test_asking_an_empty_history_finds_everything_new() -> None:
     """A service that never spoke has age 0, and its lines were seen 0 times."""
-    asked = History(1).peek(0, np.array([4, 4]))
+    asked = History(1).peek(0, np.array([4, 4]), np.zeros(2, np.int64))
     assert (counts(asked), ages(asked), asked.first.tolist()) == ([0, 1], [0, 1], [0])
 
 
@@ -138,11 +140,11 @@ def test_recalling_measures_a_line_without_itself() -> None:
     history = History(1)
     observe(history, [0] * 4, [1, 1, 2, 1])
     before = json.dumps(history.snapshot(0))
-    again = history.recall(0, np.array([2, 1, 1, 9, 9]))
+    again = history.recall(0, np.array([2, 1, 1, 9, 9]), np.zeros(5, np.int64))
     assert (counts(again), ages(again)) == ([0, 2, 2, 0, 0], [3] * 5)
     assert (again.rows.tolist()[3:], again.first.tolist()) == ([-1, -1], [3])  # evicted in the meantime: new
     assert json.dumps(history.snapshot(0)) == before
-    empty = History(1).recall(0, np.array([5]))
+    empty = History(1).recall(0, np.array([5]), np.zeros(1, np.int64))
     assert (counts(empty), ages(empty)) == ([0], [0])
 
 
@@ -151,7 +153,7 @@ def test_a_delta_has_final_values() -> None:
     history = History(3)
     observe(history, [2, 2], [5, 5])
     slots = np.array([2, 0, 2, 2])
-    seen = history.observe(slots, np.array([6, 5, 5, 6]))
+    seen = history.observe(slots, np.array([6, 5, 5, 6]), plain_signs(4))
     history.set_distances(seen.rows[seen.first], np.array([0.5, 1.0], np.float32))
     delta = history.delta(slots, seen.rows, history.trim())
     assert (delta.slots.tolist(), delta.hashes.tolist()) == ([2, 0, 2], [6, 5, 5])

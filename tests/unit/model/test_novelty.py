@@ -7,13 +7,14 @@ import pytest
 
 from logwarden.model.history import History
 from logwarden.model.novelty import BRAKED_LINES, distinct_before
+from tests.oracles import plain_signs
 
 
 def surprise_of_a_new_line(lines: int, kinds: int) -> float:
     """Returns the bits of a line never logged, after `lines` lines of which `kinds` were new at sight."""
     history = History(1)
-    history.observe(np.zeros(lines, np.int64), np.arange(lines) % kinds)
-    seen = history.observe(np.zeros(1, np.int64), np.array([-1]))
+    history.observe(np.zeros(lines, np.int64), np.arange(lines) % kinds, plain_signs(lines))
+    seen = history.observe(np.zeros(1, np.int64), np.array([-1]), plain_signs(1))
     return float(seen.log_age[0] - seen.log_count[0])
 
 
@@ -37,8 +38,8 @@ def test_a_familiar_line_stays_familiar_beside_new_ones() -> None:
     """The brake only takes surprise away."""
     history = History(1)
     hashes = np.where(np.arange(1_000) % 2 == 0, -1, np.arange(1_000))
-    history.observe(np.zeros(1_000, np.int64), hashes)
-    seen = history.observe(np.zeros(1, np.int64), np.array([-1]))
+    history.observe(np.zeros(1_000, np.int64), hashes, plain_signs(1_000))
+    seen = history.observe(np.zeros(1, np.int64), np.array([-1]), plain_signs(1))
     assert seen.log_count[0] == pytest.approx(np.log2(501), abs=0.01)
 
 
@@ -52,7 +53,9 @@ def test_services_without_a_pattern_are_counted() -> None:
     """Only a service of some age in which new lines are common is one."""
     history = History(3)
     history.observe(
-        np.repeat([0, 1, 2], [400, 400, 50]), np.r_[np.arange(400) % 200, np.arange(400) % 20, np.arange(50)]
+        np.repeat([0, 1, 2], [400, 400, 50]),
+        np.r_[np.arange(400) % 200, np.arange(400) % 20, np.arange(50)],
+        plain_signs(850),
     )
     assert history.without_pattern(np.arange(3), 100).tolist() == [0]
 

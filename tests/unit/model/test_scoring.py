@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from logwarden.model.arrays import Ints
 from logwarden.model.checkpoint import ModelCheckpoint, load_checkpoint
 from logwarden.model.scoring import WindowScorer, pick_device
 from logwarden.model.stream import LogStream
@@ -95,15 +96,15 @@ def test_a_full_gpu_gets_smaller_batches(loaded: ModelCheckpoint, monkeypatch: p
     scorer, stream = scored_stream(loaded, max_windows=16)
     batch = some_windows(stream)
     expected = scorer.score(batch).logits
-    sizes, real = [], WindowScorer._score_part
+    sizes, real = [], WindowScorer._head
 
-    def crowded(self: WindowScorer, part: WindowBatch) -> tuple[Tensor, Tensor]:
+    def crowded(self: WindowScorer, part: WindowBatch) -> tuple[Tensor, Tensor, Ints]:
         sizes.append(len(part))
         if len(part) > 4:
             raise torch.OutOfMemoryError
         return real(self, part)
 
-    monkeypatch.setattr(WindowScorer, "_score_part", crowded)
+    monkeypatch.setattr(WindowScorer, "_head", crowded)
     pretend_gpu(scorer, monkeypatch)
     np.testing.assert_allclose(scorer.score(batch).logits, expected, atol=1e-5)
     np.testing.assert_allclose(scorer.score(batch).logits, expected, atol=1e-5)
@@ -123,7 +124,7 @@ def test_a_gpu_without_room_for_one_window_gives_way_to_the_cpu(
         return scorer.score(batch).logits if part == "score" else scorer.encode(SAID)
 
     expected = ask()
-    name = {"score": "_score_part", "encode": "_encode"}[part]
+    name = {"score": "_head", "encode": "_encode"}[part]
     real = getattr(WindowScorer, name)
 
     def full(self: WindowScorer, argument: object) -> object:
@@ -148,7 +149,7 @@ def test_a_machine_without_memory_says_so(loaded: ModelCheckpoint, monkeypatch: 
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("no memory")
 
-    monkeypatch.setattr(WindowScorer, "_score_part", full)
+    monkeypatch.setattr(WindowScorer, "_head", full)
     with pytest.raises(torch.OutOfMemoryError, match="no memory"):
         scorer.score(batch)
 

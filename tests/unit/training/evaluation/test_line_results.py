@@ -21,7 +21,7 @@ PAST = recording([], (1, "db", "served 1"), (2, "web", "error seen"))
 LAST = recording(
     [fault("loud", 10, 20), fault("quiet", 40, 50)],
     (1, "db", "served 2"), (2, "web", "served 3"), (12, "db", "lost it"), (13, "db", "served 4"),
-    (45, "db", "served 5"), (70, "db", "served 6"),
+    (45, "db", "served 5"), (80, "db", "served 6"),
 )  # fmt: skip
 
 
@@ -43,6 +43,7 @@ def test_only_the_last_run_is_judged() -> None:
     stream = stream_of(runs(PAST, LAST))
     assert stream.scored.tolist() == [False] * 2 + [True] * 6
     assert stream.service.tolist() == [0, 1, 0, 1, 0, 0, 0, 0]
+    assert stream.at_ms.tolist() == [1_000, 2_000, *(122_000 + 1_000 * t for t in (1, 2, 12, 13, 45, 80))]
 
 
 def test_a_fault_free_past_contains_no_fault() -> None:
