@@ -79,7 +79,10 @@ def load_checkpoint(
 def save_checkpoint(
     directory: Path, classifier: LogWindowClassifier, encoder: LineEncoder | None, calibration: Calibration
 ) -> None:
-    """Writes a model directory. Without an encoder, the directory keeps the one that it has."""
+    """Writes a model directory. Without an encoder, the directory keeps the one that it has.
+
+    Removes the last step, which was trained over another head; `save_decision` writes a new one.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     classifier.config.encoder_revision = encoder.fingerprint if encoder else classifier.config.encoder_revision
     classifier.save_pretrained(directory)
@@ -87,6 +90,7 @@ def save_checkpoint(
     if encoder is not None:
         encoder.save(directory / _ENCODER)
     (directory / _CALIBRATION).write_text(json.dumps(calibration.to_json(), indent=2) + "\n")
+    (directory / DECISION).unlink(missing_ok=True)
 
 
 def save_decision(path: Path, decision: Decision) -> None:

@@ -13,7 +13,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from logwarden.model.calibration import Calibration
-from logwarden.model.checkpoint import load_checkpoint, save_checkpoint
+from logwarden.model.checkpoint import (
+    DECISION,
+    SHIPPED,
+    load_checkpoint,
+    load_decision,
+    save_checkpoint,
+    save_decision,
+)
 from tests.models import save_tiny, tiny_classifier, tiny_encoder
 
 Damage = Callable[[Path], object]
@@ -160,3 +167,14 @@ def test_a_head_is_saved_again_beside_its_encoder(directory: Path) -> None:
     loaded = load_checkpoint(directory)
     assert loaded.calibration.threshold == 0.25
     assert torch.equal(loaded.classifier.base, tiny_classifier(seed=9).base)
+
+
+def test_a_new_head_removes_the_step_of_the_old_one(directory: Path) -> None:
+    """Trees that were grown over another head's answers decide nothing about this one's; revisions differ by them."""
+    save_decision(directory / DECISION, load_decision(SHIPPED / DECISION))
+    with_trees = load_checkpoint(directory)
+    save_checkpoint(directory, tiny_classifier(seed=9), None, Calibration())
+    assert with_trees.decision is not None
+    assert load_checkpoint(directory).decision is None
+    save_checkpoint(directory, with_trees.classifier, None, Calibration())
+    assert load_checkpoint(directory).revision != with_trees.revision
