@@ -207,7 +207,8 @@ def test_the_package_contains_only_the_recording_of_the_demo() -> None:
     }
     recordings = {path for path in found if "recordings" in path}
     assert recordings == {f"faultlab/recordings/demo/{name}" for name in ("README.md", LINES, MANIFEST)}
-    assert found - recordings == {"faultlab/systems/kafka/pom.xml"}
+    twins = {f"evaluation/twins/{system}.safetensors" for system in runs_below(RECORDINGS)}
+    assert found - recordings == {"faultlab/systems/kafka/pom.xml", *twins}
 
 
 def test_absent_recordings_are_one_sentence_with_the_remedy(tmp_path: Path) -> None:
