@@ -92,9 +92,7 @@ class CalmCounts:
         own = self._calm[rows] + sums_before(rows, counts)
         seen = Calm(
             log_count=_bits(own),
-            log_age=_age_bits(
-                self._calm_age[slots] + np.asarray(sums_before(slots, full.astype(np.float64)), np.float64)
-            ),
+            log_age=_age_bits(self._calm_age[slots] + sums_before(slots, full.astype(np.int64))),
             elsewhere=_bits(self._peers.before(rows, counts) - own),
             suspicion=_within(signs.at_ms, before).astype(np.float32),
             level_rarity=self._level_rarity(slots, ages, signs.level),
@@ -102,7 +100,7 @@ class CalmCounts:
         np.add.at(self._calm, rows, counts)
         self._peers.add(rows, counts)
         np.add.at(self._calm_age, slots, full)
-        for level in range(1, LEVELS + 1):
+        for level in range(1, int(signs.level.max()) + 1):  # mostly none
             np.add.at(self._levels[:, level - 1], slots, signs.level >= level)
         self._minute[rows] = minutes  # of equal rows the last one stays, as of equal slots
         self._suspicious_until[slots] = until

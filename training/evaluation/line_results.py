@@ -20,10 +20,9 @@ from logwarden.training.evaluation.baselines import KEYWORDS
 from logwarden.training.evaluation.replay import ReplayedStream
 from logwarden.training.evaluation.tables import Grid
 from logwarden.training.faultlab.labels import State
+from logwarden.training.faultlab.recording import RUN_GAP_S
 from logwarden.training.faultlab.release import LabelledRun
 from logwarden.training.metrics import auroc, average_precision
-
-RUN_GAP_S = 120.0
 
 Bools = npt.NDArray[np.bool_]
 Doubles = npt.NDArray[np.float64]

@@ -18,6 +18,8 @@ LINES = "lines.jsonl.xz"
 MANIFEST = "manifest.json"
 RECOVERY_TAIL_S = 10.0
 """Seconds after a recovery whose lines are labelled neither normal nor anomalous, because clients notice late."""
+RUN_GAP_S = 120.0
+"""Seconds from the end of one run to the begin of the next, where runs are read as one stream."""
 
 # Of faults: a process dies or hangs; room, memory or connections run out; a dependency fails; stored bytes or requests
 # are wrong; a client has no right; a setting is wrong.

@@ -33,6 +33,7 @@ from logwarden.model.scoring import WindowScorer
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.trees import DEPTH, LEAVES, QUESTIONS, BoostedTrees
 from logwarden.training.faultlab.labels import State
+from logwarden.training.faultlab.recording import RUN_GAP_S
 from logwarden.training.faultlab.release import LabelledRun, load_release
 from logwarden.training.metrics import firsts_of_episodes
 
@@ -47,7 +48,6 @@ FLOOR_LOG_ODDS = 1.0
 EPISODE_S = 60.0
 """Alerts of a service within this time are one."""
 _CHUNK = 8192
-_RUN_GAP_S = 120.0
 _MOST_ALIKE = 8
 _ALERTING_BITS = float(np.log2(1 + LEARNING_LINES)) - 1e-4  # a younger service raises no alert by default
 _AT = {name: place for place, name in enumerate(INPUTS)}
@@ -98,7 +98,7 @@ class PastViews:
             for kept in (whole, ~normal) if past == "repeated" else (whole,):
                 for _ in self._push(stream, run, np.flatnonzero(kept), began):
                     pass
-                began += float(run.t[-1]) + _RUN_GAP_S
+                began += float(run.t[-1]) + RUN_GAP_S
         run = self.runs[judged]
         parts = list(self._push(stream, run, np.arange(len(run.t)), began, scored=True))
         inputs, kinds = (np.concatenate(columns) for columns in zip(*parts, strict=True))
