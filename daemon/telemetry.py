@@ -47,6 +47,9 @@ class Telemetry(Protocol):
     def batch(self, *, lines: int, windows: int, alerts: int, seconds_score: float) -> None:
         """Counts one scored batch."""
 
+    def withheld(self, windows: int) -> None:
+        """Counts windows that raised no alert only because their service had used up its budget."""
+
     # ------------------------------------------------------------ publications
 
     def alert_published(self, count: int) -> None:

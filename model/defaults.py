@@ -8,6 +8,8 @@ WINDOW_SIZE = 32
 """Lines in a window."""
 LEARNING_LINES = 1_000
 """Lines of a service that are counted before its newest line may raise an alert."""
+BUDGET_PER_DAY = 3
+"""Episodes of alerts of a service within a day from which another needs a high score."""
 MAX_HISTORY_LINES = 1_024
 """Distinct masked lines that are counted for a service."""
 MAX_LINE_CHARS = 8_192

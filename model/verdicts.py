@@ -8,11 +8,13 @@ Legend: w windows · L window size
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from logwarden.model.arrays import Bools, Doubles, Floats
+from logwarden.model.arrays import Bools, Doubles, Floats, Ints
+from logwarden.model.budget import STRICT, AlertBudget
 from logwarden.model.schema import LogLine, LogWindow, Verdict
 from logwarden.model.windowing import WindowBatch
 
@@ -42,6 +44,8 @@ class AlertPolicy:
     """Lines of a service that must be counted before its newest line may raise an alert."""
     model_revision: str
     """Names the weights, for the alert's reader."""
+    budget_per_day: int = 0
+    """Episodes of alerts within a day from which a service needs `STRICT` for another; 0: no budget."""
 
     def alerts_due(self, batch: WindowBatch, scores: Scores) -> Bools:
         """Returns (w,) True for the windows that raise an alert."""
@@ -49,6 +53,20 @@ class AlertPolicy:
         # wider than a rounding of float32 and narrower than the step of one line, 1.44 / 201 bits.
         known = batch.newest("log_age") >= np.float32(math.log2(1 + self.learning_lines)) - 1e-4
         return np.asarray((scores.probability >= self.threshold) & known)
+
+    @property
+    def beyond_budget(self) -> AlertPolicy:
+        """Returns the rule for a service that has used up its budget."""
+        return replace(self, threshold=max(self.threshold, STRICT))
+
+    def over_budget(self, budget: AlertBudget, services: Sequence[Hashable], batch: WindowBatch, places: Ints) -> Bools:
+        """Counts windows that are due, and returns (d,) True where their service had used up its budget.
+
+        `places` (d,): the windows in the batch, in stream order. `services` (d,): what the budget knows them by.
+        """
+        if not self.budget_per_day or not len(places):
+            return np.zeros(len(places), bool)
+        return budget.used_up(services, batch.newest("timestamp")[places].tolist(), self.budget_per_day)
 
     def verdict(
         self, batch: WindowBatch, scores: Scores, place: int, *, service: str, topic: str = "", partition: int = 0

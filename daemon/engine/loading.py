@@ -41,6 +41,7 @@ def load_engine(settings: Settings) -> Engine:
         threshold=settings.alerts.threshold or loaded.calibration.threshold,
         learning_lines=settings.alerts.learning_lines,
         model_revision=loaded.revision,
+        budget_per_day=settings.alerts.budget_per_day if settings.alerts.threshold is None else 0,
     )
     masks = compile_masks(named_masks(settings.input.masks))
     engine = Engine(scorer=scorer, table=scorer.line_table(masks), policy=policy, device=str(scorer.device))

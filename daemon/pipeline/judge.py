@@ -17,6 +17,7 @@ from logwarden.daemon.pipeline.ingest import Work
 from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile, by_assignment
 from logwarden.daemon.pipeline.publication import Marks, Publication, PublicationKind
 from logwarden.daemon.ports import Clock, Engine
+from logwarden.model.budget import AlertBudget
 from logwarden.model.verdicts import AlertPolicy, Scores
 from logwarden.model.windowing import WindowBatch, concatenate
 
@@ -31,6 +32,8 @@ class ScoredBatch:
     publications: list[Publication]
     windows: int
     lines: int
+    withheld: int = 0
+    """Windows that reached the model's threshold in a service that had used up its budget, and not the strict one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class WindowJudge:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._budget = AlertBudget()
 
     def judge(self, engine: Engine, work: Sequence[Work]) -> ScoredBatch:
         """Scores the windows whose assignments have not ended; the next owner scores the others."""
@@ -59,23 +63,43 @@ class WindowJudge:
             windows, owners, services = windows.select(active), owners[active], services[active]
         scores = engine.scorer.score(windows)
         assert len(scores.probability) == len(windows), "the scorer answers every window"
-        flagged = _flagged(engine.policy, windows, scores, owners)
+        batch = _Batch(windows, scores, owners, services)
+        due = _due(engine.policy, batch)
+        over = self._over_budget(engine.policy, batch, due)
+        flagged = due & (~over | (scores.probability >= engine.policy.beyond_budget.threshold))
         # One row per new line: `places` is its place in the flat columns, `window` the window that judges it.
         places, window = windows.fresh_lines()
         offsets = windows.columns["offset"][places]
         quiet = ~flagged[window]
-        batch = _Batch(windows, scores, owners, services)
         return ScoredBatch(
             quiet=by_assignment(owners[window[quiet]], offsets[quiet]),
-            publications=self._publications(engine.policy, batch, np.flatnonzero(flagged), offsets),
+            publications=self._publications(engine.policy, batch, np.flatnonzero(flagged), over, offsets),
             windows=len(windows),
             lines=len(offsets),
+            withheld=int(due.sum() - flagged.sum()),
         )
 
+    def _over_budget(self, policy: AlertPolicy, batch: _Batch, due: Mask) -> Mask:
+        """Returns a mask (w,) of the due windows whose service had used up its budget. Counts them against it."""
+        over = np.zeros(len(due), bool)
+        # A topic with a threshold of its own has no budget.
+        places = np.array([i for i in np.flatnonzero(due).tolist() if batch.owners[i].profile.threshold is None], int)
+        keys = [(batch.owners[i].generation, batch.services[i]) for i in places.tolist()]
+        over[places] = policy.over_budget(self._budget, keys, batch.windows, places)
+        return over
+
     def _publications(
-        self, policy: AlertPolicy, batch: _Batch, flagged: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64]
+        self,
+        policy: AlertPolicy,
+        batch: _Batch,
+        flagged: npt.NDArray[np.int64],
+        over: Mask,
+        offsets: npt.NDArray[np.int64],
     ) -> list[Publication]:
-        """Returns the publications of the flagged windows, in order. `offsets`: of all fresh lines, by window."""
+        """Returns the publications of the flagged windows, in order.
+
+        `over` (w,): windows of services beyond their budget. `offsets`: of all fresh lines, by window.
+        """
         now_ms = self._clock.now_ms()
         # Windows with 3, 1 and 2 fresh lines have theirs at 0–2, 3 and 4–5: each begins where the one before it ends.
         ends = np.cumsum(batch.windows.fresh)
@@ -94,7 +118,7 @@ class WindowJudge:
                 writers[chars] = AlertWriter(batch.windows, batch.scores, flagged, max_line_chars=chars)
             draft = writers[chars].draft(
                 place,
-                policies[profile],
+                policy.beyond_budget if over[place] else policies[profile],
                 service=batch.services[place],
                 partition=owner.partition,
                 alerts_topic=profile.alerts_topic,
@@ -114,8 +138,9 @@ class WindowJudge:
         return publications
 
 
-def _flagged(policy: AlertPolicy, windows: WindowBatch, scores: Scores, owners: npt.NDArray[np.object_]) -> Mask:
-    """Returns a mask (w,) of the windows that raise an alert, each by the profile of its topic."""
+def _due(policy: AlertPolicy, batch: _Batch) -> Mask:
+    """Returns a mask (w,) of the windows that reach the threshold, each by the profile of its topic."""
+    windows, scores, owners = batch.windows, batch.scores, batch.owners
     profiles = dict.fromkeys(owner.profile for owner in owners)
     if len(profiles) <= 1:  # the usual case: one comparison for all windows
         policies = [_policy_of(policy, profile) for profile in profiles] or [policy]

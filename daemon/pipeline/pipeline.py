@@ -320,6 +320,8 @@ class Pipeline:
         self._scored_pushes += sum(work.pushes for work in batch)
         alerts = len(scored.publications)
         self._ports.telemetry.batch(lines=scored.lines, windows=scored.windows, alerts=alerts, seconds_score=seconds)
+        if scored.withheld:
+            self._ports.telemetry.withheld(scored.withheld)
         log.debug("batch_scored", windows=scored.windows, alerts=alerts, seconds=round(seconds, 4))
         for assignment, offsets in scored.quiet:
             self._done(assignment, offsets)

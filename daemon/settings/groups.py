@@ -16,7 +16,7 @@ from logwarden.daemon.settings.agreement import disagreements
 from logwarden.daemon.settings.fields import PREFIX, Encoding, Masks, Maybe, MoreNames, Name, SettingsGroup, TimeZone
 from logwarden.daemon.settings.kafka import KafkaSettings
 from logwarden.daemon.settings.patterns import Pattern
-from logwarden.model.defaults import LEARNING_LINES, MAX_HISTORY_LINES, MAX_LINE_CHARS, WINDOW_SIZE
+from logwarden.model.defaults import BUDGET_PER_DAY, LEARNING_LINES, MAX_HISTORY_LINES, MAX_LINE_CHARS, WINDOW_SIZE
 
 
 class InputSettings(SettingsGroup):
@@ -101,6 +101,9 @@ class AlertSettings(SettingsGroup):
 
     threshold: Maybe[Annotated[float, Field(gt=0, le=1)]] = None
     """Probability of an anomaly from which the daemon publishes an alert. None: the model's own threshold."""
+    budget_per_day: Annotated[int, Field(ge=0, le=1_000)] = BUDGET_PER_DAY
+    """Episodes of alerts within a day after which a service needs a probability of .73 for an alert. An episode is what
+    follows each other by less than a minute. 0: no budget. With a threshold of your own there is none."""
     learning_lines: Annotated[int, Field(ge=0, le=10_000)] = LEARNING_LINES  # ages are known up to 2**14 lines only
     """Lines of a service before its first alert. They should include its restarts and nightly jobs."""
     max_line_chars: Annotated[int, Field(ge=16, le=65_536)] = 1_024

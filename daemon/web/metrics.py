@@ -48,6 +48,9 @@ class PrometheusTelemetry:
         self._scored_lines = self._counter("scored_lines", "Log lines that were new in a scored window.")
         self._windows = self._counter("windows", "Windows scored.")
         self._anomalies = self._counter("anomalies", "Windows that are anomalous.")
+        self._withheld = self._counter(
+            "withheld_alerts", "Windows without an alert only because their service had used up its budget."
+        )
         self._new_lines = self._counter("new_lines", "Masked lines seen for the first time and embedded by BERT.")
         self._score = self._histogram("score_seconds", "Seconds to score one batch of windows.", SCORE_BUCKETS_S)
         self._alerts = self._counter("alerts", "Alerts acknowledged by the broker.")
@@ -141,6 +144,9 @@ class PrometheusTelemetry:
         self._windows.inc(windows)
         self._anomalies.inc(alerts)
         self._score.observe(seconds_score)
+
+    def withheld(self, windows: int) -> None:
+        self._withheld.inc(windows)
 
     def alert_published(self, count: int) -> None:
         self._alerts.inc(count)

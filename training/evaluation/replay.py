@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from logwarden.model.budget import STRICT, AlertBudget
 from logwarden.model.checkpoint import ModelCheckpoint
-from logwarden.model.defaults import LEARNING_LINES, MAX_HISTORY_LINES, MAX_LINE_CHARS, WINDOW_SIZE
+from logwarden.model.defaults import BUDGET_PER_DAY, LEARNING_LINES, MAX_HISTORY_LINES, MAX_LINE_CHARS, WINDOW_SIZE
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.windowing import NUMERIC_COLUMNS, TEXT_COLUMN, WindowRings
@@ -57,10 +58,14 @@ class ReplayedStream:
     threshold: float
     """The shipped threshold as log-odds."""
 
+    over_budget: Bools
+    """(n,) lines at or above the threshold whose service had used up its alerts of a day."""
+
     @property
     def alerts(self) -> Bools:
         """(n,) lines for which the daemon would publish an alert."""
-        return np.asarray((np.nan_to_num(self.margin, nan=-np.inf) >= self.threshold) & ~self.learning)
+        due = _due(self.margin, self.threshold, self.learning)
+        return due & (~self.over_budget | (np.nan_to_num(self.margin, nan=-np.inf) >= log_odds(STRICT)))
 
 
 def without_level(lines: Sequence[str]) -> list[str]:
@@ -110,15 +115,25 @@ def replay(
     #   compact  [1, 0, 1, 2]    the place of each row among them
     distinct, compact = np.unique(ids, return_inverse=True)
     calibration = model.calibration
+    margin, threshold = calibration.scale * margin + calibration.shift, log_odds(calibration.threshold)
+    learning = log_age < math.log2(1 + LEARNING_LINES) - 1e-4  # the age is a float32
+    due = np.flatnonzero(_due(margin, threshold, learning))
+    over = np.zeros(len(lines), bool)
+    over[due] = AlertBudget().used_up(service[due].tolist(), times[due].tolist(), BUDGET_PER_DAY)
     return ReplayedStream(
         ids=compact.astype(np.int32),
         texts=[stream.table.text(int(line_id)) for line_id in distinct],
         surprise=(log_age - log_count).clip(0).astype(np.float64),
         new=log_count == 0,
-        learning=log_age < math.log2(1 + LEARNING_LINES) - 1e-4,  # the age is a float32
-        margin=calibration.scale * margin + calibration.shift,
-        threshold=log_odds(calibration.threshold),
+        learning=learning,
+        margin=margin,
+        threshold=threshold,
+        over_budget=over,
     )
+
+
+def _due(margin: Doubles, threshold: float, learning: Bools) -> Bools:
+    return np.asarray((np.nan_to_num(margin, nan=-np.inf) >= threshold) & ~learning)
 
 
 def log_odds(probability: float) -> float:

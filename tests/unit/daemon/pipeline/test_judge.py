@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -49,10 +50,10 @@ def engine_of(revision: str = "one", threshold: float = 0.5) -> Engine:
     return Engine(scorer=Scorer(), table=TableSpy().table(), policy=policy)
 
 
-def work_of(engine: Engine, *lines: tuple[Assignment, str]) -> list[Work]:
+def work_of(engine: Engine, *lines: tuple[Assignment, str], time_ms: int = 5_000) -> list[Work]:
     ingestor = Ingestor(LogStream(engine.table, size=3, max_slots=8), max_services=8)
     records = [
-        (owner, [LogRecord(text.encode(), offset=i, key=b"web", timestamp=5_000)])
+        (owner, [LogRecord(text.encode(), offset=i, key=b"web", timestamp=time_ms)])
         for i, (owner, text) in enumerate(lines)
     ]
     return ingestor.ingest(records, now=0.0).work
@@ -117,6 +118,28 @@ def test_an_alert_marks_its_lines_and_measures_its_delay() -> None:
     assert not publication.is_gone
     owner.ended = True
     assert publication.is_gone
+
+
+def test_a_service_beyond_its_budget_needs_a_strong_score() -> None:
+    """The second minute with alerts is beyond a budget of one: its weak window is withheld, its strong one is not."""
+    owner, judge, engine = assignment(1), WindowJudge(Clock()), engine_of()
+    engine = replace(engine, policy=replace(engine.policy, budget_per_day=1))
+    batches = [
+        judge.judge(engine, work_of(engine, *[(owner, text) for text in texts], time_ms=time_ms))
+        for texts, time_ms in ((["score 60"], 0), (["score 60", "score 73", "score 40"], 300_000))
+    ]
+    assert [alert["logwarden"]["threshold"] for batch in batches for alert in alerts_in(batch)] == [0.5, 0.73]
+    assert [batch.withheld for batch in batches] == [0, 1]
+    assert [int(offsets.size) for batch in batches for _, offsets in batch.quiet] == [2]
+
+
+def test_a_topic_with_a_threshold_of_its_own_has_no_budget() -> None:
+    """Who chooses a number gets every window that reaches it."""
+    owner = assignment(1, profile=profile_of(default_decoder(), threshold=0.6))
+    judge, engine = WindowJudge(Clock()), engine_of()
+    engine = replace(engine, policy=replace(engine.policy, budget_per_day=1))
+    for time_ms in (0, 300_000, 600_000):
+        assert len(judge.judge(engine, work_of(engine, (owner, "score 60"), time_ms=time_ms)).publications) == 1
 
 
 def test_nothing_to_judge_is_an_empty_batch() -> None:

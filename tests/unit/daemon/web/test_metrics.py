@@ -31,6 +31,7 @@ FACTS: list[tuple[Callable[[PrometheusTelemetry], None], dict[str, float]]] = [
         {"logwarden_lines_total": 7, "logwarden_ingest_seconds_sum": 0.5, "logwarden_ingest_seconds_count": 1},
     ),
     (lambda t: t.embedded(3), {"logwarden_new_lines_total": 3}),
+    (lambda t: t.withheld(4), {"logwarden_withheld_alerts_total": 4}),
     (
         lambda t: t.batch(lines=9, windows=8, alerts=2, seconds_score=0.25),
         {

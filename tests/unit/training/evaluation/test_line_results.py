@@ -35,6 +35,7 @@ def replayed(margin: list[float]) -> ReplayedStream:
         learning=np.zeros(8, bool),
         margin=np.array([np.nan, np.nan, *margin]),
         threshold=0.0,
+        over_budget=np.zeros(8, bool),
     )
 
 

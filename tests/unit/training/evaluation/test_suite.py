@@ -48,6 +48,7 @@ def replayed_of(trial: Trial, margin: np.ndarray, threshold: float = 0.0) -> Rep
         learning=np.zeros(n, bool),
         margin=np.where(trial.scored, margin, np.nan),
         threshold=threshold,
+        over_budget=np.zeros(n, bool),
     )
 
 
