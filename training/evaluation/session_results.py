@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from logwarden.model.runs import fence, run_evidence
 from logwarden.training.evaluation.baselines import BASELINES, LineSessions
 from logwarden.training.evaluation.replay import ReplayedStream
 from logwarden.training.evaluation.splits import BEFORE, TEST, Trial
@@ -108,14 +109,8 @@ def tested(trial: Trial, sessions: LineSessions) -> Examined:
     return Examined(sessions.anomalous[test], sessions.lengths[test], unseen)
 
 
-def by_model(
-    trial: Trial, replayed: ReplayedStream, *, method: str, note: str = "", own_threshold: bool = False
-) -> Contest:
-    """Returns the model's scores: the score of a session is that of its worst line.
-
-    `own_threshold` replaces the shipped threshold by one from the last sessions of the history, as for a baseline
-    without labels. `replayed` must then have scored the history too (`Trial.quiet`).
-    """
+def by_model(trial: Trial, replayed: ReplayedStream, *, method: str, note: str = "") -> Contest:
+    """Returns the model's scores: the score of a session is that of its worst line."""
     # Sessions 1 and 3 of four are tested; a line's owner is the place of its session among the tested ones:
     #   test              [F, T, F, T]
     #   cumsum - 1        [-1, 0, 0, 1]
@@ -124,10 +119,6 @@ def by_model(
     of_test = np.flatnonzero(trial.scored)
     owner = (np.cumsum(test) - 1)[trial.session[of_test]]
     threshold = replayed.threshold
-    if own_threshold:
-        history = np.unique(trial.session[trial.quiet])
-        late = history[round(len(history) * (1 - VALIDATION_SHARE)) :]
-        threshold = threshold_of_normal(_worst_lines(trial, replayed, trial.quiet)[late], QUIET_QUANTILE)
     alerts = (replayed.margin[of_test] >= threshold) & ~replayed.learning[of_test]
     normal = ~trial.anomalous[test][owner]
     return Contest(
@@ -138,6 +129,25 @@ def by_model(
         note=note,
         line_alerts=int((alerts & normal).sum()),
         delay_lines=_delay(owner, alerts & ~normal),
+    )
+
+
+def by_runs(trial: Trial, replayed: ReplayedStream, *, method: str, note: str = "") -> Contest:
+    """Returns the model's scores of sessions as runs: the evidence of their distinct lines, summed.
+
+    The threshold is the fence of the last sessions of the history; their labels are not read. `replayed` must have
+    scored the history too (`Trial.quiet`).
+    """
+    margin = np.where(replayed.learning, -np.inf, replayed.margin)
+    evidence = run_evidence(trial.session, replayed.ids, margin, len(trial.anomalous))
+    history = np.unique(trial.session[trial.quiet])
+    late = history[round(len(history) * (1 - VALIDATION_SHARE)) :]
+    return Contest(
+        method=method,
+        supervision=trial.history,
+        scores=evidence[trial.part == TEST],
+        threshold=float(np.nextafter(fence(evidence[late]), np.inf)),
+        note=note,
     )
 
 

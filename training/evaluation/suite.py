@@ -66,6 +66,7 @@ class Suite:
     def __init__(self, model: ModelCheckpoint, *, name: str, seeds: int, shipped: bool, progress: Progress) -> None:
         self._model = model
         self._name = name
+        self._as_runs = f"{name}, sessions as runs, fence of their past"
         self._seeds = seeds
         self._seen = SEEN if shipped else {}
         self._shipped = shipped
@@ -81,13 +82,7 @@ class Suite:
         raw = trial.raw()
         contests = [
             session_results.by_model(trial, replayed, method=self._name, note="grouped by block"),
-            session_results.by_model(
-                trial,
-                replayed,
-                method=f"{self._name}, threshold from its history",
-                note="grouped by block",
-                own_threshold=True,
-            ),
+            session_results.by_runs(trial, replayed, method=self._as_runs, note="grouped by block"),
             session_results.by_model(
                 raw, self._replay(raw, "as one stream"), method=f"{self._name}, one interleaved stream"
             ),
@@ -224,9 +219,7 @@ class Suite:
         note = self._seen.get(trial.name, "")
         return (
             session_results.by_model(trial, replayed, method=self._name, note=note),
-            session_results.by_model(
-                trial, replayed, method=f"{self._name}, threshold from its history", note=note, own_threshold=True
-            ),
+            session_results.by_runs(trial, replayed, method=self._as_runs, note=note),
         )
 
     def _without_level(self, trial: Trial) -> Contest:

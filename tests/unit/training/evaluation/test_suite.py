@@ -78,14 +78,15 @@ def test_a_session_is_as_bad_as_its_worst_line_and_alarms_are_counted_per_line()
     assert figures["F1"].value == pytest.approx(2 / 3)
 
 
-def test_a_threshold_from_the_history_lets_its_last_sessions_pass() -> None:
-    """The threshold is just above the last sessions before the split and does not depend on the tested ones."""
+def test_the_fence_of_runs_comes_from_the_last_sessions_before_the_split() -> None:
+    """Tested sessions that are a thousand times as odd do not move it, and are all above it."""
     trial = hdfs_trial(blocks())
-    margin = np.where(trial.scored, 1_000.0, trial.session)
-    replayed = replace(replayed_of(trial, margin), margin=margin)
-    own = session_results.by_model(trial, replayed, method="logwarden", own_threshold=True)
-    assert own.threshold == pytest.approx(float(np.flatnonzero(trial.part == BEFORE).max()))
-    assert own.threshold > np.flatnonzero(trial.part == BEFORE).max()
+    calm = np.where(trial.scored, 5.0, -9 - trial.session % 3)
+    own = session_results.by_runs(trial, replace(replayed_of(trial, calm), margin=calm), method="logwarden")
+    louder = np.where(trial.scored, 50.0, calm)
+    same = session_results.by_runs(trial, replace(replayed_of(trial, calm), margin=louder), method="logwarden")
+    assert own.threshold == same.threshold
+    assert (own.scores > own.threshold).all()
 
 
 def test_a_service_that_is_learning_ranks_no_session() -> None:
