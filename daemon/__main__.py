@@ -153,6 +153,10 @@ def scan(
             "--service", help="Treat all lines as this service's. Default: the one that a line states, or its file."
         ),
     ] = None,
+    input_format: Annotated[
+        str | None,
+        typer.Option("--input-format", metavar="NAME", help="Read only lines of this format, such as json or access."),
+    ] = None,
     form: Annotated[AlertFormat, typer.Option("--format", help="Print for people, or one JSON object per alert.")] = (
         AlertFormat.pretty
     ),
@@ -180,7 +184,12 @@ def scan(
     from logwarden.daemon.commands.scan import scan as scan_files
     from logwarden.daemon.settings.reading import read_settings
 
-    given = {"ALERTS__THRESHOLD": threshold, "MODEL__PATH": model, "MODEL__DEVICE": device}
+    given = {
+        "ALERTS__THRESHOLD": threshold,
+        "INPUT__FORMAT": input_format,
+        "MODEL__PATH": model,
+        "MODEL__DEVICE": device,
+    }
     settings = read_settings(
         overrides={f"LOGWARDEN_{name}": str(value) for name, value in given.items() if value is not None},
         env_file=env_file,

@@ -1,4 +1,4 @@
-"""Builds what the settings define for each input topic: its decoder and its profile. Today all topics share one.
+"""Builds what the settings define for each input topic: its decoder, of the format pinned to it, and its profile.
 
 Builds the bounds for the joining of lines as well.
 """
@@ -10,10 +10,12 @@ from zoneinfo import ZoneInfo
 from logwarden.daemon.decoding.decoder import Decoder
 from logwarden.daemon.pipeline.joining import JoinLimits
 from logwarden.daemon.pipeline.partitions import ProfileOf, TopicProfile
+from logwarden.daemon.records import InputFormat
+from logwarden.daemon.settings.formats import format_of
 from logwarden.daemon.settings.groups import Settings
 
 
-def decoder_of(settings: Settings, *, format: str | None = None) -> Decoder:
+def decoder_of(settings: Settings, *, format: InputFormat | None = None) -> Decoder:
     """Returns the decoder that the settings describe. `format` replaces the configured one."""
     return Decoder(
         format=format or settings.input.format,
@@ -41,11 +43,18 @@ def join_limits_of(settings: Settings) -> JoinLimits | None:
 
 
 def profiles_of(settings: Settings) -> ProfileOf:
-    """Returns the function from a topic to its profile."""
-    profile = TopicProfile(
-        decoder=decoder_of(settings),
-        alerts_topic=settings.kafka.alerts_topic,
-        dead_letter_topic=settings.kafka.dead_letter_topic,
-        max_alert_line_chars=settings.alerts.max_line_chars,
-    )
-    return lambda topic: profile
+    """Returns the function from a topic to its profile. Topics of one format share one profile and one decoder."""
+    profiles: dict[InputFormat, TopicProfile] = {}
+
+    def profile_of(topic: str) -> TopicProfile:
+        format = format_of(topic, settings.input.formats, settings.input.format)
+        if format not in profiles:
+            profiles[format] = TopicProfile(
+                decoder=decoder_of(settings, format=format),
+                alerts_topic=settings.kafka.alerts_topic,
+                dead_letter_topic=settings.kafka.dead_letter_topic,
+                max_alert_line_chars=settings.alerts.max_line_chars,
+            )
+        return profiles[format]
+
+    return profile_of

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
+
+InputFormat = Literal[
+    "auto", "raw", "json", "otlp", "xml", "syslog", "cri", "logfmt", "access", "w3c", "cef", "leef", "glog"
+]
+"""Format of the records of a topic. Of `auto`, the decoder decides record by record; the others are promised."""
 
 
 class Partition(NamedTuple):

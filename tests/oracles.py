@@ -22,7 +22,7 @@ from logwarden.daemon.decoding.traces import condense
 from logwarden.daemon.pipeline.ingest import Ingestor, Work
 from logwarden.daemon.pipeline.ledger import PartitionLedger
 from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile
-from logwarden.daemon.records import Partition
+from logwarden.daemon.records import InputFormat, Partition
 from logwarden.daemon.settings.groups import InputSettings
 from logwarden.model.calm import Signs
 from logwarden.model.lines import LineTable
@@ -188,7 +188,7 @@ def json_reader() -> JsonReader:
     )
 
 
-def default_decoder(*, form: str = "auto", max_line_chars: int = 8192) -> Decoder:
+def default_decoder(*, form: InputFormat = "auto", max_line_chars: int = 8192) -> Decoder:
     """Returns a decoder with the default paths of the settings."""
     paths = InputSettings()
     return Decoder(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from functools import partial
 
-from logwarden.daemon.decoding import charset, framing, packed, services, spelled, terminal
+from logwarden.daemon.decoding import charset, framing, packed, pinned, services, spelled, terminal
 from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.decoding.json_logs import JsonReader
 from logwarden.daemon.decoding.line_shapes import NO_TIME, plain_ms
@@ -22,7 +22,7 @@ from logwarden.daemon.decoding.structured import StructuredReader
 from logwarden.daemon.decoding.text import MAX_FORMAT_BYTES, read_formatted, read_message, read_value
 from logwarden.daemon.decoding.traces import condense
 from logwarden.daemon.errors import UndecodableRecord
-from logwarden.daemon.records import DeadLetter, Record
+from logwarden.daemon.records import DeadLetter, InputFormat, Record
 from logwarden.model.schema import truncated_utf8
 
 _BLANKS = b" \t\r\n\0"
@@ -75,15 +75,15 @@ class Decoded:
 class Decoder:
     """Reads records by the given format and paths.
 
-    `format`: auto (decided record by record), raw or json. Paths are dotted; a key may itself contain dots
-    (`kubernetes.labels.app.kubernetes.io/name`): the longest key that fits is taken. `encoding` is a charset or auto;
-    `zone` is that of times that state none.
+    `format`: auto (decided record by record), raw, or the only one that is read. Paths are dotted; a key may itself
+    contain dots (`kubernetes.labels.app.kubernetes.io/name`): the longest key that fits is taken. `encoding` is a
+    charset or auto; `zone` is that of times that state none.
     """
 
     def __init__(
         self,
         *,
-        format: str,
+        format: InputFormat,
         text_paths: Sequence[str],
         service_paths: Sequence[str],
         time_paths: Sequence[str],
@@ -186,10 +186,12 @@ class Decoder:
             return self._read_parts(parts, near_ms, out, depth + 1)
         if not value.isascii() or b"\0" in value or value[:1] in _TAGS or self._encoding != charset.AUTO:
             value = packed.bare(self._unpacked(self._unpacked(value))) if value.strip(b"\0") else value
-            reading = self._structured.read_protobuf(value) if self._format != "raw" else None
+            reading = self._structured.read_protobuf(value) if self._format in ("auto", "otlp") else None
             if reading is not None:
                 return reading
             value = self._as_text(value, out)
+        if self._format in pinned.FORMATS:
+            return self._read_pinned(value, near_ms)
         if self._format != "raw":
             strict = self._format == "json"
             begin = value.lstrip(b" \t\r\n\x1e")[:1]
@@ -201,6 +203,21 @@ class Decoder:
             elif begin == b"<" and (reading := self._structured.read_xml(value)) is not None:
                 return reading
         return Reading(self._text_events(value, near_ms))
+
+    def _read_pinned(self, value: bytes, near_ms: int) -> Reading:
+        """Returns the events of a value of UTF-8 text. Raises UndecodableRecord if it is not of the pinned format."""
+        if not value.strip(_BLANKS):
+            return Reading(())
+        if self._format == "xml":
+            reading = self._structured.read_xml(value)
+        elif self._format == "otlp":
+            reading = self._structured.read_otlp(value)
+        else:
+            text = self._bare_text(value)
+            return pinned.read_lines(text, self._format, near_ms, self._zone, self._json_event)
+        if reading is None:
+            raise pinned.refusal(self._format)
+        return reading
 
     def _read_parts(self, parts: Sequence[bytes], near_ms: int, out: Decoded, depth: int) -> Reading:
         """Returns the events of the values inside a value. A broken one is named, and its neighbours are read."""
@@ -243,11 +260,16 @@ class Decoder:
 
     def _text_events(self, value: bytes, near_ms: int) -> Sequence[LogEvent]:
         """Returns the events of a value of UTF-8 text."""
-        value = framing.with_breaks(value) if b"\0" in value else value
-        value = terminal.plain(value.rstrip(_BLANKS).lstrip(_BREAKS))
+        value = self._bare_text(value)
         if self._format == "raw":
             return (LogEvent(value, None, leading_ms(value, near_ms, self._zone)),)
         return read_value(value, near_ms, self._zone, self._json_event)
+
+    @staticmethod
+    def _bare_text(value: bytes) -> bytes:
+        """Returns a text without control characters, and without what does not belong to its lines."""
+        value = framing.with_breaks(value) if b"\0" in value else value
+        return terminal.plain(value.rstrip(_BLANKS).lstrip(_BREAKS))
 
     def _json_event(self, value: bytes) -> LogEvent | None:
         """Returns the event of an object in a frame of text; None for a text that is none, or several events."""

@@ -22,8 +22,11 @@ _CALLERS = ("caller", "logger", "component", "module", "source", "subsystem")
 _NO_ERROR = ("", "nil", "<nil>", "null", "none", "-", "false")
 
 
-def read(line: str) -> Frame | None:
-    """Returns the event of a line of logfmt; None for any other line."""
+def read(line: str, *, promised: bool = False) -> Frame | None:
+    """Returns the event of a line of logfmt; None for any other line.
+
+    `promised`: the operator has pinned the format, so a line that begins with a pair is one.
+    """
     if "=" not in line:
         return None
     first = _PAIR.search(line)
@@ -43,6 +46,8 @@ def read(line: str) -> Frame | None:
         fields.setdefault(match[1], f"{_value(match[2])} {words}" if words else _value(match[2]))
     names = {name.lower(): name for name in reversed(fields)}
     known = {key: names[key] for key in (*_LEVELS, *_MESSAGES, *_ERRORS, *_CODES, *_TIMES) if key in names}
+    if promised and starts:
+        return _event(fields, known, "", line, found)
     is_logger = ("level" in known or "lvl" in known or "severity" in known) and ("msg" in known or "message" in known)
     if not is_logger and not (starts and (len(fields) >= 3 or known.keys() & {"level", "lvl", "msg"})):
         return None

@@ -21,10 +21,10 @@ _WORDS = {"unknown": None, "low": severity.INFO, "medium": severity.WARNING, "hi
 _MAX_HEAD_CHARS = 512
 
 
-def read(line: str) -> Frame | None:
-    """Returns the event of a line of CEF or LEEF; None for any other line."""
+def read(line: str, *, kind: str = "") -> Frame | None:
+    """Returns the event of a line of CEF or LEEF, or of the one that `kind` names; None for any other line."""
     found = _HEAD.search(line[:_MAX_HEAD_CHARS]) if "EF:" in line else None
-    if found is None:
+    if found is None or kind not in ("", found[1]):
         return None
     is_cef = found[1] == "CEF"
     fields, rest = _header(line[found.end() :], 6 if is_cef else 4)

@@ -61,6 +61,19 @@ class StructuredReader:
         batch = otlp.from_protobuf(value)
         return None if batch is None else self._many([batch], "", strict=True)
 
+    def read_otlp(self, value: bytes) -> Reading | None:
+        """Returns the events of OTLP in JSON, of one document or one a line. Returns None without any log of it."""
+        found = documents(value, strict=True)
+        logs = [document for document in found.found if _is_otlp(document)] if found else []
+        if found is None or not logs:
+            return None
+        reading = self._many(logs, found.broken, strict=True)
+        others = len(found.found) - len(logs)
+        if reading is None or not others:
+            return reading
+        broken = f"{others} of {len(found.found)} documents are no logs of OpenTelemetry"
+        return Reading(reading.events, f"{broken}; {reading.broken}" if reading.broken else broken)
+
     def _almost(self, value: bytes, strict: bool) -> Reading | None:
         found = documents(value, strict=strict)
         if found is None:
@@ -86,6 +99,10 @@ class StructuredReader:
             if is_bulk and is_action(document):
                 continue
             place = "" if whole else f"document {number}"
+            if strict and isinstance(document, str):
+                bad += 1
+                first_bad = first_bad or f"{place}: it is a line of text, not JSON"
+                continue
             for part in parts_of(document, place=place):
                 reason = self._element(part.value, part.around, events)
                 if reason:
@@ -160,6 +177,10 @@ def _bytes_of(document: Any) -> bytes | None:
 
 def _is_structured(document: Any) -> bool:
     return isinstance(document, dict) or (isinstance(document, list) and is_batch(document))
+
+
+def _is_otlp(document: Any) -> bool:
+    return isinstance(document, dict) and (not otlp.BATCH_KEYS.isdisjoint(document) or otlp.is_record(document))
 
 
 def _kind(value: Any) -> str:

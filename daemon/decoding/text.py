@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, tzinfo
+from functools import partial
+from typing import TypeVar
 
 from logwarden.daemon.decoding import (
     access_log,
@@ -23,6 +25,7 @@ from logwarden.daemon.decoding.event import Frame, LogEvent, level_in, with_leve
 from logwarden.daemon.decoding.line_shapes import NO_TIME, is_counted, plain_ms
 from logwarden.daemon.decoding.line_times import leading_ms, moment_ms
 
+E = TypeVar("E")
 ReadJson = Callable[[bytes], LogEvent | None]
 """Reads an object inside a frame; None for a text that is none."""
 
@@ -52,15 +55,19 @@ def read_message(text: str, *, zone: tzinfo = UTC) -> LogEvent | None:
 
 def read_value(value: bytes, near_ms: int, zone: tzinfo, read_json: ReadJson) -> list[LogEvent]:
     """Returns the events of a value of UTF-8 text without control characters, of one line or many."""
-    if value.startswith(b"#") and b"#Fields:" in value and len(value) <= MAX_FORMAT_BYTES:
-        parts = w3c.lines(value.decode("utf-8", "replace"))
-        return [
-            read_text(part, near_ms=near_ms, zone=zone)
-            if isinstance(part, str)
-            else LogEvent(part.text.encode("utf-8", "replace"), None, moment_ms(part.at, near_ms, zone))
-            for part in parts
-        ]
+    if w3c.names_columns(value) and len(value) <= MAX_FORMAT_BYTES:
+        return columns_of(value, near_ms, zone, lambda line: read_line(line, near_ms, zone))
     return [read_line(part, near_ms, zone, read_json) for part in framing.split(value)]
+
+
+def columns_of(value: bytes, near_ms: int, zone: tzinfo, read_other: Callable[[bytes], E]) -> list[LogEvent | E]:
+    """Returns the events of a value that names its columns. `read_other` reads the lines that do not fit them."""
+    return [
+        read_other(terminal.plain(part.encode("utf-8", "replace")))
+        if isinstance(part, str)
+        else LogEvent(part.text.encode("utf-8", "replace"), None, moment_ms(part.at, near_ms, zone))
+        for part in w3c.lines(value.decode("utf-8", "replace"))
+    ]
 
 
 def read_line(line: bytes, near_ms: int = -1, zone: tzinfo = UTC, read_json: ReadJson | None = None) -> LogEvent:
@@ -84,13 +91,37 @@ def read_formatted(line: bytes, near_ms: int, zone: tzinfo, read_json: ReadJson)
     return None if line.startswith(b"#") or is_counted(line) else _formatted(line, near_ms, zone, read_json)
 
 
-def _formatted(line: bytes, near_ms: int, zone: tzinfo, read_json: ReadJson | None) -> LogEvent:
+def read_promised(line: bytes, format: str, near_ms: int, zone: tzinfo, read_json: ReadJson) -> LogEvent | None:
+    """Returns the event of a line of this format. Returns None for a line of any other.
+
+    `line` is not blank. A format of contents may be inside the frames of a transport.
+    """
+    if line.startswith(w3c.DIRECTIVES):
+        return LogEvent(b"") if format == "w3c" else None
+    text, frames = line.decode("utf-8", "replace"), []
+    for name, unwrap in _FRAMES.items():
+        if frame := unwrap(text):
+            text = frame.text
+            frames.append(name)
+    if format in _FRAMES:
+        return _formatted(line, near_ms, zone, read_json) if format in frames else None
+    inner = _CONTENTS[format](text)
+    return None if inner is None else _formatted(line, near_ms, zone, None, lambda text: inner)
+
+
+def _formatted(
+    line: bytes,
+    near_ms: int,
+    zone: tzinfo,
+    read_json: ReadJson | None,
+    read_content: Callable[[str], Frame] | None = None,
+) -> LogEvent:
     """Returns the event of a line that may have a format, inside at most two wrappings."""
     if line.startswith(w3c.DIRECTIVES):
         return LogEvent(b"")
     text = line.decode("utf-8", "replace")
     wrapping = Frame("")
-    for unwrap in (containers.unwrapped, syslog.unwrapped):
+    for unwrap in _FRAMES.values():
         if frame := unwrap(text):
             wrapping, text = _both(wrapping, frame), frame.text
     begin = text.removeprefix("@cee:").lstrip() if text[:1] in ("{", "@", " ") else ""
@@ -101,7 +132,7 @@ def _formatted(line: bytes, near_ms: int, zone: tzinfo, read_json: ReadJson | No
         return event._replace(
             text=written.encode("utf-8", "replace"), service=event.service or wrapping.service, at_ms=at_ms
         )
-    inner = _of_format(text)
+    inner = (read_content or _of_format)(text)
     if inner.text is text and wrapping == Frame(""):
         return LogEvent(line, None, leading_ms(line, near_ms, zone))
     if inner.service == security_events.SERVICE:  # the tag of syslog is the format's name
@@ -121,10 +152,34 @@ def _of_format(text: str) -> Frame:
     """Returns what the first format that matches reads in a text; the text itself if none does."""
     if frame := security_events.read(text):
         return frame
-    if frame := letters.read(text):  # behind such a head a web framework writes its requests
-        inner = access_log.read(frame.text) or logfmt.read(frame.text)
-        return frame._replace(text=inner.text, level=frame.level) if inner else frame
-    return w3c.read(text) or access_log.read(text) or logfmt.read(text) or Frame(text)
+    return _lettered(text) or w3c.read(text) or access_log.read(text) or logfmt.read(text) or Frame(text)
+
+
+def _lettered(text: str) -> Frame | None:
+    frame = letters.read(text)
+    if frame is None:
+        return None
+    inner = access_log.read(frame.text) or logfmt.read(frame.text)  # behind such a head a framework writes its requests
+    return frame._replace(text=inner.text, level=frame.level) if inner else frame
+
+
+def _request(text: str) -> Frame | None:
+    """Returns the event of a line with a request and its status; None for any other line."""
+    frame = access_log.read(text)
+    return frame if frame and "status=" in frame.text else None
+
+
+_FRAMES: dict[str, Callable[[str], Frame | None]] = {"cri": containers.unwrapped, "syslog": syslog.unwrapped}
+"""What takes a line out of its transport, the outer one first."""
+_CONTENTS: dict[str, Callable[[str], Frame | None]] = {
+    "logfmt": partial(logfmt.read, promised=True),
+    "access": _request,
+    "w3c": w3c.read,
+    "cef": partial(security_events.read, kind="CEF"),
+    "leef": partial(security_events.read, kind="LEEF"),
+    "glog": _lettered,
+}
+"""What reads a line of a format that was promised."""
 
 
 def _both(outer: Frame, inner: Frame) -> Frame:

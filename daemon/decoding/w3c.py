@@ -19,6 +19,11 @@ _NUMBER = re.compile(r"-|\d{1,20}")
 _CODES = (("sc-substatus", "substatus"), ("sc-win32-status", "win32_status"))
 
 
+def names_columns(value: bytes) -> bool:
+    """Returns True for a value that begins with directives and names its columns in one of them."""
+    return value.startswith(b"#") and b"#Fields:" in value
+
+
 def read(line: str) -> Frame | None:
     """Returns the event of a line whose columns have no names; None for any other line."""
     head = _HEAD.match(line)

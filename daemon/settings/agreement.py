@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from logwarden.daemon.settings.fields import PREFIX
+from logwarden.daemon.settings.formats import unread_topic
 from logwarden.daemon.settings.kafka import KafkaSettings
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ def disagreements(settings: Settings) -> Iterator[tuple[bool, str]]:
             f"{name}{variable} is {topic!r}, but it must not be one of {name}INPUT_TOPICS; otherwise the daemon reads "
             "its own output",
         )
+    pinned = unread_topic(settings.input.formats, kafka.input_topics)
+    yield (
+        pinned is not None,
+        f"{PREFIX}INPUT__FORMATS gives the topic {pinned!r} a format, but the daemon does not read that topic; correct "
+        f"its name, or add it to {name}INPUT_TOPICS",
+    )
     yield from _secrets(kafka)
     yield from _logins(kafka)
     yield from _certificates(kafka)

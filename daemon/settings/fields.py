@@ -19,7 +19,8 @@ def _none_word(value: object) -> object:
     return None if isinstance(value, str) and value.strip().lower() == "none" else value
 
 
-def _list_word(value: object) -> object:
+def list_word(value: object) -> object:
+    """Returns the strings of a comma list or of a JSON list; any other value as it is."""
     if not isinstance(value, str):
         return value
     if value.lstrip().startswith("["):
@@ -85,9 +86,9 @@ TimeZone = Annotated[str, AfterValidator(_zone), Field(title="name of a time zon
 Maybe = Annotated[T | None, BeforeValidator(_none_word)]
 """A value, or the word `none` in the environment and None in the program."""
 Name = Annotated[str, Field(min_length=1)]
-Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_list_word), Field(min_length=1)]
+Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(list_word), Field(min_length=1)]
 """A JSON list or a comma list in the environment, a tuple in the program."""
-MoreNames = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_list_word)]
+MoreNames = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(list_word)]
 """The same, and the list may be empty."""
 
 Masks = Annotated[

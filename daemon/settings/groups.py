@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal
 from pydantic import DirectoryPath, Field, PrivateAttr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from logwarden.daemon.records import InputFormat
 from logwarden.daemon.settings.agreement import disagreements
 from logwarden.daemon.settings.fields import PREFIX, Encoding, Masks, Maybe, MoreNames, Name, SettingsGroup, TimeZone
+from logwarden.daemon.settings.formats import TopicFormats
 from logwarden.daemon.settings.kafka import KafkaSettings
 from logwarden.daemon.settings.patterns import Pattern
 from logwarden.model.defaults import BUDGET_PER_DAY, LEARNING_LINES, MAX_HISTORY_LINES, MAX_LINE_CHARS, WINDOW_SIZE
@@ -22,8 +24,15 @@ from logwarden.model.defaults import BUDGET_PER_DAY, LEARNING_LINES, MAX_HISTORY
 class InputSettings(SettingsGroup):
     """Format of records, and the places of a log line, its time and its service in a JSON record."""
 
-    format: Literal["auto", "raw", "json"] = "auto"
-    """Format of a record's value. `raw`: the value is the line; `json`: an object; `auto`: decided record by record."""
+    format: InputFormat = "auto"
+    """Format of the records of all topics. `auto`: decided record by record; `raw`: any text, of which only the time is
+    read. Every other format is a promise: what is not of it goes to the dead-letter topic. `otlp` is JSON or protobuf,
+    `syslog` has a `<PRI>`, `cri` is the frame of a container runtime, `glog` has a letter for the level. In the frames
+    of `syslog` and `cri`, the content is decided line by line."""
+    formats: TopicFormats = ()
+    """Formats of single topics, such as `logs.nginx=access,^audit-=cef`, in place of the one for all topics. A name
+    counts before the patterns, which begin with ^ as those of the input topics do; a comma in a pattern needs a JSON
+    object."""
     encoding: Encoding = "auto"
     """Charset of records that have no byte order mark, such as `gb18030`, `shift_jis` or `latin-1`. `auto`: UTF-8, and
     UTF-16, GB18030, Windows-1251, KOI8-R and Windows-1252 where the bytes show them."""

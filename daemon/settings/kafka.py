@@ -19,7 +19,8 @@ _MOST_CHARS = 249
 """Kafka's limit of a topic's name."""
 
 
-def _topics(topics: tuple[str, ...]) -> tuple[str, ...]:
+def checked_topics(topics: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns names and patterns of topics. Raises ValueError for a text that is neither."""
     for topic in topics:
         if topic.startswith("^"):
             try:
@@ -39,7 +40,7 @@ class KafkaSettings(SettingsGroup):
 
     bootstrap_servers: Brokers = "localhost:9092"
     """Brokers that the daemon contacts first, as `host:port,host:port`. An IPv6 address is in brackets."""
-    input_topics: Annotated[Names, AfterValidator(_topics)] = ("logs",)
+    input_topics: Annotated[Names, AfterValidator(checked_topics)] = ("logs",)
     """Topics from which the daemon reads log lines. An entry that begins with ^ is a regular expression for the begin
     of names, such as `^logs-`; a comma in it needs the JSON form. The daemon never creates these topics."""
     alerts_topic: Name = "logwarden.alerts"

@@ -190,6 +190,10 @@ TEXTS = (
     "\tDETAIL:  Key (id)=(7) already exists.\n\tSTATEMENT:  insert into orders values (7)",
     TRACE,
     JAVA_TRACE,
+    '<Event xmlns="http://schemas.example/e"><System><Provider Name="Disk"/><EventID>7</EventID><Level>2</Level>'
+    "<Computer>h1</Computer></System><EventData><Data>bad block</Data></EventData></Event>",
+    '<log4j:event logger="com.shop" level="ERROR" timestamp="1795430000500"><log4j:message>no stock</log4j:message>'
+    "</log4j:event>",
     "磁盘空间不足:无法写入文件 /数据/订单.db",
     "Ошибка: не удалось подключиться к базе данных, код 28000",
     "ディスクの空き容量がありません",

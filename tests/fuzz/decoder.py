@@ -19,6 +19,7 @@ from logwarden.daemon.decoding.decoder import FAULT, Decoded, Decoder
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.judge import WindowJudge
 from logwarden.daemon.ports import Engine
+from logwarden.daemon.records import InputFormat
 from logwarden.model.stream import LogStream
 from logwarden.model.verdicts import AlertPolicy, Scores
 from logwarden.model.windowing import WindowBatch
@@ -76,7 +77,7 @@ _PLAIN = re.compile(rb"[A-Za-z ]+")
 def fuzz(seed: int) -> None:
     """Decodes a few records and follows their lines to their alerts."""
     rng = random.Random(f"decoder {seed}")
-    form = rng.choice(("auto", "auto", "raw", "json"))
+    form: InputFormat = rng.choice(("auto", "auto", "raw", "json"))
     limit = rng.choice((5, 40, 8192, 8192))
     values = [_value(rng) for _ in range(rng.randint(1, 8))]
     records = [

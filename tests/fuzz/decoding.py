@@ -15,8 +15,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import get_args
 
 from logwarden.daemon.decoding.decoder import FAULT, Decoded, Decoder
+from logwarden.daemon.records import InputFormat
 from tests.fuzz import corpus
 from tests.oracles import LogRecord, default_decoder
 
@@ -246,8 +248,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--records", type=int, default=100_000, help="mutants to decode")
     parser.add_argument("--seed", type=int, default=0, help="another seed makes other mutants")
     parser.add_argument("--batch", type=int, help="run this batch of the seed only, and print the whole records")
+    parser.add_argument("--format", default="auto", choices=get_args(InputFormat), help="format of the topic")
     options = parser.parse_args(arguments)
-    decoder, findings = default_decoder(), Findings()
+    decoder, findings = default_decoder(form=options.format), Findings()
     if options.batch is not None:
         findings.take(decoder, options.seed, options.batch)
         for record in batch_of(options.seed, options.batch):

@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from logwarden.daemon.decoding.decoder import Decoded, Decoder
+from logwarden.daemon.records import InputFormat
 from tests.fuzz import corpus
 from tests.fuzz.decoding import BATCH, TIMES, Findings, batch_of, main
 from tests.oracles import LogRecord, default_decoder
 
 RECORDS = 30_000
 """Mutants of a test run; `python -m tests.fuzz.decoding --records 1000000` decodes more."""
+PINNED_RECORDS = 1_500
 Patch = pytest.MonkeyPatch
 Change = Callable[[Decoded], None]
 
@@ -27,6 +29,17 @@ def test_mutants_of_every_format_come_out() -> None:
         findings.take(decoder, 1, number)
     assert findings.faults == []
     assert findings.outcomes["lines"] > RECORDS / 2, "most mutants still are log records"
+
+
+@pytest.mark.parametrize("form", [form for form in get_args(InputFormat) if form != "auto"])
+def test_mutants_come_out_of_a_pinned_format(form: InputFormat) -> None:
+    """A promise that is broken in every way costs a dead letter each time, and nothing else."""
+    decoder, findings = default_decoder(form=form), Findings()
+    for number in range(PINNED_RECORDS // BATCH):
+        findings.take(decoder, 2, number)
+    assert findings.faults == []
+    assert findings.outcomes["lines"] > 0
+    assert form == "raw" or findings.outcomes["dead: json" if form == "json" else "dead: format"] > PINNED_RECORDS / 10
 
 
 def test_the_seeds_are_many_and_different() -> None:

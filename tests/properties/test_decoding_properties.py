@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from logwarden.daemon.records import InputFormat
 from tests.oracles import LogRecord, default_decoder
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -24,8 +26,8 @@ JSON = st.recursive(
 VALUES = st.none() | st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode())
 
 
-@given(st.lists(VALUES, max_size=6), st.sampled_from(["auto", "raw", "json"]), st.integers(1, 40))
-def test_every_record_comes_out_once(values: list[bytes | None], form: str, limit: int) -> None:
+@given(st.lists(VALUES, max_size=6), st.sampled_from(get_args(InputFormat)), st.integers(1, 40))
+def test_every_record_comes_out_once(values: list[bytes | None], form: InputFormat, limit: int) -> None:
     """No record is dropped or doubled; lines are bounded UTF-8 on one line, each with a service and a time."""
     found = default_decoder(form=form, max_line_chars=limit).decode([LogRecord(value) for value in values])
     dead = [place for place, _ in found.dead]

@@ -11,6 +11,7 @@ import time
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import cramjam
 import pytest
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from logwarden.daemon.decoding.decoder import FAULT
 from logwarden.daemon.decoding.line_times import leading_ms
+from logwarden.daemon.records import InputFormat
 from tests.oracles import LogRecord, default_decoder
 from tests.unit.daemon.decoding.test_text import CASES
 
@@ -59,8 +61,8 @@ def mutants(draw: st.DrawFn) -> bytes:
     return pack(value)[: draw(st.sampled_from([None, None, 40]))]
 
 
-@given(st.lists(mutants() | st.binary(max_size=80), max_size=5), st.sampled_from(["auto", "auto", "raw", "json"]))
-def test_every_value_comes_out(values: list[bytes], form: str) -> None:
+@given(st.lists(mutants() | st.binary(max_size=80), max_size=5), st.sampled_from(("auto", *get_args(InputFormat))))
+def test_every_value_comes_out(values: list[bytes], form: InputFormat) -> None:
     """No record is lost, and no line that came out contains what a terminal obeys."""
     found = default_decoder(form=form).decode([LogRecord(value) for value in values])
     assert {*found.places, *found.blank, *(place for place, _ in found.dead)} == set(range(len(values)))

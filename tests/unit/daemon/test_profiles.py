@@ -62,8 +62,32 @@ def test_long_lines_are_cut_at_the_limit() -> None:
     assert len(found.lines[1].decode()) == 64
 
 
+def test_a_topic_has_the_format_that_is_pinned_to_it() -> None:
+    """A name counts before the patterns, the patterns count in order, and other topics have the format of all."""
+    settings = settings_of(
+        KAFKA__INPUT_TOPICS="app,web,^audit-",
+        INPUT__FORMAT="json",
+        INPUT__FORMATS="^audit-old=raw,^audit-=cef,web=access,audit-old-web=access",
+    )
+    profile_of = profiles_of(settings)
+    request = LogRecord(b'192.0.2.7 - - [23/Nov/2026:10:00:00 +0000] "GET /cart HTTP/1.1" 502 157')
+    event = LogRecord(b"CEF:0|V|Wall|4|7|Worm found|9|act=blocked")
+    read = {
+        topic: [bool(profile_of(topic).decoder.decode([record]).lines) for record in (RECORD, request, event)]
+        for topic in ("app", "web", "audit-old-web", "audit-fw", "audit-old-fw")
+    }
+    assert read == {
+        "app": [True, False, False],
+        "web": [False, True, False],
+        "audit-old-web": [False, True, False],
+        "audit-fw": [False, False, True],
+        "audit-old-fw": [True, True, True],
+    }
+    assert profile_of("web") is profile_of("audit-old-web"), "topics of one format share one decoder"
+
+
 def test_a_profile_names_the_topics_of_the_settings() -> None:
-    """All topics share one profile, by identity, so that a batch needs one comparison."""
+    """Topics of one format share one profile, by identity, so that a batch needs one comparison."""
     settings = settings_of(KAFKA__ALERTS_TOPIC="found", KAFKA__DEAD_LETTER_TOPIC="buried", ALERTS__MAX_LINE_CHARS="99")
     profile_of = profiles_of(settings)
     profile = profile_of("a")

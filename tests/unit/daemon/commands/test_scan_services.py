@@ -12,7 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from logwarden.daemon.__main__ import app
 from logwarden.daemon.clock import SystemClock
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.scan import ScanOptions, scan
@@ -33,6 +35,18 @@ def test_what_the_daemon_would_bury_is_counted(tmp_path: Path) -> None:
     result = scanned(path, settings={"INPUT__FORMAT": "json"})
     assert "in 3 lines; 1 record could not be read, the first: line 2, " in result.notes
     assert "is not JSON" in result.notes
+
+
+def test_the_option_pins_the_format(tmp_path: Path) -> None:
+    """A file of access logs with another line in it is read like a topic of them."""
+    request = '192.0.2.7 - - [23/Nov/2026:10:00:00 +0000] "GET /cart HTTP/1.1" 200 157'
+    path = written(tmp_path / "access.log", request, "who wrote this", request)
+    arguments = ["scan", str(path), "--input-format", "access"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "in 3 lines; 1 record could not be read, the first: line 2, the value is not an access log" in result.stderr
+    with pytest.raises(ConfigurationError, match="INPUT__FORMAT is 'acess', but it must be one of auto, raw, json"):
+        CliRunner().invoke(app, [*arguments[:-1], "acess"], catch_exceptions=False)
 
 
 def test_lines_belong_to_the_service_that_they_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
