@@ -9,6 +9,8 @@ LogwardenError
 ├── BrokerUnavailable      retry: no broker answered
 │   ├── TopicUnusable      retry: an output topic is missing, or this member may not write to it
 │   └── SessionFailed      retry: an address answered, but TLS or the login failed in a way that may pass
+├── RegistryUnavailable    retry: no schema registry answered, or it refused this client; records of a schema wait
+├── SchemaRefused          bury the records of a schema: the registry has none of this number, or it cannot be used
 ├── OffsetsGone            continue at the oldest offset kept: retention deleted the wanted ones, an incident
 ├── TopicRecreated         continue with the new topic from its begin: the one that was read was deleted
 ├── UnreadableBatch        continue with the other partitions: one is stopped at a batch that cannot be read
@@ -85,6 +87,22 @@ class TopicUnusable(BrokerUnavailable):
         LogwardenError.__init__(self, f"the topic {topic!r} cannot be written to: {reason}")
         self.topic = topic
         self.hint = hint
+
+
+class RegistryUnavailable(LogwardenError):
+    """The schema registry did not answer the question for a schema. Records of the schema wait meanwhile."""
+
+    def __init__(self, sentence: str, *, hint: str) -> None:
+        super().__init__(sentence)
+        self.hint = hint
+
+
+class SchemaRefused(LogwardenError):
+    """Records of a schema cannot be read. `may_come`: the registry may have the schema later."""
+
+    def __init__(self, reason: str, *, may_come: bool = False) -> None:
+        super().__init__(reason)
+        self.may_come = may_come
 
 
 class TopicRecreated(LogwardenError):

@@ -83,6 +83,8 @@ class HealthState:
         self.failure_code = "failed"
         self.unreadable: TimedSentences[tuple[str, int]] = TimedSentences(now)
         """For each (topic, partition) that stands still at a batch which cannot be read: the sentence about it."""
+        self.without_schema: TimedSentences[tuple[str, int]] = TimedSentences(now)
+        """For each partition whose next record waits for its schema: the sentence about it."""
         self.stalled: TimedSentences[tuple[str, int]] = TimedSentences(now)
         """For each partition of which nothing arrives although the broker has more: the sentence about it."""
         self.blocked_topics: TimedSentences[str] = TimedSentences(now)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from logwarden.daemon.health import HealthState
-from logwarden.daemon.records import Bounds, Committed, Delivery, Fetched, Message, Partition
+from logwarden.daemon.records import Bounds, Committed, Delivery, Fetched, Message, Partition, SchemaText
 from logwarden.daemon.telemetry import Telemetry
 from logwarden.model.lines import LineTable
 from logwarden.model.verdicts import AlertPolicy, Scores
@@ -93,6 +93,16 @@ class Sink(Protocol):
         """
 
     async def stop(self) -> None: ...
+
+
+class SchemaRegistry(Protocol):
+    """Where schemas come from."""
+
+    async def schema(self, number: int) -> SchemaText:
+        """Returns a schema with all that it refers to.
+
+        Raises RegistryUnavailable if a later question may be answered, SchemaRefused if there is no such schema.
+        """
 
 
 class Scorer(Protocol):

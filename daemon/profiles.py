@@ -8,6 +8,7 @@ from __future__ import annotations
 from zoneinfo import ZoneInfo
 
 from logwarden.daemon.decoding.decoder import Decoder
+from logwarden.daemon.decoding.schemas import Schemas
 from logwarden.daemon.pipeline.joining import JoinLimits
 from logwarden.daemon.pipeline.partitions import ProfileOf, TopicProfile
 from logwarden.daemon.records import InputFormat
@@ -15,7 +16,7 @@ from logwarden.daemon.settings.formats import format_of
 from logwarden.daemon.settings.groups import Settings
 
 
-def decoder_of(settings: Settings, *, format: InputFormat | None = None) -> Decoder:
+def decoder_of(settings: Settings, *, format: InputFormat | None = None, schemas: Schemas | None = None) -> Decoder:
     """Returns the decoder that the settings describe. `format` replaces the configured one."""
     return Decoder(
         format=format or settings.input.format,
@@ -25,6 +26,7 @@ def decoder_of(settings: Settings, *, format: InputFormat | None = None) -> Deco
         max_line_chars=settings.limits.max_line_chars,
         encoding=settings.input.encoding,
         zone=ZoneInfo(settings.input.timezone),
+        schemas=schemas,
     )
 
 
@@ -42,15 +44,18 @@ def join_limits_of(settings: Settings) -> JoinLimits | None:
     )
 
 
-def profiles_of(settings: Settings) -> ProfileOf:
-    """Returns the function from a topic to its profile. Topics of one format share one profile and one decoder."""
+def profiles_of(settings: Settings, schemas: Schemas | None = None) -> ProfileOf:
+    """Returns the function from a topic to its profile. Topics of one format share one profile and one decoder.
+
+    `schemas`: those of a registry; None without one.
+    """
     profiles: dict[InputFormat, TopicProfile] = {}
 
     def profile_of(topic: str) -> TopicProfile:
         format = format_of(topic, settings.input.formats, settings.input.format)
         if format not in profiles:
             profiles[format] = TopicProfile(
-                decoder=decoder_of(settings, format=format),
+                decoder=decoder_of(settings, format=format, schemas=schemas),
                 alerts_topic=settings.kafka.alerts_topic,
                 dead_letter_topic=settings.kafka.dead_letter_topic,
                 max_alert_line_chars=settings.alerts.max_line_chars,

@@ -120,6 +120,10 @@ def _of_topics(health: HealthState) -> Iterator[Reason]:
         since = health.unreadable.since_s((topic, partition))
         message = sentence_of(sentence)
         yield Reason(code="batch_unreadable", message=message, since_s=since, topic=topic, partition=partition)
+    for (topic, partition), sentence in health.without_schema.items():
+        since = health.without_schema.since_s((topic, partition))
+        if since > health.unready_after_s:
+            yield Reason(code="schema_missing", message=sentence, since_s=since, topic=topic, partition=partition)
     for (topic, partition), sentence in health.stalled.items():
         since = health.stalled.since_s((topic, partition))
         if since > STALLED_S:

@@ -8,7 +8,21 @@ from enum import Enum
 from typing import Literal, NamedTuple, Protocol
 
 InputFormat = Literal[
-    "auto", "raw", "json", "otlp", "xml", "syslog", "cri", "logfmt", "access", "w3c", "cef", "leef", "glog"
+    "auto",
+    "raw",
+    "json",
+    "otlp",
+    "xml",
+    "syslog",
+    "cri",
+    "logfmt",
+    "access",
+    "w3c",
+    "cef",
+    "leef",
+    "glog",
+    "avro",
+    "protobuf",
 ]
 """Format of the records of a topic. Of `auto`, the decoder decides record by record; the others are promised."""
 
@@ -87,6 +101,18 @@ class Delivery(Enum):
     """The topic takes no message of this size: send a smaller one."""
     REFUSED = "refused"
     """The topic will never take it, whatever its size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaText:
+    """A schema as a registry returns it."""
+
+    kind: str
+    """AVRO, PROTOBUF or JSON."""
+    text: str
+    """Of Protobuf, a file's serialized description in base64."""
+    references: tuple[tuple[str, str], ...] = ()
+    """(name, text) of each schema that it refers to, those first to which others refer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,10 +28,13 @@ from logwarden.daemon.kafka.producer import KafkaSink
 from logwarden.daemon.kafka.witness import KafkaWitness
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.pipeline import Pipeline, PipelineLimits
+from logwarden.daemon.pipeline.schemas import SchemaShelf
 from logwarden.daemon.ports import Ports
 from logwarden.daemon.process import StopSignals
 from logwarden.daemon.profiles import join_limits_of, profiles_of
+from logwarden.daemon.registry.client import RegistryClient
 from logwarden.daemon.settings.groups import Settings
+from logwarden.daemon.settings.secret_files import secret_of
 from logwarden.daemon.waiting import abandon, attempt, failure
 from logwarden.daemon.watchdog import Held, Watchdog, WatchedWorker
 from logwarden.daemon.web.metrics import CONTENT_TYPE, PrometheusTelemetry
@@ -164,6 +167,7 @@ class Service:
             telemetry=self._telemetry,
             health=self._health,
         )
+        shelf = self._shelf(ports)
         return Pipeline(
             ports,
             ingestor=Ingestor(
@@ -172,9 +176,24 @@ class Service:
                 join=join_limits_of(settings),
             ),
             engine=engine,
-            profile_of=profiles_of(settings),
+            profile_of=profiles_of(settings, None if shelf is None else shelf.lookup),
             limits=pipeline_limits(settings),
+            schemas=shelf,
         )
+
+    def _shelf(self, ports: Ports) -> SchemaShelf | None:
+        """Returns what fetches schemas. Returns None without a registry."""
+        given = self._settings.input
+        if given.schema_registry_url is None:
+            return None
+        registry = RegistryClient(
+            given.schema_registry_url,
+            self._clock.monotonic,
+            username=given.schema_registry_username,
+            password=lambda: secret_of(given.schema_registry_password, given.schema_registry_password_file),
+            cafile=given.schema_registry_cafile,
+        )
+        return SchemaShelf(registry, ports.ingest_worker, ports.clock, ports.health, ports.telemetry)
 
     def _watchdog(self, source: KafkaSource) -> Watchdog:
         return Watchdog(

@@ -29,6 +29,9 @@ class Telemetry(Protocol):
     def odd_records(self, records: int) -> None:
         """Counts records that begin like JSON and are none, which are read as text."""
 
+    def schema_requested(self, outcome: str) -> None:
+        """Counts a question to the schema registry: `read`, `refused` or `unavailable`."""
+
     def cut_lines(self, lines: int) -> None:
         """Counts lines that were truncated at the limit."""
 

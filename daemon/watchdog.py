@@ -102,7 +102,8 @@ class StuckJudge:
 
     def questions(self) -> list[Partition]:
         """Returns the partitions whose ends the broker should be queried for."""
-        return [partition for partition in self._still if partition not in self._health.unreadable]
+        standing = self._health.unreadable.keys() | self._health.without_schema.keys()
+        return [partition for partition in self._still if partition not in standing]
 
     def ends_are(self, ends: Mapping[Partition, int], now: float) -> None:
         """Takes the broker's answer. Partitions without an end count as read to their end."""

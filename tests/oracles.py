@@ -18,6 +18,7 @@ from logwarden.daemon.decoding import terminal
 from logwarden.daemon.decoding.decoder import Decoded, Decoder
 from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.decoding.json_logs import JsonReader
+from logwarden.daemon.decoding.schemas import Schemas
 from logwarden.daemon.decoding.traces import condense
 from logwarden.daemon.pipeline.ingest import Ingestor, Work
 from logwarden.daemon.pipeline.ledger import PartitionLedger
@@ -188,7 +189,9 @@ def json_reader() -> JsonReader:
     )
 
 
-def default_decoder(*, form: InputFormat = "auto", max_line_chars: int = 8192) -> Decoder:
+def default_decoder(
+    *, form: InputFormat = "auto", max_line_chars: int = 8192, schemas: Schemas | None = None
+) -> Decoder:
     """Returns a decoder with the default paths of the settings."""
     paths = InputSettings()
     return Decoder(
@@ -197,6 +200,7 @@ def default_decoder(*, form: InputFormat = "auto", max_line_chars: int = 8192) -
         service_paths=paths.service_paths,
         time_paths=paths.time_paths,
         max_line_chars=max_line_chars,
+        schemas=schemas,
     )
 
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from functools import partial
 
-from logwarden.daemon.decoding import charset, framing, packed, pinned, services, spelled, terminal
+from logwarden.daemon.decoding import charset, framing, packed, pinned, schemas, services, spelled, terminal
 from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.decoding.json_logs import JsonReader
 from logwarden.daemon.decoding.line_shapes import NO_TIME, plain_ms
 from logwarden.daemon.decoding.line_times import leading_ms
+from logwarden.daemon.decoding.schemas import Schemas
 from logwarden.daemon.decoding.structured import StructuredReader
 from logwarden.daemon.decoding.text import MAX_FORMAT_BYTES, read_formatted, read_message, read_value
 from logwarden.daemon.decoding.traces import condense
@@ -41,6 +42,9 @@ _MIN_SPELLED = spelled.MIN_CHARS
 _MAX_DEPTH = 2
 """Wrappings around a value that are taken off."""
 
+
+_KINDS = {"avro": "AVRO", "protobuf": "PROTOBUF"}
+"""Formats that are read by a schema, and the registry's name of their schemas."""
 
 FAULT = "fault"
 """Stage of the dead letter of a record at which a reader of some format failed, which none should."""
@@ -77,7 +81,7 @@ class Decoder:
 
     `format`: auto (decided record by record), raw, or the only one that is read. Paths are dotted; a key may itself
     contain dots (`kubernetes.labels.app.kubernetes.io/name`): the longest key that fits is taken. `encoding` is a
-    charset or auto; `zone` is that of times that state none.
+    charset or auto; `zone` is that of times that state none. `schemas` are those of a registry.
     """
 
     def __init__(
@@ -90,8 +94,11 @@ class Decoder:
         max_line_chars: int,
         encoding: str = charset.AUTO,
         zone: tzinfo = UTC,
+        schemas: Schemas | None = None,
     ) -> None:
         self._format = format
+        self.schemas = schemas if format == "auto" or format in _KINDS else None
+        """What knows the schemas of records; None if records are read without one."""
         self._max_line_chars = max_line_chars
         self._encoding = encoding
         self._zone = zone
@@ -181,6 +188,13 @@ class Decoder:
 
     def _read(self, value: bytes, near_ms: int, out: Decoded, depth: int = 0) -> Reading:
         """Returns the events of a record. Raises UndecodableRecord if its value contains none."""
+        if self.schemas is not None and (number := schemas.number_of(value)) is not None:
+            document = schemas.read(value, self.schemas, number, wanted=_KINDS.get(self._format, ""))
+            if document is not None:
+                return self._structured.read_document(document)
+            value = value[schemas.FRAME_BYTES :]
+        if self._format in _KINDS and value.strip(_BLANKS):
+            raise pinned.refusal(self._format)
         is_object = value[:1] == b"{"
         if not is_object and self._format == "auto" and depth < _MAX_DEPTH and (parts := _inside(value)):
             return self._read_parts(parts, near_ms, out, depth + 1)

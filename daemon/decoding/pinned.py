@@ -17,6 +17,8 @@ STAGE = "format"
 _WORDS = {
     "otlp": "a batch of OpenTelemetry's logs",
     "xml": "an event in XML",
+    "avro": "in the frame of a schema registry, as Avro of this topic is",
+    "protobuf": "in the frame of a schema registry, as Protobuf of this topic is",
     "syslog": "syslog with a priority at its begin",
     "cri": "a line in the frame of a container runtime",
     "logfmt": "logfmt",

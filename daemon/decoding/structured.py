@@ -50,6 +50,12 @@ class StructuredReader:
             return Reading((event,))
         return self._many([document], "", strict)
 
+    def read_document(self, document: dict[str, Any]) -> Reading:
+        """Returns the events of an object that another format wrote. Raises UndecodableRecord if it has none."""
+        reading = self._many([document], "", strict=True)
+        assert reading is not None, "an object is structured"
+        return reading
+
     def read_xml(self, value: bytes) -> Reading | None:
         """Returns the event of a value in XML. Returns None if the value is anything else."""
         document = xml_events.document_of(value)

@@ -22,7 +22,8 @@ MAX_BACKLOG_BYTES = 32 * 1024 * 1024
 class InFlight:
     """Pauses partitions at `max_lines`, and resumes them at half of that, so that they do not flap.
 
-    `backlog_bytes`: memory of the lines of an assignment that wait for an embedding.
+    `backlog_bytes`: memory of the lines of an assignment that wait for an embedding. `waits`: True for an assignment
+    whose next record waits for its schema.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class InFlight:
         *,
         max_lines: int,
         backlog_bytes: Callable[[Assignment], int] = lambda assignment: 0,
+        waits: Callable[[Assignment], bool] = lambda assignment: False,
     ) -> None:
         self._source = ports.source
         self._clock = ports.clock
@@ -44,6 +46,7 @@ class InFlight:
         self._pulse = pulse
         self._max_lines = max_lines
         self._backlog_bytes = backlog_bytes
+        self._waits = waits
         self._paused: set[Partition] = set()
         self.is_paused = False
         """All partitions are paused."""
@@ -81,7 +84,9 @@ class InFlight:
         self._health.paused = False
 
     def _must_pause(self, assignment: Assignment, assigned: int) -> bool:
-        """Returns True for a partition with more than its share of what is in flight."""
+        """Returns True for a partition with more than its share of what is in flight, or without a schema."""
+        if self._waits(assignment):
+            return True
         lines = assignment.ledger.outstanding / self._max_lines / (_PARTITION_SHARE if assigned > 1 else 1.0)
         fullness = max(lines, self._backlog_bytes(assignment) / MAX_BACKLOG_BYTES)
         return fullness > 0.5 if assignment.partition in self._paused else fullness >= 1.0

@@ -19,6 +19,7 @@ from logwarden.daemon.errors import BatchSkipped, OffsetsGone, TopicRecreated, U
 from logwarden.daemon.pipeline.partitions import Assignment, Partitions
 from logwarden.daemon.pipeline.phase import Lifetime, Phase
 from logwarden.daemon.pipeline.retries import Retries
+from logwarden.daemon.pipeline.schemas import SchemaShelf
 from logwarden.daemon.ports import Ports
 from logwarden.daemon.records import Bounds, Fetched, Partition, Record
 
@@ -32,7 +33,15 @@ Drop = Callable[[Sequence[Assignment]], Coroutine[Any, Any, None]]
 class Intake:
     """Fetches. `next_chunks` returns None when there is nothing more to fetch."""
 
-    def __init__(self, ports: Ports, partitions: Partitions, lifetime: Lifetime, retries: Retries, drop: Drop) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        partitions: Partitions,
+        lifetime: Lifetime,
+        retries: Retries,
+        drop: Drop,
+        schemas: SchemaShelf | None = None,
+    ) -> None:
         self._source = ports.source
         self._telemetry = ports.telemetry
         self._health = ports.health
@@ -40,6 +49,7 @@ class Intake:
         self._lifetime = lifetime
         self._retries = retries
         self._drop = drop
+        self._schemas = schemas
         self._unreadable_at: dict[Partition, int] = {}
         """Where the partitions stand that could not be read."""
 
@@ -70,13 +80,21 @@ class Intake:
         Records of a newer assignment may be from a fetch before it: they are read again from where it begins.
         """
         chunks: Chunks = []
-        for partition, records in fetched.records.items():
-            assignment = self._partitions.active(partition)
+        waiting: set[Partition] = set()
+        for partition, arrived in fetched.records.items():
+            assignment, records = self._partitions.active(partition), arrived
             if assignment is None or not records:
                 continue
             if assignment.generation > generation:
                 self._source.seek(partition, assignment.ledger.read_from)
                 continue
+            readable = len(records) if self._schemas is None else self._schemas.readable(assignment, records)
+            if readable < len(records):  # the others come again when their schemas are here
+                self._source.seek(partition, records[readable].offset)
+                waiting.add(partition)
+                if not readable:
+                    continue
+                records = records[:readable]
             self._is_readable(partition)
             self._telemetry.fetched(len(records))
             self._health.received()
@@ -85,8 +103,10 @@ class Intake:
             if len(new):
                 assignment.ledger.open(new)
             chunks.append((assignment, records))
+        if self._schemas is not None:
+            self._schemas.next_fetch(used=bool(chunks))
         for partition, position in fetched.positions.items():
-            assignment = self._partitions.active(partition)
+            assignment = self._partitions.active(partition) if partition not in waiting else None
             if assignment is not None and assignment.generation <= generation:
                 assignment.ledger.passed(position)
             if position > self._unreadable_at.get(partition, position):

@@ -34,6 +34,7 @@ from logwarden.daemon.pipeline.publisher import MAX_WAITING_BYTES, Publisher
 from logwarden.daemon.pipeline.pulse import Pulse
 from logwarden.daemon.pipeline.rebalance import LAST_COMMIT_S, Rebalance
 from logwarden.daemon.pipeline.retries import Retries
+from logwarden.daemon.pipeline.schemas import SchemaShelf
 from logwarden.daemon.pipeline.service_facts import report_services
 from logwarden.daemon.ports import Engine, Ports
 
@@ -67,7 +68,14 @@ class Pipeline:
     """One member's work on its partitions."""
 
     def __init__(
-        self, ports: Ports, *, ingestor: Ingestor, engine: Engine, profile_of: ProfileOf, limits: PipelineLimits
+        self,
+        ports: Ports,
+        *,
+        ingestor: Ingestor,
+        engine: Engine,
+        profile_of: ProfileOf,
+        limits: PipelineLimits,
+        schemas: SchemaShelf | None = None,
     ) -> None:
         self.engine = engine
         """The model in use. May be replaced at any time: each batch is judged by the engine of its beginning."""
@@ -81,11 +89,7 @@ class Pipeline:
             ports.source, ports.telemetry, profile_of, max_context_records=limits.max_context_records
         )
         self._checkpoint = Checkpoint(
-            ports.source,
-            self.partitions,
-            ports.telemetry,
-            ports.health,
-            max_context_records=limits.max_context_records,
+            ports.source, self.partitions, ports.telemetry, ports.health, max_context_records=limits.max_context_records
         )
         self._in_flight = InFlight(
             ports,
@@ -94,8 +98,10 @@ class Pipeline:
             self._pulse,
             max_lines=limits.max_in_flight_lines,
             backlog_bytes=ingestor.backlog.bytes_of,
+            waits=schemas.waits if schemas else lambda assignment: False,
         )
-        self._intake = Intake(ports, self.partitions, self._lifetime, self._retries, self._drop)
+        self._schemas = schemas
+        self._intake = Intake(ports, self.partitions, self._lifetime, self._retries, self._drop, schemas)
         self._judge = WindowJudge(ports.clock)
         self._batcher: Batcher[Work] = Batcher(max_windows=limits.max_windows, max_delay_s=limits.max_delay_s)
         self._publisher = Publisher(
@@ -139,6 +145,8 @@ class Pipeline:
             "publish": self._publisher.run,
             "commit": self._commit_forever,
         }
+        if (shelf := self._schemas) is not None:
+            loops["schemas"] = lambda: shelf.run(self._lifetime, self._pulse)
         try:
             async with asyncio.TaskGroup() as group:
                 self._tasks = [group.create_task(self._watch(name, loop), name=name) for name, loop in loops.items()]

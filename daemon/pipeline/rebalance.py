@@ -106,6 +106,7 @@ class Rebalance:
         self._publisher.drop_ended()
         for assignment in revoked:
             self._health.unreadable.pop(assignment.partition, None)
+            self._health.without_schema.pop(assignment.partition, None)
         self._health.assigned = False
         self._telemetry.rebalanced(0, len(revoked))
         log.info("partitions_revoked", partitions=len(revoked))

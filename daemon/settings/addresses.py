@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from ipaddress import IPv6Address
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -57,8 +58,11 @@ def _normalised(addresses: str) -> str:
     return ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in brokers(addresses))
 
 
-def _checked_url(url: str) -> str:
-    """Returns the URL. Its own text is in no message, because it could contain a password."""
+def _checked_url(url: str, login: str) -> str:
+    """Returns the URL. Its own text is in no message, because it could contain a password.
+
+    `login`: the variables for what it must not contain.
+    """
     try:
         parts = urlsplit(url)
         is_right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -67,11 +71,17 @@ def _checked_url(url: str) -> str:
     if not is_right or re.search(r"[^!-~]", url):
         raise ValueError("is no URL; it must be https://host/path")
     if parts.username is not None:
-        raise ValueError("contains a user; remove it, and set LOGWARDEN_KAFKA__OAUTH_CLIENT_ID and its secret")
+        raise ValueError(f"contains a user; remove it, and set {login}")
     return url
 
 
 Brokers = Annotated[str, AfterValidator(_normalised)]
 """Addresses of brokers, without spaces and needless commas: the client accepts the text as it is."""
-HttpUrl = Annotated[str, AfterValidator(_checked_url)]
-"""URL of a server that answers over HTTP, without credentials."""
+TokenUrl = Annotated[
+    str, AfterValidator(partial(_checked_url, login="LOGWARDEN_KAFKA__OAUTH_CLIENT_ID and its secret"))
+]
+"""URL of a token endpoint, without credentials."""
+RegistryUrl = Annotated[
+    str, AfterValidator(partial(_checked_url, login="LOGWARDEN_INPUT__SCHEMA_REGISTRY_USERNAME and its password"))
+]
+"""URL of a schema registry, without credentials."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from logwarden.daemon.settings.fields import PREFIX
-from logwarden.daemon.settings.formats import unread_topic
+from logwarden.daemon.settings.formats import pairs_of, unread_topic
 from logwarden.daemon.settings.kafka import KafkaSettings
 
 if TYPE_CHECKING:
@@ -67,9 +67,39 @@ def disagreements(settings: Settings) -> Iterator[tuple[bool, str]]:
         f"{PREFIX}INPUT__FORMATS gives the topic {pinned!r} a format, but the daemon does not read that topic; correct "
         f"its name, or add it to {name}INPUT_TOPICS",
     )
+    yield from _registry(settings)
     yield from _secrets(kafka)
     yield from _logins(kafka)
     yield from _certificates(kafka)
+
+
+def _registry(settings: Settings) -> Iterator[tuple[bool, str]]:
+    given, name = settings.input, f"{PREFIX}INPUT__SCHEMA_REGISTRY_"
+    is_secret = given.schema_registry_password is not None or given.schema_registry_password_file is not None
+    fields = ("username", "password", "password_file", "cafile")
+    others = [f"{name}{field.upper()}" for field in fields if getattr(given, f"schema_registry_{field}") is not None]
+    needed = {"avro", "protobuf"} & {given.format, *(format for _, format in pairs_of(given.formats))}
+    yield (
+        given.schema_registry_url is None and bool(others),
+        f"{_are_set(others)}, but {name}URL is not; set the URL as well",
+    )
+    yield (
+        given.schema_registry_url is None and bool(needed),
+        f"the format {' and '.join(sorted(needed))} is pinned, which needs a schema registry; set {name}URL",
+    )
+    yield (
+        given.schema_registry_password is not None and given.schema_registry_password_file is not None,
+        f"{name}PASSWORD and {name}PASSWORD_FILE are both set; set one of them",
+    )
+    yield (
+        (given.schema_registry_username is not None) != is_secret,
+        f"{_are_set(others)}, but a login needs both {name}USERNAME and {name}PASSWORD (or {name}PASSWORD_FILE); set "
+        "both",
+    )
+    yield (
+        given.schema_registry_cafile is not None and (given.schema_registry_url or "").startswith("http:"),
+        f"{name}CAFILE is set, but {name}URL begins with http:, which ignores it; it must begin with https:",
+    )
 
 
 def _secrets(kafka: KafkaSettings) -> Iterator[tuple[bool, str]]:

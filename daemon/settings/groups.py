@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import DirectoryPath, Field, PrivateAttr, model_validator
+from pydantic import DirectoryPath, Field, FilePath, PrivateAttr, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from logwarden.daemon.records import InputFormat
+from logwarden.daemon.settings.addresses import RegistryUrl
 from logwarden.daemon.settings.agreement import disagreements
 from logwarden.daemon.settings.fields import PREFIX, Encoding, Masks, Maybe, MoreNames, Name, SettingsGroup, TimeZone
 from logwarden.daemon.settings.formats import TopicFormats
 from logwarden.daemon.settings.kafka import KafkaSettings
 from logwarden.daemon.settings.patterns import Pattern
+from logwarden.daemon.settings.secret_files import SecretFile
 from logwarden.model.defaults import BUDGET_PER_DAY, LEARNING_LINES, MAX_HISTORY_LINES, MAX_LINE_CHARS, WINDOW_SIZE
 
 
@@ -28,11 +30,22 @@ class InputSettings(SettingsGroup):
     """Format of the records of all topics. `auto`: decided record by record; `raw`: any text, of which only the time is
     read. Every other format is a promise: what is not of it goes to the dead-letter topic. `otlp` is JSON or protobuf,
     `syslog` has a `<PRI>`, `cri` is the frame of a container runtime, `glog` has a letter for the level. In the frames
-    of `syslog` and `cri`, the content is decided line by line."""
+    of `syslog` and `cri`, the content is decided line by line. `avro` and `protobuf` need a schema registry."""
     formats: TopicFormats = ()
     """Formats of single topics, such as `logs.nginx=access,^audit-=cef`, in place of the one for all topics. A name
     counts before the patterns, which begin with ^ as those of the input topics do; a comma in a pattern needs a JSON
     object."""
+    schema_registry_url: Maybe[RegistryUrl] = None
+    """URL of the schema registry whose numbers stand before values of Avro and Protobuf, such as
+    `https://registry:8081`, or `https://apicurio/apis/ccompat/v7`. None: such values go to the dead-letter topic."""
+    schema_registry_username: Maybe[Name] = None
+    """User name at the schema registry. None: no login."""
+    schema_registry_password: Maybe[SecretStr] = None
+    """Password at the schema registry. None: no login, or the one in the file."""
+    schema_registry_password_file: Maybe[SecretFile] = None
+    """File with the password at the schema registry, read again for each request. None: no file."""
+    schema_registry_cafile: Maybe[FilePath] = None
+    """PEM file of the certificate authorities to trust at the schema registry. None: those of the operating system."""
     encoding: Encoding = "auto"
     """Charset of records that have no byte order mark, such as `gb18030`, `shift_jis` or `latin-1`. `auto`: UTF-8, and
     UTF-16, GB18030, Windows-1251, KOI8-R and Windows-1252 where the bytes show them."""

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, FilePath, SecretStr
 
-from logwarden.daemon.settings.addresses import Brokers, HttpUrl
+from logwarden.daemon.settings.addresses import Brokers, TokenUrl
 from logwarden.daemon.settings.fields import Maybe, Name, Names, SettingsGroup
 from logwarden.daemon.settings.secret_files import SecretFile
 
@@ -67,7 +67,7 @@ class KafkaSettings(SettingsGroup):
     """File with the password for SASL, in place of the password itself. None: no file."""
     oauth_token_file: Maybe[SecretFile] = None
     """File with the token for `OAUTHBEARER`, read again for each connection. None: no file."""
-    oauth_token_url: Maybe[HttpUrl] = None
+    oauth_token_url: Maybe[TokenUrl] = None
     """Token endpoint for `OAUTHBEARER`, from which the daemon gets its tokens (OAuth 2 client credentials). None: no
     endpoint."""
     oauth_client_id: Maybe[Name] = None

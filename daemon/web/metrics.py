@@ -78,6 +78,9 @@ class PrometheusTelemetry:
             "replaced_lines",
             "Values and lines that are not UTF-8, read in another charset or with replacement characters.",
         )
+        self._schema_requests = self._counter(
+            "schema_requests", "Questions to the schema registry: read, refused, unavailable.", "outcome"
+        )
         self._odd = self._counter("odd_records", "Records that begin like JSON and are none, read as text.")
         self._cut = self._counter("cut_lines", "Lines that were truncated at the limit.")
         self._empty = self._counter("empty_lines", "Blank lines, which are skipped.")
@@ -173,6 +176,9 @@ class PrometheusTelemetry:
 
     def decoded_with_replacement(self, lines: int) -> None:
         self._replaced.inc(lines)
+
+    def schema_requested(self, outcome: str) -> None:
+        self._schema_requests.labels(outcome).inc()
 
     def odd_records(self, records: int) -> None:
         self._odd.inc(records)

@@ -9,6 +9,10 @@ from typing import Any
 
 import cramjam
 
+from logwarden.daemon.decoding.schemas import RecordSchema, compiled
+from tests.schemas import EVENT as EVENT_OF_A_SCHEMA
+from tests.schemas import LOG, avro, avro_text, framed, log_file, protobuf_text
+
 EVENT: dict[str, Any] = {
     "@timestamp": "2026-11-23T10:33:20.500Z",
     "level": "error",
@@ -205,11 +209,33 @@ TEXTS = (
     "",
     " \r\n",
 )
+AVRO, AVRO_INSIDE_ITSELF, PROTOBUF = 43, 44, 45
+CHAIN = {
+    "type": "record",
+    "name": "E",
+    "fields": [{"name": "message", "type": "string"}, {"name": "cause", "type": ["null", "E"]}],
+}
+SCHEMAS: dict[int, RecordSchema] = {
+    AVRO: compiled(avro_text(LOG)),
+    AVRO_INSIDE_ITSELF: compiled(avro_text(CHAIN)),
+    PROTOBUF: compiled(protobuf_text(log_file())),
+}
+"""The schemas of a registry, by their numbers."""
+
+
+def schema_of(number: int) -> RecordSchema | str:
+    """Returns a schema, or why there is none."""
+    return SCHEMAS.get(number, "the registry does not have it")
+
+
 _VARINT_FRAME = b"\x00\x00\x00\x00\x2a"
 FRAMED = (
     _VARINT_FRAME + b"\x02\x0eorder 7\x06abc",  # Avro behind the header of a schema registry
     _VARINT_FRAME + b"\x00\x0a\x05hello\x12\x03abc",  # Protobuf
     _VARINT_FRAME + b'{"message":"framed"}',
+    framed(AVRO, avro(EVENT_OF_A_SCHEMA)),
+    framed(AVRO_INSIDE_ITSELF, avro({"message": "no order", "cause": {"message": "full", "cause": None}}, CHAIN)),
+    framed(PROTOBUF, b"\0\x0a\x08no stock\x10\x01\x22\x04till\x28\xf7\x03"),
     b"\x0a\x2e\x0a\x10\x0a\x0e\x0a\x0cservice.name\x12\x1a\x12\x18\x2a\x06\x0a\x04text",  # OTLP protobuf, almost
     b"Obj\x01\x04\x16avro.schema",
     b"\x80\x04\x95\x10\x00\x00\x00",

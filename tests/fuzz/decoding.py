@@ -250,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch", type=int, help="run this batch of the seed only, and print the whole records")
     parser.add_argument("--format", default="auto", choices=get_args(InputFormat), help="format of the topic")
     options = parser.parse_args(arguments)
-    decoder, findings = default_decoder(form=options.format), Findings()
+    decoder, findings = default_decoder(form=options.format, schemas=corpus.schema_of), Findings()
     if options.batch is not None:
         findings.take(decoder, options.seed, options.batch)
         for record in batch_of(options.seed, options.batch):

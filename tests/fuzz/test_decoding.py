@@ -24,7 +24,7 @@ Change = Callable[[Decoded], None]
 
 def test_mutants_of_every_format_come_out() -> None:
     """No mutant ends the decoder, is lost, comes out twice or takes half a second."""
-    decoder, findings = default_decoder(), Findings()
+    decoder, findings = default_decoder(schemas=corpus.schema_of), Findings()
     for number in range(RECORDS // BATCH):
         findings.take(decoder, 1, number)
     assert findings.faults == []
@@ -34,7 +34,7 @@ def test_mutants_of_every_format_come_out() -> None:
 @pytest.mark.parametrize("form", [form for form in get_args(InputFormat) if form != "auto"])
 def test_mutants_come_out_of_a_pinned_format(form: InputFormat) -> None:
     """A promise that is broken in every way costs a dead letter each time, and nothing else."""
-    decoder, findings = default_decoder(form=form), Findings()
+    decoder, findings = default_decoder(form=form, schemas=corpus.schema_of), Findings()
     for number in range(PINNED_RECORDS // BATCH):
         findings.take(decoder, 2, number)
     assert findings.faults == []

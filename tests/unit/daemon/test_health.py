@@ -192,6 +192,10 @@ FACTS: dict[str, tuple[Callable[[HealthState], object], Callable[[HealthState], 
         lambda h: h.unreadable.__setitem__(("logs", 1), "stopped"),
         lambda h: h.unreadable.pop(("logs", 1), None),
     ),
+    "schema_missing": (
+        lambda h: h.without_schema.__setitem__(("logs", 1), "it waits"),
+        lambda h: h.without_schema.pop(("logs", 1), None),
+    ),
     "partition_stalled": (
         lambda h: h.stalled.__setitem__(("logs", 1), "nothing arrives"),
         lambda h: h.stalled.pop(("logs", 1), None),

@@ -95,11 +95,13 @@ async def test_a_revoke_ends_only_the_partitions_it_names() -> None:
             Publication(kind=PublicationKind.ALERT, content=message, owner=owner, offsets=np.array([0]))
         )
     world.health.unreadable.update({LOGS[0]: "stands still", LOGS[1]: "stands still too"})
+    world.health.without_schema.update({LOGS[0]: "waits", LOGS[1]: "waits too"})
     await world.listener.on_revoked([LOGS[0]])
     assert (lost.ended, kept.ended) == (True, False)
     assert world.dropped == [lost]
     assert len(world.publisher) == 1
     assert world.health.unreadable == {LOGS[1]: "stands still too"}
+    assert world.health.without_schema == {LOGS[1]: "waits too"}
     assert metric(world.telemetry, "partitions_revoked_total") == 1
 
 

@@ -61,3 +61,52 @@ def test_credentials_that_contradict_each_other_are_refused(settings: dict[str, 
     assert sentence in str(caught.value)
     assert "hunter2" not in str(caught.value) + caught.value.hint
     assert "s3cret" not in str(caught.value)
+
+
+URL = {"SCHEMA_REGISTRY_URL": "https://registry:8081"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        URL,
+        URL | {"SCHEMA_REGISTRY_USERNAME": "u", "SCHEMA_REGISTRY_PASSWORD": "hunter2"},
+        URL | {"SCHEMA_REGISTRY_USERNAME": "u", "SCHEMA_REGISTRY_PASSWORD_FILE": __file__},
+        URL | {"SCHEMA_REGISTRY_CAFILE": __file__, "FORMAT": "avro", "FORMATS": "logs=protobuf"},
+    ],
+)
+def test_a_registry_with_all_that_it_needs_is_accepted(settings: dict[str, str]) -> None:
+    """A URL is enough, a login is complete, and formats with schemas have their registry."""
+    found = read_settings({f"LOGWARDEN_INPUT__{name}": value for name, value in settings.items()})
+    assert found.input.schema_registry_url == URL["SCHEMA_REGISTRY_URL"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"SCHEMA_REGISTRY_CAFILE": __file__}, "_CAFILE is set, but LOGWARDEN_INPUT__SCHEMA_REGISTRY_URL is not"),
+        ({"FORMAT": "avro"}, "the format avro is pinned, which needs a schema registry; set LOGWARDEN_INPUT__SCHEMA_"),
+        ({"FORMATS": "logs=protobuf"}, "the format protobuf is pinned, which needs a schema registry"),
+        (URL | {"SCHEMA_REGISTRY_USERNAME": "u"}, "but a login needs both"),
+        (URL | {"SCHEMA_REGISTRY_PASSWORD": "hunter2"}, "but a login needs both"),
+        (
+            URL | {"SCHEMA_REGISTRY_PASSWORD": "hunter2", "SCHEMA_REGISTRY_PASSWORD_FILE": __file__},
+            "PASSWORD_FILE are both set; set one of them",
+        ),
+        (
+            {"SCHEMA_REGISTRY_URL": "http://registry", "SCHEMA_REGISTRY_CAFILE": __file__},
+            "begins with http:, which ignores it",
+        ),
+        ({"SCHEMA_REGISTRY_URL": "registry:8081"}, "LOGWARDEN_INPUT__SCHEMA_REGISTRY_URL is no URL"),
+        (
+            {"SCHEMA_REGISTRY_URL": "https://u:hunter2@registry"},
+            "contains a user; remove it, and set LOGWARDEN_INPUT__SCHEMA_REGISTRY_USERNAME and its password",
+        ),
+    ],
+)
+def test_a_registry_that_cannot_work_is_refused(settings: dict[str, str], sentence: str) -> None:
+    """A mistake is found at start; the password is in no message."""
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings({f"LOGWARDEN_INPUT__{name}": value for name, value in settings.items()})
+    assert sentence in str(caught.value)
+    assert "hunter2" not in str(caught.value) + caught.value.hint

@@ -55,6 +55,7 @@ FACTS: list[tuple[Callable[[PrometheusTelemetry], None], dict[str, float]]] = [
     (lambda t: t.decoded_with_replacement(2), {"logwarden_replaced_lines_total": 2}),
     (lambda t: t.odd_records(2), {"logwarden_odd_records_total": 2}),
     (lambda t: t.cut_lines(2), {"logwarden_cut_lines_total": 2}),
+    (lambda t: t.schema_requested("read"), {'logwarden_schema_requests_total{outcome="read"}': 1}),
     (lambda t: t.empty_lines(2), {"logwarden_empty_lines_total": 2}),
     (lambda t: t.joined_lines(7), {"logwarden_joined_lines_total": 7}),
     (lambda t: t.cut_events(3), {"logwarden_cut_events_total": 3}),
@@ -126,7 +127,7 @@ def test_names_follow_the_conventions_and_no_label_is_unbounded() -> None:
     for family in text_string_to_metric_families(telemetry.render().decode()):
         assert family.documentation.endswith(".") or not family.name.startswith("logwarden_"), family.name
         for sample in family.samples:
-            allowed = {"topic", "partition", "stage", "version", "le", "generation"}
+            allowed = {"topic", "partition", "stage", "version", "le", "generation", "outcome"}
             assert set(sample.labels) <= allowed, sample
             assert family.type != "counter" or sample.name.endswith(("_total", "_created")), sample
             assert family.type != "histogram" or family.name.endswith("_seconds"), sample
