@@ -16,7 +16,7 @@ METHODS = (
 )
 _ALL_METHODS = tuple(METHODS.split("|"))
 _STATUS = r"[1-5]\d\d"
-_QUOTED = r'"((?:[^"\\]|\\.)*)"'
+_QUOTED = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
 
 # 192.0.2.7 - anna [23/Nov/2026:10:00:00 +0000] "GET /cart HTTP/1.1" 502 157 "-" "curl/8.5.0" …
 _COMMON = re.compile(
@@ -82,7 +82,7 @@ def _common(line: str, found: re.Match[str]) -> Frame:
     first, second, at, between, request, status = found.groups()
     words = [_request(request), f"status={status}"]
     # Some servers write the virtual host before the client, others behind the time.
-    host, client = (first, second) if _ADDRESS.match(second) else (between or "-", first)
+    host, client = (first, second) if second != "-" and _ADDRESS.match(second) else (between or "-", first)
     if host != "-" and not _ADDRESS.match(host):
         words.append(f"host={host.partition(':')[0]}")
     if _may_name_upstream(line) and (upstream := _UPSTREAM.search(line, found.end())):

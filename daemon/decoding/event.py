@@ -36,6 +36,10 @@ _STEMS = (
 """Of each level, parts of its words. A head without any of them does not state the level."""
 
 
+_BEFORE = [f"{name} ".encode() for name in severity.NAMES]
+MAX_LEVEL_CHARS = max(map(len, _BEFORE))
+
+
 class Frame(NamedTuple):
     """A text that a transport wrapped, with what its wrapping states: of syslog, or of a container's log."""
 
@@ -68,10 +72,20 @@ def level_in(text: str) -> int | None:
 
 def with_level(level: int | None, text: str) -> str:
     """Returns a text that states its level: the text itself if its head does, else the level's name before it."""
-    if level is None:
-        return text
+    return text if level is None or _states(level, text) else f"{severity.NAMES[level]} {text}"
+
+
+def level_before(level: int, text: str) -> bytes:
+    """Returns what `with_level` puts before a text."""
+    return b"" if _states(level, text) else _BEFORE[level]
+
+
+def _states(level: int, text: str) -> bool:
     head = text[:160].lower()
-    may_state = not head.isascii() or any(stem in head for stem in _STEMS[level])
-    if may_state and severity.of_line(text) == level:
-        return text
-    return f"{severity.NAMES[level]} {text}"
+    if head.isascii():
+        for stem in _STEMS[level]:
+            if stem in head:
+                break
+        else:
+            return False
+    return severity.of_line(text) == level

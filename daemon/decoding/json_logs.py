@@ -39,8 +39,8 @@ MAX_TEXT_CHARS = 65_536
 _MAX_INNER_CHARS = 1_048_576
 _MAX_TIMES = 40
 """Fields of an event that are looked at for a time."""
-_SPACES = frozenset(" \t\r\n\0")
-_INNER_BEGINS = _SPACES | {"{"}
+SPACES = frozenset(" \t\r\n\0")
+INNER_BEGINS = SPACES | {"{"}
 
 
 class JsonReader:
@@ -61,11 +61,11 @@ class JsonReader:
         clean: Callable[[bytes], bytes],
         zone: tzinfo,
     ) -> None:
-        self._table = _table(tuple(text_paths), tuple(service_paths), tuple(time_paths))
+        self.table = _table(tuple(text_paths), tuple(service_paths), tuple(time_paths))
         self._read_text = read_text
         self._condense = condense
-        self._clean = clean
-        self._zone = zone
+        self.clean = clean
+        self.zone = zone
         self._json = msgspec.json.Decoder()
 
     def read(self, event: dict[str, Any], around: dict[str, Any] | None = None) -> LogEvent | None:
@@ -73,33 +73,33 @@ class JsonReader:
 
         `around`: an object whose fields count where the event has none, such as the batch that the event came in.
         """
-        found = self._table.find(event)
+        found = self.table.find(event)
         if around:
-            found = _with_fallback(found, self._table.find(around))
+            found = _with_fallback(found, self.table.find(around))
         text = self._text(event, found)
         read, whole, checked = None, text or "", None
         if text:
             if " " not in text[:64]:
                 text = whole = spelled.text_of(text.strip()) or text
-            if text[0] in _INNER_BEGINS and (inner := self._inner(text)):
-                found = _with_fallback(self._table.find(inner), found)
+            if text[0] in INNER_BEGINS and (inner := self._inner(text)):
+                found = _with_fallback(self.table.find(inner), found)
                 event, text = inner, self._text(inner, found)
                 whole = text or ""
             if text:
-                bare = text.strip() if text[-1] in _SPACES or text[0] in _SPACES else text
+                bare = text.strip() if text[-1] in SPACES or text[0] in SPACES else text
                 read = self._read_text(bare)
                 text = checked = bare if read is None else read.text.decode("utf-8", "replace")
-                if whole[0] in _SPACES and text == bare:
+                if whole[0] in SPACES and text == bare:
                     text = indentation_of(whole) + bare
         line = self._line(event, found, text)
         if line is None:
             return None
         service, host = self._service(found, read)
-        at_ms = self._time(found[names.TIME]) if found[names.TIME] else self._time_of_others(event)
+        at_ms = self._time(found[names.TIME]) if found[names.TIME] else other_time(event, self.zone)
         if at_ms is None and read is not None:
             at_ms = read.at_ms
         written = line.encode("utf-8", "replace")
-        return LogEvent(written if line is checked else self._clean(written), service, at_ms, host)
+        return LogEvent(written if line is checked else self.clean(written), service, at_ms, host)
 
     # ------------------------------------------------------------ text
 
@@ -186,19 +186,20 @@ class JsonReader:
                 return None, name
         return None, None
 
-    def _time_of_others(self, event: dict[str, Any]) -> int | None:
-        """Returns the time of a field whose name speaks of one, where no field has a known name."""
-        for key in list(event)[:_MAX_TIMES]:
-            if is_name(key) and (at := time_ms(event[key], self._zone)) is not None:
-                return at
-        return None
-
     def _time(self, hits: list[Hit] | None) -> int | None:
         for _, _, value in ranked(hits):
-            at = time_ms(value, self._zone)
+            at = time_ms(value, self.zone)
             if at is not None:
                 return at
         return None
+
+
+def other_time(event: dict[str, Any], zone: tzinfo) -> int | None:
+    """Returns the time of a field whose name speaks of one, where no field has a known name."""
+    for key in list(event)[:_MAX_TIMES]:
+        if is_name(key) and (at := time_ms(event[key], zone)) is not None:
+            return at
+    return None
 
 
 @lru_cache(maxsize=16)  # thousands of paths, and most decoders share theirs

@@ -164,6 +164,8 @@ WRAPPERS = (
 (OWN_TEXT, TEXT, LEVEL, ERROR, ERROR_TEXT, ERROR_TYPE, STACK, STATUS, CODE) = range(9)
 (OUTCOME, SERVICE, POD, FILE, WEAK, TIME, METHOD, URL, ACTION) = range(9, 18)
 """Places of the roles in what a walk over an object finds."""
+BESIDE = (ERROR, ERROR_TEXT, ERROR_TYPE, STACK, STATUS, CODE, OUTCOME)
+"""Roles that add to the text of an event."""
 OF_OBJECTS = (OWN_TEXT, ERROR, TIME)
 """Roles whose value may be an object. Of other objects the fields inside count."""
 

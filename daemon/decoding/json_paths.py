@@ -6,7 +6,7 @@ A key may itself contain dots. In a table, keys match in any case, with or witho
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -39,7 +39,7 @@ class PathTable:
     def __init__(
         self, roles: Sequence[Sequence[str]], wrappers: Iterable[str] = (), of_objects: Collection[int] = ()
     ) -> None:
-        self._root = _Node()
+        self._root = Node()
         self._count = len(roles)
         inside = [(), *((plain(wrapper),) for wrapper in wrappers)]
         split = [[tuple(map(plain, path.split("."))) for path in paths] for paths in roles]
@@ -54,7 +54,11 @@ class PathTable:
         self._walk(event, self._root, found)
         return found
 
-    def _walk(self, event: Mapping[str, Any], node: _Node, found: Found) -> None:
+    def inner(self, event: Mapping[str, Any]) -> Iterator[tuple[str, Node]]:
+        """Yields the keys of an object below which paths go on, with the place there."""
+        return self._root.inner(event)
+
+    def _walk(self, event: Mapping[str, Any], node: Node, found: Found) -> None:
         plan = node.plans.get(tuple(event))
         if plan is None:
             plan = node.plan(event)
@@ -79,16 +83,16 @@ class PathTable:
 
 
 Leaves = tuple[tuple[int, int], ...]
-Plan = tuple[tuple[str, Leaves, Leaves, "_Node | None"], ...]
+Plan = tuple[tuple[str, Leaves, Leaves, "Node | None"], ...]
 
 
-class _Node:
+class Node:
     """A place in the tree of all paths."""
 
     __slots__ = ("children", "leaves", "of_objects", "plans")
 
     def __init__(self) -> None:
-        self.children: dict[str, _Node] = {}
+        self.children: dict[str, Node] = {}
         self.leaves: dict[int, int] = {}
         """Best rank of each role whose path ends here."""
         self.of_objects: dict[int, int] = {}
@@ -100,11 +104,15 @@ class _Node:
         for part in path:
             below = node.children.get(part)
             if below is None:
-                below = node.children[part] = _Node()
+                below = node.children[part] = Node()
             node = below
         node.leaves[role] = min(rank, node.leaves.get(role, rank))
         if of_objects:
             node.of_objects[role] = node.leaves[role]
+
+    def inner(self, event: Mapping[str, Any]) -> Iterator[tuple[str, Node]]:
+        """Yields the keys of an object below which paths go on, with the place there."""
+        yield from ((key, below) for key, _, _, below in self._plan(tuple(event)) if below is not None)
 
     def plan(self, event: Mapping[str, Any]) -> Plan:
         """Returns the keys of an object that lead to a path, each with the roles that end there and the node below."""
@@ -128,8 +136,8 @@ class _Node:
         # The longest key that fits comes first: it is the most exact one.
         return tuple(sorted(entries, key=lambda entry: -entry[0].count(".")))
 
-    def _descend(self, key: str) -> _Node | None:
-        node: _Node | None = self.children.get(plain(key))
+    def _descend(self, key: str) -> Node | None:
+        node: Node | None = self.children.get(plain(key))
         if node is not None or "." not in key:
             return node
         node = self

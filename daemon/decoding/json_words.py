@@ -114,14 +114,17 @@ def filled(template: str, event: dict[str, Any]) -> str:
 
 def level_of(hits: list[Hit]) -> int | None:
     for _, key, value in ranked(hits):
-        if isinstance(value, str):
-            found = _level_of_text(key, value) if len(value) <= _MAX_WORD and len(key) <= _MAX_WORD else None
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            found = _level_of_number(plain(key), value, key.isupper())
-        else:
-            found = None
-        if found is not None:
+        if (found := level_of_field(key, value)) is not None:
             return found
+    return None
+
+
+def level_of_field(key: str, value: Any) -> int | None:
+    """Returns the level that a field states; None if it states none."""
+    if isinstance(value, str):
+        return _level_of_text(key, value) if len(value) <= _MAX_WORD and len(key) <= _MAX_WORD else None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _level_of_number(plain(key), value, key.isupper())
     return None
 
 

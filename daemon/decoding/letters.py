@@ -31,27 +31,27 @@ _HEADS = (
 )
 _KLOG, _LOGCAT, _BRIEF, _BRACKETS, _BEHIND_TIME, _REDIS = _HEADS
 _NUMBERED = (_LOGCAT, _BRIEF, _BEHIND_TIME, _REDIS)
+_SIGNS_OF_DAY = ("-", "/", ".")
 _SIGNS = {".": severity.DEBUG, "-": severity.DEBUG, "*": severity.NOTICE, "#": severity.WARNING}
 
 
 def read(line: str) -> Frame | None:
     """Returns the event of a line whose head has a letter for its level; None for any other line."""
-    for pattern in _heads(line[:2]):
+    for pattern in _heads(line[:5]):
         if found := pattern.match(line):
-            parts = found.groupdict()
-            letter = parts["letter"]
-            level = _SIGNS.get(letter, severity.of_word(letter))
-            name = parts.get("name") or ""
+            letter = found["letter"]
+            level = _SIGNS[letter] if letter in _SIGNS else severity.of_word(letter)
+            name = found["name"] if pattern is _BRACKETS else ""
             text = line[found.end() :]
-            return Frame(f"{name}: {text}" if name else text, level=level, at=parts["at"])
+            return Frame(f"{name}: {text}" if name else text, level=level, at=found["at"])
     return None
 
 
 def _heads(begin: str) -> tuple[re.Pattern[str], ...]:
     """Returns the patterns that can match a line with this begin, in order."""
-    first, second = begin[:1], begin[1:]
-    if first.isdecimal():
-        return _NUMBERED
+    first, second = begin[:1], begin[1:2]
+    if first.isdecimal():  # a day has its first sign behind two digits or four
+        return _NUMBERED if begin[2:3] in _SIGNS_OF_DAY or begin[4:5] in _SIGNS_OF_DAY else (_REDIS,)
     if first == "[":
         return (_BRACKETS,) if second in "DIWECF" else (_BEHIND_TIME,)
     if second == "/":

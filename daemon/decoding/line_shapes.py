@@ -1,4 +1,4 @@
-"""Finds out whether a line may be of a format, and its time if it is of none: once for all lines of one look.
+"""Finds out whether a line may be of a format, and where its time stands if it is of none: once per look.
 
 The look of a line is the line with a 1 for each digit, and most lines of a service differ in digits only. It decides
 which formats are possible and where a time stands. The digits decide about the time itself. Where they make none, and
@@ -10,24 +10,19 @@ from __future__ import annotations
 import re
 from datetime import tzinfo
 from enum import Enum
-from functools import lru_cache
+from typing import NamedTuple
 
 from logwarden.daemon.decoding import w3c
 from logwarden.daemon.decoding.line_times import (
-    DAY_MS,
     ENDS,
     FRACTION_MARKS,
     HEAD_BYTES,
-    SECONDS,
     SIGNS,
     ZONE_STARTS,
     has_clock,
     has_form,
     iso_head,
-    iso_minute,
     leading_ms,
-    minute_of_head,
-    whole_minute,
 )
 
 NO_TIME = -1
@@ -40,115 +35,105 @@ _MAY_BE_LETTER = frozenset(b"TVDIWEFCA[s")
 _AFTER_LETTER = frozenset(b" \t])>|:/")
 _LETTER_HEAD = re.compile(rb"[ \t\[(<|][TVDIWEFCA][ \t\])>|:/]|:[MSCX] ")
 _LOGFMT = re.compile(rb"(?:[^|=]{0,64}\| ?)?[A-Za-z_@][\w.@/-]{0,63}=")
-_TO_LOOK = bytes(ord("1") if 48 <= c < 58 else c for c in range(256))
+TO_LOOK = bytes(ord("1") if 48 <= c < 58 else c for c in range(256))
 _ISO = re.compile(rb"1111-11-11[ T]11:11:11(?:[.,](1{1,9}))?(?![.,:]?1)")
 _CLOCK = re.compile(rb"11:11(:11)(?:[.,](1{1,9}))?(?![.,:]?1)")
 _UTC = re.compile(rb" ?Z\b")
 _SYSLOG = re.compile(rb".{6} ..:..:11 (?!1111 )")
 
 
-class _Kind(Enum):
+class Kind(Enum):
     """What a look decides about a line."""
 
     UNKNOWN = "it may be plain, and its time may stand anywhere"
     FORMAT = "it may be of a format"
     TIMELESS = "it is plain, and has no time"
-    SYSLOG = "Nov 23 10:00:00 …"
+    HEAD = "Nov 23 10:00:00 …, 23/11/26 10:00:00 …, whatever the form of the date"
     ISO = "2026-11-23 10:00:00 …"
     UTC = "2026-11-23T10:00:00Z …"
-    CLOCK = "23/11/26 10:00:00 …, whatever the form of the date"
     BRACKETS = "[Mon Nov 23 10:00:00 2026] …"
 
 
-_Decision = tuple[_Kind, int, int, int]
-"""The kind, the place of the colon before the seconds, the digits of their fraction, and the end of the brackets."""
-_TIMELESS, _SYSLOG_TIME, _FORMAT = _Kind.TIMELESS, _Kind.SYSLOG, _Kind.FORMAT
+class PlaceOfTime(NamedTuple):
+    """Where the time of all lines of a look stands. Slices that are made once: they are taken out of every line."""
+
+    kind: Kind
+    memo: int = 0
+    """Which of the memos of minutes has the line's one."""
+    head: slice = slice(0)
+    """What states the minute: the line's begin, and the colon before the seconds."""
+    second: slice = slice(0)
+    """The seconds behind their colon."""
+    fraction: slice | None = None
+    """At most three digits of the fraction of the second."""
+    rest: slice = slice(0)
+    """In brackets: what is behind the fraction."""
+    digits: int = 0
+    """In brackets: how many the fraction has."""
 
 
-def plain_ms(line: bytes, near_ms: int, zone: tzinfo) -> int | None:
-    """Returns the time of a line that is of no format, NO_TIME without one. Returns None if it may be of a format.
-
-    `line` is not empty and begins with no white space.
-    """
-    if len(line) > _MAX_BYTES:
-        return looked_at(line, near_ms, zone)
-    kind, place, digits, end = _decided(line.translate(_TO_LOOK))
-    if kind is _TIMELESS:
-        return NO_TIME
-    if kind is _FORMAT:
-        return None
-    if kind is _SYSLOG_TIME:
-        minute = minute_of_head(line[:13], near_ms // DAY_MS, zone)
-        return NO_TIME if minute is None else minute + 1000 * int(line[13:15])
-    minute = _minute(kind, line, place, digits, end, near_ms // DAY_MS, zone)
-    second = SECONDS.get(line[place : place + 3])
-    if minute is None or second is None:
-        return looked_at(line, near_ms, zone)
-    if digits:  # ":17.25 …": the fraction is behind the mark at place + 3
-        second += int(line[place + 4 : place + 4 + min(digits, 3)].ljust(3, b"0"))
-    return minute + second
+UNKNOWN, FORMAT, TIMELESS, BRACKETS = Kind.UNKNOWN, Kind.FORMAT, Kind.TIMELESS, Kind.BRACKETS
+_OF_FORMAT, _NOT_KNOWN, _HAS_NO_TIME = PlaceOfTime(FORMAT), PlaceOfTime(UNKNOWN), PlaceOfTime(TIMELESS)
+_MEMO_OF = {Kind.HEAD: 0, Kind.ISO: 1, Kind.UTC: 2, BRACKETS: 3}
+decisions: dict[bytes, PlaceOfTime] = {}
+"""What `decided` has decided."""
 
 
-def _minute(kind: _Kind, line: bytes, place: int, digits: int, end: int, near_day: int, zone: tzinfo) -> int | None:
-    """Returns the begin of the minute at the head of a line; None if the digits make none."""
-    if kind is _Kind.CLOCK:
-        return minute_of_head(line[: place + 1], near_day, zone)
-    if kind is _Kind.ISO or kind is _Kind.UTC:
-        found = iso_minute(line[:place], zone)
-        return None if found is None else found[kind is _Kind.ISO]
-    if kind is _Kind.BRACKETS:
-        behind = place + 3 + (1 + digits if digits else 0)
-        fraction = f".{'0' * digits}" if digits else ""
-        at_ms, is_exact = whole_minute(line[: place + 1].decode(), fraction + line[behind:end].decode(), near_day, zone)
-        return at_ms if is_exact else None
-    return None
+def decided(look: bytes) -> PlaceOfTime:
+    """Returns what a look decides, and remembers it."""
+    if not look:
+        return _OF_FORMAT
+    if len(look) > _MAX_BYTES:
+        return _NOT_KNOWN
+    if len(decisions) >= _MAX_LOOKS:
+        decisions.clear()
+    found = decisions[look] = _decide(look)
+    return found
 
 
-@lru_cache(maxsize=_MAX_LOOKS)
-def _decided(look: bytes) -> _Decision:
+def _decide(look: bytes) -> PlaceOfTime:
     if _has_marks(look):
-        return _FORMAT, 0, 0, 0
+        return _OF_FORMAT
     if _is_small(look):
-        return _TIMELESS, 0, 0, 0
+        return _HAS_NO_TIME
     if iso := _iso(look):
         return iso
     if look[4:5] == b"-" and look[13:14] == b":":
-        return _Kind.UNKNOWN, 0, 0, 0
+        return _NOT_KNOWN
     if _has_letter(look):
-        return _FORMAT, 0, 0, 0
+        return _OF_FORMAT
     if _SYSLOG.match(look):
-        return _SYSLOG_TIME, 0, 0, 0
+        return _at(Kind.HEAD, 12)
     if look[:1].isdigit() and (clock := _clock(look)):
         return clock
     if not has_clock(look) and not look[:9].isdigit() and not look[1:10].isdigit():
-        return _TIMELESS, 0, 0, 0
+        return _HAS_NO_TIME
     end = look.find(b"]", 16, HEAD_BYTES) if look[0] == _BRACKET else -1
     if end > 0:
         clock_in = _CLOCK.search(look, 1, end) if look[:end].isascii() else None
-        return (
-            (_Kind.BRACKETS, clock_in.start(1), len(clock_in[2] or b""), end) if clock_in else (_Kind.UNKNOWN, 0, 0, 0)
-        )
+        return _at(BRACKETS, clock_in.start(1), len(clock_in[2] or b""), end) if clock_in else _NOT_KNOWN
     may_have_time = not look.isascii() or has_form(look[:HEAD_BYTES].decode())
-    return _Kind.UNKNOWN if may_have_time else _TIMELESS, 0, 0, 0
+    return _NOT_KNOWN if may_have_time else _HAS_NO_TIME
 
 
-def _iso(look: bytes) -> _Decision | None:
+def _iso(look: bytes) -> PlaceOfTime | None:
     """Returns where the seconds of `2026-11-23 10:00:00.123 …` are; None for a look with another head."""
     found = _ISO.match(look)
     if found is None:
         return None
-    end, kind = found.end(), _Kind.ISO
+    end, kind = found.end(), Kind.ISO
     behind = end + (look[end : end + 1] == b" ")
     has_zone = _has_zone(look, behind)
     if (utc := _UTC.match(look, end)) and (has_zone or behind == end):
-        end, kind = utc.end(), _Kind.UTC
+        end, kind = utc.end(), Kind.UTC
     elif utc or has_zone:
-        kind = _Kind.UNKNOWN
+        kind = Kind.UNKNOWN
     # With a letter behind it, a line is of a format only if this is a moment at all.
-    return _Kind.UNKNOWN if _has_letter_behind(look, end) else kind, 16, len(found[1] or b""), 0
+    is_known = kind is not UNKNOWN and not _has_letter_behind(look, end)
+    return _at(kind, 16, len(found[1] or b"")) if is_known else _NOT_KNOWN
 
 
-def _clock(look: bytes) -> _Decision | None:
+def _clock(look: bytes) -> PlaceOfTime | None:
     """Returns where the seconds of `17/06/09 20:10:41 …` are; None if more than a fraction follows."""
     # "17/06/09 20:10:41.250 x": colon at 11, the one before the seconds at 14, fraction at 17, its end at 21
     colon = look.find(b":", 5, 24)
@@ -165,7 +150,17 @@ def _clock(look: bytes) -> _Decision | None:
     has_year = look[end + 1 : end + 5] == b"1111" and not look[end + 5 : end + 6].isalnum()
     if not is_last or has_year or look[end + 1 : end + 4] in ZONE_STARTS or look[end + 1 : end + 2] in SIGNS:
         return None
-    return _Kind.CLOCK, colon + 3, digits, 0
+    return _at(Kind.HEAD, colon + 3, digits)
+
+
+def _at(kind: Kind, colon: int, digits: int = 0, end: int = 0) -> PlaceOfTime:
+    """Returns the decision for a time with a colon here before its seconds."""
+    # "[Mon Nov 23 10:00:17.25 2026] x": colon at 17, digits at 21 and 22, the rest behind them up to `end` at 28
+    first = colon + 4
+    fraction = slice(first, first + min(digits, 3)) if digits else None
+    behind = first + digits if digits else colon + 3
+    memo = _MEMO_OF[kind]
+    return PlaceOfTime(kind, memo, slice(colon + 1), slice(colon, colon + 3), fraction, slice(behind, end), digits)
 
 
 def _has_zone(look: bytes, place: int) -> bool:

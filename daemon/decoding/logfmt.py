@@ -29,6 +29,9 @@ def read(line: str, *, promised: bool = False) -> Frame | None:
     """
     if "=" not in line:
         return None
+    # Without a bar, the first of the pairs begins the line, or the line has a level.
+    if "|" not in line and " " in line[: line.index("=")].strip() and not _may_be_logger(line):
+        return None
     first = _PAIR.search(line)
     if first is None:
         return None

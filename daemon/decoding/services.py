@@ -12,6 +12,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+from logwarden.daemon.records import Record
+
 PATHS = (
     *("service.name", "service", "resource.attributes.service.name", "resource.service.name", "resource.service"),
     *("kubernetes.labels.app.kubernetes.io/name", "kubernetes.labels.app_kubernetes_io/name"),
@@ -124,6 +126,13 @@ def weak_name(key: str, value: Any) -> str | None:
         return _workload(name)
     # A logger called after a class or a module is a part of a service: a service per class would know no windows.
     return name[:MAX_CHARS] if _WORD.fullmatch(name) else None
+
+
+def of_record(record: Record, host: str | None = None) -> str:
+    """Returns the service of a record whose value names none: its header, its key, its host, its topic."""
+    found = of_headers(record.headers) if record.headers else None
+    key = record.key
+    return found or (_of_key(key[:_LOOKED_AT]) if key else None) or host or record.topic[:MAX_CHARS]
 
 
 def of_headers(headers: Iterable[tuple[str, bytes]]) -> str | None:

@@ -6,7 +6,8 @@ is counted and named; its neighbours are read.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from logwarden.daemon.decoding import otlp, xml_events
 from logwarden.daemon.decoding.envelopes import ENVELOPE_KEYS, Packed, is_action, is_batch, parts_of
 from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.decoding.json_logs import JsonReader
+from logwarden.daemon.decoding.json_plain import Begun, PlainReader
 from logwarden.daemon.decoding.json_values import documents
 from logwarden.daemon.errors import UndecodableRecord
 
@@ -30,6 +32,8 @@ class StructuredReader:
 
     def __init__(self, json: JsonReader, read_packed: Callable[[bytes], Reading] | None = None) -> None:
         self._json = json
+        self._plain = PlainReader(json)
+        self.finished = self._plain.finished
         self._read_packed = read_packed
         self._fast = msgspec.json.Decoder()
         self._packed_depth = 0
@@ -55,6 +59,22 @@ class StructuredReader:
         reading = self._many([document], "", strict=True)
         assert reading is not None, "an object is structured"
         return reading
+
+    def begun(self, values: Iterable[bytes]) -> list[Begun | LogEvent | None]:
+        """Returns the events of values of one object each, or the begins of them.
+
+        None stands for a value that has to be read on its own: it is a batch, no JSON, or contains nothing.
+        """
+        decode, is_one, plain, read = self._fast.decode, _NOT_PLAIN.isdisjoint, self._plain.begun, self._json.read
+        out: list[Begun | LogEvent | None] = []
+        for value in values:
+            event: Begun | LogEvent | None = None
+            with suppress(Exception):  # the reader of the value alone meets a fault again, and answers for it
+                document = decode(value)
+                if type(document) is dict and is_one(document):
+                    event = plain(document) or read(document)
+            out.append(event)
+        return out
 
     def read_xml(self, value: bytes) -> Reading | None:
         """Returns the event of a value in XML. Returns None if the value is anything else."""

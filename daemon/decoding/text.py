@@ -22,10 +22,12 @@ from logwarden.daemon.decoding import (
     w3c,
 )
 from logwarden.daemon.decoding.event import Frame, LogEvent, level_in, with_level
-from logwarden.daemon.decoding.line_shapes import NO_TIME, is_counted, plain_ms
+from logwarden.daemon.decoding.line_shapes import NO_TIME, is_counted
 from logwarden.daemon.decoding.line_times import leading_ms, moment_ms
+from logwarden.daemon.decoding.plain_lines import plain_ms
 
 E = TypeVar("E")
+_NO_FRAME = Frame("")
 ReadJson = Callable[[bytes], LogEvent | None]
 """Reads an object inside a frame; None for a text that is none."""
 
@@ -49,7 +51,7 @@ def read_message(text: str, *, zone: tzinfo = UTC) -> LogEvent | None:
         return read_line(terminal.plain(line), -1, zone)
     at_ms = plain_ms(line, -1, zone)
     if at_ms is None:
-        return _formatted(line, -1, zone, None)
+        return read_formatted(line, -1, zone)
     return None if at_ms == NO_TIME else LogEvent(line, None, at_ms)
 
 
@@ -82,13 +84,13 @@ def read_line(line: bytes, near_ms: int = -1, zone: tzinfo = UTC, read_json: Rea
         return LogEvent(line, None, leading_ms(bare, near_ms, zone))
     at_ms = plain_ms(bare, near_ms, zone)
     if at_ms is None:
-        return _formatted(bare, near_ms, zone, read_json)
+        return read_formatted(bare, near_ms, zone, read_json)
     return LogEvent(line, None, None if at_ms == NO_TIME else at_ms)
 
 
-def read_formatted(line: bytes, near_ms: int, zone: tzinfo, read_json: ReadJson) -> LogEvent | None:
+def read_single(line: bytes, near_ms: int, zone: tzinfo, read_json: ReadJson) -> LogEvent | None:
     """Returns the event of a line for which `plain_ms` returns None. Returns None if it may be more than one line."""
-    return None if line.startswith(b"#") or is_counted(line) else _formatted(line, near_ms, zone, read_json)
+    return None if line.startswith(b"#") or is_counted(line) else read_formatted(line, near_ms, zone, read_json)
 
 
 def read_promised(line: bytes, format: str, near_ms: int, zone: tzinfo, read_json: ReadJson) -> LogEvent | None:
@@ -104,26 +106,27 @@ def read_promised(line: bytes, format: str, near_ms: int, zone: tzinfo, read_jso
             text = frame.text
             frames.append(name)
     if format in _FRAMES:
-        return _formatted(line, near_ms, zone, read_json) if format in frames else None
+        return read_formatted(line, near_ms, zone, read_json) if format in frames else None
     inner = _CONTENTS[format](text)
-    return None if inner is None else _formatted(line, near_ms, zone, None, lambda text: inner)
+    return None if inner is None else read_formatted(line, near_ms, zone, None, lambda text: inner)
 
 
-def _formatted(
+def read_formatted(
     line: bytes,
     near_ms: int,
     zone: tzinfo,
-    read_json: ReadJson | None,
+    read_json: ReadJson | None = None,
     read_content: Callable[[str], Frame] | None = None,
 ) -> LogEvent:
     """Returns the event of a line that may have a format, inside at most two wrappings."""
     if line.startswith(w3c.DIRECTIVES):
         return LogEvent(b"")
     text = line.decode("utf-8", "replace")
-    wrapping = Frame("")
-    for unwrap in _FRAMES.values():
-        if frame := unwrap(text):
-            wrapping, text = _both(wrapping, frame), frame.text
+    wrapping, first = _NO_FRAME, text[0]
+    if first.isdecimal() and (frame := containers.unwrapped(text)):
+        wrapping, text = frame, frame.text
+    if text[:1] == "<" and (frame := syslog.unwrapped(text)):
+        wrapping, text = _both(wrapping, frame), frame.text
     begin = text.removeprefix("@cee:").lstrip() if text[:1] in ("{", "@", " ") else ""
     if begin[:1] == "{" and read_json and (event := read_json(begin.encode("utf-8", "replace"))):
         body, level = event.text.decode("utf-8", "replace"), wrapping.level
@@ -133,14 +136,17 @@ def _formatted(
             text=written.encode("utf-8", "replace"), service=event.service or wrapping.service, at_ms=at_ms
         )
     inner = (read_content or _of_format)(text)
-    if inner.text is text and wrapping == Frame(""):
+    if inner.text is text and wrapping is _NO_FRAME:
         return LogEvent(line, None, leading_ms(line, near_ms, zone))
-    if inner.service == security_events.SERVICE:  # the tag of syslog is the format's name
-        wrapping = wrapping._replace(tag="", service=None)
-    found = (moment_ms(written, near_ms, zone) for written in (inner.at, wrapping.at) if written)
-    at_ms = next((at_ms for at_ms in found if at_ms is not None), None)
+    at_ms = moment_ms(inner.at, near_ms, zone) if inner.at else None
+    if at_ms is None and wrapping.at:
+        at_ms = moment_ms(wrapping.at, near_ms, zone)
     if at_ms is None:
         at_ms = leading_ms(text.encode("utf-8", "replace"), near_ms, zone)
+    if wrapping is _NO_FRAME:
+        return LogEvent(with_level(inner.level, inner.text).encode("utf-8", "replace"), None, at_ms)
+    if inner.service == security_events.SERVICE:  # the tag of syslog is the format's name
+        wrapping = wrapping._replace(tag="", service=None)
     level = inner.level
     if level is None and wrapping.level is not None and level_in(inner.text) is None:
         level = wrapping.level  # a shipper's level is often that of a whole stream: the line's own one counts first

@@ -62,6 +62,8 @@ _US = re.compile(
 )
 _FAR_EAST = re.compile(r"([0-9]{4})[年년] ?([0-9]{1,2})[月월] ?([0-9]{1,2})[日일] ?([0-9]{1,2}):([0-9]{2}):([0-9]{2})")
 _ASP = re.compile(r"/Date\((-?[0-9]{9,16})(?:[+-][0-9]{4})?\)/")
+_SECONDS = {f"{second:02}": 1000 * second for second in range(60)}
+_MILLIS = {f"{ms:03}": ms for ms in range(1000)}
 _MONTHS = {
     name: number + 1
     for number, name in enumerate(("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"))
@@ -74,7 +76,8 @@ def time_ms(value: Any, zone: tzinfo = UTC) -> int | None:
     A text without a zone is read in `zone`.
     """
     if isinstance(value, str):
-        return _of_text(value, zone)
+        at_ms = _of_utc(value) if value[-1:] == "Z" and value[10:11] == "T" else None
+        return _of_text(value, zone) if at_ms is None else at_ms
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
@@ -102,6 +105,32 @@ def _of_list(parts: list[int], zone: tzinfo) -> int | None:
 def is_name(key: str) -> bool:
     """Returns True for the name of a field that may contain a time, by its words alone."""
     return _NAME.search(key) is not None
+
+
+def _of_utc(value: str) -> int | None:
+    """Returns the time of `2026-11-23T10:33:20.656Z`, as most shippers write it; None for another form."""
+    minute, second = _utc_minute(value[:17]), _SECONDS.get(value[17:19])
+    if minute is None or second is None:
+        return None
+    fraction = value[19:-1]
+    if len(fraction) == 4 and fraction[0] == ".":
+        ms = _MILLIS.get(fraction[1:])
+    elif not fraction:
+        ms = 0
+    else:
+        rest = fraction[4:]
+        ms = _MILLIS.get(fraction[1:4]) if fraction[0] == "." and rest.isascii() and rest.isdigit() else None
+    return None if ms is None else minute + second + ms
+
+
+@lru_cache(maxsize=4_096)
+def _utc_minute(head: str) -> int | None:
+    """Returns the time of `2026-11-23T10:33:` in UTC; None if it is none."""
+    try:
+        moment = datetime.fromisoformat(f"{head}00Z") if head[16:] == ":" else None
+    except ValueError:
+        return None
+    return None if moment is None else _ms_of(moment, UTC)
 
 
 def _of_text(value: str, zone: tzinfo) -> int | None:
