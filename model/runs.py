@@ -35,6 +35,11 @@ def run_evidence(run: Ints, kind: Ids | Ints, log_odds: Doubles, runs: int) -> D
     return np.bincount(pairs[0], weights=worst, minlength=runs).astype(np.float64)
 
 
+def evidence_of(probability: Doubles) -> Doubles:
+    """Returns (n,) the evidence of lines with these probabilities of an anomaly."""
+    return np.asarray(-np.log1p(-np.minimum(probability, 1 - _SILENT)))
+
+
 def fence(past: Doubles) -> float:
     """Returns the evidence above which a run lies far out of its past (r,), r ≥ 4.
 

@@ -24,6 +24,7 @@ from logwarden.daemon.commands.files import ServiceFile, Sources, find_sources
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.reading import LogFile
 from logwarden.daemon.commands.rendering import printable, render
+from logwarden.daemon.commands.run_tally import RunTally
 from logwarden.daemon.engine.stream import open_stream
 from logwarden.daemon.errors import FatalError
 from logwarden.daemon.incidents.alert import build_alert
@@ -63,6 +64,7 @@ class Counts:
     first_unreadable: str = ""
     services: Counter[str] = field(default_factory=Counter)
     """Log events of each service."""
+    run: RunTally = field(default_factory=RunTally)
 
 
 def load_engine(settings: Settings) -> Engine:
@@ -89,8 +91,12 @@ def scan(
         notes.print(Text(printable(sentence)), soft_wrap=True)
     faults = [*baseline.unreadable, *sources.unreadable]
     scanner = Scanner(settings, engine_of(settings), options.service)
-    for source in baseline.files:
-        learned = scanner.learn(source.file, list(dict.fromkeys(each.service for each in sources.files)))
+    past: list[float] = []
+    for number, source in enumerate(baseline.files):
+        # The first run only teaches: where nothing is known, everything is odd.
+        run = RunTally() if number else None
+        learned = scanner.learn(source.file, list(dict.fromkeys(each.service for each in sources.files)), run)
+        past += [] if run is None else [run.evidence]
         notes.print(Text(f"learned from the {learned} lines of {printable(source.file.name)}"), soft_wrap=True)
         faults += _faults(source.file)
     if not baseline.files:
@@ -109,6 +115,8 @@ def scan(
                 if progress is not None and task is not None and file.size is not None:
                     progress.update(task, completed=file.position)
             notes.print(Text(_summary(file, counts, scanner.learning_lines)), soft_wrap=True)
+            if baseline.files:
+                _show_run(counts.run, past, file, notes)
             faults += _faults(file)
     if faults:
         others = f"; {len(faults) - 1} more could not be read whole" if len(faults) > 1 else ""
@@ -143,19 +151,19 @@ class Scanner:
         """Returns the number of first lines of a service that are for learning: the setting, but at most half."""
         return self._wanted if self._learning is None else self._learning.get(service, self._wanted)
 
-    def learn(self, file: LogFile, services: Sequence[str]) -> int:
+    def learn(self, file: LogFile, services: Sequence[str], run: RunTally | None = None) -> int:
         """Adds a file's lines to the history of the service that each states, or of all these services.
 
+        `run`: gets the evidence of the lines, each judged by what was learned before it. None: they are not judged.
         Returns the number of its lines. They are in no later window, and every later line is judged.
         """
         count = 0
         for part in parts_of(file, services[0]):
             count += part.lines
-            self._teach(part.records)
+            self._teach(part.records, run)
             for service in services[1:]:
                 self._teach([replace(record, topic=service) for record in self._without_service(part.records)])
-        for work in self._flush():
-            self._ingestor.scored(work.pushes)
+        self._learned(self._flush(), run)
         self._stream.rings.clear(self._slots)
         self._learning, self._wanted = {}, 0
         return count
@@ -175,10 +183,15 @@ class Scanner:
         for work in self._flush():
             yield self._verdicts(work, file, counts, every)
 
-    def _teach(self, records: list[FileLine]) -> None:
+    def _teach(self, records: list[FileLine], run: RunTally | None = None) -> None:
         if records:
-            for work in self._ingestor.ingest([(self._owner, records)], 0.0, new_lines=NO_LIMIT).work:
-                self._ingestor.scored(work.pushes)
+            self._learned(self._ingestor.ingest([(self._owner, records)], 0.0, new_lines=NO_LIMIT).work, run)
+
+    def _learned(self, pieces: Sequence[Work], run: RunTally | None) -> None:
+        for work in pieces:
+            if run is not None:
+                run.add(work.windows, self._engine.scorer.score(work.windows), np.ones(len(work.windows), bool))
+            self._ingestor.scored(work.pushes)
 
     def _without_service(self, records: list[FileLine]) -> list[FileLine]:
         """Returns the records whose lines state no service."""
@@ -206,6 +219,7 @@ class Scanner:
             due: Bools = policy.alerts_due(batch, scores)
             anomalous |= due & (learning == lines)
         counts.anomalies += int(anomalous.sum())
+        counts.run.add(batch, scores, np.ones(len(batch), bool))
         places = range(len(batch)) if every else np.flatnonzero(anomalous).tolist()
         return [
             policies[int(learning[i])].verdict(batch, scores, i, service=services[i], topic=file.name) for i in places
@@ -259,6 +273,12 @@ def _summary(file: LogFile, counts: Counts, learning_lines: Callable[[str], int]
             f"{sum(learned.values())} in all, which were for learning"
         )
     return f"{words}; to get verdicts on all lines, pass a fault-free log with --baseline"
+
+
+def _show_run(run: RunTally, past: Sequence[float], file: LogFile, notes: Console) -> None:
+    notes.print(Text(f"{printable(file.name)}: {run.sentence(past)}"), soft_wrap=True)
+    for evidence, count, offset, text in run.strongest():
+        notes.print(Text(f"  {evidence:6.2f}  {count:6} times  line {offset + 1}  {printable(text)}"), soft_wrap=True)
 
 
 def _progress(notes: Console) -> Progress:

@@ -12,7 +12,7 @@ PLACE = "<*>"
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class DrawnKind:
     """One log statement of a program: its constant words, and places for what varies."""
 
     program: str
@@ -46,21 +46,21 @@ def systems_with_kinds(root: Path = TEMPLATES) -> list[str]:
     return sorted(path.stem for path in root.glob("*.tsv"))
 
 
-def kinds_by_hand(system: str, root: Path = TEMPLATES) -> list[Kind]:
+def kinds_by_hand(system: str, root: Path = TEMPLATES) -> list[DrawnKind]:
     """Reads the kinds of a system, in the order in which they are tried."""
     rows = (root / f"{system}.tsv").read_text(encoding="utf-8").splitlines()
     cells = (row.split("\t", 1) for row in rows if not row.startswith("#"))
     return [_kind(program, template) for program, template in cells]
 
 
-def _kind(program: str, template: str) -> Kind:
+def _kind(program: str, template: str) -> DrawnKind:
     pieces = tuple(template.split(PLACE))
-    return Kind(program, template, pieces, max(pieces, key=len))
+    return DrawnKind(program, template, pieces, max(pieces, key=len))
 
 
-def first_fits(lines: Iterable[str], kinds: Sequence[Kind]) -> list[Kind | None]:
+def first_fits(lines: Iterable[str], kinds: Sequence[DrawnKind]) -> list[DrawnKind | None]:
     """Returns of each line the first kind that it fits, or None."""
-    known: dict[str, Kind | None] = {}
+    known: dict[str, DrawnKind | None] = {}
     return [
         known[line] if line in known else known.setdefault(line, next((k for k in kinds if k.fits(line)), None))
         for line in lines

@@ -49,7 +49,11 @@ def test_a_baseline_makes_every_line_judged(tmp_path: Path) -> None:
     bad = written(tmp_path / "bad.log", "disk full", "request served", "disk full")
     result = scanned(bad, baseline=(good,))
     assert found(result.out) == [f"{bad}:1"]
-    assert result.notes == f"learned from the 40 lines of {good}\n{bad}: 1 anomalous window in 3 lines\n"
+    learned, counted, run, line = result.notes.splitlines()
+    assert learned == f"learned from the 40 lines of {good}"
+    assert counted == f"{bad}: 1 anomalous window in 3 lines"
+    assert run.startswith(f"{bad}: as a run it has evidence ")
+    assert line.endswith("2 times  line 1  disk full")
     assert "user logged in" not in result.out, "the baseline's lines are in no window of the file"
 
 

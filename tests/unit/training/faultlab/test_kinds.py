@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from logwarden.training.faultlab.kinds import Kind, first_fits, kinds_by_hand, systems_with_kinds
+from logwarden.training.faultlab.kinds import DrawnKind, first_fits, kinds_by_hand, systems_with_kinds
 from logwarden.training.faultlab.recording import load_recording
 from logwarden.training.faultlab.release import RECORDINGS, runs_below
 
@@ -22,7 +22,7 @@ def _lines(system: str) -> Counter[str]:
 
 
 @cache
-def _fits(system: str) -> tuple[tuple[tuple[Kind, ...], int], ...]:
+def _fits(system: str) -> tuple[tuple[tuple[DrawnKind, ...], int], ...]:
     """Returns of each distinct line all kinds that it fits, and how often the line was logged."""
     kinds = kinds_by_hand(system)
     return tuple((tuple(kind for kind in kinds if kind.fits(line)), count) for line, count in _lines(system).items())
@@ -81,10 +81,10 @@ def test_the_first_kind_that_fits_counts(tmp_path: Path) -> None:
 
 def test_pieces_lie_one_behind_the_other() -> None:
     """Constant words that overlap in the line, or stand in another order, do not fit."""
-    kind = Kind("shop", "a <*> b <*> b c", ("a ", " b ", " b c"), " b c")
+    kind = DrawnKind("shop", "a <*> b <*> b c", ("a ", " b ", " b c"), " b c")
     assert kind.fits("a 1 b 2 b c")
     assert kind.fits("a  b  b c")
     assert not kind.fits("a 1 b c")
     assert not kind.fits("a b c")
-    assert not Kind("shop", "a b<*>b c", ("a b", "b c"), "a b").fits("a b c")
+    assert not DrawnKind("shop", "a b<*>b c", ("a b", "b c"), "a b").fits("a b c")
     assert not kind.fits("a 1 b 2 b c d")
