@@ -14,6 +14,7 @@ from datetime import tzinfo
 from logwarden.daemon.decoding import services, spelled, terminal
 from logwarden.daemon.decoding.event import MAX_LEVEL_CHARS, LogEvent, level_before
 from logwarden.daemon.decoding.json_plain import Begun
+from logwarden.daemon.decoding.line_times import UNTIMED
 from logwarden.daemon.decoding.plain_lines import plain_times
 from logwarden.daemon.decoding.structured import StructuredReader
 from logwarden.daemon.decoding.text import MAX_FORMAT_BYTES
@@ -67,6 +68,8 @@ def look(records: Sequence[Record], structured: StructuredReader, form: str, max
         near[place] = -1  # a shipper's time is no guide to that of its message
         if event is not None and not isinstance(event, LogEvent):
             out.lines[place] = event[0].encode("utf-8", "replace")
+            if event[5] is not None:
+                near[place] = UNTIMED
     for place in terminal.unplain(out.lines):
         out.lines[place] = b""
     out.times = plain_times(out.lines, near, zone)

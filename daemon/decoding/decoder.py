@@ -18,7 +18,7 @@ from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.decoding.json_logs import JsonReader
 from logwarden.daemon.decoding.json_plain import Begun
 from logwarden.daemon.decoding.line_shapes import NO_TIME
-from logwarden.daemon.decoding.line_times import leading_ms
+from logwarden.daemon.decoding.line_times import UNTIMED, leading_ms
 from logwarden.daemon.decoding.schemas import Schemas
 from logwarden.daemon.decoding.structured import StructuredReader
 from logwarden.daemon.decoding.text import MAX_FORMAT_BYTES, read_line, read_message, read_single, read_value
@@ -194,7 +194,9 @@ class Decoder:
     def _finished(self, begun: Begun, line: bytes) -> LogEvent | None:
         """Returns the event of a JSON object. Returns None if it has to be read whole."""
         if line and len(line) <= MAX_FORMAT_BYTES:
-            return self._structured.finished(begun, line, read_line(line, -1, self._zone))
+            return self._structured.finished(
+                begun, line, read_line(line, -1 if begun[5] is None else UNTIMED, self._zone)
+            )
         text = begun[0]
         return self._structured.finished(begun, text.encode("utf-8", "replace"), read_message(text, zone=self._zone))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from logwarden.daemon.decoding import json_names as names
-from logwarden.daemon.decoding import services
+from logwarden.daemon.decoding import services, spelled
 from logwarden.daemon.decoding.event import LogEvent, with_level
 from logwarden.daemon.decoding.json_logs import INNER_BEGINS, MAX_TEXT_CHARS, SPACES, JsonReader, other_time
 from logwarden.daemon.decoding.json_shapes import Objects, Place, Roles, Shapes
@@ -58,7 +58,10 @@ class PlainReader:
             if (level := level_of_field(key, objects[at][key])) is not None:
                 break
         service, file, host = _names(places, objects)
-        return text, level, service, file, host, self._time(event, places.times, objects)
+        for at, key in places.times:  # the first one is the time of most
+            if (at_ms := time_ms(objects[at][key], self._zone)) is not None:
+                return text, level, service, file, host, at_ms
+        return text, level, service, file, host, self._other_time(event, places.times, objects)
 
     def finished(self, begun: Begun, line: bytes, read: LogEvent | None) -> LogEvent | None:
         """Returns the event of a begun one. Returns None if the whole object has to be read again.
@@ -80,15 +83,10 @@ class PlainReader:
             written = written if read is None else self._reader.clean(written)
         return LogEvent(written, service or file, at_ms, None if file else host)
 
-    def _time(self, event: dict[str, Any], places: tuple[Place, ...], objects: Objects) -> int | None:
-        is_known = False
-        for at, key in places:
-            value = objects[at][key]
-            if value is not None:
-                is_known = True
-                if (at_ms := time_ms(value, self._zone)) is not None:
-                    return at_ms
-        return None if is_known else other_time(event, self._zone)
+    def _other_time(self, event: dict[str, Any], places: tuple[Place, ...], objects: Objects) -> int | None:
+        """Returns the time of a field whose name speaks of one, if no known one has a value."""
+        has_known = any(objects[at][key] is not None for at, key in places)
+        return None if has_known else other_time(event, self._zone)
 
 
 def _places(roles: Roles) -> _Places:
@@ -100,14 +98,15 @@ def _places(roles: Roles) -> _Places:
 
 
 def _text(places: tuple[Place, ...], objects: Objects) -> str | None:
-    """Returns the message of an object if it is one line of several words; else None."""
+    """Returns the message of an object if it is one line of text, and no token that stands for another; else None."""
     for at, key in places:
         text = objects[at][key]
         if type(text) is str:
             if not text or text[0] in INNER_BEGINS or key in names.TEMPLATE_KEYS:
                 return None
             text = text.strip() if text[-1] in SPACES else text
-            return text if " " in text[:64] and "\n" not in text else None
+            is_plain = " " in text[:64] or not (spelled.may_be(text) or text.isdigit())
+            return text if is_plain and "\n" not in text else None
         if text is not None:
             return None
     return None

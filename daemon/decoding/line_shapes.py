@@ -48,7 +48,8 @@ class Kind(Enum):
     UNKNOWN = "it may be plain, and its time may stand anywhere"
     FORMAT = "it may be of a format"
     TIMELESS = "it is plain, and has no time"
-    HEAD = "Nov 23 10:00:00 …, 23/11/26 10:00:00 …, whatever the form of the date"
+    HEAD = "23/11/26 10:00:00 …, whatever the form of the date"
+    SYSLOG = "Nov 23 10:00:00 …"
     ISO = "2026-11-23 10:00:00 …"
     UTC = "2026-11-23T10:00:00Z …"
     BRACKETS = "[Mon Nov 23 10:00:00 2026] …"
@@ -74,7 +75,7 @@ class PlaceOfTime(NamedTuple):
 
 UNKNOWN, FORMAT, TIMELESS, BRACKETS = Kind.UNKNOWN, Kind.FORMAT, Kind.TIMELESS, Kind.BRACKETS
 _OF_FORMAT, _NOT_KNOWN, _HAS_NO_TIME = PlaceOfTime(FORMAT), PlaceOfTime(UNKNOWN), PlaceOfTime(TIMELESS)
-_MEMO_OF = {Kind.HEAD: 0, Kind.ISO: 1, Kind.UTC: 2, BRACKETS: 3}
+_MEMO_OF = {Kind.HEAD: 0, Kind.SYSLOG: 0, Kind.ISO: 1, Kind.UTC: 2, BRACKETS: 3}
 decisions: dict[bytes, PlaceOfTime] = {}
 """What `decided` has decided."""
 
@@ -103,7 +104,7 @@ def _decide(look: bytes) -> PlaceOfTime:
     if _has_letter(look):
         return _OF_FORMAT
     if _SYSLOG.match(look):
-        return _at(Kind.HEAD, 12)
+        return _at(Kind.SYSLOG, 12)
     if look[:1].isdigit() and (clock := _clock(look)):
         return clock
     if not has_clock(look) and not look[:9].isdigit() and not look[1:10].isdigit():

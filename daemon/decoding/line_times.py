@@ -17,6 +17,8 @@ HEAD_BYTES = 64
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 DAY_MS = 86_400_000
+UNTIMED = -(2**63) - 1
+"""Stands for a record's time, which it can never be, where the time of a line is known and need not be read."""
 _FIRST_YEAR, _LAST_YEAR = 1980, 2100
 _MONTHS = {
     name: number

@@ -25,6 +25,7 @@ from logwarden.daemon.decoding.line_times import (
     DAY_MS,
     MILLIS,
     SECONDS,
+    UNTIMED,
     iso_minute,
     minute_of_head,
     whole_minute,
@@ -32,6 +33,8 @@ from logwarden.daemon.decoding.line_times import (
 
 _MAX_MINUTES = 4_096
 _MAX_DAYS = 16
+_DOUBTED = frozenset((UNKNOWN, Kind.ISO, Kind.UTC))
+"""Looks whose digits decide whether the line may be of a format."""
 _Memo = dict[bytes | tuple[bytes, bytes], int | None]
 _Memos = tuple[_Memo, _Memo, _Memo, _Memo]
 _memos: dict[tuple[int, tzinfo], _Memos] = {}
@@ -39,7 +42,10 @@ _memos: dict[tuple[int, tzinfo], _Memos] = {}
 
 
 def plain_times(lines: Sequence[bytes], near: Sequence[int], zone: tzinfo) -> list[int | None]:
-    """Returns `plain_ms` of each line of a batch, each without a line break; None for an empty one, too."""
+    """Returns `plain_ms` of each line of a batch, each without a line break; None for an empty one, too.
+
+    `near` is UNTIMED for a line of which only the question counts whether it may be of a format.
+    """
     looks = b"\n".join(lines).translate(TO_LOOK).split(b"\n") if lines else ()
     known, seconds, millis = decisions.get, SECONDS.get, MILLIS
     out: list[int | None] = []
@@ -51,6 +57,8 @@ def plain_times(lines: Sequence[bytes], near: Sequence[int], zone: tzinfo) -> li
             out.append(NO_TIME)
         elif kind is FORMAT:
             out.append(None)
+        elif near_ms == UNTIMED and kind not in _DOUBTED:
+            out.append(NO_TIME)
         else:
             if near_ms // DAY_MS != day:
                 day = near_ms // DAY_MS
@@ -90,6 +98,8 @@ def _time(decision: PlaceOfTime, line: bytes, near_ms: int, zone: tzinfo, memos:
             memo.clear()
         memo[key] = _minute(decision, head, line, near_ms // DAY_MS, zone)
     minute, second = memo[key], SECONDS.get(line[decision.second])
+    if minute is None and decision.kind is Kind.SYSLOG:
+        return NO_TIME  # nothing tells the year
     if minute is None or second is None:
         return looked_at(line, near_ms, zone)
     return minute + second + (_fraction(line[decision.fraction]) if decision.fraction else 0)
@@ -101,7 +111,7 @@ def _minute(decision: PlaceOfTime, head: bytes, line: bytes, near_day: int, zone
         fraction = f".{'0' * decision.digits}" if decision.digits else ""
         at_ms, is_exact = whole_minute(head.decode(), fraction + line[decision.rest].decode(), near_day, zone)
         return at_ms if is_exact else None
-    if decision.kind is Kind.HEAD:
+    if decision.kind is Kind.HEAD or decision.kind is Kind.SYSLOG:
         return minute_of_head(head, near_day, zone)
     found = iso_minute(head[:-1], zone)
     return None if found is None else found[decision.kind is Kind.ISO]

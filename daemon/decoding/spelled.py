@@ -17,8 +17,14 @@ MIN_CHARS = 16
 _SAMPLE = 512
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]+={0,2}")
 _HEX = re.compile(rb"(?:[0-9A-Fa-f]{2})+")
+_SIGNS = re.compile(r"[A-Za-z0-9+/_=-]+")
 _PACKED = (b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd")
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+
+
+def may_be(token: str) -> bool:
+    """Returns False for a text that `text_of` leaves as it is, by its signs alone."""
+    return _SIGNS.fullmatch(token) is not None
 
 
 def bytes_of(token: bytes) -> bytes | None:

@@ -7,7 +7,6 @@ is counted and named; its neighbours are read.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -68,12 +67,12 @@ class StructuredReader:
         decode, is_one, plain, read = self._fast.decode, _NOT_PLAIN.isdisjoint, self._plain.begun, self._json.read
         out: list[Begun | LogEvent | None] = []
         for value in values:
-            event: Begun | LogEvent | None = None
-            with suppress(Exception):  # the reader of the value alone meets a fault again, and answers for it
+            try:
                 document = decode(value)
-                if type(document) is dict and is_one(document):
-                    event = plain(document) or read(document)
-            out.append(event)
+                is_object = type(document) is dict and is_one(document)
+                out.append((plain(document) or read(document)) if is_object else None)
+            except Exception:  # the reader of the value alone meets a fault again, and answers for it
+                out.append(None)
         return out
 
     def read_xml(self, value: bytes) -> Reading | None:

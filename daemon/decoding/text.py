@@ -23,7 +23,7 @@ from logwarden.daemon.decoding import (
 )
 from logwarden.daemon.decoding.event import Frame, LogEvent, level_in, with_level
 from logwarden.daemon.decoding.line_shapes import NO_TIME, is_counted
-from logwarden.daemon.decoding.line_times import leading_ms, moment_ms
+from logwarden.daemon.decoding.line_times import UNTIMED, leading_ms, moment_ms
 from logwarden.daemon.decoding.plain_lines import plain_ms
 
 E = TypeVar("E")
@@ -138,11 +138,7 @@ def read_formatted(
     inner = (read_content or _of_format)(text)
     if inner.text is text and wrapping is _NO_FRAME:
         return LogEvent(line, None, leading_ms(line, near_ms, zone))
-    at_ms = moment_ms(inner.at, near_ms, zone) if inner.at else None
-    if at_ms is None and wrapping.at:
-        at_ms = moment_ms(wrapping.at, near_ms, zone)
-    if at_ms is None:
-        at_ms = leading_ms(text.encode("utf-8", "replace"), near_ms, zone)
+    at_ms = None if near_ms == UNTIMED else _time_of(inner, wrapping, text, near_ms, zone)
     if wrapping is _NO_FRAME:
         return LogEvent(with_level(inner.level, inner.text).encode("utf-8", "replace"), None, at_ms)
     if inner.service == security_events.SERVICE:  # the tag of syslog is the format's name
@@ -152,6 +148,13 @@ def read_formatted(
         level = wrapping.level  # a shipper's level is often that of a whole stream: the line's own one counts first
     body = " ".join(part for part in (wrapping.tag, inner.text, wrapping.after) if part)
     return LogEvent(with_level(level, body).encode("utf-8", "replace"), wrapping.service, at_ms)
+
+
+def _time_of(inner: Frame, wrapping: Frame, text: str, near_ms: int, zone: tzinfo) -> int | None:
+    for written in (inner.at, wrapping.at):
+        if written and (at_ms := moment_ms(written, near_ms, zone)) is not None:
+            return at_ms
+    return leading_ms(text.encode("utf-8", "replace"), near_ms, zone)
 
 
 def _of_format(text: str) -> Frame:
