@@ -32,7 +32,7 @@ SHIPPED = Path(__file__).parent / "weights"
 """Directory of the model in the package."""
 
 _HEAD = "model.safetensors"
-_CALIBRATION = "calibration.json"
+CALIBRATION = "calibration.json"
 DECISION = "decision.safetensors"
 _ENCODER = "encoder"
 
@@ -89,7 +89,7 @@ def save_checkpoint(
     (directory / _HEAD).chmod(0o644)  # the library makes it private, which an installed model must not be
     if encoder is not None:
         encoder.save(directory / _ENCODER)
-    (directory / _CALIBRATION).write_text(json.dumps(calibration.to_json(), indent=2) + "\n")
+    (directory / CALIBRATION).write_text(json.dumps(calibration.to_json(), indent=2) + "\n")
     (directory / DECISION).unlink(missing_ok=True)
 
 
@@ -141,7 +141,7 @@ def _load_head(directory: Path) -> LogWindowClassifier:
 
 
 def _load_calibration(directory: Path) -> Calibration:
-    path = directory / _CALIBRATION
+    path = directory / CALIBRATION
     if not path.is_file():
         return Calibration()
     try:

@@ -18,7 +18,7 @@ from logwarden.daemon.pipeline.backlog import LineBatch
 from logwarden.daemon.pipeline.events import OpenEvents
 from logwarden.daemon.pipeline.joining import JoinLimits
 from logwarden.daemon.pipeline.partitions import Assignment
-from logwarden.daemon.records import Record
+from logwarden.daemon.records import DeadLetter, Record
 from logwarden.model.masking import mask_blob
 
 COUNTED_LINES = 200_000
@@ -71,24 +71,38 @@ class OneService(Decoder):
         return decoded
 
 
+@dataclass(frozen=True, slots=True)
+class EventPart:
+    """The events that ended in a part of a file, the records of it that contain none, and its number of lines."""
+
+    events: LineBatch | None
+    dead: list[tuple[int, DeadLetter]]
+    lines: int
+
+
+def events_of(source: ServiceFile, owner: Assignment, join: JoinLimits | None) -> Iterator[EventPart]:
+    """Yields the events of a file as the daemon decodes and joins them. The offset of an event is its first line's."""
+    events = OpenEvents(join, _masked)
+    for part in parts_of(source.file, source.service):
+        decoded = owner.profile.decoder.decode(part.records)
+        ready = None
+        if decoded.lines:
+            ready = events.join(_batch(decoded, part.records, owner), set(decoded.indented), lambda _: -1, 0.0).ready
+        yield EventPart(ready, decoded.dead, part.lines)
+    if last := events.expire(0.0, all_of_them=True):
+        yield EventPart(last, [], 0)
+
+
 def count_events(files: Sequence[ServiceFile], owner: Assignment, join: JoinLimits | None) -> Counter[str] | None:
     """Returns the number of events of each service in files that can be read twice. Returns None if they are long."""
     counts: Counter[str] = Counter()
-    events = OpenEvents(join, _masked)
     left = COUNTED_LINES
     for each in (each for each in files if each.file.can_be_read_again):
-        for part in parts_of(each.file, each.service):
+        for part in events_of(each, owner, join):
             left -= part.lines
             if left < 0:
                 return None
-            decoded = owner.profile.decoder.decode(part.records)
-            if not decoded.lines:
-                continue
-            batch = _batch(decoded, part.records, owner)
-            taken = events.join(batch, set(decoded.indented), lambda _: -1, 0.0)
-            counts.update(taken.ready.services if taken.ready else ())
-        if last := events.expire(0.0, all_of_them=True):
-            counts.update(last.services)
+            counts.update(part.events.services if part.events is not None else ())
     for each in files:
         if not each.file.can_be_read_again:
             del counts[each.service]  # nothing is known of a pipe's length

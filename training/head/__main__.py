@@ -1,76 +1,84 @@
-"""Trains a head: `logwarden train`.
+"""Adapts the shipped model to labels of your own: `logwarden train`.
 
-Without --sessions it runs the recipe of the shipped model, which needs no labels and reads the streams of the data
-folder. With --sessions FILE.jsonl it trains on your own sessions, one JSON object per line:
+    logwarden lines app.log --anomalous numbers.txt > lines.jsonl
+    logwarden train --lines lines.jsonl --out my-model
+
+Labelled lines are JSON, one object on a line, as `logwarden lines` prints them. Labelled sessions are
 
     {"lines": ["first line", "second line"], "label": 0, "service": "shop"}
 
-"label" is 0 or 1; "service" is optional. Sessions of one service build its history in the order of the file.
+in the order of time. 1 is anomalous and 0 normal; a line may have null, which is neither.
 
-Checkpoints go to moe_results/, logs to moe_logs/, the model to final_moe_model/; options name other folders. --resume
-continues from the last checkpoint. Training stops early when the held-out loss stops falling.
+The last third of the incidents is kept to compare with the shipped model. A model that is not better is not written,
+and the exit code is 1. With --bert-path a new head is trained on another BERT, from sessions alone, with all options of
+`python -m logwarden.training.head.recipe`.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from logwarden.training.head.training import train
+EXIT_KEPT = 1
+"""Exit code when the model that exists is kept."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line. Returns the exit code: 0, or 2 after one sentence about an error of the caller's."""
-    options = _options(arguments)
+    """Runs the command line. Returns 0, 1 if the old model is kept, or 2 after one sentence about a caller's error."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if any(word.split("=")[0] == "--bert-path" for word in given):
+        from logwarden.training.head import recipe
+
+        return recipe.main(given)
+    options = _parser().parse_args(given)
     try:
-        for path in (options.results, options.logs, options.out):
-            _require_writable(path)
-        train(options)
-    except (FileNotFoundError, ValueError, PermissionError, NotADirectoryError) as error:
-        print(f"logwarden train: {error}", file=sys.stderr)
+        _check(options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of libraries: the caller can do nothing about them
+            from logwarden.training.head.own_labels import train
+
+            return 0 if train(options) else EXIT_KEPT
+    except (OSError, ValueError) as error:
+        named = isinstance(error, OSError) and error.filename is not None and error.strerror is not None
+        message = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and named else str(error)
+        print(f"logwarden train: {message}", file=sys.stderr)
         return 2
-    return 0
+    except KeyboardInterrupt:
+        return 130
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="logwarden train", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     add = parser.add_argument
-    add("--sessions", type=Path, default=None, help="file of labelled sessions, JSON lines (default: the recipe)")
-    add("--bert-path", type=Path, default=None, help="BERT directory for the line encoder (default: the shipped one)")
-    add("--out", type=Path, default=Path("final_moe_model"), help="directory of the model (default: final_moe_model)")
-    add("--results", type=Path, default=Path("moe_results"), help="directory of checkpoints (default: moe_results)")
-    add("--logs", type=Path, default=Path("moe_logs"), help="directory of the training log (default: moe_logs)")
-    add("--resume", action="store_true", help="continue from the last checkpoint")
-    add("--epochs", type=float, default=8, help="largest number of epochs (default: 8)")
-    add("--patience", type=int, default=2, help="epochs without a better held-out loss before the end (default: 2)")
-    add(
-        "--failures",
-        type=Path,
-        default=None,
-        help="texts of logwarden.training.encoder.text_harvest: more messages that name a failure",
-    )
-    add("--windows", type=int, default=60_000, help="number of training windows of the recipe (default: 60,000)")
-    add("--batch-size", type=int, default=256, help="windows per step (default: 256)")
-    add("--learning-rate", type=float, default=1e-3, help="peak learning rate (default: 0.001)")
-    add("--seed", type=int, default=0, help="seed of every random step (default: 0)")
-    add("--threads", type=int, default=2, help="number of CPU threads (default: 2)")
-    add("--device", choices=("auto", "cpu"), default="auto", help="auto: the first GPU, else the CPU (default: auto)")
-    return parser.parse_args(arguments)
+    add("--lines", type=Path, default=None, metavar="FILE", help="labelled lines, JSON lines")
+    add("--sessions", type=Path, default=None, metavar="FILE", help="labelled sessions, JSON lines")
+    add("--model", type=Path, default=None, metavar="DIR", help="model to start from (default: the shipped one)")
+    add("--out", type=Path, default=Path("final_moe_model"), metavar="DIR", help="directory of the new model")
+    add("--force", action="store_true", help="write the new model even if it is not better")
+    add("--threads", type=int, default=1, help="number of CPU threads (default: 1; a second one gains little)")
+    add("--bert-path", type=Path, default=None, metavar="DIR", help="train a new head on this BERT instead")
+    return parser
 
 
-def _require_writable(path: Path) -> None:
-    """Raises PermissionError with one sentence unless a file can be created in the directory."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise PermissionError(f"cannot write to {path}: {error.strerror}") from None
+def _check(options: argparse.Namespace) -> None:
+    """Raises ValueError with one sentence for an option that would fail only after minutes of work."""
+    if (options.lines is None) == (options.sessions is None):
+        raise ValueError("name either labelled lines with --lines, or labelled sessions with --sessions")
+    if options.threads < 1:
+        raise ValueError(f"--threads must be at least 1, not {options.threads}")
+    if options.out.exists() and not options.out.is_dir():
+        raise ValueError(f"{options.out} is a file; name another directory with --out")
+    if options.out.is_dir() and any(options.out.iterdir()) and not (options.out / "config.json").is_file():
+        raise ValueError(f"{options.out} contains something else than a model; name another directory with --out")
+    home = next(path for path in (options.out, *options.out.absolute().parents) if path.exists())
+    if not home.is_dir() or not os.access(home, os.W_OK):
+        raise ValueError(f"cannot write to {options.out}: name another directory with --out")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression
 
 from logwarden.model.calibration import Calibration
@@ -139,9 +139,9 @@ def training_rows(views: PastViews, seed: int) -> TrainingRows:
         states = run.labels.labels.states
         for past in PASTS:
             rows, kinds = views.inputs(judged, past)
-            evidence, weight = _thinned(np.flatnonzero(states == State.EVIDENCE), run.labels.labels.fault, kinds)
+            evidence, weight = thinned(np.flatnonzero(states == State.EVIDENCE), run.labels.labels.fault, kinds)
             normal = np.flatnonzero(states == State.NORMAL)
-            share = _kept_share(rows[normal])
+            share = kept_share(rows[normal])
             drawn = chance.random(len(normal)) < share
             inputs += [rows[evidence], rows[normal[drawn]]]
             labels += [np.ones(len(evidence), np.int64), np.zeros(int(drawn.sum()), np.int64)]
@@ -169,10 +169,11 @@ def grow(parts: Sequence[TrainingRows]) -> BoostedTrees:
         early_stopping=False,
         random_state=0,
     ).fit(inputs, labels, sample_weight=weights)
-    return _as_arrays(model)
+    return as_arrays(model)
 
 
-def _as_arrays(model: HistGradientBoostingClassifier) -> BoostedTrees:
+def as_arrays(model: HistGradientBoostingClassifier | HistGradientBoostingRegressor) -> BoostedTrees:
+    """Returns the trees of a fitted model of scikit-learn."""
     grown = [trees[0].nodes for trees in model._predictors]  # the library has no public way to its trees
     inputs = np.zeros((len(grown), QUESTIONS), np.int64)
     bounds = np.full((len(grown), QUESTIONS), np.inf, np.float32)
@@ -202,8 +203,8 @@ def _rounded_down(bound: float) -> np.float32:
     return np.nextafter(rounded, np.float32(-np.inf)) if float(rounded) > bound else rounded
 
 
-def _thinned(places: Ints, fault: npt.NDArray[np.int16], kinds: Ints) -> tuple[Ints, Doubles]:
-    """At most eight lines of a kind in a fault, which together weigh √ of their number: a storm is one fact."""
+def thinned(places: Ints, fault: npt.NDArray[np.integer], kinds: Ints) -> tuple[Ints, Doubles]:
+    """Returns at most eight lines of a kind in a fault, which together weigh √ of their number: a storm is one fact."""
     if not len(places):
         return places, np.zeros(0)
     pairs = np.stack([fault[places].astype(np.int64), kinds[places]])
@@ -217,8 +218,8 @@ def _thinned(places: Ints, fault: npt.NDArray[np.int16], kinds: Ints) -> tuple[I
     return places[kept], weight[kept]
 
 
-def _kept_share(rows: Floats) -> Doubles:
-    """(n,) How many normal lines are kept: all that are near a threshold, one in a hundred of the plain ones."""
+def kept_share(rows: Floats) -> Doubles:
+    """Returns (n,) the share of normal lines to keep: all that are near a threshold, a hundredth of the plain ones."""
     surprise, calm, severe = (rows[:, _AT[name]] for name in ("surprise", "calm_surprise", "severe"))
     hot = (surprise >= 8) | (calm >= 9) | ((severe > 0) & (surprise >= 5))
     warm = (surprise >= 5) | (calm >= 6) | ((severe > 0) & (surprise >= 3))

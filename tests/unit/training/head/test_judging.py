@@ -12,9 +12,9 @@ from logwarden.training.faultlab.release import RECORDINGS, runs_below
 from logwarden.training.head.judging import (
     TWINS,
     TrainingRows,
-    _as_arrays,
+    as_arrays,
     _bound_within_budget,
-    _thinned,
+    thinned,
     grow,
     scaled,
 )
@@ -35,7 +35,7 @@ def test_arrays_answer_as_the_library_does(depth: int) -> None:
     rounded = rows.inputs.round(1)
     model = HistGradientBoostingClassifier(max_iter=20, max_depth=depth, early_stopping=False, random_state=0)
     model.fit(rounded, rows.labels)
-    np.testing.assert_allclose(_as_arrays(model).scores(rounded), model.decision_function(rounded), atol=1e-4)
+    np.testing.assert_allclose(as_arrays(model).scores(rounded), model.decision_function(rounded), atol=1e-4)
 
 
 def test_grown_trees_rank_and_scale() -> None:
@@ -49,7 +49,7 @@ def test_grown_trees_rank_and_scale() -> None:
 def test_a_storm_is_one_fact() -> None:
     """Of a hundred alike lines of a fault eight are kept, which weigh ten together; others keep their weight."""
     kinds = np.array([7] * 100 + [8, 9])
-    places, weights = _thinned(np.arange(102), np.zeros(102, np.int16), kinds)
+    places, weights = thinned(np.arange(102), np.zeros(102, np.int16), kinds)
     assert len(places) == 10
     assert weights.sum() == pytest.approx(10 + 1 + 1)
 
