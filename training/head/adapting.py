@@ -5,13 +5,15 @@ them. They are monotone as those are. So that nothing is forgotten, the answers 
 were. Where a session is anomalous and its lines have no labels, the line that scores highest is taken for the anomaly,
 anew for every tree.
 
-Even odds are put where, on parts that the trees have not seen, most incidents are found for the fewest false alarms.
+The threshold stays. All scores are shifted to where, on parts that the trees have not seen, most incidents are found for
+the fewest false alarms.
 
 Legend: m rows · F inputs · u units
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -32,13 +34,11 @@ Bools = npt.NDArray[np.bool_]
 
 TREES = 40
 RATE = 0.1
-ANOMALY_WEIGHT = 3.0
-"""Normal lines that a missed anomalous line weighs as much as."""
 MOST_SHIFT = 3.0
-"""Most log-odds by which even odds move."""
+"""Most log-odds by which all scores are shifted."""
 FOLDS = 3
 _PRICE = 0.01
-"""Gain of F1 that a shift of even odds by one must bring."""
+"""Gain of F1 that a shift by one must bring."""
 _BINS = 64
 _LEAST_CURVATURE = 1e-3
 _MOST_STEP = 4.0
@@ -78,11 +78,11 @@ def adapt(
     answers = np.full(len(units), -np.inf)
     for block in _blocks(stream, units):
         trees = _corrected(start, calibration, stream, measured, units & ~block, rehearsed)
-        # A failure never stated before raises an alert wherever even odds lie: its floor stays where it is.
+        # A failure never stated before raises an alert whatever the shift: its floor stays where it is.
         unseen = unit_scores(Decision(trees, np.inf), calibration, stream, measured)
         answers[block] = unseen[block]
         advance()
-    bound = _best_bound(stream, units, answers)
+    bound = _best_bound(stream, units, answers - log_odds(calibration.threshold))
     trees = _corrected(start, calibration, stream, measured, units, rehearsed)
     advance()
     return Decision(scaled(trees, 1.0, -bound / calibration.scale), start.floor)
@@ -196,10 +196,10 @@ def _rows(stream: LabelledStream, measured: LineInputs, units: Bools) -> Rows:
     label = stream.labels[stream.unit]
     anomalous, normal = np.flatnonzero(known & (label == ANOMALOUS)), np.flatnonzero(known & (label == NORMAL))
     if stream.sessions:
-        weights, unit = np.full(len(anomalous), ANOMALY_WEIGHT), stream.unit[anomalous]
+        weights, unit = np.ones(len(anomalous)), stream.unit[anomalous]
     else:
         anomalous, weights = thinned(anomalous, stream.incident[stream.unit], measured.kinds)
-        weights, unit = ANOMALY_WEIGHT * weights, np.full(len(anomalous), -1)
+        unit = np.full(len(anomalous), -1)
     normal, shares = _sampled(normal, measured.inputs)
     return Rows(
         measured.inputs[np.concatenate([anomalous, normal])],
@@ -229,7 +229,9 @@ def _blocks(stream: LabelledStream, units: Bools) -> Iterator[Bools]:
 
 
 def _best_bound(stream: LabelledStream, units: Bools, scores: Doubles) -> float:
-    """Returns the log-odds from which alerts have the best F1: of incidents found, and of alerts that are right.
+    """Returns the score from which alerts have the best F1: of incidents found, and of alerts that are right.
+
+    `scores` (u,): log-odds above those of the threshold.
 
     Normal lines of a service within a minute are one alert, as a reader sees them.
     """
@@ -247,6 +249,11 @@ def _best_bound(stream: LabelledStream, units: Bools, scores: Doubles) -> float:
         if value > most:
             best, most = float(bound), value
     return best
+
+
+def log_odds(probability: float) -> float:
+    """Places a threshold on the scale of log-odds; a threshold of 1 lies where probabilities round to it."""
+    return math.log(probability / max(1 - probability, 1e-12))
 
 
 def _probability(log_odds: Doubles) -> Doubles:

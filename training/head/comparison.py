@@ -5,7 +5,6 @@ Legend: n lines · u units
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from rich.table import Table
 
 from logwarden.model.budget import STRICT
-from logwarden.training.head.adapting import folded_alarms
+from logwarden.training.head.adapting import folded_alarms, log_odds
 from logwarden.training.head.labelled import ANOMALOUS, NORMAL, LabelledStream
 from logwarden.training.metrics import average_precision
 
@@ -74,15 +73,15 @@ def figures_of(stream: LabelledStream, units: Bools, scores: Doubles, threshold:
         precision=average_precision(anomalous, scores[judged]),
         incidents=len(np.unique(stream.incident[units & (stream.labels == ANOMALOUS)])),
         normal=int((~anomalous).sum()),
-        usual=_at(stream, units, scores, _log_odds(threshold)),
-        strict=_at(stream, units, scores, _log_odds(max(STRICT, threshold))),
+        usual=_at(stream, units, scores, log_odds(threshold)),
+        strict=_at(stream, units, scores, log_odds(max(STRICT, threshold))),
     )
 
 
 def is_better(yours: Figures, other: Figures) -> bool:
-    """Returns True if yours finds more for its false alarms, or ranks better and finds no less."""
+    """Returns True if yours finds more for its false alarms, or ranks better and finds no less; and if it finds any."""
     gain, ranked = yours.f1 - other.f1, yours.precision - other.precision
-    return (gain > SAME and ranked > -WORSE) or (abs(gain) <= SAME and ranked > SAME)
+    return yours.usual.found > 0 and ((gain > SAME and ranked > -WORSE) or (abs(gain) <= SAME and ranked > SAME))
 
 
 def table_of(yours: Figures, other: Figures, name: str, stream: LabelledStream, threshold: float) -> Table:
@@ -105,14 +104,13 @@ def table_of(yours: Figures, other: Figures, name: str, stream: LabelledStream, 
 
 def verdict_of(yours: Figures, other: Figures, name: str) -> str:
     """Returns one plain sentence: which is better, and by what."""
-    facts = (
-        f"yours finds {yours.usual.found} of {yours.incidents} incidents with {yours.usual.alarms:,} false alarms and "
-        f"an average precision of {yours.precision:.3f}, the {name} model {other.usual.found} with "
-        f"{other.usual.alarms:,} and {other.precision:.3f}"
+    mine, old = (
+        f"{one.usual.found} of {one.incidents} incidents, {one.usual.alarms:,} false alarms, average precision "
+        f"{one.precision:.3f}"
+        for one in (yours, other)
     )
-    if is_better(yours, other):
-        return f"Yours is better: {facts}."
-    return f"Yours is not better: {facts}."
+    better = "better" if is_better(yours, other) else "not better"
+    return f"Yours is {better}: {mine}; the {name} model: {old}."
 
 
 def _at(stream: LabelledStream, units: Bools, scores: Doubles, bound: float) -> AtThreshold:
@@ -123,7 +121,3 @@ def _at(stream: LabelledStream, units: Bools, scores: Doubles, bound: float) -> 
         alarms=int(alert[normal].sum()),
         folded=int((folded_alarms(stream, normal, scores) >= bound).sum()),
     )
-
-
-def _log_odds(probability: float) -> float:
-    return math.inf if probability >= 1 else math.log(probability / (1 - probability))

@@ -30,8 +30,8 @@ FEW_ANOMALOUS, FEW_NORMAL, FEW_INCIDENTS = 100, 5_000, 10
 """The same, below which what is measured may be luck."""
 INCIDENT_MS = 60_000
 """Anomalous lines that follow each other by less are one incident, of whatever services."""
-HELD_OUT = 1 / 3
-"""Share of the incidents, the last ones, that are kept for the comparison."""
+HELD_OUT, LEAST_HELD_OUT = 1 / 3, 1 / 5
+"""Share of the units, the last ones, that are kept for the comparison, and the least share of the incidents."""
 
 LINE_FORM = '{"text": string, "label": 0, 1 or null, "service": string, "time": string or null}'
 SESSION_FORM = '{"lines": [string, …], "label": 0 or 1, "service": string}'
@@ -111,18 +111,22 @@ def read_sessions(path: Path) -> LabelledStream:
 
 
 def held_out_from(stream: LabelledStream) -> int:
-    """Returns the first unit of the last part: it begins in the middle between two incidents."""
-    # 9 units, incidents of unit 2, of 4 and 5, and of 8: the last third of three is one, so the cut is behind 5:
-    #   incident   [-1, -1, 0, -1, 1, 1, -1, -1, 2]
-    #   before     5, the last unit of the incidents that come first
-    #   after      8, the first unit of those that come last
-    #   cut        7, in the middle
-    count = int(stream.incident.max()) + 1
-    kept = count - max(1, round(count * HELD_OUT))
-    after = int(np.flatnonzero(stream.incident >= kept)[0])
-    earlier = np.flatnonzero(stream.incident[:after] >= 0)
-    before = int(earlier[-1]) if len(earlier) else -1
-    return (before + 1 + after + 1) // 2
+    """Returns the first unit of the last part: in the middle between two incidents, near two thirds of the units.
+
+    At least two incidents come before it, and a fifth of them after it.
+    """
+    # 12 units, incidents of unit 2, of 4 and 5, of 8, and of 11; two thirds of 12 are 8:
+    #   last     [2, 5, 8, 11]    unit of each incident
+    #   first    [2, 4, 8, 11]
+    #   middles  behind incident 1: (5 + 1 + 8) // 2 = 7; behind incident 2: (8 + 1 + 11) // 2 = 10
+    #   cut      7, the nearest to 8
+    of = stream.incident[stream.incident >= 0]
+    units = np.flatnonzero(stream.incident >= 0)
+    _, begins, lengths = np.unique(of, return_index=True, return_counts=True)
+    first, last = units[begins], units[begins + lengths - 1]
+    kept = max(1, int(len(first) * LEAST_HELD_OUT))
+    middles = ((last[:-1] + 1 + first[1:]) // 2)[1 : len(first) - kept]
+    return int(middles[np.abs(middles - len(stream.labels) * (1 - HELD_OUT)).argmin()])
 
 
 def refuse_too_few(stream: LabelledStream) -> None:
@@ -136,8 +140,8 @@ def refuse_too_few(stream: LabelledStream) -> None:
         )
     if incidents < LEAST_INCIDENTS:
         raise ValueError(
-            f"the anomalous lines are {incidents} incidents, and the last third of them is kept to measure on; label "
-            f"the lines of at least {LEAST_INCIDENTS} incidents that are a minute or more apart"
+            f"the anomalous {stream.name} are {incidents} incidents, too few to learn from some and measure on others; "
+            f"label at least {LEAST_INCIDENTS} that are a minute or more apart"
         )
 
 
@@ -149,7 +153,7 @@ def warning_of(stream: LabelledStream) -> str | None:
         return None
     return (
         f"{anomalous:,} anomalous and {normal:,} normal {stream.name} in {incidents:,} incidents are few, so the "
-        f"figures below may be luck; {FEW_ANOMALOUS:,}, {FEW_NORMAL:,} and {FEW_INCIDENTS} would be better"
+        f"figures below may be luck; label {FEW_ANOMALOUS:,}, {FEW_NORMAL:,} and {FEW_INCIDENTS} or more to be surer"
     )
 
 

@@ -55,7 +55,7 @@ def train(options: argparse.Namespace) -> bool:
     model = load_checkpoint(options.model)
     learned = np.arange(len(stream.labels)) < held_out_from(stream)
     decision, old_scores, new_scores = _adapted(model, stream, learned, notes)
-    name, threshold = "shipped" if options.model is None else str(options.model), model.calibration.threshold
+    name, threshold = "shipped" if options.model is None else "old", model.calibration.threshold
     old, new = (comparison.figures_of(stream, ~learned, scores, threshold) for scores in (old_scores, new_scores))
     out = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     out.print(comparison.table_of(new, old, name, stream, threshold))

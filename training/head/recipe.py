@@ -36,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m logwarden.training.head.recipe", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        prog="python -m logwarden.training.head.recipe",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
     )
     add = parser.add_argument
     add("--sessions", type=Path, default=None, help="file of labelled sessions, JSON lines (default: the recipe)")

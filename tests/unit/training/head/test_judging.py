@@ -12,11 +12,11 @@ from logwarden.training.faultlab.release import RECORDINGS, runs_below
 from logwarden.training.head.judging import (
     TWINS,
     TrainingRows,
-    as_arrays,
     _bound_within_budget,
-    thinned,
+    as_arrays,
     grow,
     scaled,
+    thinned,
 )
 from logwarden.training.metrics import firsts_of_episodes
 
