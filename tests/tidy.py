@@ -177,6 +177,7 @@ EXCEPTIONS: dict[Rule, dict[str, str]] = {
         "training/faultlab/__main__.py": "a program: the lab's command line",
         "training/encoder/text_harvest.py": "a program: what was found",
         "training/head/__main__.py": "a program: the sentence before its exit code",
+        "training/head/recipe.py": "a program: the sentence before its exit code",
         "training/head/judging.py": "a program: what was trained",
         "training/head/training.py": "a program: what was trained",
     },

@@ -82,7 +82,8 @@ def _events(source: ServiceFile, owner: Assignment, settings: Settings, notes: C
             columns = zip(batch.offsets, batch.services, batch.timestamps, batch.texts, strict=True)
             found += [_Event(at + 1, name, ms, text.decode("utf-8", "replace")) for at, name, ms, text in columns]
     if dead:
-        sentence = f"{source.file.name}: {len(dead):,} records could not be read, the first: {dead[0]}"
+        records = "1 record" if len(dead) == 1 else f"{len(dead):,} records"
+        sentence = f"{source.file.name}: {records} could not be read, the first: {dead[0]}"
         notes.print(Text(printable(sentence)), soft_wrap=True)
     return iter(sorted(found, key=lambda event: event.number))  # a joined event ends after younger events of others
 

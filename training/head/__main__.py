@@ -1,6 +1,6 @@
 """Adapts the shipped model to labels of your own: `logwarden train`.
 
-    logwarden lines app.log --anomalous numbers.txt > lines.jsonl
+    logwarden lines app.log --anomalous numbers > lines.jsonl
     logwarden train --lines lines.jsonl --out my-model
 
 Labelled lines are JSON, one object on a line, as `logwarden lines` prints them. Labelled sessions are

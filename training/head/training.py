@@ -12,6 +12,7 @@ import sys
 import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ _MAX_STREAM_LINES = 12_000
 
 def train(options: argparse.Namespace) -> Calibration:
     """Builds the windows, trains, calibrates and writes the model directory."""
+    if find_spec("accelerate") is None:
+        raise ValueError("a head is trained with libraries of the extra `train`; run pip install 'logwarden[train]'")
     torch.set_num_threads(options.threads)
     set_seed(options.seed)
     encoder = LineEncoder.from_directory(options.bert_path or SHIPPED / "encoder")

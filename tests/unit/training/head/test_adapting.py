@@ -131,6 +131,17 @@ def test_of_an_anomalous_session_the_highest_line_is_the_anomaly(start: Decision
     assert (scores[beside] < 0).all()
 
 
+def test_two_incidents_are_enough_to_learn_from(start: Decision) -> None:
+    """Each of two incidents is judged by trees that learned from the other one."""
+    labels = np.zeros(260, np.int64)
+    labels[[100, 101, 200]] = 1
+    stream = labelled(labels)
+    stream.incident[101] = 0
+    stream.incident[200] = 1
+    new = adapt(start, CALIBRATION, stream, rows(260, 1), np.ones(260, bool), rows(300, 3).inputs, lambda: None)
+    assert len(new.trees.leaves) > len(start.trees.leaves)
+
+
 def test_young_services_have_no_score(start: Decision) -> None:
     """The last step does not decide for a service of 100 lines, so its lines are neither right nor wrong."""
     measured = rows(3, 1, log_age=float(np.log2(101)))

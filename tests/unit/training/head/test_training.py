@@ -74,6 +74,19 @@ def test_an_output_directory_that_cannot_be_written_is_refused_before_the_work(
     assert "cannot write to" in capsys.readouterr().err
 
 
+def test_a_missing_extra_is_named(
+    sessions: Path,
+    tiny_checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Without the library that trains heads, the sentence names the extra to install."""
+    monkeypatch.setattr("logwarden.training.head.training.find_spec", lambda name: None)
+    assert command.main(_options(sessions, tiny_checkpoint, tmp_path)) == 2
+    assert "logwarden[train]" in capsys.readouterr().err
+
+
 def test_sessions_share_the_history_of_their_service(tiny_checkpoint: Path) -> None:
     """The second session's line is familiar because the first session of the service contains it."""
     from logwarden.model.encoder import LineEncoder
