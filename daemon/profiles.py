@@ -59,6 +59,7 @@ def profiles_of(settings: Settings, schemas: Schemas | None = None) -> ProfileOf
                 alerts_topic=settings.kafka.alerts_topic,
                 dead_letter_topic=settings.kafka.dead_letter_topic,
                 max_alert_line_chars=settings.alerts.max_line_chars,
+                max_original_chars=settings.alerts.max_original_chars,
             )
         return profiles[format]
 

@@ -111,7 +111,7 @@ def scan(
             task = progress.add_task(printable(file.name), total=file.size) if progress is not None else None
             for verdicts in scanner.judge(source, counts, every=options.every_verdict):
                 for verdict in verdicts:
-                    _show(verdict, settings, options.form, target)
+                    _show(verdict, scanner.record_of(verdict), settings, options.form, target)
                 if progress is not None and task is not None and file.size is not None:
                     progress.update(task, completed=file.position)
             notes.print(Text(_summary(file, counts, scanner.learning_lines)), soft_wrap=True)
@@ -178,14 +178,23 @@ class Scanner:
             ingested = self._ingestor.ingest([(self._owner, part.records)], 0.0, new_lines=NO_LIMIT)
             for _, letter in ingested.dead:
                 _count_unreadable(counts, letter)
+            for _, absorbed in ingested.absorbed:
+                self._owner.forget(absorbed)
             for work in ingested.work:
                 yield self._verdicts(work, file, counts, every)
+                self._owner.forget(work.windows.columns["offset"][work.windows.fresh_lines()[0]])
         for work in self._flush():
             yield self._verdicts(work, file, counts, every)
+        self._owner.originals.clear()  # the next file has the same offsets
+
+    def record_of(self, verdict: Verdict) -> bytes:
+        """Returns what an alert would quote of the newest line's record, until the next verdicts are taken."""
+        return self._owner.originals.get(verdict.window.newest.offset, b"")
 
     def _teach(self, records: list[FileLine], run: RunTally | None = None) -> None:
         if records:
             self._learned(self._ingestor.ingest([(self._owner, records)], 0.0, new_lines=NO_LIMIT).work, run)
+            self._owner.originals.clear()
 
     def _learned(self, pieces: Sequence[Work], run: RunTally | None) -> None:
         for work in pieces:
@@ -241,8 +250,14 @@ def _faults(file: LogFile) -> list[str]:
     return [] if file.damage is None else [f"the file {file.name!r} was read in part only: {file.damage}"]
 
 
-def _show(verdict: Verdict, settings: Settings, form: AlertFormat, out: Console) -> None:
-    alert = build_alert(verdict, now_ms=None, max_line_chars=settings.alerts.max_line_chars)
+def _show(verdict: Verdict, record: bytes, settings: Settings, form: AlertFormat, out: Console) -> None:
+    alert = build_alert(
+        verdict,
+        now_ms=None,
+        max_line_chars=settings.alerts.max_line_chars,
+        original=record,
+        max_original_chars=settings.alerts.max_original_chars,
+    )
     place = f"{verdict.window.topic}:{verdict.window.newest.offset + 1}"  # editors and compilers count from 1
     if form is AlertFormat.jsonl:
         print(alert.encode().decode(), flush=True)

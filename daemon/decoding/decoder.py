@@ -59,6 +59,8 @@ class Decoded:
     """Position of each line among the lines of its record, from 0."""
     indented: list[int] = field(default_factory=list)
     """Places of the lines that began with a blank, among the lines: they may continue the line before them."""
+    rewritten: list[int] = field(default_factory=list)
+    """Records of one line whose text is another than their value."""
     blank: list[int] = field(default_factory=list)
     """Records without text: done at once."""
     dead: list[tuple[int, DeadLetter]] = field(default_factory=list)
@@ -142,6 +144,7 @@ class Decoder:
         of_record, named = services.of_record, found.services
         if named:
             out.services += [named.get(place) or of_record(record) for place, record in enumerate(run, begin)]
+            out.rewritten += [place for place in range(begin, end) if place in named]
         else:
             out.services += map(of_record, run)
         out.timestamps += [
@@ -190,6 +193,8 @@ class Decoder:
                 index += 1
         if not index and not broken:
             out.blank.append(place)
+        elif index == 1 and not broken and out.lines[-1] != value:
+            out.rewritten.append(place)
 
     def _finished(self, begun: Begun, line: bytes) -> LogEvent | None:
         """Returns the event of a JSON object. Returns None if it has to be read whole."""

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from logwarden.daemon.incidents.quoting import quotation
 from logwarden.daemon.records import Message
 from logwarden.model.schema import LogLine, Verdict, truncated
 from logwarden.model.severity import NAMES as LEVELS
@@ -41,6 +42,8 @@ class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: str = "alert"
     category: tuple[str, ...] = ("process",)
+    original: str | msgspec.UnsetType = msgspec.UNSET
+    """The newest line's record as it was written. Not in the bytes if it states what the line states."""
 
 
 class AlertService(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,9 +154,21 @@ def alert_id(topic: str, partition: int, service: str, offset: int, index: int, 
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def build_alert(verdict: Verdict, *, now_ms: int | None, max_line_chars: int = 1_024, incarnation: str = "") -> Alert:
-    """Builds the alert of a verdict. `now_ms`: wall clock in milliseconds for the delay; None in scans of files."""
+def build_alert(
+    verdict: Verdict,
+    *,
+    now_ms: int | None,
+    max_line_chars: int = 1_024,
+    incarnation: str = "",
+    original: bytes = b"",
+    max_original_chars: int = 0,
+) -> Alert:
+    """Builds the alert of a verdict.
+
+    `now_ms`: wall clock in milliseconds for the delay; None in scans of files. `original`: see `quotation`.
+    """
     window, newest = verdict.window, verdict.window.newest
+    quoted = quotation(original, newest.text, max_original_chars)
     service = encodable(window.service)
     # Six digits: the digits after them depend on the other windows of the batch, by the order of float32 sums.
     normal, anomaly = verdict.probabilities
@@ -163,7 +178,7 @@ def build_alert(verdict: Verdict, *, now_ms: int | None, max_line_chars: int = 1
             window.topic, window.partition, window.service, newest.offset, newest.index, incarnation=incarnation
         ),
         timestamp=rfc3339(newest.timestamp_ms),
-        event=_EVENT,
+        event=_EVENT if quoted is None else AlertEvent(original=quoted),
         service=AlertService(name=service),
         message=_shown(newest.text, max_line_chars),
         log=AlertLog(level=level_of(newest.text)),
@@ -212,8 +227,9 @@ def shorter_alert(value: bytes) -> bytes | None:
     Long texts are truncated first, then the oldest lines go, then the texts become as short as the settings allow.
     """
     alert = decode_alert(value)
-    lines = alert.logwarden.lines
-    chars = max(len(alert.message), *(len(line.text) for line in lines))
+    lines, original = alert.logwarden.lines, alert.event.original
+    original = "" if original is msgspec.UNSET else original
+    chars = max(len(alert.message), len(original), *(len(line.text) for line in lines))
     shorter = value
     while len(shorter) > len(value) // 2:
         if chars > _FAIR_CHARS or (len(lines) == 1 and chars > _LEAST_CHARS):
@@ -225,7 +241,8 @@ def shorter_alert(value: bytes) -> bytes | None:
         texts = tuple(msgspec.structs.replace(line, text=truncated(line.text, chars)) for line in lines)
         findings = msgspec.structs.replace(alert.logwarden, lines=texts, shortened=True)
         message = truncated(alert.message, chars)
-        shorter = msgspec.structs.replace(alert, message=message, logwarden=findings).encode()
+        event = msgspec.structs.replace(alert.event, original=truncated(original, chars) if original else msgspec.UNSET)
+        shorter = msgspec.structs.replace(alert, event=event, message=message, logwarden=findings).encode()
     return shorter if len(shorter) < len(value) else None
 
 

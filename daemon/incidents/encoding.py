@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 
 from logwarden.daemon.incidents import alert
+from logwarden.daemon.incidents.quoting import quotation
 from logwarden.daemon.records import Message, Partition
 from logwarden.model.arrays import Ints, Texts
 from logwarden.model.schema import truncated
@@ -30,7 +31,7 @@ _HEADERS_BYTES = 1_024
 """Memory of an alert's headers."""
 _NEWEST = b',"guilty":true,"newest":true}'
 _FRAME = (
-    b'{"schema_version":%d,"id":"%s","@timestamp":%s,"event":{"kind":"alert","category":["process"]},'
+    b'{"schema_version":%d,"id":"%s","@timestamp":%s,"event":{"kind":"alert","category":["process"]%s},'
     b'"service":{"name":%s},"message":%s,"log":{"level":%s},"logwarden":{"score":%s,"threshold":%s,"prediction":"%s",'
     b'"probabilities":{"normal":%s,"anomaly":%s},"logits":[%s,%s],"severity":"%s","dedup_key":%s:%s",'
     b'"source":{"topic":%s,"partition":%d,"first_offset":%d,"last_offset":%d,"index":%d},"lines":['
@@ -92,10 +93,13 @@ class AlertWriter:
         alerts_topic: str,
         now_ms: int,
         incarnation: str = "",
+        original: bytes = b"",
+        max_original_chars: int = 0,
     ) -> AlertDraft:
         """Returns the alert of the window at a place of the batch.
 
-        `now_ms`: wall clock in milliseconds, for the delay. `incarnation`: see `alert_id`.
+        `now_ms`: wall clock in milliseconds, for the delay. `incarnation`: see `alert_id`. `original`: the record of
+        the newest line, see `quotation`.
         """
         row = self._row[place]
         end, score, history = self._ends[row], self._scores[row], int(self._history[row])
@@ -114,6 +118,7 @@ class AlertWriter:
             alert.SCHEMA_VERSION,
             identity.encode(),
             _quoted_time(timestamp),
+            _original(quotation(original, newest, max_original_chars)),
             quoted,
             self._texts[end],
             _quoted_level(newest),
@@ -173,6 +178,10 @@ class AlertWriter:
             self._texts[i] = text
             self._before[i] = b',{"offset":%d,"index":%d,"timestamp":%s,"text":%s,"weight":' % facts
             self._after[i] = b',"surprise":%s' % _number(round(surprise[i], 3))
+
+
+def _original(text: str | None) -> bytes:
+    return b"" if text is None else b',"original":%s' % msgspec.json.encode(text)
 
 
 def _quoted_level(text: str) -> bytes:

@@ -17,7 +17,7 @@ from logwarden.daemon.decoding.decoder import Decoded, Decoder
 from logwarden.daemon.pipeline.backlog import Backlog, LineBatch
 from logwarden.daemon.pipeline.events import OpenEvents
 from logwarden.daemon.pipeline.joining import JoinLimits
-from logwarden.daemon.pipeline.partitions import Assignment, by_owner
+from logwarden.daemon.pipeline.partitions import Assignment, by_owner, keep_originals
 from logwarden.daemon.pipeline.service_facts import ServiceFacts
 from logwarden.daemon.records import DeadLetter, Record
 from logwarden.model.stream import LineColumns, LogStream
@@ -189,8 +189,8 @@ class Ingestor:
         decoded = decoder.decode([record for _, record in sources])
         out.dead += [(sources[place][0], letter) for place, letter in decoded.dead if self._is_new(*sources[place])]
         out.blank += _by_assignment([sources[p] for p in decoded.blank if self._is_new(*sources[p])])
-        out.replaced += decoded.replaced
-        out.odd += decoded.odd
+        keep_originals(sources, decoded)
+        out.replaced, out.odd = out.replaced + decoded.replaced, out.odd + decoded.odd
         out.cut += decoded.cut
         out.lines += len(decoded.lines)
         if any(decoded.index) or decoded.dead:

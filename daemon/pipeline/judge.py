@@ -104,7 +104,7 @@ class WindowJudge:
         # Windows with 3, 1 and 2 fresh lines have theirs at 0–2, 3 and 4–5: each begins where the one before it ends.
         ends = np.cumsum(batch.windows.fresh)
         begins = (ends - batch.windows.fresh).tolist()
-        stamps = batch.windows.newest("timestamp").tolist()
+        stamps, newest = (batch.windows.newest(name).tolist() for name in ("timestamp", "offset"))
         writers: dict[int, AlertWriter] = {}
         policies: dict[TopicProfile, AlertPolicy] = {}
         publications = []
@@ -124,6 +124,8 @@ class WindowJudge:
                 alerts_topic=profile.alerts_topic,
                 now_ms=now_ms,
                 incarnation=owner.incarnation,
+                original=owner.originals.get(newest[place], b""),
+                max_original_chars=profile.max_original_chars,
             )
             stamp = stamps[place]
             publications.append(

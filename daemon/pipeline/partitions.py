@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from logwarden.daemon.decoding.decoder import Decoder
+from logwarden.daemon.decoding.decoder import Decoded, Decoder
 from logwarden.daemon.pipeline.ledger import PartitionLedger, incident_of, where_to_start
 from logwarden.daemon.ports import Source
-from logwarden.daemon.records import Bounds, Committed, Partition
+from logwarden.daemon.records import Bounds, Committed, Partition, Record
 from logwarden.daemon.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -33,6 +33,8 @@ class TopicProfile:
     alerts_topic: str
     dead_letter_topic: str
     max_alert_line_chars: int
+    max_original_chars: int = 0
+    """Characters of the original record that an alert quotes; 0: none."""
     threshold: float | None = None
     """Probability from which an alert is due. None: the threshold of the model that scores."""
 
@@ -44,7 +46,7 @@ ProfileOf = Callable[[str], TopicProfile]
 class Assignment:
     """A partition for one period of ownership. Whatever finishes after `ended` is discarded."""
 
-    __slots__ = ("ended", "generation", "incarnation", "ledger", "partition", "profile", "revoking")
+    __slots__ = ("ended", "generation", "incarnation", "ledger", "originals", "partition", "profile", "revoking")
 
     def __init__(
         self,
@@ -61,8 +63,22 @@ class Assignment:
         self.profile = profile
         self.incarnation = incarnation
         """Identity of the topic, for the ids of alerts; empty if the broker reports none."""
+        self.originals: dict[int, bytes] = {}
+        """By offset the begin of each record in flight that an alert would quote. The ingest thread enters it, the
+        score thread reads it, and the event loop removes it; each does so in one step."""
         self.revoking = False
         self.ended = False
+
+    def done(self, offsets: Ints) -> None:
+        """Marks lines done, which raise no alert any more."""
+        self.ledger.done(offsets)
+        self.forget(offsets)
+
+    def forget(self, offsets: Ints) -> None:
+        """Drops what is kept for the alerts of these lines."""
+        if self.originals:
+            for offset in offsets.tolist():
+                self.originals.pop(offset, None)
 
 
 class Partitions:
@@ -131,6 +147,15 @@ class Partitions:
             assignment.ended = True
             if self._assigned.get(assignment.partition) is assignment:
                 del self._assigned[assignment.partition]
+
+
+def keep_originals(sources: Sequence[tuple[Assignment, Record]], decoded: Decoded) -> None:
+    """Keeps what alerts would quote of the records of a batch, until their lines are done."""
+    for place in decoded.rewritten:
+        assignment, record = sources[place]
+        most = 4 * assignment.profile.max_original_chars  # bytes of that many characters
+        if most and record.offset >= assignment.ledger.score_from:  # a context line raises no alert
+            assignment.originals[record.offset] = (record.value or b"")[:most]
 
 
 def by_owner(places: Sequence[tuple[Assignment, int]]) -> list[tuple[Assignment, Ints]]:

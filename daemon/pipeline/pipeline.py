@@ -340,7 +340,7 @@ class Pipeline:
         """Marks lines done, unless their assignment has ended. Lines of the replayed context were never opened."""
         if assignment.ended:
             return
-        assignment.ledger.done(offsets[offsets >= assignment.ledger.score_from])
+        assignment.done(offsets[offsets >= assignment.ledger.score_from])
         self._pulse.beat()
 
     # ---------------------------------------------------------------- commit

@@ -130,6 +130,9 @@ class AlertSettings(SettingsGroup):
     """Lines of a service before its first alert. They should include its restarts and nightly jobs."""
     max_line_chars: Annotated[int, Field(ge=16, le=65_536)] = 1_024
     """Characters of a line that an alert quotes; longer lines are truncated."""
+    max_original_chars: Annotated[int, Field(ge=0, le=65_536)] = 1_024
+    """Characters of the record as it was written that an alert quotes in `event.original`, where its text is another.
+    0: none. Four bytes for each are kept of every such record in flight, at most."""
 
 
 class LimitSettings(SettingsGroup):

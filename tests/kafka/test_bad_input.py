@@ -69,6 +69,8 @@ async def test_bad_input_is_scored_counted_or_buried(topics: Topics, fleet: Flee
     quoted = {a["logwarden"]["source"]["last_offset"]: a for a in map(json.loads, (r.value for r in alerts.records))}
     assert quoted[1]["message"] == "caf\u00e9 \u00ff\u00fe not UTF-8"
     assert quoted[13]["service"]["name"] == "api"
+    assert json.loads(quoted[13]["event"]["original"])["message"] == "a JSON line"
+    assert "original" not in quoted[0]["event"]
     assert quoted[15]["message"] == "a record that was cut off"
     assert len(quoted[9]["service"]["name"]) < 1_000
     assert member.metric("logwarden_cut_lines_total") == 1

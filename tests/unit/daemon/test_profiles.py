@@ -88,10 +88,11 @@ def test_a_topic_has_the_format_that_is_pinned_to_it() -> None:
 
 def test_a_profile_names_the_topics_of_the_settings() -> None:
     """Topics of one format share one profile, by identity, so that a batch needs one comparison."""
-    settings = settings_of(KAFKA__ALERTS_TOPIC="found", KAFKA__DEAD_LETTER_TOPIC="buried", ALERTS__MAX_LINE_CHARS="99")
+    lengths = {"ALERTS__MAX_LINE_CHARS": "99", "ALERTS__MAX_ORIGINAL_CHARS": "7"}
+    settings = settings_of(KAFKA__ALERTS_TOPIC="found", KAFKA__DEAD_LETTER_TOPIC="buried", **lengths)
     profile_of = profiles_of(settings)
     profile = profile_of("a")
     assert profile_of("b") is profile
     assert (profile.alerts_topic, profile.dead_letter_topic) == ("found", "buried")
-    assert profile.max_alert_line_chars == 99
+    assert (profile.max_alert_line_chars, profile.max_original_chars) == (99, 7)
     assert profile.threshold is None, "the model's own threshold, which settings may replace in the policy"

@@ -49,6 +49,16 @@ def test_the_option_pins_the_format(tmp_path: Path) -> None:
         CliRunner().invoke(app, [*arguments[:-1], "acess"], catch_exceptions=False)
 
 
+def test_a_scan_quotes_the_line_as_it_was_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Files have the same offsets, and none quotes another's line; the baseline is not kept."""
+    good = written(tmp_path / "good.log", *CALM)
+    one = written(tmp_path / "one.log", *CALM[:2], '{"message": "panic", "level": "error"}')
+    two = written(tmp_path / "two.log", *CALM[:2], "panic")
+    scanned(one, two, baseline=[good], form=AlertFormat.jsonl)
+    quoted = {alert["logwarden"]["source"]["topic"]: alert["event"].get("original") for alert in printed(capsys)}
+    assert quoted == {str(one): '{"message": "panic", "level": "error"}', str(two): None}
+
+
 def test_lines_belong_to_the_service_that_they_state(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each service has its own history and its own learning lines; --service overrides what the lines state."""
     lines = [json.dumps({"message": text, "service": "shop"}) for text in CALM]

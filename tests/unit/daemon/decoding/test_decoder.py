@@ -310,3 +310,12 @@ def test_a_fault_of_a_reader_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -
     assert (place, letter.stage) == (1, FAULT)
     assert "TypeError" in letter.reason
     letter.reason.encode()
+
+
+def test_records_that_were_rewritten_are_named() -> None:
+    """An alert on such a line quotes its record; plain text, blanks, batches and broken records give no quotation."""
+    batch = b'[{"message": "a"}, {"message": "b"}]'
+    request = b'192.0.2.7 - - [23/Nov/2026:10:00:00 +0000] "GET /cart HTTP/1.1" 502 157'
+    values = (b"plain words", GENERIC, b"", batch, request, "Störung".encode(), b"{}", None, b'{"message": "words"}')
+    found = decoded(*values)
+    assert sorted(found.rewritten) == [1, 4, 8]

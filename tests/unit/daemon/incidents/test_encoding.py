@@ -72,7 +72,10 @@ def test_the_fast_bytes_are_the_plain_ones(seed: int) -> None:
     for place in places.tolist():
         service = ["web", 'ü"\ud800', ""][place % 3]
         verdict = POLICY.verdict(batch, scores, place, service=service, topic="lo gs", partition=place % 5)
-        plain = alert_message(build_alert(verdict, now_ms=NOW_MS, max_line_chars=chars), "alerts")
+        text = verdict.window.newest.text
+        original = (b"", text.encode(), f'{{"é": "{text}"}}'.encode(), b"\xff" * 9)[place % 4]
+        quotes: dict[str, Any] = {"original": original, "max_original_chars": int(rng.integers(0, 30))}
+        plain = alert_message(build_alert(verdict, now_ms=NOW_MS, max_line_chars=chars, **quotes), "alerts")
         fast = writer.draft(
             place,
             POLICY,
@@ -80,6 +83,7 @@ def test_the_fast_bytes_are_the_plain_ones(seed: int) -> None:
             partition=Partition("lo gs", place % 5),
             alerts_topic="alerts",
             now_ms=NOW_MS,
+            **quotes,
         )
         assert fast.message() == plain
         assert (fast.topic, fast.size) == ("alerts", len(plain.value or b""))

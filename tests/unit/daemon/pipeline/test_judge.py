@@ -85,6 +85,22 @@ def test_a_topic_has_its_own_threshold_and_alerts_topic() -> None:
     assert (batch.windows, batch.lines) == (4, 4)
 
 
+def test_an_alert_quotes_the_record_of_its_newest_line() -> None:
+    """The record is at hand while the line is in flight; a topic that wants none, and plain text, have no quotation."""
+    quoting = assignment(1, profile=profile_of(default_decoder(), max_original_chars=18))
+    silent = assignment(2, profile=profile_of(default_decoder()))
+    engine = engine_of()
+    work = work_of(
+        engine,
+        (quoting, '{"message": "event 97"}'),
+        (silent, '{"message": "event 97"}'),
+        (quoting, "plain event 97"),
+    )
+    alerts = alerts_in(judged(engine, work))
+    assert [alert["message"] for alert in alerts] == ["event 97", "plain event 97", "event 97"]
+    assert [alert["event"].get("original") for alert in alerts] == ['{"message": "even…', None, None]
+
+
 def test_a_reload_is_a_swap_between_batches() -> None:
     """Each batch is scored and explained by the engine that it was given, and its alert keeps its id."""
     owner = assignment(1)

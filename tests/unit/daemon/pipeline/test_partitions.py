@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from logwarden.daemon.pipeline.ledger import decode_topic, encode_metadata
+from logwarden.daemon.pipeline.partitions import keep_originals
 from logwarden.daemon.records import Bounds, Committed
 from tests.fakes import LOGS, World, capture, events, metric, virtually
+from tests.oracles import LogRecord, assignment, default_decoder, profile_of
 
 KEPT = Bounds(100, 1_000)
 
@@ -170,3 +172,19 @@ async def test_a_partition_is_not_assigned_twice() -> None:
     world.assign(LOGS[0])
     with pytest.raises(AssertionError, match="revoked before"):
         world.partitions.assign(LOGS[0], None, KEPT)
+
+
+def test_records_are_kept_for_their_alerts_until_their_lines_are_done() -> None:
+    """Only what an alert could quote is kept, within the setting, and only while it is in flight."""
+    event = b'{"level": "error", "message": "no stock"}'
+    quoting = assignment(score_from=1, context=0, profile=profile_of(default_decoder(), max_original_chars=5))
+    silent = assignment(2, profile=profile_of(default_decoder()))
+    records = [LogRecord(value, offset=at) for at, value in enumerate((event, event, b"plain words", event))]
+    for owner in (quoting, silent):
+        keep_originals([(owner, record) for record in records], owner.profile.decoder.decode(records))
+    assert quoting.originals == {1: event[:20], 3: event[:20]}, "offset 0 is context, offset 2 is plain"
+    assert silent.originals == {}
+    quoting.ledger.open(np.array([1, 2, 3]))
+    quoting.done(np.array([1, 2]))
+    assert list(quoting.originals) == [3]
+    assert quoting.ledger.position() == 3
