@@ -8,7 +8,7 @@ SRC := .cache/src
 PACKAGES := daemon demo logwarden model training
 
 .DEFAULT_GOAL := help
-.PHONY: help setup layout demo test lint format sim-campaign replay-hdfs chaos bench image clean
+.PHONY: help setup layout demo test lint format sim-campaign replay-hdfs chaos bench benchmark image clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -54,6 +54,9 @@ chaos: setup  ## an hour of faults against daemons on Kafka 3.9 and 4.1 (ARGS="-
 
 bench: setup  ## compare the hot path with simpler ways, as ratios in one run
 	$(BIN)/python -m tests.bench.hotpath
+
+benchmark: setup  ## measure the shipped model again: BENCHMARKS.md, figures, plots; continues where it stopped; LOGWARDEN_DATA adds public data
+	$(BIN)/logwarden evaluate --benchmark . --cache .cache/benchmark $(ARGS)
 
 image:  ## build the container image and start it, without a Docker daemon (Debian, as root)
 	deploy/test-image.sh

@@ -10,6 +10,8 @@ Data sets, by the name that --data takes:
 
 The model is given no label of any of them. Some unlabelled text of OpenStack was in its training; those rows carry a
 note and are no figures of transfer to an unknown system.
+
+--benchmark measures everything that is published of the shipped model, in half an hour, and prints its progress.
 """
 
 from __future__ import annotations
@@ -48,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     try:
         _check(options)
-        evaluate(options)
+        if options.benchmark is not None:
+            _benchmark(options)
+        else:
+            evaluate(options)
     except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError, FaultlabError) as error:
         named = isinstance(error, OSError) and error.filename
         message = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and named else str(error)
@@ -98,6 +103,13 @@ def evaluate(options: argparse.Namespace) -> Findings:
     return findings
 
 
+def _benchmark(options: argparse.Namespace) -> None:
+    """Measures everything of the shipped model, and writes it down."""
+    from logwarden.training.benchmark.command import Options, benchmark  # the tables alone need none of it
+
+    benchmark(Options(options.benchmark, options.faultlab, options.cache, options.jobs, options.seeds))
+
+
 def _load_model(options: argparse.Namespace) -> ModelCheckpoint:
     if not options.untrained:
         return load_checkpoint(options.model)
@@ -122,7 +134,11 @@ def _check(options: argparse.Namespace) -> None:
     """Raises an error with one sentence for an option that would fail only after minutes of work."""
     if options.data not in (*DATA, "all"):
         raise ValueError(f"there is no data called {options.data!r}; choose {', '.join(DATA)} or all")
-    for option in ("seeds", "threads"):
+    if options.benchmark is not None and (options.model is not None or options.untrained or options.data != "all"):
+        raise ValueError(
+            "--benchmark measures the shipped model on all data; leave out --model, --untrained and --data"
+        )
+    for option in ("seeds", "threads", "jobs"):
         if getattr(options, option) < 1:
             raise ValueError(f"--{option} must be at least 1, not {getattr(options, option)}")
     if options.out is not None and (options.out.is_dir() or not options.out.absolute().parent.is_dir()):
@@ -146,6 +162,15 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--out", type=Path, default=None, metavar="FILE", help="write all figures to this file as JSON")
     add("--markdown", action="store_true", help="print the tables as markdown")
     add("--threads", type=int, default=1, help="number of CPU threads (default: 1; a second one gains little)")
+    add("--benchmark", type=Path, default=None, metavar="DIR", help="write BENCHMARKS.md, figures and plots below DIR")
+    add(
+        "--cache",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="of the benchmark: keep its parts here and go on from them",
+    )
+    add("--jobs", type=int, default=2, help="of the benchmark: number of processes (default: 2)")
     add("--untrained", action="store_true", help="measure an untrained head on the model's encoder: plain surprise")
     return parser.parse_args(arguments)
 

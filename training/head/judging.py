@@ -32,6 +32,7 @@ from logwarden.model.defaults import LEARNING_LINES
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.trees import DEPTH, LEAVES, QUESTIONS, BoostedTrees
+from logwarden.model.windowing import WindowBatch
 from logwarden.training.faultlab.labels import State
 from logwarden.training.faultlab.recording import RUN_GAP_S
 from logwarden.training.faultlab.release import LabelledRun, load_release
@@ -70,7 +71,9 @@ class TrainingRows:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class Run:
+    """One run as a stream takes it."""
+
     raw: list[bytes]
     keys: list[bytes]
     service: Ints
@@ -81,14 +84,28 @@ class _Run:
 class PastViews:
     """The runs of one system, as a model sees their lines after different pasts."""
 
-    def __init__(self, model: ModelCheckpoint, runs: Sequence[LabelledRun]) -> None:
-        self._scorer = WindowScorer(model, device="cpu", rows=60_000)
+    def __init__(
+        self, model: ModelCheckpoint, runs: Sequence[LabelledRun], *, scorer: WindowScorer | None = None
+    ) -> None:
+        self.scorer = scorer or WindowScorer(model, device="cpu", rows=60_000)
         self._services = sorted({line.service for run in runs for line in run.recording.lines})
         self.runs = [self._read(run) for run in runs]
 
     def inputs(self, judged: int, past: Past) -> tuple[Floats, Ints]:
         """Returns the inputs (n, F) of the judged run's lines after a past of the other runs, and their kinds (n,)."""
-        stream = LogStream(self._scorer.line_table(), max_slots=len(self._services), shown_chars=0)
+        parts = []
+        for windows in self.windows(judged, past):
+            order = np.argsort(windows.newest("offset"), kind="stable")
+            parts.append((self.scorer.inputs(windows)[order], windows.newest("kind")[order]))
+        inputs, kinds = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return inputs, kinds
+
+    def windows(self, judged: int, past: Past) -> Iterator[WindowBatch]:
+        """Yields a window for every line of the judged run after a past of the other runs, in parts.
+
+        The offset of a line is its place in its run. A part is in stream order only when sorted by it.
+        """
+        stream = LogStream(self.scorer.line_table(), max_slots=len(self._services), shown_chars=0)
         began = 0.0
         for number, run in enumerate(self.runs):
             if number == judged or past == "none":
@@ -96,17 +113,14 @@ class PastViews:
             normal = run.labels.labels.states == State.NORMAL
             whole = normal if past == "peace" else np.ones(len(normal), bool)
             for kept in (whole, ~normal) if past == "repeated" else (whole,):
-                for _ in self._push(stream, run, np.flatnonzero(kept), began):
+                for _ in self.push(stream, run, np.flatnonzero(kept), began):
                     pass
                 began += float(run.t[-1]) + RUN_GAP_S
         run = self.runs[judged]
-        parts = list(self._push(stream, run, np.arange(len(run.t)), began, scored=True))
-        inputs, kinds = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        return inputs, kinds
+        yield from self.push(stream, run, np.arange(len(run.t)), began)
 
-    def _push(
-        self, stream: LogStream, run: _Run, places: Ints, began: float, *, scored: bool = False
-    ) -> Iterator[tuple[Floats, Ints]]:
+    def push(self, stream: LogStream, run: Run, places: Ints, began: float) -> Iterator[WindowBatch]:
+        """Yields a window for each of some lines of a run that began at a time, in parts."""
         for start in range(0, len(places), _CHUNK):
             at = places[start : start + _CHUNK]
             windows = stream.push(
@@ -120,15 +134,13 @@ class PastViews:
                 keys=[run.keys[i] for i in at],
             )
             stream.scored()
-            if scored:
-                order = np.argsort(windows.newest("offset"), kind="stable")
-                yield self._scorer.inputs(windows)[order], windows.newest("kind")[order]
+            yield windows
 
-    def _read(self, run: LabelledRun) -> _Run:
+    def _read(self, run: LabelledRun) -> Run:
         raw = [line.text.encode("utf-8", "replace").replace(b"\n", b" ") for line in run.recording.lines]
-        keys = LogStream(self._scorer.line_table(), max_slots=1).mask(raw)
+        keys = LogStream(self.scorer.line_table(), max_slots=1).mask(raw)
         service = np.array([self._services.index(line.service) for line in run.recording.lines])
-        return _Run(raw, keys, service, np.array([line.t for line in run.recording.lines]), run)
+        return Run(raw, keys, service, np.array([line.t for line in run.recording.lines]), run)
 
 
 def training_rows(views: PastViews, seed: int) -> TrainingRows:
