@@ -36,7 +36,7 @@ IMPORTERS = {
     "prometheus_client": {"daemon/web/metrics.py", "daemon/web/health_metrics.py"},
     "aiohttp": {"daemon/web"},
     "pydantic_settings": {"daemon/settings"},
-    "multiprocessing": set(),
+    "multiprocessing": {"training/benchmark/command.py"},
     "threading": {"daemon/logs.py", "daemon/process.py", "daemon/commands/unpacking.py", "training/faultlab"},
 }
 """Libraries with one home each, and its path."""

@@ -171,6 +171,8 @@ EXCEPTIONS: dict[Rule, dict[str, str]] = {
         "daemon/commands/alerts.py": "a command: JSON lines for machines, which rich would wrap and colour",
         "daemon/commands/config.py": "a command: JSON and markdown, likewise",
         "daemon/commands/scan.py": "a command: JSON lines, likewise",
+        "training/benchmark/command.py": "a program: its progress",
+        "training/benchmark/quoted.py": "a program: what documents quote",
         "training/encoder/distill.py": "a program: figures of a run",
         "training/evaluation/grouping.py": "a program: a table of figures",
         "training/evaluation/__main__.py": "a program: tables, and the sentence before its exit code",

@@ -42,7 +42,9 @@ def twins_without(task: TwinTask) -> dict[str, BoostedTrees]:
     stamp = stamp_of([Path(judging.__file__), *(one.inputs.tobytes().hex() for one in task.rows.values())])
     stored = Cache(task.cache).arrays(f"twins-without-{task.dropped}", stamp, lambda: _grown(task))
     return {
-        system: BoostedTrees(*(stored[f"{system}.{name}"] for name in _FIELDS), float(stored[f"{system}.start"]))
+        system: BoostedTrees(
+            **{name: stored[f"{system}.{name}"] for name in _FIELDS}, start=float(stored[f"{system}.start"])
+        )
         for system in task.rows
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -121,7 +122,11 @@ def write(found: Mapping[str, Any], root: Path) -> None:
     folder = root / PLOTS
     folder.mkdir(parents=True, exist_ok=True)
     values = figures.rounded(found)
-    (folder / FIGURES).write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    # Points of a curve stand on one line, or they are most of the file.
+    text = re.sub(
+        r"\[[\d\s.,e+-]+\]", lambda m: " ".join(m[0].split()), json.dumps(values, indent=1, ensure_ascii=False)
+    )
+    (folder / FIGURES).write_text(text + "\n", encoding="utf-8")
     for name, text in plots_of(values).items():
         (folder / name).write_text(text, encoding="utf-8")
     (root / DOCUMENT).write_text(document(values), encoding="utf-8")

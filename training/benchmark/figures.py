@@ -182,7 +182,7 @@ def frozen_figures(
 
 
 def default_factors(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns how the folded false alarms at the default threshold differ from what it was chosen for, by system."""
+    """Returns how the folded false alarms at the default threshold differ from those it was chosen for, by system."""
     rates: dict[str, list[float]] = {}
     for past in PASTS:
         for system, one in figures[past][NO_BUDGET]["at_threshold"]["by_system"].items():

@@ -80,8 +80,8 @@ def one_liners(inputs: Floats, run: JudgedRun) -> Mapping[str, Answers]:
         "keyword in the line": _rule(run.keyword, silent),
         "rarity": Answers(surprise, (surprise >= RARITY_BITS) & ~silent),
         "rarity by severity": Answers(surprise * (0.5 + severity)),
-        # A line that the service knows lies at no distance from itself.
-        "nearest neighbour": Answers(np.where(new, distance, 0.0)),
+        # A line that the service knows lies at no distance from itself, and raises no alert at any threshold.
+        "nearest neighbour": Answers(np.where(new, distance, -np.inf)),
     }
 
 

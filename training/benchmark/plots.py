@@ -1,6 +1,6 @@
 """Draws curves as SVG, with the standard library: the same figures give the same bytes.
 
-Knows points, axes and colours. The colours are told apart with any colour vision, and every line has a name.
+Knows points, axes and colours. Any colour vision separates the colours, and every line has a name.
 """
 
 from __future__ import annotations

@@ -35,7 +35,8 @@ def public_tables(task: PublicTask) -> dict[str, Any]:
     """Returns the tables and rows of one part, or takes them from the cache."""
     torch.set_num_threads(1)
     code = [path for folder in (logwarden.model, grouping) for path in Path(folder.__file__ or "").parent.glob("*.py")]
-    stamp = stamp_of([*sorted(code), SHIPPED, str(task.seeds), Path(__file__)])
+    weights = sorted(path for path in SHIPPED.rglob("*") if path.is_file() and path.suffix != ".md")
+    stamp = stamp_of([*sorted(code), *weights, str(task.seeds), Path(__file__)])
     found: dict[str, Any] = Cache(task.cache).values(f"public-{task.name}", stamp, lambda: _measured(task))
     return found
 

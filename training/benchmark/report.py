@@ -1,6 +1,6 @@
 """Lays the figures out as BENCHMARKS.md. Computes no figure.
 
-Baselines that beat the model stay in the tables, and the best figure of each column is bold whoever has it.
+Baselines that beat the model stay in the tables, and the best figure of each column is bold.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ no alert, under any method.
   one. Rates are means of the systems, per million fault-free lines.
 - *Faults found at N*: one threshold for all systems, at which N folded false alarms per million lines are raised. It is
   chosen on the same runs, for every method alike; what frozen thresholds do stands in a table of its own.
+- An alert that never ends is one episode: a rule that fires on every line has few folded false alarms and many others.
 - *Rarity by severity*: bits of surprise times ½, 1 or 1½: for a plain line, a warning, a failure.
 - A few faults more or less are noise: a run has some ten faults and a handful of false alarms.{left_out}"""
 
@@ -92,7 +93,7 @@ def _compared(figures: Figures, past: str) -> str:
 
 {table}
 
-{Grid("", header, rows).markdown()}
+{_table(header, rows)}
 
 ![Faults found over false alarms per million lines](docs/benchmarks/found-{past}.svg)
 ![Faults found over false alarms per service and day](docs/benchmarks/found-{past}-per-day.svg)"""
@@ -117,16 +118,14 @@ def _thresholds(figures: Figures) -> str:
         (system, f"{frozen['together']['factors'][system]:.2f}", f"{default['factors'][system]:.2f}")
         for system in default["factors"]
     ]
-    by_system = Grid(
-        "", ("system", "frozen / 100", f"default / {default['budget_per_million']:.0f}"), factors
-    ).markdown()
+    by_system = _table(("system", "frozen / 100", f"default / {default['budget_per_million']:.0f}"), factors)
     return f"""## One threshold for systems never seen
 
 The threshold is frozen where the other systems have {frozen["budget_per_million"]:.0f} folded false alarms per million
 lines. A run has 6,000 to 60,000 lines. So at this budget a system is allowed one to six alarms, and one alarm moves its
 factor by .2 to 2.
 
-{Grid("", header, rows).markdown()}
+{_table(header, rows)}
 
 {by_system}"""
 
@@ -145,7 +144,7 @@ def _systems(figures: Figures) -> str:
             )
         rows.append((system, f"{facts['evidence']:,} of {facts['lines']:,}", *cells))
     header = ("system", "evidence", *(f"{PAST_NAMES[past]}: AP · found · folded/M" for past in pasts))
-    return f"## System by system, at the default threshold\n\n{Grid('', header, rows).markdown()}"
+    return f"## System by system, at the default threshold\n\n{_table(header, rows)}"
 
 
 def _levels(figures: Figures) -> str:
@@ -163,7 +162,7 @@ def _levels(figures: Figures) -> str:
                 )
             )
     header = ("lines", "AP", "found at 100", "found at the default threshold", "folded/M")
-    return f"## Without the level word\n\n{Grid('', header, rows).markdown()}"
+    return f"## Without the level word\n\n{_table(header, rows)}"
 
 
 def _young(figures: Figures) -> str:
@@ -191,11 +190,11 @@ def _young(figures: Figures) -> str:
 A young service knows its last lines before a fault, and nothing else. Its false alarms are those on the next thousand
 lines of a run without a past, every line counted. By default a service of less than 1,000 lines raises no alert.
 
-{Grid("", header, rows).markdown()}
+{_table(header, rows)}
 
 A monotone service has logged lines of three kinds (made up), then new ones.
 
-{Grid("", ("lines of three kinds", "blatant failures found", "harmless new lines that alert"), dull).markdown()}"""
+{_table(("lines of three kinds", "blatant failures found", "harmless new lines that alert"), dull)}"""
 
 
 def _calibration(figures: Figures) -> str:
@@ -212,7 +211,7 @@ worst {one["worst"]:.3f} ({one["worst_system"]}). Most lines are plain, so read 
 laboratory has a thousand times as many faulty lines as a service in production. Therefore the scale is set
 by alarms and not by this share.
 
-{Grid("", header, rows).markdown()}
+{_table(header, rows)}
 
 ![Probability stated and share that was evidence](docs/benchmarks/calibration.svg)"""
 
@@ -238,11 +237,11 @@ The twins were trained again without each input of the last step. Changes of the
 expert alone, all experts, all with the same share, the same attention to every line, no mixture. The floor
 keeps its inputs.
 
-{Grid("", header, rows).markdown()}
+{_table(header, rows)}
 
 The head alone, without the last step:
 
-{Grid("", header, [*whole, *heads]).markdown()}"""
+{_table(header, [*whole, *heads])}"""
 
 
 def _explanations(figures: Figures) -> str:
@@ -268,11 +267,11 @@ def _explanations(figures: Figures) -> str:
 Of the first alert of each fault. *Named*: the first line of evidence that its service wrote in the fault is the newest
 line or among the three heaviest. *Area*: between the probability as lines are deleted at random and heaviest first.
 
-{Grid("", header, rows).markdown()}
+{_table(header, rows)}
 
 First evidence that was not named lies:
 
-{Grid("", ("", *causes), missed).markdown()}
+{_table(("", *causes), missed)}
 
 ![Probability as lines are deleted](docs/benchmarks/deletion.svg)"""
 
@@ -301,6 +300,11 @@ def _public(figures: Figures) -> list[str]:
     return parts
 
 
+def _table(header: tuple[str, ...], rows: Rows) -> str:
+    """Returns a table without a title."""
+    return Grid("", header, rows).markdown().removeprefix("****\n\n")
+
+
 def _bold_best(
     methods: Mapping[str, Figures],
     columns: Sequence[tuple[str, Callable[[Figures], float | None], Callable[[float], str]]],
@@ -321,7 +325,7 @@ def _bold_best(
             text = show(value)
             cells.append(f"**{text}**" if show(best) == text and title not in lower else text)
         rows.append((name, *cells))
-    return Grid("", ("method", *(title for title, _, _ in columns)), rows).markdown()
+    return _table(("method", *(title for title, _, _ in columns)), rows)
 
 
 def _ablated(one: Figures) -> str:

@@ -1,4 +1,4 @@
-"""Measures services that know little yet: young ones, and ones that have only ever said three things.
+"""Measures services that know little yet: young ones, and ones that have only ever logged lines of three kinds.
 
 A young service of the fault lab knows its last 50, 200 or 1,000 fault-free lines before a fault, and nothing else.
 False alarms of young services are those on the thousand lines after that many, in a run without any past. The lines of
@@ -70,7 +70,7 @@ def young_services(
 
 
 def knows(inputs: Floats, lines: int) -> Bools:
-    """Returns (n,) True where the service has logged at least so many lines."""
+    """Returns (n,) True where the service has logged at least that number of lines."""
     return np.asarray(inputs[:, AT["log_age"]] >= math.log2(1 + lines) - 1e-4)
 
 

@@ -1,7 +1,7 @@
 """Trains the last step of a model on the labelled lines of the fault lab: `python -m logwarden.training.head.judging`.
 
 A run of a system is judged after four kinds of past: the fault-free time of its other runs, all of them, all of them
-with every fault heard once more, and nothing. The third is there because in the lab a planned change comes twice a run
+with every fault once more, and nothing. The third is there because in the lab a planned change comes twice a run
 and a fault once, which says nothing about the world. Every system has the same weight on either side.
 
 The trees are trained on all systems and written beside the model. Fourteen twins, each of which has not seen one

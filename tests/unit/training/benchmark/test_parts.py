@@ -163,7 +163,7 @@ def test_a_plot_is_well_formed_and_stays_in_its_frame() -> None:
     rising, lines = Axis("y", 0, 10, (0, 5, 10)), {"one": [(0.1, 2.0), (1000.0, 20.0)], "dot": [(10.0, 5.0)]}
     text = chart("T & T", axis, rising, lines, (10,))
     ElementTree.fromstring(text)
-    assert 'd="M60.0 264.0L570.0 40.0"' in text
+    assert 'd="M60.0 304.0L570.0 40.0"' in text
     assert text == chart(
         "T & T", axis, Axis("y", 0, 10, (0, 5, 10)), {"one": [(0.1, 2), (1000, 20)], "dot": [(10, 5)]}, (10,)
     )
