@@ -25,7 +25,7 @@ from logwarden.training.benchmark.curves import (
     ranking_of,
 )
 from logwarden.training.benchmark.levels import (
-    AtThreshold,
+    AlertFigures,
     at_threshold,
     calibration_error,
     ranking_figures,
@@ -129,7 +129,7 @@ def rankings_of(materials: Materials, past: str, answers: Mapping[str, Answers])
     ]
 
 
-def summed(results: Mapping[str, AtThreshold]) -> dict[str, Any]:
+def summed(results: Mapping[str, AlertFigures]) -> dict[str, Any]:
     """Returns what the alerts of all systems are worth."""
     every = list(results.values())
     by_service = [rate for one in every for rate in one.by_service]

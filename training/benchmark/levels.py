@@ -24,7 +24,7 @@ from logwarden.training.metrics import auroc, average_precision
 
 
 @dataclass(frozen=True, slots=True)
-class AtThreshold:
+class AlertFigures:
     """What the alerts of one run are worth."""
 
     found: int
@@ -44,13 +44,13 @@ class AtThreshold:
     """False episodes per day, service by service."""
 
 
-def at_threshold(run: JudgedRun, alerts: Bools) -> AtThreshold:
+def at_threshold(run: JudgedRun, alerts: Bools) -> AlertFigures:
     """Counts what the alerts (n,) find and what they disturb."""
     begins = episode_begins(alerts, run)
     false = begins & run.normal
     within = alerts & (run.fault >= 0)
     days = run.quiet_s / 86_400
-    return AtThreshold(
+    return AlertFigures(
         found=len(set(run.fault[within].tolist())),
         faults=run.faults,
         alerts=int(alerts.sum()),
@@ -154,6 +154,6 @@ def calibration_error(probability: Doubles, evidence: Bools, bins: int = 15) -> 
     return float(np.abs(stated - seen).sum() / max(int(count.sum()), 1))
 
 
-def as_values(result: AtThreshold | Bin) -> dict[str, object]:
+def as_values(result: AlertFigures | Bin) -> dict[str, object]:
     """Returns plain values for the file of figures."""
     return asdict(result)
