@@ -131,6 +131,17 @@ def test_of_an_anomalous_session_the_highest_line_is_the_anomaly(start: Decision
     assert (scores[beside] < 0).all()
 
 
+def test_the_shift_reaches_every_score(start: Decision, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where alerts are best from log-odds of 2 on, all scores fall by 2, and the threshold stays."""
+    stream, measured = labelled((np.arange(260) % 60 == 59).astype(np.int64)), rows(260, 1)
+    everything, found = np.ones(260, bool), []
+    for bound in (0.0, 2.0):
+        monkeypatch.setattr("logwarden.training.head.adapting._best_bound", lambda *_, bound=bound: bound)
+        new = adapt(start, CALIBRATION, stream, measured, everything, measured.inputs, lambda: None)
+        found.append(unit_scores(new, CALIBRATION, stream, measured))
+    np.testing.assert_allclose(found[0] - found[1], 2.0, atol=1e-4)
+
+
 def test_two_incidents_are_enough_to_learn_from(start: Decision) -> None:
     """Each of two incidents is judged by trees that learned from the other one."""
     labels = np.zeros(260, np.int64)
