@@ -1,6 +1,6 @@
 """Reads text of a format that the operator pinned to a topic, and of no other: what is not of it is named as broken.
 
-A line is read as it is where the format is recognized. Only the doubt is gone: one pair of logfmt is an event.
+A line is read as it is where the format is recognized. Without the doubt, one pair of logfmt is an event.
 """
 
 from __future__ import annotations

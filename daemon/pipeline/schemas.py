@@ -37,7 +37,7 @@ _AT_ONCE = 8
 _TRIES, _BETWEEN_S = 3, 1.0
 """Questions for a schema that the registry does not have: a follower learns of a new one a moment later."""
 _REFUSAL_S = 60.0
-"""Seconds for which a refusal counts; then the registry is asked again."""
+"""Seconds for which a refusal counts; then the question is repeated."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Asks a schema registry for schemas: Confluent's HTTP interface, which other registries offer as well.
+"""Fetches schemas from a schema registry: Confluent's HTTP interface, which other registries offer as well.
 
 One schema is a few requests, away from the event loop, within a time and a size. No message contains a password, and no
 password leaves for another host than the configured one.
