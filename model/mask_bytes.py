@@ -29,6 +29,7 @@ from logwarden.model.mask_words import (
     SHORT,
     TAIL,
     announced,
+    spelled,
     unpainted,
 )
 
@@ -58,7 +59,7 @@ def mask_blob(blob: bytes) -> list[bytes]:
     blob = unpainted(blob)
     raw = np.frombuffer(blob, np.uint8)
     runs = _Runs(raw, np.frombuffer(blob.translate(_KINDS), np.uint8))
-    dropped, mixed = runs.dropped(announced(blob))
+    dropped, mixed = runs.dropped(announced(blob), spelled(blob))
     first = dropped.copy()
     first[1:] &= ~dropped[:-1]
     gone = np.repeat(dropped, np.diff(runs.starts, append=len(raw)))
@@ -77,10 +78,10 @@ class _Runs:
         # Four runs of nothing before the first one, so that every run has four before it; the last run is a newline.
         self.kind = np.concatenate((np.full(_BEHIND, _NEWLINE, np.uint8), kinds[self.starts]))
 
-    def dropped(self, codes: Sequence[int]) -> tuple[Bools, Bools]:
+    def dropped(self, codes: Sequence[int], spelled: Sequence[tuple[int, int]] = ()) -> tuple[Bools, Bools]:
         """Returns which runs become a star or a part of one, and which of them are part of a mixed token.
 
-        `codes`: where numbers stand that are codes for sure.
+        `codes`: where numbers stand that are codes for sure. `spelled`: begins and ends of codes with letters.
         """
         kind = self.kind
         digits = np.flatnonzero(kind == _DIGIT)
@@ -106,6 +107,9 @@ class _Runs:
             letters = side[kind[side] == _LETTER]
             dropped[letters] = part[letters] = True
         self._keep_classes_and_hex_codes(mixed, dropped)
+        for span in spelled:
+            first, end = np.searchsorted(self.starts, span) + _BEHIND
+            dropped[first:end] = False
         return dropped[_BEHIND:], part[_BEHIND:]
 
     def _start(self, runs: Ints) -> Ints:
@@ -127,13 +131,26 @@ class _Runs:
         digit = self.raw[at[three][:, None] + np.arange(3)].astype(np.int64) - 48
         found[three] |= _IS_REPLY[digit @ np.array([100, 10, 1])]
         colon = after == ord(":")
+        paren = np.flatnonzero((size <= SHORT) & (before == ord("(")) & (after == ord(")")))
+        behind = self._byte(np.minimum(end[paren] + 1, len(self.raw) - 1))
+        capital = (behind >= 65) & (behind <= 90)
+        stands = (self._byte(at[paren] - 2) == ord(" ")) & (self._byte(at[paren] - 3) == ord(":"))
+        blank = (behind == ord(" ")) | ((behind | 0x20 >= 97) & (behind | 0x20 <= 122))
+        found[paren] |= capital | (stands & blank)
         priority = (before == ord("<")) & (after == ord(">"))
         found |= (size <= 3) & (((before == ord("(")) & colon) | priority)
         found |= (size <= SHORT) & (before == ord("[")) & (after == ord("]")) & self._second_bracket(numbers, at)
-        vendor = np.flatnonzero(colon & (before == ord("-")) & (size >= 3) & (size <= LONG))
+        framed = colon | (after == ord(">")) | (after == ord("]")) | (after == ord(")"))
+        vendor = np.flatnonzero(framed & (before == ord("-")) & (size >= 3) & (size <= LONG))
         word = numbers[vendor] - 2
+        opening, closing = self._byte(self._start(word) - 1), after[vendor]
+        opens = colon[vendor] | ((opening == ord("<")) & (closing == ord(">")))
+        padded = (self.raw[at[vendor]] == ord("0")) & (size[vendor] >= SHORT)
+        opens |= padded & (
+            (opening == ord("[")) & (closing == ord("]")) | (opening == ord("(")) & (closing == ord(")"))
+        )
         letters = self._start(word + 1) - self._start(word)
-        fits = (self.kind[word] == _LETTER) & (letters >= 2) & (letters <= 8) & (self.kind[word - 1] != _DIGIT)
+        fits = opens & (self.kind[word] == _LETTER) & (letters >= 2) & (letters <= 8) & (self.kind[word - 1] != _DIGIT)
         fits &= self._start(word + 2) - self._start(word + 1) == 1
         tail = self._tails(word)
         found[vendor] |= fits & ((tail == 0) | ((tail >= 65) & (tail <= 90))).all(axis=1)
@@ -166,7 +183,7 @@ class _Runs:
 
     def _after_code_word(self, runs: Ints) -> Bools:
         found, fits = np.zeros(len(runs), bool), np.ones(len(runs), bool)
-        for back in (2, 4):
+        for back in (2, 4, 6):
             word = runs - back
             gap = self._start(word + 2) - self._start(word + 1)
             fits = (
@@ -177,6 +194,8 @@ class _Runs:
                 & (gap <= MAX_GAP)
             )
             places = np.flatnonzero(fits & ~found)
+            if back == 6:  # a third word counts if the second one is "with"
+                places = places[(self._tails(word[places] + 2) == _WITH).all(axis=1)]
             found[places] = _names_code(self._tails(word[places]))
         return found
 
@@ -259,6 +278,7 @@ def _table(members: bytes) -> Bools:
     return table
 
 
+_WITH = np.frombuffer(b"with"[::-1].ljust(TAIL, b"\0"), np.uint8)
 _ANNOUNCED, _IS_LEFT, _IS_RIGHT = _table(BEFORE), _table(LEFT), _table(RIGHT)
 _IS_CLASS = _table(b"245")
 _IS_REPLY = np.zeros(1000, bool)

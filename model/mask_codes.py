@@ -21,15 +21,15 @@ _UNIT = (
     r"|[KMGTkmgt]i?[Bb]"
     r"|bytes?|B|%|dBm?|of|more|times?|rows?|lines?|items?|retries|files?|[a-z]{3,20}[a-rt-z]s)"
 )
-_OPEN = r"""["']?(?: (?:is|was|of|number|value|with|by|code|no\.?))?[ =:(\["'#]{1,4}"""
+_OPEN = r"""["']?(?: (?:is|was|of|number|value|with|by|code|no\.?))?[ =:(\["'#]{1,12}"""
 _STRONG = (
     r"(?i:status|code|errno)|(?<![A-Za-z])(?i:err|rc|ret|retval|exit|exited|exits|signal|sig|result|res|sqlstate"
-    r"|hresult|kodu|felkod|bugcheck"
+    r"|hresult|kodu|felkod|bugcheck|alert|statut|estado|stato|durum|stav"
     r"|event[ _-]?id|http|grpc)"
 )
 _WEAK = (
     r"(?<![A-Za-z])(?i:returned|returns|return|finished|completed|failed|said|terminated|killed|stopped|aborted"
-    r"|crashed|died|ended|reply|response|responded|answered|answer|got|replied|error|fehler|erreur|errore)"
+    r"|crashed|died|ended|reply|response|responded|answered|answer|got|replied)"
 )
 _LEVEL = r"""(?:(?<=[{,(\[|;"' ])|^)(?i:level|lvl|severity|sev|priority|prio|pri|loglevel|level_?value)["']?"""
 METHOD = r"(?:GET|POST|PUT|DELETE|HEAD|PATCH|OPTIONS|CONNECT|TRACE|PROPFIND|MKCOL|REPORT)"
@@ -50,13 +50,19 @@ _NUMBERS: tuple[re.Pattern[str], ...] = tuple(
         # "exited with 137 after 3 s", but not "returned 3 rows"
         rf"{_WEAK}{_OPEN}({_NUMBER})(?=\W?$|[^\s\w]| [^a-z]"
         r"| (?:from|for|after|by|at|in|on|to|while|during|because|with|and|when)\b)",
-        rf"(?<![A-Za-z])(?i:closed){_OPEN}([134]\d{{3}})(?=\W?$|[^\s\w]| [^a-z])",  # of a websocket: 1006, 4001
+        rf"(?<![A-Za-z])(?i:closed?){_OPEN}([134]\d{{3}})(?=\W?$|[^\s\w]| [^a-z])",  # of a websocket: 1006, 4001
         rf"{_LEVEL}[=:] ?[\"']?({_NUMBER})",
         rf"(?:{_FOREIGN})({_FOREIGN_NUMBER})(?! ?{_UNIT}(?!\w))",
         rf"(?i:code|error|err|errno|status){_OPEN}([A-Z]{{1,7}}\d{{3,6}}[A-Z]?)(?!\w)",
+        rf"(?i:error|err|code|errno|fehler|erreur|errore){_OPEN}[A-Z]{{2,8}}-(\d{{3,6}})(?!\w)",
+        rf"(?:{_STRONG}|{_WEAK}) with [A-Z]{{2,8}}-(\d{{3,6}})(?!\w)",
+        rf"(?<![A-Za-z])(?i:error|fehler|erreur|errore){_OPEN.replace('12', '3')}({_NUMBER})(?! ?{_UNIT}(?!\w))",
+        r"(?<![A-Za-z])reason=(-?\d{1,5})(?![\w*])",
+        rf"(?i:sqlstate|abend){_OPEN}([0-9A-Z]{{3,6}})(?!\w)",
         r"^Msg (\d{1,5})(?=, Level )",
         r"^Msg [\ue000-\ue009]+, Level (\d{1,2})(?=,)",
         r"%[A-Z*][A-Z*_]{1,30}-([0-7])-",
+        r"%%[\d*]{1,2}[A-Z*][A-Z\d*_]{1,30}/([0-7])/",
         r"%[A-Z*][A-Z*_]{1,30}-[\ue000-\ue009]-(\d{3,6}):",
         rf'" ({_STATUS})(?=\s|$)',
         rf"HTTP/[*\d](?:\.[*\d])?\"?:? ({_STATUS})(?=[\s),]|$)",
@@ -67,18 +73,22 @@ _NUMBERS: tuple[re.Pattern[str], ...] = tuple(
         rf"(?<![\w.])({_STATUS}) (?={_PHRASE})",
         r"(?<![\w.*])([245]\d\d)(?=[ -](?:\*|\d)\.(?:\*|\d+)\.(?:\*|\d+))",
         r"\((\d{1,3}): ",
+        rf"(?<=: )\((\d{{1,5}})\)(?= ?[A-Za-z])(?! ?{_UNIT}(?!\w))",
+        r"\((\d{1,5})\)(?=[A-Z])",
         r"^\s*(?:\* )?<(\d{1,3})>",
         r"\[[A-Z\d\ue000-\ue01f]{5}\] \[(\d{1,5})\]",
     )
 )
 _TOKENS = re.compile(
-    r"\b(?:0[xX][0-9A-Fa-f]{1,8}|[A-Z]{2,8}-\d{3,6}(?=[:\])])|[A-Z]{1,7}\d{3,6}(?:[A-Z]|(?=[:\])]))|[1-5][xX]{2}"
+    r"\b(?:0[xX](?:[0-9A-Fa-f]{5,8}|[0-9A-Fa-f]{1,4}(?![ ,]{1,2}(?:\*|0[xX])))"
+    r"|[A-Z]{2,8}-\d{3,6}(?=[:\])])|(?<=[<(\[])[A-Z]{2,8}-\d{3,6}(?=[>)\]])"
+    r"|[A-Z]{1,7}\d{3,6}(?:[A-Z]|(?=[:\])]))|[1-5][xX]{2}"
     r"|[A-Za-z]{0,8}[Ii][Pp][Vv][46])\b"
 )
 _AFTER_REQUEST = re.compile(rf"{_REQUEST}[^\n\ue000-\ue009]{{0,600}}?[ |\t]({_STATUS})(?=[ |,\t]|$)(?! ?{_UNIT}(?!\w))")
 _LEVELS = r"(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)"
 # Before a level stands the number of a process.
-_BEFORE_REQUEST = re.compile(rf"(?<=[ \t])({_STATUS})(?=[ \t](?!{_LEVELS}\b).{{0,200}}{_REQUEST})")
+_BEFORE_REQUEST = re.compile(rf"(?<=[ \t])({_STATUS})(?! ?{_UNIT}(?!\w))(?=[ \t](?!{_LEVELS}\b).{{0,200}}{_REQUEST})")
 _HAS_REQUEST = re.compile(_REQUEST)
 _ENHANCED = re.compile(
     r"(?<=[\ue000-\ue009][ -])([245]\.\d{1,3}\.\d{1,3})(?!\d)|(?<=dsn=)([245]\.\d{1,3}\.\d{1,3})(?!\d)"

@@ -90,6 +90,8 @@ def mask_random(found: re.Match[str]) -> str:
 _PLAIN = re.compile(r"[a-z]{3,}|[A-Z]{5,}|[A-Z][a-z]{3,}")
 """A word beside an id."""
 _BETWEEN = re.compile(r"([+/_=-]+)")
+_OWN_SIGNS = ("_", "-")
+"""Signs of an id's own alphabet, with which it may begin."""
 
 
 def mask_pieces(found: re.Match[str]) -> str:
@@ -110,7 +112,7 @@ def mask_pieces(found: re.Match[str]) -> str:
         elif "+" in found[0] or _is_piece(piece):  # no word is joined by a plus
             if out and out[-1] == MIXED:
                 continue
-            out += [between, MIXED]
+            out += ["" if between in _OWN_SIGNS and not any(out) else between, MIXED]
         else:
             out += [between, piece]
     return "".join(out)

@@ -29,9 +29,15 @@ def _compiled(name: str, expression: str) -> re.Pattern[str]:
         raise ValueError(f"the mask {name!r} has more than {_MAX_CHARS} characters; write it shorter")
     try:
         re.compile(expression)
-        pattern = re.compile(_with_stars(expression))
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"the mask {name!r} is no regular expression: {error}; correct it") from error
+    try:
+        pattern = re.compile(_with_stars(expression))
+    except (re.error, RecursionError, OverflowError) as error:  # a star has another width than digits
+        raise ValueError(
+            f"the mask {name!r} looks behind at several digits, and a number is a single star by then; take the"
+            " digits out of the look-behind, or match them in the mask"
+        ) from error
     if pattern.search(""):
         raise ValueError(f"the mask {name!r} matches an empty text; let it match at least one character")
     return pattern

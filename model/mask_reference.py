@@ -19,6 +19,7 @@ from logwarden.model.mask_words import (
     SHORT,
     TAIL,
     announced,
+    spelled,
     unpainted,
 )
 
@@ -32,6 +33,8 @@ def mask_reference(line: bytes) -> bytes:
 def _masked(line: bytes, start: int, end: int) -> bytes:
     token = line[start:end]
     if token.isalpha():
+        return token
+    if (start, end) in spelled(line):
         return token
     if token.isdigit():
         return token if _may_be_code(line, start, end) else b"*"
@@ -61,19 +64,32 @@ def _may_be_code(line: bytes, start: int, end: int) -> bool:
         return True
     if size <= 3 and before + after in (b"(:", b"<>"):
         return True
+    if size <= SHORT and before + after == b"()":
+        behind = line[end + 1 : end + 2]
+        if (behind.isalpha() and behind.isupper()) or (line[: start - 1].endswith(b": ") and behind in _AFTER_PAREN):
+            return True
     if size <= SHORT and before + after == b"[]" and re.search(rb"[0-9]\] \[\Z", line[:start]):
         return True
     if any(found.start(1) <= start < found.end(1) for found in ENHANCED.finditer(line)):
         return True
     vendor = re.search(rb"(?<![0-9A-Za-z])[A-Z]{2,8}-\Z", line[max(0, start - 10) : start])
-    return bool(vendor) and 3 <= size <= LONG and after == b":"
+    if not vendor or not 3 <= size <= LONG:
+        return False
+    place = max(0, start - 10) + vendor.start()
+    opening = line[place - 1 : place] if place else b""
+    if opening + after in (b"[]", b"()") and size >= SHORT and line[start : start + 1] == b"0":
+        return True
+    return after == b":" or opening + after == b"<>"
+
+
+_AFTER_PAREN = tuple(bytes([c]) for c in b" abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
 def _after_code_word(line: bytes, start: int) -> bool:
-    """Returns True if one of the two words before this place announces a code."""
+    """Returns True if one of the two words before this place announces a code; "with" between them is no word."""
     if line[start - 1 : start] not in [bytes([b]) for b in BEFORE]:
         return False
-    for _ in range(2):
+    for step in range(3):
         gap = re.search(rb"[^0-9A-Za-z\n]*\Z", line[:start])
         assert gap
         word = re.search(rb"[A-Za-z]*\Z", line[: gap.start()])
@@ -82,6 +98,8 @@ def _after_code_word(line: bytes, start: int) -> bool:
             return False
         if word[0][-TAIL:].lower() in [w[-TAIL:] for w in CODE_WORDS] or word[0].lower().endswith(CODE_ENDINGS):
             return True
+        if step == 1 and word[0] != b"with":
+            return False
         start = word.start()
     return False
 

@@ -35,6 +35,7 @@ Replacement = str | Callable[[re.Match[str]], str]
 Rule = tuple[str, re.Pattern[str], Replacement]
 """A text without which the rule has nothing to do, the pattern, and what stands in its place."""
 
+_NUMBERS = re.compile(r"\b0[xX][0-9A-Fa-f]+\b|\d+")
 _SQL = re.compile(
     r"(?i)\b(?:select\b.{1,400}\bfrom|insert\s+into|update\s+\S+\s+set|delete\s+from|merge\s+into|replace\s+into"
     r"|where\s|exec(?:ute)?\s+\S+\s+@"
@@ -75,8 +76,9 @@ _ACTED = (
     r"|registered|attempted|updated|tried)"
 )
 
-_UNIT_ELSEWHERE = r"(?:毫秒|微秒|秒|分钟|小时|天|ミリ秒|밀리초|초|мс|мкс|сек|мин|час(?:а|ов)?|[кмгт]б|Ko|Mo|Go)"  # noqa: RUF001
+_UNIT_ELSEWHERE = r"(?:毫秒|微秒|秒|分钟|小时|天|ミリ秒|밀리초|초|мс|мкс|сек|мин|час(?:а|ов)?|[кмгт]б|(?-i:Ko|Mo|Go))"  # noqa: RUF001
 _USER_ELSEWHERE = "пользовател[а-я]{1,3}"  # noqa: RUF001
+_RDN = r"(?:cn|uid|ou|o|dc|sn|gn|l|st|c|street|emailaddress|serialnumber)"
 _MONEY = r"(?:EUR|USD|GBP|JPY|CNY|RUB|INR)"
 
 # Order matters: a URL before the paths in it, names before hosts, addresses before the runs of stars that they leave.
@@ -85,22 +87,27 @@ _RULES: tuple[Rule, ...] = (
     (":", re.compile(
         r"^((?:\d+ |\* )?<[^<>]{1,3}>)?(?:(?:[A-Z][a-z]{2} +)?\* \*:\*:\*|\S{0,24}\*:\*:\*\S{0,16}) [\w.*-]+"
         r" (?=[^\s:]{1,80}(?:\[\*\])?(?: \(\[?\*\]?\))?: )"), r"\1* "),
+    ("arn:", re.compile(r"\b(arn:[\w-]{1,20}:[\w-]{1,40}):[^\s,;\"')\]]{1,400}"), r"\1:*"),
+    ("W/", re.compile(r"\bW/(?=\")"), ""),
     ("://", re.compile(r"(?<![A-Za-z])[A-Za-z][A-Za-z0-9+.*]{1,15}://[^\s'\"<>,\])]+"), "url"),
     # Request lines: the method stays, the target goes, and so does what a log quotes after the status.
     ('"', re.compile(rf'"({METHOD}|[A-Z]{{3,8}}) \S+( HTTP/\*(?:\.\*)?)?"'), r"\1 path"),
     ("", re.compile(rf"\b({METHOD})([ |\t]+)(\"?)(?:/|\*/|url)[^\s\"|]*\3(?=[ |\t]|$)"), r"\1 path"),
     (" path", re.compile(rf'(\b{METHOD} path.{{0,60}}?) "[^"\n]{{0,400}}"(?: "[^"\n]{{0,400}}")*'), r"\1 *"),
-    ("<", re.compile(r"<[\w.+*/=-]{1,100}@[\w.*-]{1,100}>"), "*"),
+    ("<", re.compile(r"(?:(?<![\w.])(?:[A-Z][\w.'-]{1,30} ){1,3})?<[\w.+*/=-]{1,100}@[\w.*-]{1,100}>"), "*"),
     # user@host, user@database/client, e-mail addresses; not Class@hash, whose hash is a star by now
     ("@", re.compile(r"(?<![\w<.+*-])[\w.+*-]{1,64}@(?=[A-Za-z])[\w.*-]+(?:/\S+)?"), "*"),
     ("\\", re.compile(
-        r"(?<![\w\\])(?:[A-Za-z]:|\\\\[\w.*$-]{1,64}|%\w{1,32}%)(?:\\{1,2}[^\\/:?\"<>|\r\n]{1,64}(?=\\)){0,20}"
+        r"(?<![\w\\])(?:[A-Za-z]:|\\\\[\w.*$-]{1,64}|%\w{1,32}%|\\\\[?.](?:\\[A-Za-z]:)?|\\(?:Device|SystemRoot|\?\?)(?=\\))"
+        r"(?:\\{1,2}[^\\/:?\"<>|\r\n]{1,64}(?=\\)){0,20}"
         r"\\{1,2}[^\s\"'<>|,;]*"), "path"),
     ("\\", re.compile(r"(?<![\w\\:])[A-Z][A-Z0-9_*-]{1,62}(?:\\{1,2}[\w.$*-]{1,64}){1,20}(?![\w\\])"), "*"),
-    ("/", re.compile(r"(?<![\w<*./])(?:[A-Za-z]:|~|\.{1,2})?(?:/[\w.$@%+=:~*!-]+){2,}/?"), "path"),
-    ("/", re.compile(r"(?<=[\s\"'=(\[])(?:[A-Za-z]:|~)?/[A-Za-z_.][\w.*-]{0,63}/?(?=[\s,;:)\]\"']|$)"), "path"),
+    ("/", re.compile(r"(?<![\w<*./])(?:[A-Za-z]:|~[\w.-]{0,32}|\.{1,2})?(?:/[\w.$@%+=:~*!-]+){2,}/?"), "path"),
+    ("/", re.compile(r"(?<=[\s\"'=(\[])(?:[A-Za-z]:|~[\w.-]{0,32})?/[A-Za-z_.][\w.*-]{0,63}/?(?=[\s,;:)\]\"']|$)"),
+     "path"),
     (".", re.compile(rf"(?<![\w.*@/$-]){_HOST}(?=((?::\*)?)/)(?::\*)?(?:/[\w.*@:+-]{{1,100}}){{1,20}}"), mask_target),
-    ("/", re.compile(r"(?<![\w<*./:=-])(?:[\w.*$@-]{1,64}/){1,20}[\w.*$@-]{1,64}\.[A-Za-z]{1,5}(?![\w/*.])"), "path"),
+    ("/", re.compile(r"(?<![\w<*./:=-])(?:[\w.*$@-]{1,64}/){1,20}[\w.*$@-]{1,64}\.[A-Za-z]{1,5}(?:\.\*){0,3}"
+                     r"(?![\w/*.])"), "path"),
     # People and machines in the places where daemons write them.
     ("user", re.compile(rf"\b([Ii]nvalid user|for user|by user|to user|of user|as user) +{_PERSON}"), r"\1 *"),
     ("er ", re.compile(rf"\b((?:by|for|from|of|to) (?:customer|employee|member|visitor|operator)) {_GRAMMAR}{_PERSON}"
@@ -110,6 +117,7 @@ _RULES: tuple[Rule, ...] = (
     ("", re.compile(rf"\b({_USER_ELSEWHERE}|(?i:benutzer|usuario|usuário|utente|utilisateur|gebruiker|kullanıcı"
                     rf"|użytkownik[a-z]{{0,3}})|用户|用戶|ユーザー|사용자) (?=[A-Za-z\"'*]){_PERSON}(?![^\s,;:.)])",
                     re.IGNORECASE), r"\1 *"),
+    ("id=*(", re.compile(r"\b((?:e|s|fs|au)?[ug]id=)\*\([\w.@$-]{1,64}\)"), r"\1*"),
     ("COMMAND=", re.compile(r"\bCOMMAND=.+$"), "COMMAND=*"),
     ("ser ", re.compile(rf"\b([Uu]ser) {_GRAMMAR}{_PERSON}(?= {_ACTED}\b|[,;:.)\]]|$)"), r"\1 *"),
     ("", re.compile(rf"\b(for|user|by|of|from user) {_GRAMMAR}{_PERSON} (from|port|on port|at)\b(?= ?\*| url| path|$)"),
@@ -120,6 +128,9 @@ _RULES: tuple[Rule, ...] = (
                        rf"( [^;]{{1,80}}?)? by {_GRAMMAR}{_PERSON}"), r"\1\2 by *"),
     ("CMD", re.compile(r"\([\w.*@-]{1,64}\)(?= (?:CMD|RELOAD|LIST|END EDIT|BEGIN EDIT)\b)"), "*"),
     ("TTY=", re.compile(r"[\w.*@-]{1,64}(?= : (?:[^;=]{1,80} ; )?TTY=)"), "*"),
+    # The name of an entry of a directory, or of the owner of a certificate.
+    ("=", re.compile(rf"(?<![\w=])(?i:{_RDN})=[^,=;\"'\n]{{1,64}}(?:, ?(?i:{_RDN})=[^,=;\"'\s)\]]{{1,64}}"
+                     rf"(?: [^,=;\"'\n]{{1,64}}(?=, ?(?i:{_RDN})=))?){{1,20}}"), "*"),
     ("", _KEYED, mask_value),
     # Quoted values. A text of several words that speaks of trouble is no value.
     ("'", re.compile(r"(?<![\w'])'([^'\n]{0,200})'(?![\w'])"), "quoted"),
@@ -148,7 +159,7 @@ _RULES: tuple[Rule, ...] = (
                      r"(?![\w-])"), "*"),
     ("", re.compile(r"(?<![\w*+/=.-])(?=[\w*+/-]*[*+/=_-])[A-Za-z*+/_-]{10,}={0,2}(?![\w*+/=])"), mask_joined),
     ("", re.compile(r"(?<![^\W_])[A-Za-z][A-Za-z*]{7,}(?![^\W_])"), mask_random),
-    (".", re.compile(rf"(?<![\w.*@/$-]){_HOST}(?![\w.*@$(-])(?=(:\*|[\s,;)\]}}]|$))"), mask_host),
+    (".", re.compile(rf"(?<![\w.*@/$-]){_HOST}(?![\w.*@$(-])(?=(:\*|[\s,;)\]}}\[]|$))"), mask_host),
     (".", re.compile(
         r"(?i)(?<![\w*/\\.])[\w*~+-]{1,100}(?:\.[\w*-]{1,20})?\.(?:exe|dll|sys|msi|pdf|txt|csv|tsv|xlsx?|docx?"
         r"|pptx?|jpe?g|png"
@@ -161,11 +172,12 @@ _RULES: tuple[Rule, ...] = (
                      r"|pod|container) (?=[\w-]*[*_])[\w*-]{1,64}(?=[\s,;:.)]|$)"), r"\1 *"),
     *TIME_RULES,
     # Amounts.
-    ("*", re.compile(r"\*(?:[.,:]\*)+"), "*"),
+    ("*", re.compile(r"\*(?:[.,:'\u2019\u202f\xa0]\*)+"), "*"),
     ("*", re.compile(r"(?<=[\s=(])[<>~\u2248]\*(?![>*])"), "*"),
     ("*", re.compile(r"(?<=[\s=(:,\[_])[-+]\*"), "*"),
     ("*", re.compile(r"\* ?(?:[KMGTPkmgtp]i?[Bb]|B|[num\u00b5\u03bc]?s|min|h|secs?|msecs?|bytes?|(?:milli|micro|nano)?"
-                     r"seconds?|minutes?|hours?|days?)(?![\w*])"), "*"),
+                     r"seconds?|minutes?|hours?|days?|[KMGTkmgt]?(?:bps|[Bb]its?|Hz|pps|FLOPS)|[Rr][Pp][Mm]|rps|qps|i?ops|IOPS)(?![\w*])"),
+     "*"),
     ("PT", re.compile(r"\bPT\*"), "*"),
     ("+", re.compile(r"(?<=\*)\+build\b[.\w*-]*"), ""),
     ("*", re.compile(rf"\* ?{_UNIT_ELSEWHERE}(?![\w*])", re.IGNORECASE), "*"),
@@ -206,7 +218,7 @@ def canonical(key: bytes, own: Sequence[OwnRule] = ()) -> str:
         text = _IN_PIECES.sub(mask_pieces, text).replace(MIXED, "*")
     for pattern, replacement in own:
         text = pattern.sub(replacement, text)
-    text = without_month_at_head(re.sub(r"\d+", "*", hide_codes(text)))
+    text = without_month_at_head(_NUMBERS.sub("*", hide_codes(text)))
     if _SQL.search(text):
         for pattern, replacement in _SQL_RULES:
             text = pattern.sub(replacement, text)

@@ -41,6 +41,25 @@ _MONTHS = (
     " január február március április május június július augusztus szeptember október"
     " يناير فبراير مارس أبريل ابريل مايو يونيو يوليو أغسطس سبتمبر أكتوبر نوفمبر ديسمبر"
 )
+_MONTHS_ELSEWHERE = (
+    # Greek, Ukrainian, Bulgarian, Croatian, Romanian, Indonesian, Vietnamese
+    " ιανουαρίου φεβρουαρίου μαρτίου απριλίου μαΐου ιουνίου ιουλίου αυγούστου σεπτεμβρίου οκτωβρίου νοεμβρίου"
+    " δεκεμβρίου січня лютого березня квітня травня червня липня серпня вересня жовтня листопада грудня януари"
+    " февруари април юни юли август септември октомври ноември декември siječnja veljače ožujka travnja svibnja"
+    " lipnja srpnja kolovoza rujna listopada studenoga studenog prosinca ianuarie februarie martie aprilie iunie"
+    " iulie noiembrie decembrie ianuar agustus nopember desember tháng"
+    # Hebrew, Persian, Hindi, Thai
+    " בינואר בפברואר במרץ באפריל במאי ביוני ביולי באוגוסט בספטמבר באוקטובר בנובמבר בדצמבר ינואר פברואר מרץ אפריל"
+    " מאי יוני יולי אוגוסט ספטמבר אוקטובר נובמבר דצמבר فروردین اردیبهشت خرداد تیر مرداد شهریور مهر آبان آذر دی بهمن"
+    " اسفند ژانویه فوریه ژوئن ژوئیه اوت سپتامبر اکتبر نوامبر دسامبر जनवरी फ़रवरी फरवरी मार्च अप्रैल मई जून जुलाई अगस्त"
+    " सितंबर सितम्बर अक्टूबर अक्तूबर नवंबर नवम्बर दिसंबर दिसम्बर ม.ค. ก.พ. มี.ค. เม.ย. พ.ค. มิ.ย. ก.ค. ส.ค. ก.ย."
+    " ต.ค. พ.ย. ธ.ค. มกราคม กุมภาพันธ์ มีนาคม เมษายน พฤษภาคม มิถุนายน กรกฎาคม สิงหาคม กันยายน ตุลาคม พฤศจิกายน ธันวาคม"
+)
+_ENDED_MONTHS = (
+    *("tammiku", "helmiku", "maalisku", "huhtiku", "toukoku", "kesäku", "heinäku", "eloku", "syysku", "lokaku"),
+    *("marrasku", "jouluku"),
+)
+"""Months of Finnish, whose ends change."""
 _WEEKDAYS = (
     "mon tue wed thu fri sat sun monday tuesday wednesday thursday friday saturday sunday tues thur thurs"
     " mo di mi do fr sa so montag dienstag mittwoch donnerstag freitag samstag sonntag lun mar mer jeu ven"
@@ -62,7 +81,7 @@ _CAPITAL_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec)"
 _CAPITAL_WEEKDAY = r"(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs)?|Fri|Sat(?:ur)?|Sun)(?:day)?"
 
 _HEAD = re.compile(r"([\[(<]?)(?:([^\W\d_]{1,12})\.?,? +)?(?:([^\W\d_]{3,12})\.? +)?(?=\*)")
-_KNOWN_MONTHS, _KNOWN_WEEKDAYS = frozenset(_MONTHS.split()), frozenset(_WEEKDAYS.split())
+_KNOWN_MONTHS, _KNOWN_WEEKDAYS = frozenset((_MONTHS + _MONTHS_ELSEWHERE).split()), frozenset(_WEEKDAYS.split())
 
 
 def without_month_at_head(text: str) -> str:
@@ -80,14 +99,20 @@ def without_month_at_head(text: str) -> str:
 
 
 def _month(found: re.Match[str]) -> str:
-    return " *" if found[1].lower() in _KNOWN_MONTHS else found[0]
+    word = found[1].lower()
+    is_month = word in _KNOWN_MONTHS or word.rstrip(".") in _KNOWN_MONTHS or word.startswith(_ENDED_MONTHS)
+    return " *" if is_month else found[0]
 
 
 TIME_RULES: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     ("*", re.compile(rf"\b{_CAPITAL_WEEKDAY}\b[ ,]*(?={_CAPITAL_MONTH}[a-z]*\b|\*)"), ""),
     ("*", re.compile(rf"\b{_CAPITAL_MONTH}[a-z]*\b(?=[ ,/*:.-]*\*)|(?<=\*/){_CAPITAL_MONTH}(?=/\*)"), "*"),
     # In other languages only between two numbers, or at the head of the line.
-    ("*", re.compile(r"(?<=\*)(?:\.?[ /-]|[./-])(?:de )?([^\W\d_]{3,12})\.?(?=[ ,./-]{1,2}(?:de )?\*)"), _month),
+    (
+        "*",
+        re.compile(r"(?<=\*)(?:\.?[ /-]|[./-])(?:de )?([^\s\d*,/;:()\[\]{}\"'=<>|_-]{2,14})(?=[ ,./-]{1,2}(?:de )?\*)"),
+        _month,
+    ),
     ("*", re.compile(r"(?<=\*)[年月日時时分秒点년월일시분초]"), ":"),
     ("*:", re.compile(r"(?<=:\*)([.,]\*)? ?(?:[AaPp]\.?[Mm]\b\.?|上午|下午|午前|午後|오전|오후)"), ""),
     ("*:", re.compile(rf"(?<=:\*)([.,]\*)? ?{_ZONE}"), ""),

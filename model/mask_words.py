@@ -15,9 +15,9 @@ CODE_WORDS = (
     b"err error rc ret retval exit exits exited signal sig sigs result res returned returns return sqlstate eventid"
     b" event hresult closed terminated killed failed died ended finished completed reply response responded answered"
     b" answer got http grpc severity level lvl priority prio said stopped aborted crashed"
-    b" fehler erreur errore kodu felkod bugcheck msg"
+    b" fehler erreur errore kodu felkod bugcheck msg close alert statut estado stato durum stav"
 ).split()
-MAX_GAP = 4
+MAX_GAP = 12  # columns are padded with blanks
 BEFORE = b" =:\"'([#-"
 """Bytes that can stand right before a code that a word announces."""
 LEFT, RIGHT = b" \t\"'|/([=:,->\n", b" \t\n|\"',)];:"
@@ -38,7 +38,7 @@ ENHANCED = re.compile(rb"(?:(?<![0-9A-Za-z])[245][0-9]{2}[ -]|=)([245]\.[0-9]{1,
 """An enhanced status of mail, behind its reply or in a field: ``550 5.7.1``."""
 
 FOREIGN = (
-    r"(?:(?:错误|状态|返回|退出|响应|结果|故障|报警|异常|终止)码|代码|(?:錯誤|狀態|返回|結束|回應)碼|代碼|状态|狀態|状態|信号|信號"
+    r"(?:(?:错误|状态|返回|退出|响应|结果|故障|报警|异常|终止)码|代码|(?:錯誤|狀態|返回|結束|回應|退出|離開|終止|異常|故障|結果|傳回)碼|代碼|状态|狀態|状態|信号|信號"
     r"|コード|ステータス|シグナル|코드|상태|신호|(?:С|с)татус|(?:С|с)игнал|รหัส|สถานะ|κωδικός|कोड"  # noqa: RUF001
     r"|(?:(?:К|к)од(?:ом|а)?|(?:C|c)ódigo(?: de)?|(?:K|k)ód|(?:K|k)od(?:em)?|رمز|كود|(?:M|m)ã|קוד)(?: LETTERS{2,20})?)"  # noqa: RUF001
     r"(?:[ :=#(\[]|\uff1a|\uff08){0,4}-?"
@@ -49,15 +49,33 @@ _FOREIGN = re.compile(
     .replace(rb"\uff1a", "\uff1a".encode()).replace(rb"\uff08", "\uff08".encode())
     + rb"(?<![0-9A-Za-z])([0-9]{1,5})(?![0-9A-Za-z])"
 )  # fmt: skip
-_DEVICE = re.compile(rb"%[A-Z][A-Z0-9_]{1,30}-([0-7])-(?:([0-9]{3,6})(?=:))?")
-"""Facility, severity and number of a message of a network device: ``%LINK-3-UPDOWN:``, ``%ASA-4-106023:``."""
+_REASON = re.compile(rb"(?<![A-Za-z])reason=-?([0-9]{1,5})(?![0-9A-Za-z])")
+_DEVICE = re.compile(rb"%[A-Z][A-Z0-9_]{1,30}-([0-7])-(?:([0-9]{3,6})(?=:))?|%%[0-9]{2}[A-Z][A-Z0-9_]{1,30}/([0-7])/")
+"""Facility, severity and number of a message of a network device: ``%LINK-3-UPDOWN:``, ``%ASA-4-106023:``,
+``%%01IFNET/4/LINK_STATE``."""
+_DEVICE_NAME = re.compile(rb"%%([0-9]{2}[A-Z][A-Z0-9_]{1,30})/[0-7]/")
+
+
+_SPELLED = tuple(
+    (word, re.compile(word + rb"""["']?[ =:(\["'#]{1,4}([0-9A-Z]{3,6})(?![0-9A-Za-z])"""))
+    for word in (b"SQLSTATE", b"sqlstate", b"SqlState", b"ABEND", b"abend")
+)
+"""Words before a code of digits and capitals, as in ``SQLSTATE 42P01`` and ``ABEND=S0C7``, and the code."""
+
+
+def spelled(blob: bytes) -> list[tuple[int, int]]:
+    """Returns where codes of digits and capitals begin and end. A word that announces nothing else stands before."""
+    forms = [code for word, code in _SPELLED if word in blob] + ([_DEVICE_NAME] if b"%%" in blob else [])
+    return [found.span(1) for form in forms for found in form.finditer(blob)]
 
 
 def announced(blob: bytes) -> list[int]:
     """Returns where numbers stand that a word of another script, or the form of a device's message, makes codes."""
     found = [] if blob.isascii() else [match.start(1) for match in _FOREIGN.finditer(blob)]
+    if b"reason=" in blob:
+        found += [match.start(1) for match in _REASON.finditer(blob)]
     if b"%" in blob:
-        found += [match.start(group) for match in _DEVICE.finditer(blob) for group in (1, 2) if match[group]]
+        found += [match.start(group) for match in _DEVICE.finditer(blob) for group in (1, 2, 3) if match[group]]
     return found
 
 

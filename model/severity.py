@@ -12,22 +12,41 @@ NAMES = ("TRACE", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL")
 TRACE, DEBUG, INFO, NOTICE, WARNING, ERROR, CRITICAL = range(7)
 
 _WORDS: dict[int, str] = {
-    TRACE: "trace trce trc finest finer verbose verb vrb silly 跟踪 трассировка",
-    DEBUG: "debug debg dbug dbg fine debug1 debug2 debug3 debug4 debug5 调试 調試 デバッグ 디버그 отладка",
+    TRACE: "trace trce trc finest finer verbose verb vrb silly 跟踪 трассировка traza 追踪 追蹤 トレース 추적",
+    DEBUG: "debug debg dbug dbg fine debug1 debug2 debug3 debug4 debug5 调试 調試 デバッグ 디버그 отладка"
+    " depuración depuração débogage débogue debugowanie ladění hata_ayıklama отладочное налагодження",
     INFO: "info inf information informational infos config log statement ok success 信息 資訊 情報 정보 инфо информация"
-    " információ informação información información informazione bilgi معلومات सूचना",
-    NOTICE: "notice note ntc hint detail hinweis aviso avviso 注意 通知 お知らせ 알림 уведомление замечание",
+    " információ informação información información informazione bilgi معلومات सूचना"
+    " informatie informacja informace információ bilgilendirme πληροφορία πληροφοριεσ інфо інформація מידע"
+    " اطلاعات اطلاع जानकारी ข้อมูล thông_tin informasi maklumat informație informații informacija",
+    NOTICE: "notice note ntc hint detail hinweis aviso avviso 注意 通知 お知らせ 알림 уведомление замечание"
+    " уведомлення повідомлення ειδοποίηση הודעה ملاحظة bildirim upozornění",
     WARNING: "warning warn wrn warni wrng warnung achtung avertissement attention advertencia avvertenza avvertimento"
     " waarschuwing ostrzeżenie varování uyarı figyelmeztetés varning advarsel varoitus 警告 경고 предупреждение"
-    " попередження تحذير אזהרה चेतावनी คำเตือน",
+    " попередження تحذير אזהרה चेतावनी คำเตือน"
+    " предупр تنبيه هشدار اخطار cảnh_báo peringatan amaran προειδοποίηση предупреждения figyelmeztetes"
+    " upozorenje предупредење предупреждава avertizare advertență uwaga upozornenie opozorilo hoiatus"
+    " brīdinājums įspėjimas 警報 주의",
     ERROR: "error err eror erro erreur fehler errore fout błąd chyba hata hiba fel feil fejl virhe severe failure"
     " fail 错误 錯誤 エラー 오류 에러 ошибка ошибки сбой помилка грешка σφάλμα خطأ שגיאה त्रुटि ข้อผิดพลาด lỗi kesalahan"
-    " σφαλμα eroare greška napaka",
+    " σφαλμα eroare greška napaka"
+    " خطای خطا ralat viga kļūda klaida pogreška त्रुटी పొరపాటు பிழை ত্রুটি falla fallo falha",
     CRITICAL: "critical crit crt fatal ftl alert alrt emerg emergency panic dpanic kritisch critique crítico critico"
     " krytyczny kritik fatale fataal fatalny 严重 致命 重大 致命的 치명적 심각 критическая критический критично"
-    " фатальная фатально حرج",
+    " фатальная фатально حرج"
+    " καίριο κρίσιμο критична критичний фатальна קריטי بحراني krytyczne kritična kritická kritikus"
+    " kritiskt nghiêm_trọng kritis गंभीर วิกฤต 緊急 紧急 긴급",
 }
-_OF_WORD = {word: level for level, words in _WORDS.items() for word in words.split()}
+_TONOS = str.maketrans("άέήίόύώ", "αεηιουω")
+"""Greek capitals are written without accents."""
+_OF_WORD = {
+    written: level
+    for level, words in _WORDS.items()
+    for word in words.split()
+    for written in (word.replace("_", " "), word.translate(_TONOS))
+}
+_DOT_ABOVE = "\u0307"
+"""What lower case leaves of the Turkish capital I."""
 _OF_LETTER = {
     "t": TRACE, "v": TRACE, "d": DEBUG, "i": INFO, "n": NOTICE, "w": WARNING, "e": ERROR, "c": CRITICAL, "f": CRITICAL,
     "a": CRITICAL, "s": ERROR,
@@ -37,7 +56,7 @@ _OF_SYSLOG = (CRITICAL, CRITICAL, CRITICAL, ERROR, WARNING, NOTICE, INFO, DEBUG)
 
 def of_word(word: str) -> int | None:
     """Returns the level that a logger's word or letter names, in any case and in many languages; None for no level."""
-    key = word.strip(" \t[]()<>:.,|*-").casefold()
+    key = word.strip(" \t[]()<>:.,|*-").casefold().replace(_DOT_ABOVE, "")
     found = _OF_WORD.get(key)
     return _OF_LETTER.get(key) if found is None and len(key) == 1 else found
 
@@ -79,7 +98,7 @@ _HEAD_CHARS = 160
 # A star is what masking leaves of the digits.
 _KLOG = re.compile(r"([IWEFDV])(?:(?:\d{4}|\d{8}) \d\d:\d\d:\d\d|\*[ \]])|([DIWEF]), (?:\[\d{4}-\d\d-\d\d|\*)")
 _PRI = re.compile(r"<(\d{1,3})>")
-_DEVICE = re.compile(r"%[A-Z*][A-Z0-9_*]{1,30}-([0-7])-")
+_DEVICE = re.compile(r"%[A-Z*][A-Z0-9_*]{1,30}-([0-7])-|%%[\d*]{1,2}[A-Z*][A-Z0-9_*]{1,30}/([0-7])/")
 """Facility and severity of a message of a network device, as ``%LINK-3-UPDOWN``."""
 _LETTER = re.compile(
     r"[\d\]) ] +\(?\[?([TVDIWEFC])\]?\)?[ /:|]|^\[([TVDIWEFC])[ \]]|^([VDIWEF])/[\w.$]+ ?\(|\[([DIWEF])\]"
@@ -112,6 +131,8 @@ _NO_ASCII = re.compile(rf"({'|'.join(w for w in _OF_WORD if not w.isascii())})",
 def of_line(text: str) -> int | None:
     """Returns the level that a raw line states at its head or in a level field; None where it states none."""
     head = text[:_HEAD_CHARS]
+    if "\u0130" in head:  # the Turkish capital of i
+        head = head.replace("\u0130", "I")
     if found := _KLOG.match(head):
         return of_word(found[1] or found[2])
     field = _FIELD.search(text[:1024])
@@ -130,7 +151,7 @@ def of_line(text: str) -> int | None:
     if candidates:
         return min(candidates)[1]
     if found := _PRI.match(head) or ("%" in head and _DEVICE.search(head)) or None:
-        return of_syslog(int(found[1]))
+        return of_syslog(int(next(group for group in found.groups() if group)))
     if found := _LETTER.search(head[:60]):
         return of_word(next(group for group in found.groups() if group))
     return None

@@ -59,6 +59,7 @@ def test_a_table_applies_its_masks() -> None:
         (".*.*.*=x", "too long"),
         (r"(\w+\W+){1,15}refused", "too long"),
         ("x*", "empty text"),
+        (r"(?<=\d{3})[a-z]+", "looks behind at several digits"),
         ("a" * 501, "more than 500"),
     ],
 )
