@@ -27,6 +27,7 @@ _BRACE, _BRACKET, _COMMA = b"{[,"
 _SPECIAL = frozenset(b'{["<')
 _QUOTES, _CLOSERS = frozenset(b'"<'), frozenset(b'">')
 """First and last bytes of a string of JSON and of XML."""
+_PERCENT = ord("%")
 _MIN_SPELLED = spelled.MIN_CHARS
 _SPELLING = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-="
 """All bytes of base64 and of hexadecimal digits."""
@@ -103,7 +104,7 @@ def _single_lines(records: Sequence[Record], max_bytes: int) -> list[bytes]:
         and (line := value.strip(_BREAKS_AND_BLANKS))
         and (line[0] not in _SPECIAL or _is_text(line))
         and line[-1] != _COMMA  # the last byte of a netstring
-        and (b" " in line or len(line) < _MIN_SPELLED or line.translate(None, _SPELLING))
+        and (b" " in line or len(line) < _MIN_SPELLED or (line[0] != _PERCENT and line.translate(None, _SPELLING)))
         else nothing
         for record in records
     ]

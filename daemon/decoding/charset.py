@@ -1,7 +1,7 @@
 """Turns bytes of any charset into UTF-8: by byte order mark, by the setting, or by the pattern of the bytes.
 
-Detection finds UTF-8, UTF-16, UTF-32, the charsets of Chinese, Japanese and Korean, Windows-1251 and KOI8-R, and
-Windows-1252. Others need the setting.
+Detection finds UTF-8, UTF-16, UTF-32, the charsets of Chinese, Japanese and Korean, Windows-1251 and KOI8-R,
+Windows-1250, -1252 and -1254. Others need the setting.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ _EASTERN = (
     ("cp949", re.compile(rb"[\xb0-\xc8][\xa1-\xfe]"), 100),
 )
 _BIG5 = re.compile(rb"[\xa4-\xc6][\x40-\x7e\xa1-\xfe]")
+_BESIDE_LETTERS = re.compile(rb"(?<=[A-Za-z])[\x80-\xff]|[\x80-\xff](?=[A-Za-z])")
+_TURKISH, _ACUTE = frozenset(b"\xf0\xfd\xfe\xdd\xde"), frozenset(b"\xe1\xe9\xed\xf3\xfa\xe6")
+"""Letters that Icelandic and Turkish write with the same bytes, and letters of which Turkish has none."""
 _HIGH_WORDS = re.compile(rb"[\x80-\xff]{3,}")
 
 
@@ -100,7 +103,17 @@ def _detected(sample: bytes) -> str | None:
             return None
         lower = sum(byte >= 0xE0 for byte in sample)
         return "cp1251" if lower * 2 > letters else "koi8-r"
-    return "cp1252" if high * 3 <= len(sample) else None
+    return _of_latin(sample) if high * 3 <= len(sample) else None
+
+
+def _of_latin(sample: bytes) -> str:
+    """Returns the charset of letters with accents among others: of central Europe, of Turkey, or of the west."""
+    inside = [found[0] for found in _BESIDE_LETTERS.finditer(sample)]
+    letters = {name: sum(byte.decode(name, "replace").isalpha() for byte in inside) for name in ("cp1252", "cp1250")}
+    if letters["cp1250"] > letters["cp1252"]:
+        return "cp1250"
+    high = set(sample)
+    return "cp1254" if high & _TURKISH and not high & _ACUTE else "cp1252"
 
 
 def _eastern(sample: bytes, high: int) -> str | None:

@@ -108,12 +108,14 @@ class Decoder:
             zone=zone,
         )
         self._structured = StructuredReader(reader, self._read_packed)
+        self._out = Decoded()
+        """What the running batch counts, also of what its envelopes carry."""
         self._room = packed.MAX_BYTES
         """Bytes to which the values of the running record may still unpack."""
 
     def decode(self, records: Sequence[Record]) -> Decoded:
         """Reads records in order."""
-        out = Decoded()
+        out = self._out = Decoded()
         if self._encoding == charset.AUTO and self._format in ("auto", "json"):
             found = look(records, self._structured, self._format, self._max_line_chars, self._zone)
         else:
@@ -289,7 +291,7 @@ class Decoder:
 
     def _read_packed(self, value: bytes) -> Reading:
         """Returns the events of bytes that an envelope carried."""
-        return self._read(value, -1, Decoded())
+        return self._read(value, -1, self._out)
 
     def _text_events(self, value: bytes, near_ms: int) -> Sequence[LogEvent]:
         """Returns the events of a value of UTF-8 text."""

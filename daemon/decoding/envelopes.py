@@ -128,11 +128,7 @@ def _open(document: dict[str, Any]) -> _Opened | None:
     """Returns the inside of an envelope; None if the document is none."""
     for key in _BATCHES:
         inside = document.get(key)
-        if (
-            isinstance(inside, list)
-            and inside
-            and all(isinstance(part, dict | str) or part is None for part in inside[:8])
-        ):
+        if isinstance(inside, list) and inside and any(isinstance(part, dict | str) for part in inside[:8]):
             return _Opened(f"{key} element", inside, _group(document) if key == "logEvents" else None)
     streams = document.get("streams")
     if isinstance(streams, list) and streams and all(isinstance(stream, dict) for stream in streams):
@@ -146,8 +142,15 @@ def _open(document: dict[str, Any]) -> _Opened | None:
             if key == "hits" and isinstance(inside, dict):
                 inside = inside.get("hits")
             if isinstance(inside, list) and any(isinstance(part, dict) and _may_be_event(part) for part in inside[:64]):
-                return _Opened(f"{key} element", inside)
+                return _Opened(f"{key} element", inside, _common(document))
     return None
+
+
+def _common(document: dict[str, Any]) -> dict[str, Any] | None:
+    """Returns the attributes that a batch states once for all of its events; None if it states none."""
+    common = document.get("common")
+    attributes = common.get("attributes") if isinstance(common, dict) else None
+    return {**attributes, **_scalars(document)} if isinstance(attributes, dict) else None
 
 
 def _may_be_event(part: dict[str, Any]) -> bool:
@@ -182,7 +185,8 @@ def _open_single(document: dict[str, Any]) -> _Opened | None:
         if isinstance(inside, dict):
             data = inside.get("data") or inside.get("Message")
             if isinstance(data, str):
-                return _Opened("data", _unpacked(data), {})
+                at = inside.get("Timestamp") or inside.get("approximateArrivalTimestamp")
+                return _Opened("data", _unpacked(data), {} if at is None else {"time": at})
     message = document.get("message")
     if "subscription" in document and isinstance(message, dict) and isinstance(message.get("data"), str):
         return _Opened("data", _unpacked(message["data"]), {})

@@ -28,7 +28,7 @@ from logwarden.daemon.decoding.json_words import (
     shown,
     tail_of,
 )
-from logwarden.daemon.decoding.times import is_name, time_ms
+from logwarden.daemon.decoding.times import is_day, is_name, time_ms, with_clock
 from logwarden.model import severity
 
 ReadText = Callable[[str], LogEvent | None]
@@ -89,7 +89,10 @@ class JsonReader:
                 bare = text.strip() if text[-1] in SPACES or text[0] in SPACES else text
                 read = self._read_text(bare)
                 text = checked = bare if read is None else read.text.decode("utf-8", "replace")
-                if whole[0] in SPACES and text == bare:
+                if read is not None and text[:1] == "{" and (inner := self._inner(text)):  # behind a container's head
+                    found = _with_fallback(self.table.find(inner), found)
+                    event, text, checked = inner, self._text(inner, found), None
+                if text == bare and whole[0] in SPACES:
                     text = indentation_of(whole) + bare
         line = self._line(event, found, text)
         if line is None:
@@ -190,7 +193,8 @@ class JsonReader:
         for _, _, value in ranked(hits):
             at = time_ms(value, self.zone)
             if at is not None:
-                return at
+                others = [other for _, _, other in ranked(hits)] if is_day(value) else []
+                return with_clock(value, at, others, self.zone) if others else at
         return None
 
 

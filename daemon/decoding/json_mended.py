@@ -15,11 +15,12 @@ _CLOSES = r"(?!\s{0,8}(?:[,:}\]]|=>|$))"
 _TOKEN = re.compile(
     rf"""\s+|"(?P<double>(?:[^"\\]|\\.|"{_CLOSES})*)"|'(?P<single>(?:[^'\\]|\\.|'{_CLOSES})*)'"""
     r"""|(?P<arrow>=>)|:(?P<symbol>[A-Za-z_]\w*(?=\s*=>))|(?P<sign>[{}\[\]:,])"""
-    r"""|(?P<number>-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.]))"""
+    r"""|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.]))"""
     r"""|(?P<word>[A-Za-z_$@][\w$.@-]*(?:\s[A-Z]\w*)?(?:\([^()]{0,500}\))?)""",
     re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(?:u[0-9A-Fa-f]{4}|[\"\\/bfnrt]|(.)|\Z)|\"", re.DOTALL)
+_LEADING_ZEROS = re.compile(r"(?<![\d.])0+(?=\d)")
 _WORDS = {
     **{word: word for word in ("true", "false", "null")},
     "True": "true",
@@ -47,6 +48,8 @@ def mended(text: str) -> str | None:
             out.pop()
         if kind in ("double", "single"):
             out.append(f'"{_ESCAPE.sub(_escaped, written)}"')
+        elif kind == "number":
+            out.append(_LEADING_ZEROS.sub("", written))
         elif kind in ("symbol", "word"):
             out.append(_WORDS.get(written) or json.dumps(written, ensure_ascii=False))
         else:

@@ -15,6 +15,7 @@ TEXT_PATHS = (
     *("message.text", "message.message", "event_message"),
     *("full_message", "msg_text", "logline", "log_line", "entry", "@mt", "messagetemplate", "description", "summary"),
     *("record", "消息", "сообщение", "mensaje", "meldung", "メッセージ"),
+    *("alert.signature", "rule.description", "signature", "rule_name", "alert.message", "alert_name", "alertname"),
     *("title", "note", "detail", "data", "payload", "value", "string", "body.bytesvalue"),
 )
 TEMPLATE_KEYS = frozenset(("@mt", "MessageTemplate"))
@@ -23,7 +24,17 @@ LEVEL_PATHS = (
     *("level.name", "level.levelstr", "level.standardlevel.name", "record.level.name", "error_severity", "sev"),
     *("log_severity", "logseverity", "level_text", "leveltext", "severity_label", "severity_text", "severityname"),
     *("loglevelname", "msg_level", "priority_name", "log.syslog.severity.name", "syslog.severity.name"),
-    *("syslog_severity", "syslogseverity-text", "syslogseverity", "syslog.severity", "log.syslog.severity.code"),
+    *(
+        "leveldisplayname",
+        "winlog.level",
+        "severitylevel",
+        "syslog.severity.code",
+        "syslog_severity",
+        "syslogseverity-text",
+        "syslogseverity",
+        "syslog.severity",
+        "log.syslog.severity.code",
+    ),
     *("syslog.severity_label", "levelno", "level.value", "s", "severitynumber", "priority", "log.syslog.priority"),
     *(
         "syslog_priority",
@@ -46,7 +57,15 @@ ERROR_PATHS = (
 )
 ERROR_TEXT_PATHS = (
     *("error.message", "err.message", "exception.message", "error_message", "errormessage", "errmsg", "err_msg"),
-    *("error_msg", "errormsg", "exception_message", "error_description", "error_detail", "error_details"),
+    *(
+        "outermessage",
+        "error_msg",
+        "errormsg",
+        "exception_message",
+        "error_description",
+        "error_detail",
+        "error_details",
+    ),
     *("exception.exception_message", "thrown.message", "error.reason", "status.message", "statusmessage"),
     *("resultdescription", "failure_reason", "failurereason", "fault_string", "status_message", "error.string"),
     *("failure_message", "lasterrormessage", "grpc.error", "root_cause", "state_reason", "stopped_reason"),
@@ -89,6 +108,10 @@ STATUS_PATHS = (
         "statuscode_class",
         "reply_code",
         "health",
+        "detail.laststatus",
+        "detail.state",
+        "detail.status",
+        "laststatus",
         "health.status",
         "healthstatus",
         "state",
@@ -112,6 +135,7 @@ CODE_PATHS = (
     *("state_code", "sql_state_code", "vendor_code", "db.response.status_code", "result_code", "resultcode"),
     *(
         "resulttype",
+        "resultsignature",
         "result_type",
         "protopayload.status.code",
         "status.code",

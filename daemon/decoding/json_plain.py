@@ -13,7 +13,7 @@ from logwarden.daemon.decoding.event import LogEvent, with_level
 from logwarden.daemon.decoding.json_logs import INNER_BEGINS, MAX_TEXT_CHARS, SPACES, JsonReader, other_time
 from logwarden.daemon.decoding.json_shapes import Objects, Place, Roles, Shapes
 from logwarden.daemon.decoding.json_words import level_of_field
-from logwarden.daemon.decoding.times import time_ms
+from logwarden.daemon.decoding.times import is_day, time_ms, with_clock
 
 Begun = tuple[str, int | None, str | None, str | None, str | None, int | None]
 """The message, the level, the names of `_names`, the time. It keeps no part of the object: thousands of objects that
@@ -60,6 +60,8 @@ class PlainReader:
         service, file, host = _names(places, objects)
         for at, key in places.times:  # the first one is the time of most
             if (at_ms := time_ms(objects[at][key], self._zone)) is not None:
+                if is_day(day := objects[at][key]):
+                    at_ms = with_clock(day, at_ms, [objects[of][name] for of, name in places.times], self._zone)
                 return text, level, service, file, host, at_ms
         return text, level, service, file, host, self._other_time(event, places.times, objects)
 
@@ -72,7 +74,7 @@ class PlainReader:
         written = line
         if read is not None:
             written = read.text
-            if not written or b"\n" in written or len(written) > MAX_TEXT_CHARS:
+            if not written or written[:1] == b"{" or b"\n" in written or len(written) > MAX_TEXT_CHARS:
                 return None
             at_ms = read.at_ms if at_ms is None else at_ms
             if service is None and read.service:

@@ -58,7 +58,7 @@ def _almost(value: bytes, reason: str, strict: bool) -> JsonDocuments | None:
     first, end = _document(text, 0)
     if end:
         rest = text[end:].lstrip(" \t\r,")
-        if not rest:
+        if not rest or (isinstance(first, dict) and not rest.strip("}];, \t\r\n")):
             return JsonDocuments([first])
         if isinstance(first, dict | list) and first and rest[0] in "{[\n\x1e\0":
             return _many(text)

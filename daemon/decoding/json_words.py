@@ -81,8 +81,8 @@ def message_of(key: str, value: Any) -> str | None:
 
 def _bytes_text(value: Any) -> str | None:
     """Returns the text of an array of bytes, as journald and Node write it."""
-    if isinstance(value, list) and value and all(type(part) is int and 0 <= part < 256 for part in value):
-        return bytes(value).decode("utf-8", "replace")
+    if isinstance(value, list) and value and all(type(part) is int and -129 < part < 256 for part in value):
+        return bytes(part % 256 for part in value).decode("utf-8", "replace")
     return None
 
 
@@ -149,12 +149,17 @@ def _level_of_number(name: str, number: float, is_upper: bool) -> int | None:
         return None
     if name == "severitynumber":
         return severity.of_otel(int(number)) if abs(number) < 100 else None
+    if name == "severitylevel":  # of Application Insights
+        return _OF_INSIGHTS[int(number)] if 0 <= number < len(_OF_INSIGHTS) else None
     if name == "levelno":
         return _python(number)
     if name in ("pri", "priority", "syslogpriority"):
         # Journald's PRIORITY is syslog's; `priority` in small letters may be that of an order or a ticket.
         return severity.of_syslog(int(number)) if abs(number) < 1000 and (name == "pri" or is_upper) else None
     return severity.of_number(number)
+
+
+_OF_INSIGHTS = (severity.TRACE, severity.INFO, severity.WARNING, severity.ERROR, severity.CRITICAL)
 
 
 def _python(number: float) -> int | None:

@@ -43,11 +43,13 @@ _ZONES = {
 
 _CLOCK = r"(?P<h>\d\d):(?P<m>\d\d)(?::(?P<s>\d\d)(?:[.,:](?P<f>\d{1,9}))?)?(?P<pm> [AaPp][Mm]\b)?"
 _ZONE = r"(?: ?(?P<z>Z\b|[+-]\d\d(?::?\d\d)?\b|[A-Z]{3,4}\b))?"
+_HALF = r"(?:上午|午前|오전|(?P<half>下午|午後|오후))"
+_SPOKEN = r"(?P<h>\d\d?)(?::|[時时点點] ?|시 ?)(?P<m>\d\d)(?:(?::|[分분] ?)(?P<s>\d\d)[秒초]?(?:[.,](?P<f>\d{1,9}))?)?"
 _NAME = r"(?P<mon>[^\W\d_]{3,9})\.?"
 
 
 def _compiled(*forms: str) -> list[re.Pattern[str]]:
-    return [re.compile(form.format(clock=_CLOCK, zone=_ZONE, name=_NAME)) for form in forms]
+    return [re.compile(form.format(clock=_CLOCK, zone=_ZONE, name=_NAME, half=_HALF, spoken=_SPOKEN)) for form in forms]
 
 
 _NUMBERED = _compiled(
@@ -58,7 +60,8 @@ _NUMBERED = _compiled(
     r"(?P<y>\d{{4}})(?P<mo>\d\d)(?P<d>\d\d)[ T-]{clock}{zone}",
     r"(?P<yy>\d\d)[-/]?(?P<mo>\d\d)[-/]?(?P<d>\d\d)  ?{clock}{zone}",
     r"(?P<mo>\d\d)-?(?P<d>\d\d) {clock}",
-    r"(?P<y>\d{{4}})[年년] ?(?P<mo>\d{{1,2}})[月월] ?(?P<d>\d{{1,2}})[日일] ?{clock}{zone}",
+    r"(?P<y>\d{{4}})[年년] ?(?P<mo>\d{{1,2}})[月월] ?(?P<d>\d{{1,2}})[日일] ?(?:{half} ?)?{spoken}{zone}",
+    r"(?P<y>\d{{4}})(?P<mo>\d\d)(?P<d>\d\d)[T_-]?(?P<h>\d\d)(?P<m>\d\d)(?P<s>\d\d)(?:[.,]?(?P<f>\d{{1,9}}))?(?!\d){zone}",
 )
 _NAMED = _compiled(
     r"(?:\w{{2,9}}\.?,? )?(?P<d>\d{{1,2}})[- ]{name}[- ](?P<y>\d{{4}})[ ,]{{1,2}}{clock}{zone}",
@@ -78,6 +81,8 @@ def _any_of(forms: list[re.Pattern[str]]) -> re.Pattern[str]:
 _ANY_NUMBERED, _ANY_NAMED = _any_of(_NUMBERED), _any_of(_NAMED)
 _NUMBER = re.compile(r"(\d{9,10})(?:[.,](\d{1,9}))?(?![\d.])|(\d{13})(?!\d)")
 _SECONDS_OF_CLOCK = re.compile(r"[0-9]{2}:[0-9]{2}:([0-9]{2})(?:[.,]([0-9]{1,9}))?(?![0-9])")
+_WITHOUT_COLONS = re.compile(rb"[\[(\"]?\d{8}[T_-]?\d{6,9}(?![\d-])|\d{4}(?:\xe5\xb9\xb4|\xeb\x85\x84)")
+"""Heads with a time whose hours and minutes no colon parts: `20261123T100000`, and a year of East Asia."""
 _WORD_END = re.compile(r"[\s\[(=\"*]+")
 _MAX_WORDS = 4
 _END_MS = 253_370_764_800_000
@@ -143,7 +148,7 @@ def has_clock(line: bytes) -> bool:
         if line[place - 1 : place].isdigit() and line[place + 1 : place + 3].isdigit():
             return True
         place = line.find(b":", place + 1, HEAD_BYTES)
-    return False
+    return _WITHOUT_COLONS.match(line) is not None
 
 
 def iso_head(line: bytes, zone: tzinfo) -> tuple[int, int] | None:
@@ -286,6 +291,8 @@ def _of_parts(parts: dict[str, str | None], near_ms: int, zone: tzinfo) -> int |
     hour = int(parts["h"] or 0)
     if parts.get("pm"):
         hour = hour % 12 + (12 if str(parts["pm"]).strip().lower() == "pm" else 0)
+    elif parts.get("half"):
+        hour = hour % 12 + 12
     ms = int((parts.get("f") or "0")[:3].ljust(3, "0"))
     clock = (hour, int(parts["m"] or 0), int(parts.get("s") or 0))
     years = _years(parts, near_ms)

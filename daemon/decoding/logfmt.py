@@ -93,7 +93,11 @@ def _event(fields: dict[str, str], known: dict[str, str], prefix: str, line: str
     pairs = [f"{name}={quoted(value)}" for name, value in (*numbers, *codes, *messages[1:], *callers, *others)]
     tail = line[found[-1].end() :].strip()
     words = [" ".join(request) if len(request) == 2 else "", head, *pairs, tail]
-    return Frame(text=" ".join(filter(None, words)), level=level, at=times[0][1] if times else "")
+    at = dict(times)
+    written = times[0][1] if times else ""
+    if written[1:3].find(":") >= 0 and (day := at.get("date")) and ":" not in day:  # date=2026-11-23 time=10:00:00
+        written = f"{day} {written}"
+    return Frame(text=" ".join(filter(None, words)), level=level, at=written)
 
 
 def _is_number(value: str) -> bool:

@@ -6,6 +6,7 @@ The magic bytes at the beginning decide. Compression of whole batches is Kafka's
 from __future__ import annotations
 
 import bz2
+import lzma
 import re
 import zlib
 from collections.abc import Callable
@@ -19,6 +20,8 @@ MAX_BYTES = 16 * 1024 * 1024
 """Bytes to which what a record packs may unpack: far more than a broker takes as one, far less than the memory."""
 _MAX_STREAMS = 1_000
 """Packed streams, one behind the other, of which a value may consist: each costs a copy of those behind it."""
+_XZ_MEMORY_BYTES = 1 << 26
+"""A value may demand this memory to be unpacked."""
 _MAX_FIELDS = 10_000
 """Fields from which a value is a message of protobuf for sure."""
 _SAMPLE_BYTES = 4_096
@@ -34,7 +37,6 @@ _MAGIC = (
     (b"\xca\xfe\xba\xbe", "a Java class"),
     (b"\xac\xed\x00\x05", "a serialized Java object"),
     (b"\x80\x04\x95", "a pickled Python object"),
-    (b"\xfd7zXZ\x00", "an xz file"),
     (b"ElfFile\0", "a Windows event log file"),
     (b"SQLite format 3\0", "an SQLite database"),
     (b"LPKSHHRH", "a journal file of systemd"),
@@ -58,7 +60,7 @@ def unpacked(value: bytes, most: int = MAX_BYTES) -> bytes:
         return value
     try:
         content = unpack(value, most)
-    except (zlib.error, OSError, EOFError, ValueError, cramjam.DecompressionError) as error:
+    except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, cramjam.DecompressionError) as error:
         if unpack is _inflated:  # two bytes of a text may look like the head of zlib
             return value
         raise UndecodableRecord(
@@ -108,6 +110,10 @@ def _unpacker(value: bytes) -> Callable[[bytes, int], bytes] | None:
         return _of_lz4
     if head[:3] == b"BZh" and value[4:10] == b"1AY&SY":
         return _of_bzip2
+    if value.startswith(b"\xfd7zXZ\0"):
+        return _of_xz
+    if value.startswith(b"]\0\0") and value[5:13] == b"\xff" * 8:
+        return _of_lzma
     if value.startswith(b"\xff\x06\0\0sNaPpY"):
         return _of_snappy
     if head[:1] == b"x" and head[1:2] in (b"\x01", b"\x5e", b"\x9c", b"\xda"):
@@ -125,6 +131,14 @@ def _inflated(value: bytes, most: int) -> bytes:
 
 def _of_bzip2(value: bytes, most: int) -> bytes:
     return _by_streams(value, most, bz2.BZ2Decompressor)
+
+
+def _of_xz(value: bytes, most: int) -> bytes:
+    return _by_streams(value, most, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY_BYTES))
+
+
+def _of_lzma(value: bytes, most: int) -> bytes:
+    return _by_streams(value, most, lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_XZ_MEMORY_BYTES))
 
 
 def _by_streams(value: bytes, most: int, new: Callable[[], Any]) -> bytes:

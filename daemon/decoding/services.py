@@ -12,6 +12,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+import msgspec
+
 from logwarden.daemon.records import Record
 
 PATHS = (
@@ -39,10 +41,23 @@ PATHS = (
     *("application_name", "applicationname", "component.name", "microservice", "attrs.tag", "attrs.service"),
     *("labels.app", "labels.service", "labels.service_name", "labels.app.kubernetes.io/name", "labels.job"),
     *("tags.service", "tags.app", "dd.service", "ddsource.service", "program", "programname", "app-name", "ident"),
-    *("process.program", "systemd.unit", "_systemd_unit", "syslog_identifier", "log.syslog.appname"),
+    *("process.program", "syslogtag", "systemd.unit", "_systemd_unit", "syslog_identifier", "log.syslog.appname"),
     *("container.name", "container_name", "docker.container.name", "docker.container_name", "container.labels.app"),
     *("ecs_task_family", "ecs_container_name", "lambda.name", "function_name", "functionname", "loggroup"),
-    *("unit", "properties.application", "properties.service", "processname"),
+    *(
+        "unit",
+        "properties.application",
+        "properties.service",
+        "approlename",
+        "containerappname",
+        "cloud_rolename",
+        "processname",
+        "_comm",
+        "ecs_task_definition",
+    ),
+    *("docker.container.labels.com_docker_compose_service", "container.labels.com_docker_compose_service"),
+    *("container.labels.com.docker.compose.service", "attrs.com.docker.compose.service"),
+    *("docker.container.labels.com.docker.compose.service", "attrs.com.docker.swarm.service.name"),
 )
 """Fields that name a service, the best first. They are found in any case and with `_` or `-` between their words."""
 POD_PATHS = (
@@ -55,6 +70,10 @@ FILE_PATHS = ("log.file.path", "log.file.name", "file.path", "filepath", "filena
 WEAK_PATHS = ("name", "logger", "logger_name", "loggername", "host.name", "hostname", "host", "channel")
 """Fields that name a service where a record has neither a better field nor a key."""
 HEADERS = ("service.name", "service", "service_name", "servicename", "app", "application", "x-service")
+
+KEY_FIELDS = (*HEADERS, "service_id", "name", "application_name", "appname", "program", "unit")
+"""Fields that name a service in a key that is an object."""
+_QUOTING = ('"', "{")
 
 MAX_CHARS = 256
 """Some producers put whole log lines into keys. An alert names its service five times, and a broker limits its size."""
@@ -85,6 +104,10 @@ _ROTATION = re.compile(  # possessive: a date is also three numbers, and twenty 
 )
 _PACKED = re.compile(r"\.(?:gz|xz|bz2|zst)\Z")
 _HASH_FOLDER = re.compile(r"(?i)[/\\][0-9a-f]{32,64}[/\\]")
+_TAG = re.compile(r"(?<=[A-Za-z0-9_])(?:\[[0-9]{1,10}\])?:\Z")
+"""Process and colon behind the program in a tag of syslog."""
+_REVISION = re.compile(r"(?<=[a-z0-9]):[0-9]{1,5}\Z")
+"""Number of a task's definition behind its name."""
 _UNIT = re.compile(r"(?:@[^.]{0,200})?\.(?:service|scope|socket|timer|mount|slice)\Z")
 _WORD = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _NO_NAMES = frozenset(
@@ -155,6 +178,8 @@ def of_key(key: bytes) -> str | None:
 @lru_cache(maxsize=8192)
 def _of_key(key: bytes) -> str | None:
     text = key.decode("utf-8", "replace").strip()
+    if text[:1] in _QUOTING:
+        text = _of_written_key(text)
     if (
         not text
         or "::" in text
@@ -176,6 +201,21 @@ def _of_key(key: bytes) -> str | None:
     if not any(char.isalpha() for char in text) or "@" in text.strip("@"):
         return None
     return _trimmed(text)
+
+
+def _of_written_key(text: str) -> str:
+    """Returns the name in a key that a producer wrote as JSON: a text, or an object with a field for a service."""
+    try:
+        value = msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        return text
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, dict):
+        fields = {str(name).casefold(): field for name, field in value.items()}
+        value = next((fields[name] for name in KEY_FIELDS if name in fields), "")
+        return value.strip() if isinstance(value, str) else _text(value) or ""
+    return text
 
 
 _END = r"(?![0-9A-Za-z])"
@@ -240,7 +280,8 @@ def _trimmed(name: str) -> str | None:
         return found[1]
     if name.startswith("/aws/"):
         return name.rstrip("/").rpartition("/")[2][:MAX_CHARS] or None
-    name = name.lstrip("/") or name
+    name = _TAG.sub("", name)
+    name = _REVISION.sub("", name.rpartition("/")[2] if name.startswith("arn:") else name.lstrip("/") or name)
     if unit := _UNIT.sub("", name):
         name = _ORDINAL.sub("", unit) if name.endswith(".scope") else unit
     return (_REPLICA.sub("", _SWARM.sub("", name)) or name)[:MAX_CHARS]

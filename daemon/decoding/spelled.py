@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -18,19 +19,23 @@ _SAMPLE = 512
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]+={0,2}")
 _HEX = re.compile(rb"(?:[0-9A-Fa-f]{2})+")
 _SIGNS = re.compile(r"[A-Za-z0-9+/_=-]+")
+_PERCENT = re.compile(rb"(?:%[57][BbDd]|%22|%2[0CcFf]|%3[Aa])")
+"""Signs of JSON, and a blank, in the spelling of an address of the web."""
 _PACKED = (b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd")
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
 def may_be(token: str) -> bool:
     """Returns False for a text that `text_of` leaves as it is, by its signs alone."""
-    return _SIGNS.fullmatch(token) is not None
+    return token[:1] == "%" or _SIGNS.fullmatch(token) is not None
 
 
 def bytes_of(token: bytes) -> bytes | None:
     """Returns the bytes that a token of base64 or hexadecimal digits stands for; None if they are no text."""
     if len(token) < MIN_CHARS:
         return None
+    if token[:1] == b"%" and len(_PERCENT.findall(token[:_SAMPLE])) > 2:
+        return _if_text(unquote_to_bytes(token))
     if _HEX.fullmatch(token):
         return _if_text(bytes.fromhex(token.decode()))
     # What decodes to a text in ASCII has many small letters, capitals or digits: the head alone decides most times.

@@ -12,15 +12,15 @@ import numpy as np
 
 from logwarden.model.arrays import Bools, Ints
 
-_ESCAPE = rb"(?:\x1b|\xc2\x9b|\\u001[bB]|\\x1[bB]|\\033|\\e(?=\[)|\^\[|#033|\xe2\x90\x9b)"
+_ESCAPE = rb"(?:\x1b|\xc2\x9b|\\u001[bB]|\\x1[bB]|\\033|\\e(?=\[)|\^\[|#033|<ESC>(?=\[)|\xe2\x90\x9b)"
 _SEQUENCES = re.compile(
     _ESCAPE + rb"(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]"  # CSI: colours, cursor
     rb"|\][^\x07\x1b\n]{0,256}?(?:\x07|\x1b\\|\\u0007|\\x07|\\a|\^G|#007)"  # OSC: titles, links
     rb"|[PX^_][^\x1b\n]{0,256}?\x1b\\"  # DCS and other strings
     rb"|[()*+][0-9A-B]|[=>78cDEHMNOZ])"
 )
-_WRITTEN = (b"1b[", b"1B[", b"33[", b"^[", b"\\e[", b"\xe2\x90\x9b")
-_WRITTEN_ENDS = (b"1b", b"1B", b"33", b"^", b"\\e")
+_WRITTEN = (b"1b[", b"1B[", b"33[", b"^[", b"\\e[", b"C>[", b"\xe2\x90\x9b")
+_WRITTEN_ENDS = (b"1b", b"1B", b"33", b"^", b"\\e", b"C>")
 _C1 = re.compile(rb"\xc2\x9b[0-?]{0,32}[@-~]")
 # A shipper dropped the escape character, or replaced it: colours are there only together with their end.
 _TORN = re.compile(rb"(?:\xef\xbf\xbd|\?)?\[[0-9]{1,3}(?:;[0-9]{1,3}){0,5}m")

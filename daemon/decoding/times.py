@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -27,7 +27,7 @@ PATHS = (
         "s_isodate",
     ),
     *("__realtime_timestamp", "_source_realtime_timestamp", "t.$date", "t", "start_time", "starttime", "created"),
-    *("record.time", "systemtime", "timecreated", "when"),
+    *("record.time", "systemtime", "timecreated", "when", "dt", "event.ingested", "ingested_at"),
 )
 """Fields that contain the time of an event, the best first."""
 
@@ -36,6 +36,7 @@ _NANO, _MICRO, _MILLI = 10**16, 10**13, 10**10
 _FIRST = 10**8
 """A smaller number is a duration or an uptime: its second since the epoch would lie before 1974."""
 _MAX_ZONE_CHARS = 64
+_DAY_CHARS = 10
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 _EPOCH_TEXT = re.compile(r"[0-9]{9,19}(?:\.[0-9]{1,9})?")  # from the year 1973 on; eight digits are a date
@@ -100,6 +101,18 @@ def _of_list(parts: list[int], zone: tzinfo) -> int | None:
         return _ms_of(datetime(year, month, day, hour, minute, second, nano // 1000, zone), zone)
     except (ValueError, OverflowError):
         return None
+
+
+def is_day(value: Any) -> bool:
+    """Returns True for a text that may be a day without an hour."""
+    return isinstance(value, str) and len(value) <= _DAY_CHARS and ":" not in value
+
+
+def with_clock(day: str, at_ms: int, others: Sequence[Any], zone: tzinfo) -> int:
+    """Returns the time of a day and of an hour among other fields; `at_ms`, the day's begin, without an hour."""
+    clocks = (other for other in others if isinstance(other, str) and ":" in other[:3])
+    moments = (time_ms(f"{day} {clock}", zone) for clock in clocks)
+    return next((moment for moment in moments if moment is not None), at_ms)
 
 
 def is_name(key: str) -> bool:

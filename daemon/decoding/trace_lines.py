@@ -42,9 +42,12 @@ class _Mode(Enum):
     QUERY = "a statement behind the comments of a slow query"
 
 
-_SAYS_LATER = re.compile(r"panicked at \S+:\d+:\d+:$|^Msg \d+, Level \d+|^Unhandled exception:$")
+_SAYS_LATER = re.compile(r"^Execution error |panicked at \S+:\d+:\d+:$|^Msg \d+, Level \d+|^Unhandled exception:$")
 _IS_TIMED_METHOD = re.compile(TIMED_METHOD)
+_BOX_TOP = "\u2577"
 _BOX_HEAD = re.compile(r"\u2577|\u2502 (?:Error|Warning): ")
+_QUERY_TIME = "# Query_time: "
+_POWERSHELL_PLACE = re.compile(r"At \S.*:\d+ char:\d+$")
 _CHAIN = ("During handling of the above", "The above exception was")
 _MARKS = re.compile(r"[~^ ]+$")
 PYTHON_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(?::.*)?$")
@@ -56,6 +59,7 @@ class Trace:
 
     __slots__ = (
         "_after_place",
+        "_asked",
         "_depth",
         "_first",
         "_is_indented",
@@ -77,6 +81,7 @@ class Trace:
         self._depth = _depth_of(text) if text[-1:] in "{[(" else 0
         self._lines = 1
         self._after_place = False
+        self._asked = text.startswith(_QUERY_TIME)
         self._prefix = ""
         self._mode = _Mode.HEAD
         self._mode = _first_mode(self._without_prefix(text)[0], self._shape)
@@ -94,12 +99,13 @@ class Trace:
         if not self._belongs(text, shape, is_indented):
             return False
         self._lines += 1
+        self._asked |= text.startswith(_QUERY_TIME)
         is_source = self._after_place and shape not in (Shape.EXCEPTION, Shape.FRAME)
         self._after_place = text.startswith('File "')
         self._depth += _depth_of(text) if self._depth > 0 else 0
         if text.startswith(('File "', "| File")) or shape is Shape.TRACEBACK:
             self._mode = _Mode.PYTHON
-        elif text.startswith("goroutine "):
+        elif text.startswith("goroutine ") or _POWERSHELL_PLACE.match(text):
             self._mode = _Mode.GO
         elif shape is Shape.EXCEPTION and self._mode is _Mode.PYTHON and not is_indented:
             self._mode = _Mode.DONE
@@ -133,10 +139,13 @@ class Trace:
 
     def _belongs(self, text: str, shape: Shape, is_indented: bool) -> bool:
         is_timed = TIMED.match(text) is not None
+        if self._asked and text.startswith(_QUERY_TIME):  # the next slow query
+            return False
         if shape is Shape.FRAME:
             return True
         if text[:1] in BOX:
-            return self._first[:1] in BOX and not _BOX_HEAD.match(text)
+            is_top = self._lines == 1 and self._first == _BOX_TOP != text[:1]
+            return is_top or (self._first[:1] in BOX and not _BOX_HEAD.match(text))
         if text.startswith("InnoDB: "):
             return "[InnoDB]" in self._first or self._first.startswith("InnoDB: ")
         if self._mode is _Mode.LEVEL:
@@ -175,7 +184,7 @@ def _first_mode(text: str, shape: Shape) -> _Mode:
         return _Mode.LEVEL
     if _SAYS_LATER.search(text):
         return _Mode.MESSAGE
-    if text.startswith(("# Time: ", "# User@Host: ")):
+    if text.startswith(("# Time: ", "# User@Host: ", _QUERY_TIME)):
         return _Mode.QUERY
     if shape is Shape.TRACEBACK or text.startswith('File "'):
         return _Mode.PYTHON

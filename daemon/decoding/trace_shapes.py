@@ -61,7 +61,10 @@ _OPENER = re.compile(
     r"|(?:PHP )?Fatal error: +Uncaught|\*\*\* (?:Error in|stack smashing|buffer overflow)|==[\d*]+== ?ERROR:"
     r"|(?:file://)?/?[\w./@+-]+\.[cm]?[jt]sx?:[\d*]+$|Fatal Python error: |Unhandled rejection"
     r"|(?:trce|dbug|info|warn|fail|crit): [\w.`+]+\[[\d*]+\]$|\S+\.rb:[\d*]+:in [`'\"].*: .*\([\w:]+\)$"
-    r"|=[A-Z]+ REPORT==== |\*\*\* (?:Terminating app due to|SIG[A-Z]+ \()|FATAL EXCEPTION: "
+    r"|(?:[\d*]{1,4}[-:. T][\d*.:T -]{6,30})?=[A-Z]+ REPORT====(?: |$)"
+    r"|(?:Program|Thread .{1,80}) "
+    r"(?:received|terminated with) signal SIG"
+    r"|Execution error (?:\(\w+\) )?at |\*\*\* (?:Terminating app due to|SIG[A-Z]+ \()|FATAL EXCEPTION: "
     rf"|{TIMED_METHOD}"
     r"|(?:kernel |watchdog: )?BUG[: ]|general protection fault|Unable to handle kernel|divide error: "
     r"|WARNING: CPU: [\d*]+ PID: |INFO: (?:task \S+ blocked for|rcu_)|Kernel panic - "
@@ -84,18 +87,19 @@ _FRAME = re.compile(
     r"|Node\.js [v\d*.]+$|what\(\): "
     r"|=+ (?:Backtrace|Memory map): =+$"
     r"|\S*\([^)]*\)\s?\[(?:0x\w+|\*)\]$|\[0x[\w*]+\]$|[\w*]+(?:-[\w*]+)? [r-][w-][x-][ps-] "
+    r"|(?:0x\w+|\*) is located |==[\d*]+==(?: \w[^:]{0,40}:|ABORTING)"
     r"|(?:READ|WRITE) of size |SUMMARY: \w+Sanitizer|(?:freed|previously allocated) by thread "
     r"|--- End of |---> [\w.`]+(?:Exception|Error)\b|(?:ORA-06512|\*): at (?:\"|line )"
     r"|# (?:User@Host|Query_time|Schema|Thread_id): |SET timestamp="
     r"|(?:stack traceback|Call Trace|CallStack \(from HasCallStack\)):|Call stack:$"
     # C++, Swift and Objective-C, Perl, OCaml, R, Lua, .NET in other languages
     r"|@ +(?:0x\w+|\*) +\S|(?:\*\*\* )?(?:First throw call stack|(?:Check failure|Current) stack trace|Stacktrace):"
-    r"|[\d*]+ +\S+ +(?:0x\w+|\*) \S.* \+ [\d*]+$|libc\+\+abi: terminating"
+    r"|[\d*]+ +\S+ +(?:(?:0x\w+|\*) \S.* \+ [\d*]+$|0x[\da-f]{6,16} \S)|libc\+\+abi: terminating"
     r"|\S+\(.*\) called at \S+ line [\d*]+|(?:Raised|Re-raised|Called) (?:at|by|from) .*, line [\d*]+"
     r"|Calls: .* -> |Execution halted$|\[C\]: in |\S+\.lua:[\d*]+: in |coroutine [\d*]+:$"
     r"|(?:bei|à|в|em|en|w|位于|場所|위치:?) [\w$.<>`+\[\],*]+\(.*\)(?: .*)?$"
     r"|(?:Previous )?(?:[Rr]ead|[Ww]rite) at (?:0x\w+|\*) by |Process: \S+, PID: [\d*]+$|\(Use `node --trace"
-    r"|\[stacktrace\]$"
+    r"|\[stacktrace\]$|At \S.{0,300}:[\d*]+ char:[\d*]+$"
     # the dump of a kernel
     r"|(?:[ER]?IP|[ER]?SP|RAX|R[\d*]+|[CD]R[\d*]+|[CDF]S|PGD|pc|lr|sp) ?:? [\d*\[]|(?:Call Trace|Stack|Oops): ?"
     r"|CPU: [\d*]+ PID: |Code: (?:[\da-f*]{1,4} ){3}|</?(?:TASK|IRQ|NMI)>|Modules linked in: |Hardware name: "
@@ -128,7 +132,7 @@ _LEVEL_WORD = re.compile(r"[^\W\d_]{2,}|\b[A-Z]\b")
 CLOCK = re.compile(r"\d\d:\d\d:\d\d|\d\d:\d\d[.,]\d|\d{4}-\d\d-\d\d")
 _KERNEL = re.compile(r"(?:.{0,90}?\bkernel: )?(?:[A-Z]{4,8} )?\[ *[\d*]+\.[\d*]+\] *")
 """Uptime, and perhaps time, host and program, before each line of a kernel."""
-_GOES_ON = re.compile(r" line [\d*]+\.?$|^(?:Error|Warning) in .{1,80} ?: |\.lua:[\d*]+: ")
+_GOES_ON = re.compile(r"^[A-Z][a-z]+-[A-Z]\w+ ?: | line [\d*]+\.?$|^(?:Error|Warning) in .{1,80} ?: |\.lua:[\d*]+: ")
 """Errors of Perl, R and Lua, which state no level."""
 BARE_ERROR = re.compile(r"(?:Uncaught )?(?:Error|Exception)(?: \[\w+\])?: ")
 BOX = frozenset("\u2502\u2575\u2577")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 from collections.abc import Callable
 from typing import Any
 
@@ -208,6 +209,20 @@ TEXTS = (
     "key: value\nother: [1, 2]\n",
     "",
     " \r\n",
+    '<Event xmlns="http://schemas.microsoft.com/win/2004/08/events/event"><System><Provider Name="Shop"/><EventID>7'
+    '</EventID><Level>2</Level><TimeCreated SystemTime="2026-11-23T10:33:20.5Z"/><Computer>h1</Computer></System>'
+    '<EventData><Data Name="param1">no space</Data><Data>x</Data></EventData></Event>',
+    '<log4j:event logger="shop.Cart" timestamp="1795430000500" level="ERROR" thread="main"><log4j:message><![CDATA[no'
+    " space]]></log4j:message><log4j:throwable><![CDATA[java.io.IOException]]></log4j:throwable></log4j:event>",
+    "<record><date>2026-11-23T10:33:20</date><millis>1795430000500</millis><level>SEVERE</level>"
+    "<message>no space</message><exception><message>java.io.IOException</message></exception></record>",
+    "%7B%22message%22%3A%22no%20space%22%2C%22level%22%3A%22error%22%7D",
+    "2026年11月23日 下午10时33分20秒 错误 磁盘已满",
+    "20261123T103320.500Z ERROR no space",
+    "%%01IFNET/4/LINK_STATE(l)[12]:The line is down",
+    "# Query_time: 3.2  Lock_time: 0.0 Rows_sent: 1",
+    "bind of cn=Anna Row,ou=People,dc=shop,dc=example failed, SQLSTATE: 42P01, reason=3",
+    '{"message": "no space", "level": "error", "row": 007}};',
 )
 AVRO, AVRO_INSIDE_ITSELF, PROTOBUF = 43, 44, 45
 CHAIN = {
@@ -283,4 +298,5 @@ PACKS: tuple[Callable[[bytes], bytes], ...] = (
     lambda data: bytes(cramjam.zstd.compress(data)),
     lambda data: bytes(cramjam.lz4.compress(data)),
     lambda data: bytes(cramjam.snappy.compress(data)),
+    lzma.compress,
 )
