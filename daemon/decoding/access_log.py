@@ -72,7 +72,7 @@ def read(line: str) -> Frame | None:
         if found := _BALANCER.match(line):
             at, status, behind, request = found.groups()
             return Frame(f"{_request(request)} status={status} target_status={behind}", at=at)
-    if found := _SQUID.match(line):
+    if line[:1].isdecimal() and (found := _SQUID.match(line)):
         at, result, status, method, target = found.groups()
         return Frame(f"{method} {path_of(target)} status={status} {result}", at=at)
     return _elsewhere(line)

@@ -60,7 +60,7 @@ def _almost(value: bytes, reason: str, strict: bool) -> JsonDocuments | None:
         rest = text[end:].lstrip(" \t\r,")
         if not rest or (isinstance(first, dict) and not rest.strip("}];, \t\r\n")):
             return JsonDocuments([first])
-        if isinstance(first, dict | list) and first and rest[0] in "{[\n\x1e\0":
+        if _may_be_event(first) and rest[0] in "{[\n\x1e\0":
             return _many(text)
     elif "\n" in text and (found := _lines_among(text)):
         return found
@@ -76,6 +76,13 @@ def _almost(value: bytes, reason: str, strict: bool) -> JsonDocuments | None:
     if meant and (completed := _completed(text)) is not None:
         return JsonDocuments([completed])
     return JsonDocuments([], reason) if meant or strict else None
+
+
+def _may_be_event(document: Any) -> bool:
+    """Returns False for numbers in brackets, with which many a line of text begins: `[10] [20] started`."""
+    if isinstance(document, list):
+        return any(part is not None and not isinstance(part, int | float) for part in document)
+    return isinstance(document, dict) and bool(document)
 
 
 def _document(text: str, start: int) -> tuple[Any, int]:

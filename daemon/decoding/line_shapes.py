@@ -12,7 +12,7 @@ from datetime import tzinfo
 from enum import Enum
 from typing import NamedTuple
 
-from logwarden.daemon.decoding import w3c
+from logwarden.daemon.decoding import access_log, w3c
 from logwarden.daemon.decoding.line_times import (
     ENDS,
     FRACTION_MARKS,
@@ -38,6 +38,7 @@ _LOGFMT = re.compile(rb"(?:[^|=]{0,64}\| ?)?[A-Za-z_@][\w.@/-]{0,63}=")
 TO_LOOK = bytes(ord("1") if 48 <= c < 58 else c for c in range(256))
 _ISO = re.compile(rb"1111-11-11[ T]11:11:11(?:[.,](1{1,9}))?(?![.,:]?1)")
 _CLOCK = re.compile(rb"11:11(:11)(?:[.,](1{1,9}))?(?![.,:]?1)")
+_METHODS = re.compile(access_log.METHODS.encode())
 _UTC = re.compile(rb" ?Z\b")
 _SYSLOG = re.compile(rb".{6} ..:..:11 (?!1111 )")
 
@@ -238,19 +239,7 @@ def _has_request(line: bytes) -> bool:
         or b"Completed " in line
         or b"Sent " in line
         or b'] "' in line
-        or (
-            (b" /" in line or b'"/' in line or b"://" in line or b"\t/" in line)
-            and (
-                b"GET" in line
-                or b"POST" in line
-                or b"PUT" in line
-                or b"HEAD" in line
-                or b"DELETE" in line
-                or b"PATCH" in line
-                or b"OPTIONS" in line
-                or b"CONNECT" in line
-            )
-        )
+        or ((b" /" in line or b'"/' in line or b"://" in line or b"\t/" in line) and _METHODS.search(line) is not None)
     )
 
 

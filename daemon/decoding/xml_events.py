@@ -8,8 +8,11 @@ from __future__ import annotations
 from typing import Any
 from xml.etree import ElementTree
 
+from logwarden.daemon.decoding.event import quoted
+
 MAX_BYTES = 262_144
 _MAX_DEPTH = 8
+_MAX_ALIKE = 64
 _ROOTS = (b"<Event", b"<log4j:", b"<record>", b"<event", b"<log>", b"<LogEvent", b"<entry>", b"<?xml")
 _WINDOWS = {"1": "CRITICAL", "2": "ERROR", "3": "WARNING", "4": "INFO", "5": "DEBUG"}
 """Levels of a Windows event, whose numbers are no other logger's."""
@@ -39,8 +42,27 @@ def _object(element: ElementTree.Element, depth: int) -> dict[str, Any]:
         value: Any = _object(child, depth + 1) if len(child) or child.attrib else text
         if isinstance(value, dict) and text:
             value["value"] = text
-        out.setdefault(_local(child.tag), value)
+        _add(out, *_named(_local(child.tag), value))
     return out
+
+
+def _named(tag: str, value: Any) -> tuple[str, Any]:
+    """Returns the member that an element is: `<Data Name="user">anna</Data>` is the member `user`, not `Data`."""
+    if not isinstance(value, dict) or len(value) != 2:
+        return tag, value
+    (first, name), (second, text) = value.items()
+    is_pair = first.lower() in ("name", "key") and second.lower() == "value"
+    return (name, text) if is_pair and isinstance(name, str) and name and isinstance(text, str) else (tag, value)
+
+
+def _add(out: dict[str, Any], key: str, value: Any) -> None:
+    """Adds a member. Elements of one name are a list, as a JSON writer makes of them."""
+    if key not in out:
+        out[key] = value
+    elif not isinstance(out[key], list):
+        out[key] = [out[key], value]
+    elif len(out[key]) < _MAX_ALIKE:
+        out[key].append(value)
 
 
 def _of_windows(event: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +70,7 @@ def _of_windows(event: dict[str, Any]) -> dict[str, Any]:
     system, rendered = event["System"], event.get("RenderingInfo")
     name, created = _text(system.get("Provider"), "Name"), _text(system.get("TimeCreated"), "SystemTime")
     data = event.get("EventData")
-    texts = [str(value) for value in data.values() if not isinstance(value, dict)] if isinstance(data, dict) else []
+    texts = [part for key, value in data.items() for part in _words(key, value)] if isinstance(data, dict) else []
     said = _text(rendered.get("Message")) if isinstance(rendered, dict) else ""
     return {
         "message": said or " ".join(part for part in (name, *texts) if part),
@@ -60,8 +82,15 @@ def _of_windows(event: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _words(key: str, value: Any) -> list[str]:
+    """Returns the words of a member of the event's data: a pair, or the text alone if only its place names it."""
+    texts = [part for part in (value if isinstance(value, list) else [value]) if isinstance(part, str) and part]
+    return texts if key == "Data" else [f"{key}={quoted(text)}" for text in texts]
+
+
 def _text(value: Any, key: str = "value") -> str:
     """Returns a member's text; of one with attributes or children, the text of the member under this key."""
+    value = value[0] if isinstance(value, list) else value
     found = value.get(key) if isinstance(value, dict) else value
     return found if isinstance(found, str) else ""
 

@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 
 from logwarden.daemon.decoding.decoder import Decoded
+from logwarden.daemon.pipeline.joining import Joiner, JoinLimits
 from logwarden.model import masking
 from logwarden.model.masking import canonical, mask_blob
 from logwarden.training.corpora import hdfs_lines, unlabelled_streams
@@ -51,11 +52,13 @@ def measure(title: str, values: Sequence[tuple[str, bytes]]) -> None:
     batches = [records[at : at + BATCH] for at in range(0, len(records), BATCH)]
     decoder = default_decoder()
     decoded = [decoder.decode(batch) for batch in batches]
-    keys = sorted({key for part in masked(decoded) for key in part})
+    masks, joiner = masked(decoded), Joiner[int](JoinLimits())
+    keys = sorted({key for part in masks for key in part})
     stages: list[tuple[str, Callable[[], object]]] = [
         ("yardstick", lambda: yardstick(batches)),
         ("decode", lambda: [decoder.decode(batch) for batch in batches]),
         ("mask, first level", lambda: masked(decoded)),
+        ("join", lambda: joined(joiner, decoded, batches, masks)),
         ("second level", lambda: canonical_texts(keys)),
     ]
     spent = least_times(stages, len(records))
@@ -81,6 +84,30 @@ def least_times(stages: Sequence[tuple[str, Callable[[], object]]], count: int) 
 
 def masked(decoded: Sequence[Decoded]) -> list[list[bytes]]:
     return [mask_blob(b"\n".join(each.lines) + b"\n") for each in decoded]
+
+
+class BatchLines:
+    """See `logwarden.daemon.pipeline.joining.Lines`."""
+
+    def __init__(self, decoded: Decoded, batch: Sequence[LogRecord], keys: Sequence[bytes]) -> None:
+        self.texts, self.keys = decoded.lines, keys
+        self.indented = set(decoded.indented)
+        self._decoded, self._batch = decoded, batch
+
+    def stream(self, place: int) -> str:
+        return self._decoded.services[place]
+
+    def time_ms(self, place: int) -> int:
+        return self._batch[self._decoded.places[place]].timestamp
+
+    def row(self, place: int) -> int:
+        return place
+
+
+def joined(joiner: Joiner[int], decoded: Sequence[Decoded], batches: Batches, masks: Sequence[list[bytes]]) -> None:
+    for part, batch, keys in zip(decoded, batches, masks, strict=True):
+        joiner.join(BatchLines(part, batch, keys), 0.0)
+    joiner.expire(float("inf"), float("inf"))
 
 
 def canonical_texts(keys: Sequence[bytes]) -> list[str]:

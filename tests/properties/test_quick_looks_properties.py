@@ -145,3 +145,11 @@ def test_a_line_without_certain_words_has_no_request_and_no_level(line: str, pla
     names = {found[1].lower() for found in logfmt._PAIR.finditer(text)}
     assert logfmt._may_be_logger(text) or not names & {"level", "lvl", "severity"}
     assert re.search("=", text) or logfmt.read(text) is None
+
+
+def test_every_method_of_a_request_is_looked_for() -> None:
+    """A line with a request is of a format whatever its method is."""
+    for method in access_log.METHODS.split("|"):
+        line = f"{method} /cart HTTP/1.1 500 3 ms"
+        assert access_log.read(line) is not None
+        assert plain_lines.plain_ms(line.encode(), -1, UTC) is None

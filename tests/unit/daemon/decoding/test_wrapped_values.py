@@ -129,3 +129,30 @@ def test_xml_of_another_shape_is_no_error(value: bytes) -> None:
     assert found.lines[-1] == b"after"
     assert {*found.places, *found.blank, *(place for place, _ in found.dead)} == {0, 1}
     assert FAULT not in {letter.stage for _, letter in found.dead}
+
+
+ALIKE = """<Event xmlns='http://schemas.example/event'><System><Provider Name='Logon'/><Level>2</Level></System>
+<EventData>
+<Data Name='user'>anna</Data><Data Name='reason'>account locked</Data><Data>first</Data><Data>second</Data>
+</EventData></Event>"""
+
+
+def test_elements_of_one_name_are_all_read() -> None:
+    """The data of a Windows event are elements of one name, and the message of some loggers has several parts."""
+    parts = b"<event><level>error</level><message>disk full</message><message>on sda</message></event>"
+    found = default_decoder().decode([LogRecord(ALIKE.encode()), LogRecord(parts)])
+    assert found.lines == [b'ERROR Logon user=anna reason="account locked" first second', b"ERROR disk full on sda"]
+
+
+def test_an_event_of_very_many_alike_elements_is_bounded() -> None:
+    """A hostile event with thousands of elements of one name becomes a line of a bounded length."""
+    value = b"<event><message>x</message>" + b"<message>y</message>" * 5_000 + b"</event>"
+    found = default_decoder().decode([LogRecord(value)])
+    assert [len(line) < 200 for line in found.lines] == [True]
+
+
+@pytest.mark.parametrize("line", [b"[10] [20] started", b"[10][20] started", b"[0.5] [2] x y", b"[1]\n[2]\nx y"])
+def test_numbers_in_brackets_are_text(line: bytes) -> None:
+    """Threads and processes in brackets before a message are no documents of JSON."""
+    found = default_decoder().decode([LogRecord(line)])
+    assert (found.lines, found.dead) == ([b" ".join(line.split())], [])
