@@ -60,7 +60,7 @@ class Decoded:
     indented: list[int] = field(default_factory=list)
     """Places of the lines that began with a blank, among the lines: they may continue the line before them."""
     rewritten: list[int] = field(default_factory=list)
-    """Records of one line whose text is another than their value."""
+    """Records of one line whose text is another than their value, but for the blanks around it."""
     blank: list[int] = field(default_factory=list)
     """Records without text: done at once."""
     dead: list[tuple[int, DeadLetter]] = field(default_factory=list)
@@ -195,7 +195,7 @@ class Decoder:
                 index += 1
         if not index and not broken:
             out.blank.append(place)
-        elif index == 1 and not broken and out.lines[-1] != value:
+        elif index == 1 and not broken and out.lines[-1] != value.strip(_BLANKS):
             out.rewritten.append(place)
 
     def _finished(self, begun: Begun, line: bytes) -> LogEvent | None:
