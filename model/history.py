@@ -18,11 +18,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from logwarden.model import masking
-from logwarden.model.arrays import Floats, Ints, rank_among_equals
+from logwarden.model.arrays import Bools, Floats, Ints, rank_among_equals
 from logwarden.model.calm import CalmCounts, Signs
 from logwarden.model.defaults import MAX_HISTORY_LINES
 from logwarden.model.deltas import NO_PAIRS, HistoryDelta, Pairs
 from logwarden.model.novelty import Familiarity, distinct_before, familiarity_of, is_common
+from logwarden.model.slot_state import KnownLines, SlotHistory
 
 _MIX = np.int64(-7046029254386353131)  # odd, from the golden ratio: spreads slots over the key space
 _EVICTED_SHARE = 4  # evict a quarter at once, so that the scan over all rows is rare
@@ -212,6 +213,35 @@ class History:
         self._age[slots] = 0
         self._calm.clear(slots)
 
+    def take(self, slot: int) -> SlotHistory:
+        """Returns everything about a slot, for `put`."""
+        rows = self._rows_of.get(slot, [])
+        calm, minutes = self._calm.of_rows(rows)
+        return SlotHistory(
+            age=int(self._age[slot]),
+            calm=self._calm.of_slots(np.array([slot]))[0],
+            lines=KnownLines(
+                self._hash[rows], self._count[rows], self._seen_at[rows], self._distance[rows], calm, minutes
+            ),
+        )
+
+    def put(self, slot: int, state: SlotHistory) -> None:
+        """Puts what `take` returned into an empty slot."""
+        assert self._age[slot] == 0, "a state is put into an empty slot"
+        lines = state.lines
+        slots = np.full(len(lines.hashes), slot)
+        rows = np.array(self._allocate(_key(slots, lines.hashes), slots, lines.hashes), np.int64)
+        self._count[rows] = lines.counts
+        self._seen_at[rows] = lines.seen_at
+        self._distance[rows] = lines.distances
+        self._calm.set_rows(rows, lines.calm, lines.minutes)
+        self._calm.set_slots(np.array([slot]), state.calm[None])
+        self._age[slot] = state.age
+
+    def knows(self, slot: int, hashes: Ints) -> Bools:
+        """Returns (n,) True for the lines that a slot has logged before."""
+        return np.array([key in self._rows for key in _key(np.full(len(hashes), slot), hashes).tolist()], bool)
+
     def snapshot(self, slot: int) -> dict[str, object]:
         """Returns the slot's state as plain values, valid in another process of the same masking version."""
         rows = self._rows_of.get(slot, [])
@@ -229,22 +259,12 @@ class History:
         """Restores a snapshot into an empty slot. Returns False, and restores nothing, for another masking version."""
         if state.get("masking") != masking.VERSION:
             return False
-        assert self._age[slot] == 0, "a snapshot is restored into an empty slot"
         lines = state["lines"]
         assert isinstance(lines, list)
-        hashes = np.array([line[0] for line in lines], np.int64)
-        slots = np.full(len(lines), slot)
-        rows = np.array(self._allocate(_key(slots, hashes), slots, hashes), np.int64)
-        self._count[rows] = [line[1] for line in lines]
-        self._seen_at[rows] = [line[2] for line in lines]
-        self._distance[rows] = [line[3] for line in lines]
-        calm, minutes = (
-            np.array([line[4] for line in lines], np.float64),
-            np.array([line[5] for line in lines], np.int64),
-        )
-        self._calm.set_rows(rows, calm, minutes)
-        self._calm.set_slots(np.array([slot]), np.array([state["calm"]], np.int64))
-        self._age[slot] = int(str(state["age"]))
+        columns = list(zip(*lines, strict=True)) or [()] * 6
+        types = (np.int64, np.int64, np.int64, np.float32, np.float64, np.int64)
+        known = KnownLines(*(np.array(column, kind) for column, kind in zip(columns, types, strict=True)))
+        self.put(slot, SlotHistory(age=int(str(state["age"])), calm=np.array(state["calm"], np.int64), lines=known))
         return True
 
     def _allocate(self, keys: Ints, slots: Ints, hashes: Ints) -> list[int]:

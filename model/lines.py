@@ -21,7 +21,7 @@ import numpy as np
 from logwarden.model.arrays import Bools, Floats, Ids, Ints
 from logwarden.model.evidence import severities
 from logwarden.model.mask_own import OwnRule
-from logwarden.model.masking import canonical, line_hash
+from logwarden.model.masking import VERSION, canonical, line_hash
 
 PADDING = 0
 """Id of the places of a window that no line fills."""
@@ -83,6 +83,12 @@ class LineTable:
         """Returns True if a first-level key is known to lead to a row. May be False for a key of a text with a row."""
         return isinstance(key, bytes) and _stored(key) in self._by_key
 
+    @property
+    def fingerprint(self) -> str:
+        """Name of the masking: lines under another one have other texts and hashes."""
+        rules = [str(VERSION), *(pattern.pattern for pattern, _ in self._masks)]
+        return hashlib.blake2b("\n".join(rules).encode(), digest_size=8).hexdigest()
+
     def text(self, line_id: int) -> str:
         """Returns the canonical text of a row; empty for padding and overflow."""
         return self._texts[line_id]
@@ -112,6 +118,23 @@ class LineTable:
             hashes = self._hashes[ids]
         self._last_used[ids] = self._batch
         return ids, hashes
+
+    def ids_of(self, texts: Sequence[str], live_ids: LiveIds) -> Ids:
+        """Returns ids (n,) of n canonical texts, such as those of a restored service. Embeds the new ones among them.
+
+        An empty text has the id of the overflow row. `live_ids`: see `lookup`.
+        """
+        self._batch += 1
+        new = list(dict.fromkeys(text for text in texts if text and text not in self._by_text))
+        self._give_rows(new, set(texts), live_ids)
+        ids = np.array([self._by_text.get(text, OVERFLOW) for text in texts], np.int32)
+        self._last_used[ids] = self._batch
+        return ids
+
+    def texts_of(self, hashes: Ints) -> list[str]:
+        """Returns the canonical texts of lines by their hashes; empty for a line that is not in the table now."""
+        rows = map(self._by_hash.get, hashes.tolist())
+        return ["" if row is None else self._texts[row] for row in rows]
 
     def unknown(self, keys: list[bytes]) -> list[int]:
         """Returns the places of the keys, of n, whose text has no row: to look them up would cost an embedding each.
@@ -157,13 +180,8 @@ class LineTable:
         texts = {key: canonical(key, self._masks) for key in {keys[i] for i in missing}}
         # In stream order, so that ids do not depend on how a set happens to iterate.
         new = list(dict.fromkeys(t for t in (texts[keys[i]] for i in missing) if t not in self._by_text))
-        if len(new) > len(self._free):
-            in_use = [live_ids(), np.array([line_id for line_id in found if line_id is not None], np.int32)]
-            self._evict(len(new), {texts[keys[i]] for i in missing}, np.concatenate(in_use))
-        rows = [self._free.pop() for _ in new[: len(self._free)]]
-        placed = new[: len(rows)]
-        if placed:
-            self._place(placed, rows)
+        at_hand = np.array([line_id for line_id in found if line_id is not None], np.int32)
+        self._give_rows(new, {texts[keys[i]] for i in missing}, lambda: np.concatenate([live_ids(), at_hand]))
         if len(self._by_key) > _KEYS_PER_ROW * len(self._texts):
             self._by_key.clear()  # masked forms of one text can be endless; the common ones are back within a batch
         overflow: dict[int, str] = {}
@@ -176,6 +194,14 @@ class LineTable:
                 self._by_key[_stored(keys[i])] = line_id
         self.counts.overflowed += len(overflow)
         return overflow
+
+    def _give_rows(self, new: list[str], current: set[str], in_use: LiveIds) -> None:
+        """Embeds new texts as far as there is room. Evicts neither rows in use nor those of the `current` texts."""
+        if len(new) > len(self._free):
+            self._evict(len(new), current, in_use())
+        rows = [self._free.pop() for _ in new[: len(self._free)]]
+        if rows:
+            self._place(new[: len(rows)], rows)
 
     def _place(self, texts: list[str], rows: list[int]) -> None:
         vectors = self._encode(texts)

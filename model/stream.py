@@ -9,7 +9,7 @@ Legend: n lines of a batch · w windows · k known lines of a slot · D width of
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +20,10 @@ from logwarden.model.defaults import MAX_HISTORY_LINES, WINDOW_SIZE
 from logwarden.model.deltas import NO_PAIRS, HistoryDelta
 from logwarden.model.history import History
 from logwarden.model.lines import LineTable
-from logwarden.model.masking import mask_blob
+from logwarden.model.masking import line_hash, mask_blob
 from logwarden.model.novelty import Familiarity
 from logwarden.model.schema import truncated_utf8
+from logwarden.model.slot_state import SlotHistory, SlotRing, SlotState
 from logwarden.model.windowing import WindowBatch, WindowRings
 
 MEASURED = ("log_count", "log_age", "share_in_suspicion", "distance", *CALM_COLUMNS)
@@ -75,6 +76,8 @@ class LogStream:
         # Of the newest push: slots and history rows of the lines that it counted, and the pairs that it evicted.
         self._counted: tuple[Ints, Ints] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
         self._evicted = NO_PAIRS
+        self._asleep: dict[int, Callable[[], Sequence[str]]] = {}
+        """Texts of the known lines of restored slots, which are embedded when their first new line comes."""
 
     def mask(self, texts: Sequence[bytes]) -> list[bytes]:
         """Returns the first-level keys (n,) of n ≥ 1 raw lines, for `push` and for `LineTable.unknown`."""
@@ -98,6 +101,8 @@ class LogStream:
         restored snapshot. It enters the rings, is measured against the history, and is not counted again.
         """
         ids, hashes = self.table.lookup(self.mask(lines.texts) if keys is None else keys, self._live_ids)
+        if self._asleep:
+            self._wake(lines.slots, hashes, ids)
         if counted is None or counted.all():
             measured, self._counted = self._count(lines.slots, hashes, ids, lines.timestamp)
         else:
@@ -144,10 +149,41 @@ class LogStream:
         """Reports the oldest unscored batch as scored. The rows of its lines may be evicted from now on."""
         self._unscored.popleft()
 
+    def take(self, slot: int) -> SlotState:
+        """Returns everything about a slot, for `put_history` and `put_ring` of another stream."""
+        history, columns = self.history.take(slot), self.rings.take(slot)
+        texts = self.table.texts_of(history.lines.hashes)
+        if slot in self._asleep and "" in texts:
+            known = {line_hash(text): text for text in self._asleep[slot]() if text}
+            texts = [
+                text or known.get(name, "") for text, name in zip(texts, history.lines.hashes.tolist(), strict=True)
+            ]
+        ring = SlotRing(texts=list(map(self.table.text, columns.pop("id").tolist())), columns=columns)
+        return SlotState(history=history, texts=texts, ring=ring)
+
+    def put_history(self, slot: int, history: SlotHistory, texts: Callable[[], Sequence[str]]) -> None:
+        """Puts a history into an empty slot. `texts` returns the known lines; it is called when a new line comes."""
+        self.history.put(slot, history)
+        self._asleep[slot] = texts
+
+    def put_ring(self, slot: int, ring: SlotRing) -> None:
+        """Puts newest lines into a slot that has none. Embeds those that the table does not have."""
+        ids = self.table.ids_of(ring.texts, self._live_ids)
+        self.rings.put(slot, ring.columns | {"id": ids})
+
     def clear(self, slots: Ints) -> None:
         """Empties rings and history of these slots, which may serve other services afterwards."""
         self.rings.clear(slots)
         self.history.clear(slots)
+        if self._asleep:
+            for slot in slots.tolist():
+                self._asleep.pop(slot, None)
+
+    def _wake(self, slots: Ints, hashes: Ints, ids: Ids) -> None:
+        """Embeds the known lines of restored slots that log a new line: its distance to them is measured next."""
+        for slot in self._asleep.keys() & set(slots.tolist()):
+            if not self.history.knows(slot, hashes[slots == slot]).all():
+                self.table.ids_of(self._asleep.pop(slot)(), lambda: np.concatenate([self._live_ids(), ids]))
 
     def _live_ids(self) -> Ids:
         """Ids that a later window or an unscored one refers to. Read only when the table must evict rows."""

@@ -229,6 +229,19 @@ class WindowRings:
         kept = np.minimum(self._filled[slots], self.size - 1)
         return np.asarray(self._rings["offset"][slots, self.size - kept])
 
+    def take(self, slot: int) -> dict[str, Column]:
+        """Returns the lines (n,) that the next window of a slot contains beside the next line, for `put`."""
+        kept = min(int(self._filled[slot]), self.size - 1)
+        return {name: ring[slot, self.size - kept :].copy() for name, ring in self._rings.items()}
+
+    def put(self, slot: int, columns: Mapping[str, Column]) -> None:
+        """Puts the lines (n,) of `take` into an empty slot, as lines that were judged."""
+        assert not self._filled[slot], "lines are put into an empty slot"
+        lines = min(len(columns["id"]), self.size - 1)
+        for name, ring in self._rings.items():
+            ring[slot, self.size - lines :] = columns[name][len(columns[name]) - lines :]
+        self._filled[slot] = lines
+
     def live_ids(self, slots_in_use: int) -> Ids:
         """Returns the distinct line ids in the rings of the first `slots_in_use` slots."""
         return np.unique(self._rings["id"][:slots_in_use])
