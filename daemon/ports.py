@@ -105,6 +105,16 @@ class SchemaRegistry(Protocol):
         """
 
 
+class StateReader(Protocol):
+    """Where the records of the state topic are read again."""
+
+    async def read(self, partitions: Collection[int]) -> Sequence[tuple[bytes, bytes | None]]:
+        """Returns the records (key, value) that belong to input partitions of these numbers, in order.
+
+        Empty if the topic does not exist. Raises BrokerUnavailable if they cannot be read now.
+        """
+
+
 class Scorer(Protocol):
     """The model, on its device."""
 
@@ -142,3 +152,5 @@ class Ports:
     clock: Clock
     telemetry: Telemetry
     health: HealthState
+    state: StateReader | None = None
+    """None: what services have learned is not kept."""

@@ -1,6 +1,6 @@
 """Builds what the settings define for each input topic: its decoder, of the format pinned to it, and its profile.
 
-Builds the bounds for the joining of lines as well.
+Builds the bounds for the joining of lines and for the state of services as well.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from logwarden.daemon.decoding.decoder import Decoder
 from logwarden.daemon.decoding.schemas import Schemas
 from logwarden.daemon.pipeline.joining import JoinLimits
+from logwarden.daemon.pipeline.memory import CutLimits
 from logwarden.daemon.pipeline.partitions import ProfileOf, TopicProfile
 from logwarden.daemon.records import InputFormat
 from logwarden.daemon.settings.formats import format_of
@@ -42,6 +43,13 @@ def join_limits_of(settings: Settings) -> JoinLimits | None:
         max_line_chars=settings.limits.max_line_chars,
         start_pattern=join.start_pattern,
     )
+
+
+def cut_limits_of(settings: Settings) -> CutLimits | None:
+    """Returns when the state of services is written. Returns None if it is not kept."""
+    if settings.kafka.state_topic is None:
+        return None
+    return CutLimits(max_records=max(1, settings.kafka.max_context_records // 4))
 
 
 def profiles_of(settings: Settings, schemas: Schemas | None = None) -> ProfileOf:

@@ -88,6 +88,8 @@ class Message:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+    partition: int | None = None
+    """Number of the partition; one beyond the topic's last is taken modulo their number. None: chosen by the key."""
 
 
 class Delivery(Enum):

@@ -23,15 +23,17 @@ from logwarden.daemon.errors import (
     LogwardenError,
 )
 from logwarden.daemon.health import HealthState
+from logwarden.daemon.kafka.compacted import KafkaStateReader
 from logwarden.daemon.kafka.consumer import KafkaSource
 from logwarden.daemon.kafka.producer import KafkaSink
 from logwarden.daemon.kafka.witness import KafkaWitness
 from logwarden.daemon.pipeline.ingest import Ingestor
-from logwarden.daemon.pipeline.pipeline import Pipeline, PipelineLimits
+from logwarden.daemon.pipeline.limits import PipelineLimits
+from logwarden.daemon.pipeline.pipeline import Pipeline
 from logwarden.daemon.pipeline.schemas import SchemaShelf
 from logwarden.daemon.ports import Ports
 from logwarden.daemon.process import StopSignals
-from logwarden.daemon.profiles import join_limits_of, profiles_of
+from logwarden.daemon.profiles import cut_limits_of, join_limits_of, profiles_of
 from logwarden.daemon.registry.client import RegistryClient
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.secret_files import secret_of
@@ -166,6 +168,7 @@ class Service:
             clock=SystemClock(),
             telemetry=self._telemetry,
             health=self._health,
+            state=KafkaStateReader(settings.kafka) if settings.kafka.state_topic else None,
         )
         shelf = self._shelf(ports)
         return Pipeline(
@@ -174,6 +177,7 @@ class Service:
                 open_stream(engine, settings, max_slots=max_services),
                 max_services=max_services,
                 join=join_limits_of(settings),
+                cuts=cut_limits_of(settings),
             ),
             engine=engine,
             profile_of=profiles_of(settings, None if shelf is None else shelf.lookup),
@@ -268,6 +272,7 @@ def pipeline_limits(settings: Settings) -> PipelineLimits:
         max_in_flight_lines=settings.limits.max_in_flight_lines,
         max_waiting_bytes=settings.limits.max_waiting_bytes,
         max_context_records=settings.kafka.max_context_records,
+        state_topic=settings.kafka.state_topic or "",
         commit_interval_s=settings.kafka.commit_interval_ms / 1000,
         # Half of the time that the group waits: the commit and the round trip to the broker need the rest.
         revoke_budget_s=settings.kafka.rebalance_timeout_ms / 2000,

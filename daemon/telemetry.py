@@ -81,6 +81,12 @@ class Telemetry(Protocol):
     def committed(self, partitions: int) -> None:
         """Counts the partitions of one commit."""
 
+    def state_written(self, records: int, size: int) -> None:
+        """Counts records that the state topic acknowledged, and their bytes."""
+
+    def state_restored(self, services: int, unreadable: int) -> None:
+        """Counts services that came back from the state topic, and records of it that could not be read."""
+
     def commit_failed(self) -> None:
         """Counts a commit that the broker did not take."""
 

@@ -25,6 +25,7 @@ from logwarden.daemon.pipeline.rebalance import Rebalance
 from logwarden.daemon.pipeline.retries import Retries
 from logwarden.daemon.ports import Ports, RebalanceListener
 from logwarden.daemon.records import Bounds, Committed, Delivery, Fetched, Message, Partition, Record
+from logwarden.daemon.state.records import Entries
 from logwarden.daemon.web.metrics import PrometheusTelemetry
 from tests.oracles import PROFILE
 from tests.sim.loop import run_virtual
@@ -187,6 +188,8 @@ class World:
         self.publisher = Publisher(
             self.sink, self.clock, self.telemetry, self.health, retry_s=RETRY_S, done=self._done, moved=self.pulse.beat
         )
+        self.restored: list[tuple[Partition, int]] = []
+        """Partitions whose services were brought back, with the number of records."""
         self.drop: Callable[[Sequence[Assignment]], Coroutine[Any, Any, None]] = self._drop
         self.listener = Rebalance(
             self.ports,
@@ -197,8 +200,12 @@ class World:
             checkpoint=self.checkpoint,
             publisher=self.publisher,
             drop=lambda assignments: self.drop(assignments),  # noqa: PLW0108 - tests replace `drop` later
+            restore=self._restore,
             budget_s=BUDGET_S,
         )
+
+    async def _restore(self, assignments: Sequence[Assignment], entries: Entries) -> None:
+        self.restored += [(assignment.partition, len(list(entries))) for assignment in assignments]
 
     def assign(self, partition: Partition = LOGS[0], *, committed: int = 0) -> Assignment:
         """Returns a new assignment that begins at this offset."""

@@ -20,9 +20,10 @@ from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.decoding.json_logs import JsonReader
 from logwarden.daemon.decoding.schemas import Schemas
 from logwarden.daemon.decoding.traces import condense
-from logwarden.daemon.pipeline.ingest import Ingestor, Work
+from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.ledger import PartitionLedger
 from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile
+from logwarden.daemon.pipeline.work import Work
 from logwarden.daemon.records import InputFormat, Partition
 from logwarden.daemon.settings.groups import InputSettings
 from logwarden.model.calm import Signs

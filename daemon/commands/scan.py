@@ -28,9 +28,10 @@ from logwarden.daemon.commands.run_tally import RunTally
 from logwarden.daemon.engine.stream import open_stream
 from logwarden.daemon.errors import FatalError
 from logwarden.daemon.incidents.alert import build_alert
-from logwarden.daemon.pipeline.ingest import Ingestor, Work
+from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.ledger import PartitionLedger
 from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile
+from logwarden.daemon.pipeline.work import Work
 from logwarden.daemon.ports import Engine
 from logwarden.daemon.profiles import decoder_of, join_limits_of, profiles_of
 from logwarden.daemon.records import DeadLetter, Partition

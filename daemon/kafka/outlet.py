@@ -29,7 +29,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from logwarden.daemon.errors import TopicUnusable
 from logwarden.daemon.kafka.connection import check_access, connection_options, reason, stopped
-from logwarden.daemon.kafka.output_topic import TopicLimits, limits_of, require_topic
+from logwarden.daemon.kafka.output_topic import COMPACTED, TopicLimits, limits_of, require_topic
 from logwarden.daemon.records import Delivery, Message
 from logwarden.daemon.settings.kafka import KafkaSettings
 
@@ -75,6 +75,8 @@ class Outlet:
     def __init__(self, topic: str, settings: KafkaSettings) -> None:
         self._topic = topic
         self._settings = settings
+        self._is_compacted = topic == settings.state_topic
+        """Records of one key are meant to replace each other."""
         self._producer: AIOKafkaProducer | None = None
         self._is_checked = False
         self._limits = TopicLimits()
@@ -92,7 +94,9 @@ class Outlet:
             await self._connect()
         assert self._producer is not None, "connected"
         if not self._is_checked:
-            await require_topic(self._producer.client, self._topic, self._settings.bootstrap_servers)
+            await self._require_topic()
+            # Until the client knows the topic's partitions, every message would go to the first one.
+            await self._producer.partitions_for(self._topic)
         if not self._is_checked or self._now() - self._asked_at > _ASK_AGAIN_S:
             await self._ask_limits()
         self._is_checked = True
@@ -148,6 +152,11 @@ class Outlet:
             await self.close(at_once=True)
             raise
 
+    async def _require_topic(self) -> None:
+        assert self._producer is not None, "connected"
+        options = COMPACTED if self._is_compacted else ""
+        await require_topic(self._producer.client, self._topic, self._settings.bootstrap_servers, options=options)
+
     async def _ask_limits(self) -> None:
         assert self._producer is not None, "connected"
         before, self._limits = self._limits, await limits_of(self._producer.client, self._topic)
@@ -157,7 +166,13 @@ class Outlet:
         elif now - self._asked_at > _ASK_AGAIN_S:  # what refusals taught may be out of date
             self._max_bytes, self._batch_bytes = _DEFAULT_LIMIT, _MAX_BATCH_BYTES
         self._asked_at = now
-        if self._limits.is_compacted and not before.is_compacted:
+        if self._is_compacted and self._limits.is_compacted is False and before.is_compacted is not False:
+            log.warning(
+                "state_topic_not_compacted",
+                topic=self._topic,
+                hint=f"set it by `kafka-configs.sh --alter --topic {self._topic} --add-config cleanup.policy=compact`",
+            )
+        if self._limits.is_compacted and not before.is_compacted and not self._is_compacted:
             log.warning(
                 "output_topic_compacted",
                 topic=self._topic,
@@ -183,7 +198,10 @@ class Outlet:
             if size + _BATCH_HEADER_BYTES > self._max_bytes:
                 outcomes[place] = Delivery.TOO_LARGE
                 continue
-            partition = _partition(message.key, partitions)
+            if message.partition is None:
+                partition = _partition(message.key, partitions)
+            else:
+                partition = partitions[message.partition % len(partitions)]
             batch = open_batches.get(partition)
             if batch is None or batch.size + size > limit or len(batch.places) >= self._max_messages:
                 batch = open_batches[partition] = _Batch(partition)
@@ -201,7 +219,7 @@ class Outlet:
         sending = asyncio.gather(*(self._deliver_partition(lane, messages) for lane in lanes.values()))
         try:
             while not (await asyncio.wait([sending], timeout=_PATIENCE_S))[0]:
-                await require_topic(self._producer.client, self._topic, self._settings.bootstrap_servers)
+                await self._require_topic()
         finally:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)  # its children end before the producer does

@@ -26,6 +26,11 @@ _TOPIC_RESOURCE = 2
 _SIZE, _CLEANUP = "max.message.bytes", "cleanup.policy"
 
 
+COMPACTED = " --config cleanup.policy=compact --config min.compaction.lag.ms=3600000"
+"""Options of a state topic. For an hour no record is removed, so that the one of the last commit is still there after a
+member that failed between writing and committing."""
+
+
 class TopicLimits(NamedTuple):
     """Limits of a topic. None: the broker does not report it to this client."""
 
@@ -35,11 +40,11 @@ class TopicLimits(NamedTuple):
     """True if records of one key replace each other, so that every record needs a key."""
 
 
-async def require_topic(client: Any, topic: str, bootstrap: str) -> None:
+async def require_topic(client: Any, topic: str, bootstrap: str, *, options: str = "") -> None:
     """Raises TopicUnusable if the topic does not exist or none of its partitions has a leader.
 
     Raises TopicAuthorizationFailedError if this client may not see it. The request forbids the
-    broker to create the topic.
+    broker to create the topic. `options`: of the command that creates it.
     """
     request = MetadataRequest([topic], allow_auto_topic_creation=False)
     response = await client.send(_node(client), request)
@@ -49,7 +54,7 @@ async def require_topic(client: Any, topic: str, bootstrap: str) -> None:
         raise error(topic)
     partitions = described["partitions"] if described else []
     if error is UnknownTopicOrPartitionError or not partitions:
-        command = f"kafka-topics.sh --bootstrap-server {bootstrap} --create --topic {topic} --partitions 3"
+        command = f"kafka-topics.sh --bootstrap-server {bootstrap} --create --topic {topic} --partitions 3{options}"
         raise TopicUnusable(topic, "it does not exist", hint=f"create it with `{command}`")
     if all(partition["leader"] < 0 for partition in partitions):
         raise TopicUnusable(

@@ -29,7 +29,8 @@ class KafkaSink:
 
     async def start(self) -> None:
         """Connects, and logs the output topics that cannot be used yet: what belongs there waits until they can."""
-        for topic in (self._settings.alerts_topic, self._settings.dead_letter_topic):
+        topics = (self._settings.alerts_topic, self._settings.dead_letter_topic, self._settings.state_topic)
+        for topic in filter(None, topics):
             try:
                 async with asyncio.timeout(self._settings.request_timeout_ms / 1000):
                     await self._outlet(topic).open()

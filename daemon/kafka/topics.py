@@ -22,7 +22,8 @@ def pattern_of(settings: KafkaSettings) -> str | None:
     names = names_of(settings)
     if len(names) == len(settings.input_topics):
         return None
-    written = _any_of([re.escape(name) for name in (settings.alerts_topic, settings.dead_letter_topic)])
+    outputs = (settings.alerts_topic, settings.dead_letter_topic, settings.state_topic)
+    written = _any_of([re.escape(name) for name in outputs if name])
     matched = _any_of([f"(?:{topic})" for topic in settings.input_topics if topic.startswith("^")])
     named = f"{_any_of([re.escape(name) for name in names])}\\Z|" if names else ""
     return f"(?:{named}(?!__)(?!{written}\\Z)(?:{matched}))"

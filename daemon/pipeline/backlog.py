@@ -19,6 +19,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from logwarden.daemon.pipeline.partitions import Assignment
+from logwarden.daemon.state.records import Through
 
 _TURN_LINES = 256
 """Lines of one service in a turn: known lines behind a new one are cheap, and yet others wait for them."""
@@ -108,6 +109,11 @@ class Backlog:
         """Returns the lowest offset of a waiting line of an assignment. Returns None if none waits."""
         services = self._turns.get(assignment.generation, {})
         return min((lines[0].offset for lines in services.values()), default=None)
+
+    def first_lines(self, assignment: Assignment) -> dict[str, Through]:
+        """Returns the first waiting line of each service of an assignment."""
+        services = self._turns.get(assignment.generation, {})
+        return {service: Through(lines[0].offset, lines[0].line_index) for service, lines in services.items()}
 
     def keep(self, batch: LineBatch, new: Sequence[int]) -> list[WaitingLine]:
         """Keeps the lines that must wait, and returns the others. `new`: places of lines without an embedding."""

@@ -108,7 +108,7 @@ class Checkpoint:
             self._report_lag()
 
     def _moved(self, assignments: Sequence[Assignment]) -> Positions:
-        positions = {a: a.ledger.to_commit(self._max_context_records) for a in assignments}
+        positions = {a: a.ledger.to_commit(self._max_context_records, a.journal) for a in assignments}
         return {a: position for a, position in positions.items() if self._last.get(a) != position}
 
     async def _commit_offsets(self, positions: Positions) -> None:
@@ -116,6 +116,9 @@ class Checkpoint:
         await self._source.commit(offsets)
 
     def _remember(self, moved: Positions) -> None:
+        for assignment, position in moved.items():
+            if assignment.journal is not None:
+                assignment.journal.committed(position.offset)
         self._last = {a: position for a, position in {**self._last, **moved}.items() if not a.ended}
 
     def _report_lag(self) -> None:

@@ -5,7 +5,8 @@ lines that continue it are done at once, as blanks are: no position passes the f
 the next owner reads all of them again. The ingest thread owns it. Invariants:
 
 - the lines of a service stay in order;
-- a line that this member has to judge never belongs to an event of the context, which is judged already.
+- a line that this member has to judge never belongs to an event of the context, which is judged already;
+- nor does a line that is in no restored snapshot belong to an event that is in one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from itertools import compress
 from logwarden.daemon.pipeline.backlog import LineBatch, WaitingLine
 from logwarden.daemon.pipeline.joining import Joined, Joiner, JoinLimits
 from logwarden.daemon.pipeline.partitions import Assignment
+from logwarden.daemon.state.records import Through
 
 Mask = Callable[[Sequence[bytes]], list[bytes]]
 
@@ -100,6 +102,11 @@ class OpenEvents:
         rows = [] if self._joiner is None else self._joiner.rows()
         return min((row.offset for row in rows if row.owner is assignment), default=None)
 
+    def first_lines(self, assignment: Assignment) -> dict[str, Through]:
+        """Returns the first line of each open event of an assignment, by service."""
+        rows = [] if self._joiner is None else self._joiner.rows()
+        return {row.service: Through(row.offset, row.line_index) for row in rows if row.owner is assignment}
+
     def drop(self, assignments: Sequence[Assignment]) -> None:
         """Drops the open events of these assignments."""
         if self._joiner is not None:
@@ -120,4 +127,9 @@ class OpenEvents:
 
 
 def _both_are_new_or_context(first: WaitingLine, line: WaitingLine) -> bool:
-    return (first.offset < first.owner.ledger.score_from) == (line.offset < line.owner.ledger.score_from)
+    return _kind(first) == _kind(line)
+
+
+def _kind(line: WaitingLine) -> tuple[bool, bool]:
+    owner = line.owner
+    return line.offset < owner.ledger.score_from, owner.is_known(line.service, line.offset, line.line_index)

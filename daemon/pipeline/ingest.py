@@ -8,7 +8,7 @@ a step may embed, lines wait in a `Backlog`; the steps after this one take them 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +17,19 @@ from logwarden.daemon.decoding.decoder import Decoded, Decoder
 from logwarden.daemon.pipeline.backlog import Backlog, LineBatch
 from logwarden.daemon.pipeline.events import OpenEvents
 from logwarden.daemon.pipeline.joining import JoinLimits
+from logwarden.daemon.pipeline.memory import CutLimits, ServiceMemory, first_of
 from logwarden.daemon.pipeline.partitions import Assignment, by_owner, keep_originals
 from logwarden.daemon.pipeline.service_facts import ServiceFacts
-from logwarden.daemon.records import DeadLetter, Record
+from logwarden.daemon.pipeline.slots import ServiceSlots
+from logwarden.daemon.pipeline.work import Ingested, Work
+from logwarden.daemon.records import Record
+from logwarden.daemon.state.journal import Cut
+from logwarden.daemon.state.records import Entries
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.windowing import WindowBatch
 
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 Chunk = tuple[Assignment, Sequence[Record]]
 Sources = list[tuple[Assignment, Record]]
 
@@ -31,63 +37,18 @@ _MAX_PUSH_LINES = 8_192
 """Lines pushed to the stream at once: records of many lines must not make one batch of a whole poll's lines."""
 
 
-@dataclass(slots=True)
-class Work:
-    """Windows to score, with all that is needed to use the result after their slots were reused."""
-
-    windows: WindowBatch
-    assignments: npt.NDArray[np.object_]
-    """(w,) the Assignment that each window's lines came from."""
-    services: npt.NDArray[np.object_]
-    """(w,) service names."""
-    pushes: int
-    """Batches of the log stream to report as scored afterwards."""
-
-    def __len__(self) -> int:
-        return len(self.windows)
-
-
-@dataclass(slots=True)
-class Ingested:
-    """The result of one fetch. Ledgers belong to the event loop, which enters `contexts` and `grown` into them."""
-
-    work: list[Work] = field(default_factory=list)
-    blank: list[tuple[Assignment, Ints]] = field(default_factory=list)
-    dead: list[tuple[Assignment, DeadLetter]] = field(default_factory=list)
-    contexts: list[tuple[Assignment, int, int]] = field(default_factory=list)
-    """(assignment, first offset of the fetch, oldest offset that windows from there on need)."""
-    grown: list[tuple[Assignment, Ints, Ints]] = field(default_factory=list)
-    """(assignment, offsets (n,), lines (n,)) of the records that contain more than one line."""
-    absorbed: list[tuple[Assignment, Ints]] = field(default_factory=list)
-    """Offsets of the lines that belong to an event before them, once for each line."""
-    lines: int = 0
-    new_lines: int = 0
-    """Distinct masked lines met for the first time, each embedded."""
-    context_lines: int = 0
-    replaced: int = 0
-    odd: int = 0
-    cut: int = 0
-    cut_events: int = 0
-    """Events of many lines that ended at a bound."""
-    overflowed: int = 0
-    evicted: int = 0
-    """Services that had to make room for others."""
-
-
 class Ingestor:
     """All services of the assigned partitions, at most `max_services`; the one idle for longest is evicted first."""
 
-    def __init__(self, stream: LogStream, *, max_services: int, join: JoinLimits | None = None) -> None:
+    def __init__(
+        self, stream: LogStream, *, max_services: int, join: JoinLimits | None = None, cuts: CutLimits | None = None
+    ) -> None:
+        """`cuts`: when the state of services is cut off for the state topic; None: it is not kept."""
         self._stream = stream
-        self._max_services = max_services
-        self._slots: dict[int, dict[str, int]] = {}  # by assignment number, then service
-        self._free = list(range(max_services - 1, -1, -1))
-        self._owner = np.empty(max_services, object)  # Assignment of each slot
-        self._service = np.empty(max_services, object)
-        self._last_used = np.zeros(max_services, np.int64)
-        self._tick = 0
+        self._slots = ServiceSlots(max_services)
         self._embedded = 0
         self._overflowed = 0
+        self.memory = None if cuts is None else ServiceMemory(stream, self._slots, cuts, masks=stream.table.fingerprint)
         self.backlog = Backlog()
         self.events = OpenEvents(join, stream.mask)
 
@@ -96,21 +57,21 @@ class Ingestor:
         """True if lines may wait for their window's step to fill."""
         return self._stream.rings.step > 1
 
-    @property
-    def services(self) -> int:
-        """Slots in use."""
-        return self._max_services - len(self._free)
-
     def facts(self, learning_lines: int) -> ServiceFacts:
         """Returns figures about the services in memory; one is learning before `learning_lines` lines are counted."""
-        slots = np.flatnonzero(self._last_used)
+        slots = self._slots.in_use()
         ages = self._stream.history.age(slots)
         return ServiceFacts(
-            services=self.services,
+            services=len(self._slots),
             learning=int(np.count_nonzero(ages < learning_lines)),
             without_pattern=len(self._stream.history.without_pattern(slots, learning_lines)),
             lines_per_service=float(ages.mean()) if len(ages) else 0.0,
         )
+
+    @property
+    def services(self) -> int:
+        """Slots in use."""
+        return len(self._slots)
 
     @property
     def table_rows(self) -> int:
@@ -134,7 +95,22 @@ class Ingestor:
         for decoder, group in _by_decoder(chunks):
             sources = [(assignment, record) for assignment, records in group for record in records]
             self._decode(decoder, sources, out, now, new_lines)
+        if self.memory is not None:
+            out.cuts += self._cuts(self.memory, chunks, now)
         return self._counted(out)
+
+    def _cuts(self, memory: ServiceMemory, chunks: Sequence[Chunk], now: float) -> list[tuple[Assignment, Cut]]:
+        """Returns the cuts that are due after this fetch."""
+        cuts = []
+        for assignment, records in chunks:
+            end = int(records[-1].offset) + 1
+            memory.arrived(assignment, sum(len(record.value or b"") for record in records), now)
+            if memory.is_due(assignment, end, now):
+                waiting = first_of(self.backlog.first_lines(assignment), self.events.first_lines(assignment))
+                cut = memory.cut(assignment, end, waiting, now)
+                if cut.entries:
+                    cuts.append((assignment, cut))
+        return cuts
 
     def advance(self, now: float, *, new_lines: int) -> Ingested:
         """Takes lines of the backlog, of which at most `new_lines` ≥ 1 are distinct new lines."""
@@ -157,11 +133,17 @@ class Ingestor:
         slots = self._stream.rings.waiting(before)
         return [self._flush(slots)] if len(slots) else []
 
+    def restore(self, assignments: Sequence[Assignment], entries: Entries, now: float) -> tuple[int, int]:
+        """Brings back what services have learned. Returns the number of services and of unreadable records."""
+        return (0, 0) if self.memory is None else self.memory.restore(assignments, entries, now)
+
     def drop(self, assignments: Sequence[Assignment]) -> None:
         """Drops everything about these assignments."""
         for assignment in assignments:
-            slots = list(self._slots.pop(assignment.generation, {}).values())
-            self._release(np.array(slots, np.int64))
+            slots = self._slots.drop(assignment)
+            self._stream.clear(slots)
+            if self.memory is not None:
+                self.memory.drop(assignment, slots)
         self.backlog.drop(assignments)
         self.events.drop(assignments)
 
@@ -178,7 +160,7 @@ class Ingestor:
         return record.offset >= assignment.ledger.score_from
 
     def _oldest_needed(self, assignment: Assignment, otherwise: int) -> int:
-        slots = np.array(list(self._slots.get(assignment.generation, {}).values()), np.int64)
+        slots = np.array(list(self._slots.of(assignment).values()), np.int64)
         oldest = self._stream.rings.oldest_offsets(slots)
         # The lines in backlog and open events are in no ring yet, and later windows need them.
         candidates = [int(oldest.min()) if len(oldest) else None]
@@ -244,15 +226,19 @@ class Ingestor:
 
     def _push(self, lines: LineBatch, out: Ingested, now: float) -> None:
         """Pushes n ≥ 1 lines to the stream, in parts whose services fit into the slots at once."""
-        keys = [(owner.generation, service) for owner, service in zip(lines.owners, lines.services, strict=True)]
         offsets = zip(lines.owners, lines.offsets, strict=True)
-        replaying = any(offset < owner.ledger.score_from for owner, offset in offsets)
+        replaying = any(offset < owner.replay_until for owner, offset in offsets)
+        counted = None
+        if replaying and self.memory is not None:
+            lines, counted = self.memory.unseen(lines)
+        keys = [(owner.generation, service) for owner, service in zip(lines.owners, lines.services, strict=True)]
         start = 0
         while start < len(keys):
             end = min(len(keys), start + _MAX_PUSH_LINES)
-            while len(set(keys[start:end])) > self._max_services:
+            while len(set(keys[start:end])) > self._slots.max_services:
                 end = start + (end - start) // 2
-            work = self._work(self._push_part(lines.part(start, end), out, now))
+            part = None if counted is None else counted[start:end]
+            work = self._work(self._push_part(lines.part(start, end), out, now, part))
             if replaying or self.waits:  # with a step, context may wait in the rings long after it was read
                 new = self._without_context(work)
                 out.context_lines += int(work.windows.fresh.sum() - new.windows.fresh.sum())
@@ -260,15 +246,15 @@ class Ingestor:
             out.work.append(work)
             start = end
 
-    def _push_part(self, lines: LineBatch, out: Ingested, now: float) -> WindowBatch:
+    def _push_part(self, lines: LineBatch, out: Ingested, now: float, counted: Bools | None = None) -> WindowBatch:
         columns = LineColumns(
             texts=lines.texts,
-            slots=self._slots_for(lines.owners, lines.services, out),
+            slots=self._slots_for(lines, out),
             offset=np.array(lines.offsets, np.int64),
             index=np.array(lines.index, np.int32),
             timestamp=np.array(lines.timestamps, np.int64),
         )
-        return self._stream.push(columns, now, keys=lines.keys)
+        return self._stream.push(columns, now, counted=counted, keys=lines.keys)
 
     @staticmethod
     def _without_context(work: Work) -> Work:
@@ -285,56 +271,36 @@ class Ingestor:
         return Work(replace(batch, fresh=fresh).select(new), work.assignments[new], work.services[new], work.pushes)
 
     def _work(self, batch: WindowBatch) -> Work:
-        return Work(batch, self._owner[batch.slots], self._service[batch.slots], pushes=1)
+        return Work(batch, self._slots.owner[batch.slots], self._slots.service[batch.slots], pushes=1)
 
     def _flush(self, slots: Ints) -> Work:
         return self._without_context(self._work(self._stream.flush(slots)))
 
-    def _slots_for(self, assignments: list[Assignment], services: list[str], out: Ingested) -> Ints:
-        self._tick += 1
-        found: list[int | None] = []
-        for assignment, service in zip(assignments, services, strict=True):
-            found.append(self._slots.setdefault(assignment.generation, {}).get(service))
-        known = np.array([slot for slot in found if slot is not None], np.int64)
-        self._last_used[known] = self._tick  # before any eviction, so that no slot of this batch is evicted
-        if len(known) < len(found):
-            for place, slot in enumerate(found):
-                if slot is None:
-                    found[place] = self._slot_for(assignments[place], services[place], out)
-        return np.array(found, np.int64)
+    def _slots_for(self, lines: LineBatch, out: Ingested) -> Ints:
+        slots = self._slots.find(lines.owners, lines.services, lambda owner, name: self._open_slot(owner, name, out))
+        if self.memory is not None:
+            self.memory.logging(slots)
+        return slots
 
-    def _slot_for(self, assignment: Assignment, service: str, out: Ingested) -> int:
-        slots = self._slots[assignment.generation]
-        if service in slots:  # its second line in the batch that brought it
-            return slots[service]
-        if not self._free:
+    def _open_slot(self, assignment: Assignment, service: str, out: Ingested) -> int:
+        if not self._slots.free:
             self._evict(out)
-        slot = slots[service] = self._free.pop()
-        self._owner[slot] = assignment
-        self._service[slot] = service
-        self._last_used[slot] = self._tick
+        slot = self._slots.open(assignment, service)
         # The services of a partition are one system: their order is the same in every replay.
         self._stream.history.join(np.array([slot]), np.array([assignment.generation]))
+        if self.memory is not None:
+            self.memory.opened(assignment, service, slot)
         return slot
 
     def _evict(self, out: Ingested) -> None:
-        """Evicts the services idle for longest, a sixteenth at a time, but none of the current batch."""
-        candidates = np.flatnonzero(self._last_used < self._tick)
-        share = max(1, self._max_services // 16)
-        victims = candidates[np.argsort(self._last_used[candidates], kind="stable")][:share]
-        assert len(victims), "a batch never holds more services than there are slots"
+        """Evicts the services idle for longest, but none of the current batch."""
+        victims = self._slots.idle_longest()
         out.work.append(self._flush(victims))
         out.evicted += len(victims)
-        for slot in victims.tolist():
-            del self._slots[self._owner[slot].generation][self._service[slot]]
-        self._release(victims)
-
-    def _release(self, slots: Ints) -> None:
-        self._stream.clear(slots)
-        self._owner[slots] = None
-        self._service[slots] = None
-        self._last_used[slots] = 0
-        self._free.extend(slots.tolist())
+        if self.memory is not None:
+            self.memory.evicted(victims)
+        self._stream.clear(victims)
+        self._slots.release(victims)
 
 
 def _by_decoder(chunks: Sequence[Chunk]) -> list[tuple[Decoder, list[Chunk]]]:

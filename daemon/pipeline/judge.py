@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from logwarden.daemon.incidents.encoding import AlertWriter
-from logwarden.daemon.pipeline.ingest import Work
 from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile, by_assignment
 from logwarden.daemon.pipeline.publication import Marks, Publication, PublicationKind
+from logwarden.daemon.pipeline.work import Work
 from logwarden.daemon.ports import Clock, Engine
 from logwarden.model.budget import AlertBudget
 from logwarden.model.verdicts import AlertPolicy, Scores

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from logwarden.daemon.records import Bounds, Committed
+from logwarden.daemon.state.journal import Journal
+from logwarden.daemon.state.records import Mark
 
 METADATA_VERSION = 1
 NEAR_THE_END = 1_000
@@ -95,13 +98,16 @@ class PartitionLedger:
         """Returns the lowest offset not done; the next offset to come if all are."""
         return self._spans[0].first_left() if self._spans else self._next
 
-    def to_commit(self, max_context: int) -> Committed:
-        """Returns position and metadata; the context reaches back at most `max_context` offsets."""
+    def to_commit(self, max_context: int, journal: Journal | None = None) -> Committed:
+        """Returns position and metadata; the context reaches back at most `max_context` offsets.
+
+        With a `journal` it begins at the cut that counts then: the lines before are in snapshots.
+        """
         position = self.position()
         current = bisect_right(self._contexts, position, key=lambda entry: entry[0]) - 1
         del self._contexts[: max(0, current)]
-        context = max(self._contexts[0][1], position - max_context)
-        return Committed(position, encode_metadata(context, self._topic))
+        context, marks = (self._contexts[0][1], None) if journal is None else journal.at(position)
+        return Committed(position, encode_metadata(max(context, position - max_context), self._topic, marks))
 
     def _thin_contexts(self) -> None:
         """Halves the entries that pile up while one line stays undone. The next owner may read a little more."""
@@ -200,12 +206,21 @@ def incident_of(committed: Committed, bounds: Bounds) -> str:
     return "" if bounds.earliest <= committed.offset <= bounds.end else "offset_out_of_range"
 
 
-def encode_metadata(context: int, topic: str = "") -> str:
+def may_restore(committed: Committed | None, bounds: Bounds) -> bool:
+    """Returns False where offsets of the commit are those of other lines now, so that no snapshot belongs to them."""
+    if committed is None:
+        return True
+    return incident_of(committed, bounds) != "topic_recreated" and committed.offset <= bounds.end
+
+
+def encode_metadata(context: int, topic: str = "", marks: Sequence[Mark] | None = None) -> str:
     """Returns the commit metadata; far below the broker's 4,096 bytes. `topic`: its identity, if that is known.
 
-    The version stays: earlier releases read the context of these metadata, and overlook the topic.
+    `marks`: the cuts of the state topic that count with this commit, the newest first. The version stays: earlier
+    releases read the context of these metadata, and overlook the rest.
     """
-    values = {"v": METADATA_VERSION, "context": context} | ({"topic": topic} if topic else {})
+    values: dict[str, object] = {"v": METADATA_VERSION, "context": context}
+    values |= ({"topic": topic} if topic else {}) | ({} if marks is None else {"state": list(marks)})
     return json.dumps(values, separators=(",", ":"))
 
 
@@ -220,6 +235,15 @@ def decode_topic(metadata: str) -> str:
     """Returns the identity of the topic to which a commit belongs; empty if it is unknown."""
     topic = _values(metadata).get("topic")
     return topic if isinstance(topic, str) else ""
+
+
+def decode_marks(metadata: str) -> tuple[Mark, ...] | None:
+    """Returns the cuts of the state topic that count, the newest first. Returns None if the metadata name none."""
+    marks = _values(metadata).get("state")
+    try:
+        return None if marks is None else tuple(msgspec.convert(marks, list[Mark]))
+    except msgspec.ValidationError:
+        return None
 
 
 def _values(metadata: str) -> dict[str, object]:

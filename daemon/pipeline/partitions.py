@@ -6,6 +6,7 @@ of records, windows, alerts and commits.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +16,17 @@ import numpy.typing as npt
 import structlog
 
 from logwarden.daemon.decoding.decoder import Decoded, Decoder
-from logwarden.daemon.pipeline.ledger import PartitionLedger, incident_of, where_to_start
+from logwarden.daemon.pipeline.ledger import (
+    PartitionLedger,
+    decode_marks,
+    incident_of,
+    may_restore,
+    where_to_start,
+)
 from logwarden.daemon.ports import Source
 from logwarden.daemon.records import Bounds, Committed, Partition, Record
+from logwarden.daemon.state.journal import Journal
+from logwarden.daemon.state.records import Through
 from logwarden.daemon.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -46,7 +55,19 @@ ProfileOf = Callable[[str], TopicProfile]
 class Assignment:
     """A partition for one period of ownership. Whatever finishes after `ended` is discarded."""
 
-    __slots__ = ("ended", "generation", "incarnation", "ledger", "originals", "partition", "profile", "revoking")
+    __slots__ = (
+        "ended",
+        "generation",
+        "incarnation",
+        "journal",
+        "ledger",
+        "originals",
+        "partition",
+        "profile",
+        "replay_until",
+        "revoking",
+        "through",
+    )
 
     def __init__(
         self,
@@ -55,6 +76,7 @@ class Assignment:
         ledger: PartitionLedger,
         profile: TopicProfile,
         incarnation: str = "",
+        journal: Journal | None = None,
     ) -> None:
         self.generation = generation
         """Unique and rising over all assignments of this member."""
@@ -63,11 +85,23 @@ class Assignment:
         self.profile = profile
         self.incarnation = incarnation
         """Identity of the topic, for the ids of alerts; empty if the broker reports none."""
+        self.journal = journal
+        """The cuts of what its services have learned. None: they are not kept."""
+        self.replay_until = ledger.score_from
+        """First offset whose line was never counted: lines below it are context, or in a restored snapshot. Belongs to
+        the ingest thread."""
+        self.through: dict[str, Through] = {}
+        """Of each restored service the first line that its snapshot does not contain. Belongs to the ingest thread."""
         self.originals: dict[int, bytes] = {}
         """By offset the begin of each record in flight that an alert would quote. The ingest thread enters it, the
         score thread reads it, and the event loop removes it; each does so in one step."""
         self.revoking = False
         self.ended = False
+
+    def is_known(self, service: str, offset: int, line_index: int) -> bool:
+        """Returns True for a line that a restored snapshot contains."""
+        through = self.through.get(service)
+        return through is not None and (offset, line_index) < through
 
     def done(self, offsets: Ints) -> None:
         """Marks lines done, which raise no alert any more."""
@@ -85,12 +119,19 @@ class Partitions:
     """All assignments of this member, each from `assign` to `close`."""
 
     def __init__(
-        self, source: Source, telemetry: Telemetry, profile_of: ProfileOf, *, max_context_records: int
+        self,
+        source: Source,
+        telemetry: Telemetry,
+        profile_of: ProfileOf,
+        *,
+        max_context_records: int,
+        keeps_state: bool = False,
     ) -> None:
         self._source = source
         self._telemetry = telemetry
         self._profile_of = profile_of
         self._max_context_records = max_context_records
+        self._keeps_state = keeps_state
         self._assigned: dict[Partition, Assignment] = {}
         self.newest_generation = 0
 
@@ -113,7 +154,7 @@ class Partitions:
         assignment = self._assigned.get(partition)
         return None if assignment is None or assignment.revoking else assignment
 
-    def assign(self, partition: Partition, committed: Committed | None, bounds: Bounds) -> None:
+    def assign(self, partition: Partition, committed: Committed | None, bounds: Bounds) -> Assignment:
         """Begins a period of ownership at the group's committed offset, and seeks to the begin of its context."""
         assert partition not in self._assigned, "a partition is revoked before it is assigned again"
         start = where_to_start(committed, bounds, self._max_context_records)
@@ -131,8 +172,13 @@ class Partitions:
         self.newest_generation += 1
         ledger = PartitionLedger(start.score_from, start.read_from, bounds.incarnation)
         profile = self._profile_of(partition.topic)
-        self._assigned[partition] = Assignment(self.newest_generation, partition, ledger, profile, bounds.incarnation)
+        assignment = Assignment(self.newest_generation, partition, ledger, profile, bounds.incarnation)
+        if self._keeps_state:
+            marks = decode_marks(committed.metadata) if committed and may_restore(committed, bounds) else ()
+            assignment.journal = Journal(uuid.uuid4().hex[:12], replay_from=start.read_from, marks=marks)
+        self._assigned[partition] = assignment
         self._source.seek(partition, start.read_from)
+        return assignment
 
     def revoke(self, partitions: Sequence[Partition]) -> list[Assignment]:
         """Stops new work for these partitions; returns their assignments, which `close` will end."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -24,19 +23,23 @@ from logwarden.daemon.pipeline.batcher import Batcher
 from logwarden.daemon.pipeline.checkpoint import Checkpoint
 from logwarden.daemon.pipeline.dead_letters import burials
 from logwarden.daemon.pipeline.in_flight import InFlight
-from logwarden.daemon.pipeline.ingest import Ingested, Ingestor, Work
+from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.intake import Chunks, Intake
 from logwarden.daemon.pipeline.judge import WindowJudge
+from logwarden.daemon.pipeline.limits import PipelineLimits
 from logwarden.daemon.pipeline.pace import EmbeddingPace
 from logwarden.daemon.pipeline.partitions import Assignment, Partitions, ProfileOf
 from logwarden.daemon.pipeline.phase import Lifetime, Phase
-from logwarden.daemon.pipeline.publisher import MAX_WAITING_BYTES, Publisher
+from logwarden.daemon.pipeline.publisher import Publisher
 from logwarden.daemon.pipeline.pulse import Pulse
 from logwarden.daemon.pipeline.rebalance import LAST_COMMIT_S, Rebalance
 from logwarden.daemon.pipeline.retries import Retries
 from logwarden.daemon.pipeline.schemas import SchemaShelf
-from logwarden.daemon.pipeline.service_facts import report_services
+from logwarden.daemon.pipeline.service_facts import report_ingested, report_services
+from logwarden.daemon.pipeline.state_writer import StateWriter
+from logwarden.daemon.pipeline.work import Ingested, Work
 from logwarden.daemon.ports import Engine, Ports
+from logwarden.daemon.state.records import Entries
 
 log = structlog.get_logger(__name__)
 
@@ -45,23 +48,6 @@ GOODBYE_S = 1.0
 
 FLUSH_S = 0.1
 """Seconds between two looks for lines that have waited long enough for their window's step."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PipelineLimits:
-    """Every bound of the pipeline. Times in seconds."""
-
-    max_windows: int
-    max_delay_s: float
-    max_wait_s: float
-    """Time that a line may wait for its window's step to fill."""
-    max_in_flight_lines: int
-    max_context_records: int
-    commit_interval_s: float
-    revoke_budget_s: float
-    """Shared by all waits of one revoke; the next owner repeats what is not done by then."""
-    retry_s: float = 1.0
-    max_waiting_bytes: int = MAX_WAITING_BYTES
 
 
 class Pipeline:
@@ -86,11 +72,14 @@ class Pipeline:
         self._lifetime = Lifetime(self._pulse)
         self._retries = Retries(ports.clock, self._lifetime, retry_s=limits.retry_s)
         self.partitions = Partitions(
-            ports.source, ports.telemetry, profile_of, max_context_records=limits.max_context_records
+            ports.source,
+            ports.telemetry,
+            profile_of,
+            max_context_records=limits.max_context_records,
+            keeps_state=bool(limits.state_topic),
         )
-        self._checkpoint = Checkpoint(
-            ports.source, self.partitions, ports.telemetry, ports.health, max_context_records=limits.max_context_records
-        )
+        self._state_writer = StateWriter(ports, limits.state_topic)
+        self._checkpoint = _checkpoint_of(ports, self.partitions, self._state_writer, limits.max_context_records)
         self._in_flight = InFlight(
             ports,
             self.partitions,
@@ -123,6 +112,7 @@ class Pipeline:
             checkpoint=self._checkpoint,
             publisher=self._publisher,
             drop=self._drop,
+            restore=self._restore,
             budget_s=limits.revoke_budget_s,
         )
         self._arrived: Chunks = []
@@ -234,7 +224,10 @@ class Pipeline:
         ingested = await self._ports.ingest_worker.run(step, *args, started, scored)
         seconds = self._ports.clock.monotonic() - started
         self._pace.learn(ingested.new_lines, seconds)
-        self._count(ingested, seconds)
+        report_ingested(self._ports, ingested, seconds)
+        facts = self._ingestor.facts(self.engine.policy.learning_lines)
+        report_services(self._ports, facts, ingested.evicted)
+        self._ports.telemetry.table_rows(self._ingestor.table_rows)
         return ingested
 
     def _advance_now(self, now: float, scored: int) -> Ingested:
@@ -253,6 +246,9 @@ class Pipeline:
         for assignment, offsets, lines in ingested.grown:
             if not assignment.ended:
                 assignment.ledger.grow(offsets, lines)
+        for assignment, cut in ingested.cuts:
+            if assignment.journal is not None:
+                assignment.journal.captured(cut)
         for assignment, offsets in (*ingested.blank, *ingested.absorbed):
             self._done(assignment, offsets)
 
@@ -275,30 +271,20 @@ class Pipeline:
             self._put(await self._ports.ingest_worker.run(self._ingestor.flush, before))
 
     async def _drop(self, assignments: Sequence[Assignment]) -> None:
+        self._state_writer.unblock()  # what could not be written belongs to the next owner
         await self._ports.ingest_worker.run(self._ingestor.drop, assignments)
+
+    async def _restore(self, assignments: Sequence[Assignment], entries: Entries) -> None:
+        if self._limits.state_topic:
+            now = self._ports.clock.monotonic()
+            restored = await self._ports.ingest_worker.run(self._ingestor.restore, assignments, entries, now)
+            self._ports.telemetry.state_restored(*restored)
 
     def _put(self, work: Sequence[Work]) -> None:
         for piece in work:
             self._batcher.put(piece, self._ports.clock.monotonic())
         if work:
             self._pulse.beat()
-
-    def _count(self, ingested: Ingested, seconds: float) -> None:
-        telemetry = self._ports.telemetry
-        telemetry.ingested(ingested.lines, seconds)
-        telemetry.embedded(ingested.new_lines)
-        telemetry.decoded_with_replacement(ingested.replaced)
-        telemetry.odd_records(ingested.odd)
-        telemetry.cut_lines(ingested.cut)
-        telemetry.empty_lines(sum(len(offsets) for _, offsets in ingested.blank))
-        telemetry.joined_lines(sum(len(offsets) for _, offsets in ingested.absorbed))
-        telemetry.table_overflow(ingested.overflowed)
-        if ingested.cut_events:
-            telemetry.cut_events(ingested.cut_events)
-            hint = "raise LOGWARDEN_JOIN__MAX_LINES or LOGWARDEN_JOIN__MAX_BYTES if these events are whole traces"
-            log.warning("events_cut", events=ingested.cut_events, hint=hint)
-        report_services(self._ports, self._ingestor.facts(self.engine.policy.learning_lines), ingested.evicted)
-        telemetry.table_rows(self._ingestor.table_rows)
 
     # ---------------------------------------------------------------- score
 
@@ -348,3 +334,14 @@ class Pipeline:
     async def _commit_forever(self) -> None:
         while not await self._lifetime.drained(self._limits.commit_interval_s):
             await self._checkpoint.commit_held(self._limits.revoke_budget_s)
+
+
+def _checkpoint_of(ports: Ports, partitions: Partitions, state: StateWriter, max_context_records: int) -> Checkpoint:
+    return Checkpoint(
+        ports.source,
+        partitions,
+        ports.telemetry,
+        ports.health,
+        max_context_records=max_context_records,
+        before_offsets=[state.write],
+    )

@@ -8,7 +8,7 @@ lifetime, where the fetch loop finds it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import structlog
@@ -16,14 +16,19 @@ import structlog
 from logwarden.daemon.pipeline.checkpoint import Checkpoint
 from logwarden.daemon.pipeline.in_flight import InFlight
 from logwarden.daemon.pipeline.intake import Drop
+from logwarden.daemon.pipeline.ledger import may_restore
 from logwarden.daemon.pipeline.partitions import Assignment, Partitions
 from logwarden.daemon.pipeline.phase import Lifetime, Phase
 from logwarden.daemon.pipeline.publisher import Publisher
 from logwarden.daemon.pipeline.retries import Retries
 from logwarden.daemon.ports import Ports
 from logwarden.daemon.records import Partition
+from logwarden.daemon.state.records import Entries
 
 log = structlog.get_logger(__name__)
+
+Restore = Callable[[Sequence[Assignment], Entries], Coroutine[Any, Any, None]]
+"""Brings back what services of new assignments have learned, from records of the state topic."""
 
 LAST_COMMIT_S = 0.1
 """Seconds that a last commit gets where the budget is spent already."""
@@ -43,6 +48,7 @@ class Rebalance:
         checkpoint: Checkpoint,
         publisher: Publisher,
         drop: Drop,
+        restore: Restore,
         budget_s: float,
     ) -> None:
         self._source = ports.source
@@ -56,6 +62,8 @@ class Rebalance:
         self._checkpoint = checkpoint
         self._publisher = publisher
         self._drop = drop
+        self._restore = restore
+        self._state = ports.state
         self._budget_s = budget_s
 
     async def on_revoked(self, partitions: Sequence[Partition]) -> None:
@@ -82,8 +90,12 @@ class Rebalance:
             bounds = await self._retries.answer(lambda: self._source.bounds(partitions)) if partitions else {}
             if committed is None or bounds is None or self._lifetime.phase >= Phase.DRAINING:
                 return  # this member stops: no period of ownership begins any more
-            for partition in partitions:
-                self._partitions.assign(partition, committed.get(partition), bounds[partition])
+            entries = await self._retries.answer(lambda: self._read_state(partitions)) if partitions else ()
+            if entries is None or self._lifetime.phase >= Phase.DRAINING:
+                return
+            begun = [self._partitions.assign(p, committed.get(p), bounds[p]) for p in partitions]
+            restorable = [a for a in begun if may_restore(committed.get(a.partition), bounds[a.partition])]
+            await self._restore(restorable, entries)  # enters the ingest thread's queue before any of their records
             self._in_flight.resume()
             self._health.assigned = True
             self._health.partitions = len(partitions)
@@ -100,6 +112,11 @@ class Rebalance:
         """
         self._lifetime.changed()
         return await self._in_flight.settle(assignments, deadline)
+
+    async def _read_state(self, partitions: Sequence[Partition]) -> Entries:
+        if self._state is None:
+            return ()
+        return await self._state.read({partition.partition for partition in partitions})
 
     def _close(self, revoked: Sequence[Assignment]) -> None:
         self._partitions.close(revoked)

@@ -1,4 +1,4 @@
-"""Reports figures about the services in memory: metrics, readiness, and warnings where they cannot be judged well."""
+"""Reports figures about lines and services: metrics, readiness, and warnings where they cannot be judged well."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from logwarden.daemon.pipeline.work import Ingested
 from logwarden.daemon.ports import Ports
 
 log = structlog.get_logger(__name__)
@@ -24,6 +25,23 @@ class ServiceFacts:
     without_pattern: int
     """Services in which new lines are so common that novelty alone is no evidence."""
     lines_per_service: float
+
+
+def report_ingested(ports: Ports, ingested: Ingested, seconds: float) -> None:
+    """Counts the lines of a step of the ingest thread, and warns of events that were cut."""
+    telemetry = ports.telemetry
+    telemetry.ingested(ingested.lines, seconds)
+    telemetry.embedded(ingested.new_lines)
+    telemetry.decoded_with_replacement(ingested.replaced)
+    telemetry.odd_records(ingested.odd)
+    telemetry.cut_lines(ingested.cut)
+    telemetry.empty_lines(sum(len(offsets) for _, offsets in ingested.blank))
+    telemetry.joined_lines(sum(len(offsets) for _, offsets in ingested.absorbed))
+    telemetry.table_overflow(ingested.overflowed)
+    if ingested.cut_events:
+        telemetry.cut_events(ingested.cut_events)
+        hint = "raise LOGWARDEN_JOIN__MAX_LINES or LOGWARDEN_JOIN__MAX_BYTES if these events are whole traces"
+        log.warning("events_cut", events=ingested.cut_events, hint=hint)
 
 
 def report_services(ports: Ports, facts: ServiceFacts, evicted: int) -> None:

@@ -47,6 +47,9 @@ class KafkaSettings(SettingsGroup):
     """Topic to which the daemon publishes alerts."""
     dead_letter_topic: Name = "logwarden.dead-letters"
     """Topic to which the daemon publishes records without a readable log line."""
+    state_topic: Maybe[Name] = None
+    """Compacted topic in which the daemon keeps what services have learned, so that they know it after a restart, such
+    as `logwarden.state`. Each group needs its own. None: it is not kept."""
     group_id: Name = "logwarden"
     """Consumer group. All replicas use the same one, and the group divides the partitions among them."""
     group_instance_id: Maybe[str] = None

@@ -94,6 +94,10 @@ class PrometheusTelemetry:
         self._lag = self._gauge(
             "lag_records", "Records of an assigned partition that are not done.", "topic", "partition"
         )
+        self._state_records = self._counter("state_records", "Records that the state topic acknowledged.")
+        self._state_bytes = self._counter("state_bytes", "Bytes of these records, before compression.")
+        self._state_services = self._counter("state_restored_services", "Services that came back from the state topic.")
+        self._state_unreadable = self._counter("state_unreadable_records", "State records that could not be read.")
         self._commit_failures = self._counter("commit_failures", "Commits that the broker did not take.")
         self._range = self._counter(
             "offset_out_of_range", "Committed offsets that the broker no longer had.", "topic", "partition"
@@ -196,6 +200,14 @@ class PrometheusTelemetry:
     def committed(self, partitions: int) -> None:
         self._commits.inc()
         self._committed.inc(partitions)
+
+    def state_written(self, records: int, size: int) -> None:
+        self._state_records.inc(records)
+        self._state_bytes.inc(size)
+
+    def state_restored(self, services: int, unreadable: int) -> None:
+        self._state_services.inc(services)
+        self._state_unreadable.inc(unreadable)
 
     def commit_failed(self) -> None:
         self._commit_failures.inc()

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -55,7 +55,7 @@ class AlertLog:
 
     @classmethod
     @asynccontextmanager
-    async def reading(cls, bootstrap: str, topic: str) -> AsyncIterator[AlertLog]:
+    async def reading(cls, bootstrap: str, topic: str) -> AsyncIterator[Self]:
         """Reads partition 0, the only one of a test's alerts topic."""
         consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest", max_poll_records=10_000)
         await consumer.start()
@@ -158,8 +158,11 @@ class Traffic:
         finally:
             await producer.stop()
 
-    async def send(self, count: int) -> list[Place]:
-        """Sends `count` lines of services chosen at random and waits until they are acknowledged."""
+    async def send(self, count: int, *, line: bytes | None = None) -> list[Place]:
+        """Sends `count` lines of services chosen at random and waits until they are acknowledged.
+
+        `line`: the text of all of them; None: lines of a few kinds.
+        """
         services = [f"service-{self._random.randrange(2 * self._partitions)}" for _ in range(count)]
         pending = []
         for service in services:
@@ -168,7 +171,7 @@ class Traffic:
                 await self._producer.send(
                     self._topic,
                     key=service.encode(),
-                    value=_line(self._number),
+                    value=_line(self._number) if line is None else line,
                     partition=int(service.rpartition("-")[2]) % self._partitions,
                 )
             )

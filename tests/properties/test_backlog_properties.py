@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logwarden.daemon.pipeline.backlog import Backlog, LineBatch
-from logwarden.daemon.pipeline.ingest import Ingested, Ingestor, Work
+from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.partitions import Assignment
+from logwarden.daemon.pipeline.work import Ingested, Work
 from tests.oracles import LogRecord, assignment, fresh_lines_of, ingestor_of
 
 WORDS = [letter * 3 for letter in "abcdefghijklmnop"]

@@ -15,6 +15,8 @@ from logwarden.daemon.records import Committed, Partition
 from tests.sim.loop import now_s
 from tests.sim.topics import COMPACTED, Era, OutputTopic, PartitionLog
 
+STATE = "state"
+"""The state topic."""
 SESSION_TIMEOUT_S = 6.0
 REBALANCE_TIMEOUT_S = 12.0
 HEARTBEAT_S = 1.0
@@ -125,6 +127,10 @@ class SimBroker:
     def output(self, topic: str) -> OutputTopic:
         """Returns an output topic, made at its first use."""
         return self.outputs.setdefault(topic, OutputTopic(topic))
+
+    def state(self) -> list[tuple[bytes, bytes | None]]:
+        """Returns the records of the state topic, key and value."""
+        return [(record.key or b"", record.value) for record in self.output(STATE).records]
 
     def truncate(self, partition: Partition, earliest: int) -> None:
         """Deletes the records below `earliest`, as retention does."""

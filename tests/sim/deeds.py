@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from tests.sim.broker import STATE
 from tests.sim.evidence import ALERTS, DEAD
 from tests.sim.loop import now_s
 from tests.sim.member import Member
@@ -39,6 +40,7 @@ class Deeds:
     - damage: a batch cannot be read for a while; afterwards it is repaired, or the operator lets members skip it.
     - stick: the leader of an output topic does not answer for a while.
     - lose: an output topic does not exist for a while.
+    - stick_state: the leader of the state topic does not answer for a while.
     - stick_alerts, lose_alerts: the same of the alerts topic alone, for longer.
     - outage: every broker is down for a while.
     """
@@ -165,6 +167,9 @@ class Deeds:
 
     async def _lose(self) -> None:
         await self._spoil("missing", self._rng.choice((ALERTS, DEAD)), self._rng.uniform(3, 25))
+
+    async def _stick_state(self) -> None:
+        await self._spoil("stuck", STATE, self._rng.uniform(3, 25))
 
     async def _stick_alerts(self) -> None:
         await self._spoil("stuck", ALERTS, 40.0)

@@ -8,6 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from logwarden.daemon.pipeline.ledger import decode_marks
+from logwarden.daemon.records import Committed, Partition
+from logwarden.daemon.state.records import read_value
 from tests.sim.broker import SimBroker
 from tests.sim.evidence import NOISY, POISON, Evidence, Place, Produced, SeenAlert
 from tests.sim.topics import Era
@@ -32,6 +35,19 @@ def done_below(evidence: Evidence, broker: SimBroker, era: Era, start: int, end:
             yield f"{_name(era, record)} is below the commit and its alert is not published"
         elif record.kind == POISON and (era, record.offset) not in evidence.buried:
             yield f"{_name(era, record)} is below the commit and not in the dead-letter topic"
+
+
+def state_behind(broker: SimBroker, partition: Partition, position: Committed) -> Iterator[str]:
+    """state_behind: a commit names no cut that contains lines above it, or that is not in the state topic."""
+    marks = decode_marks(position.metadata)
+    if not marks:
+        return
+    newest = marks[0]
+    if newest.cut > position.offset:
+        yield f"{partition} is committed at {position.offset}, and its state contains lines below {newest.cut}"
+    values = [value for _, value in broker.state() if value is not None]
+    if not any(value.run == newest.run and value.cut == newest.cut for value in map(read_value, values)):
+        yield f"{partition} is committed at {position.offset} with the cut {newest}, which is not in the state topic"
 
 
 def no_hole(evidence: Evidence, broker: SimBroker) -> Iterator[str]:

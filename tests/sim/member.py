@@ -7,27 +7,33 @@ import random
 
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.pipeline.backlog import LineBatch
-from logwarden.daemon.pipeline.ingest import Ingested, Ingestor
+from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.joining import JoinLimits
+from logwarden.daemon.pipeline.limits import PipelineLimits
+from logwarden.daemon.pipeline.memory import CutLimits
 from logwarden.daemon.pipeline.partitions import TopicProfile
-from logwarden.daemon.pipeline.pipeline import Pipeline, PipelineLimits
+from logwarden.daemon.pipeline.pipeline import Pipeline
+from logwarden.daemon.pipeline.work import Ingested
 from logwarden.daemon.ports import Engine, Ports
 from logwarden.daemon.process import DeadMansSwitch
 from logwarden.daemon.settings.groups import InputSettings
 from logwarden.daemon.watchdog import Held, StuckJudge, Watchdog, WatchedWorker
 from logwarden.daemon.web.metrics import PrometheusTelemetry
+from logwarden.model.arrays import Bools
 from logwarden.model.lines import LineTable
 from logwarden.model.stream import LogStream
 from logwarden.model.verdicts import AlertPolicy
 from logwarden.model.windowing import WindowBatch
 from tests.oracles import EventPerTextLine
-from tests.sim.broker import SimBroker
+from tests.sim.broker import STATE, SimBroker
 from tests.sim.clients import SimSource
 from tests.sim.connection import Line
 from tests.sim.evidence import ALERTS, DEAD, Evidence
+from tests.sim.familiarity import Familiar
 from tests.sim.scenarios import Scenario
 from tests.sim.sink import SimSink
 from tests.sim.stand_ins import SimEncoder, SimScorer, SimWorker, VirtualClock
+from tests.sim.state import SimStateReader
 from tests.sim.weather import Weather
 from tests.sim.witness import SimWitness
 
@@ -43,17 +49,24 @@ class SimIngestor(Ingestor):
 
     evidence: Evidence
 
-    def _push_part(self, lines: LineBatch, out: Ingested, now: float) -> WindowBatch:
+    def _push_part(self, lines: LineBatch, out: Ingested, now: float, counted: Bools | None = None) -> WindowBatch:
         for text, offset, index in zip(lines.texts, lines.offsets, lines.index, strict=True):
             self.evidence.enter(text, (offset, index))
-        return super()._push_part(lines, out, now)
+        return super()._push_part(lines, out, now, counted)
 
 
 class Member:
     """One daemon; it runs from `start` to `kill` or `drain`."""
 
     def __init__(
-        self, name: str, scenario: Scenario, broker: SimBroker, weather: Weather, evidence: Evidence, seed: str
+        self,
+        name: str,
+        scenario: Scenario,
+        broker: SimBroker,
+        weather: Weather,
+        evidence: Evidence,
+        seed: str,
+        familiar: Familiar | None = None,
     ) -> None:
         self.name = name
         self.line = line = Line(broker)
@@ -73,7 +86,7 @@ class Member:
             f"{name} ingest", scenario.ingest_s, line, random.Random(f"{seed} {name} ingest"), encoder.seconds
         )
         self.score_worker = SimWorker(f"{name} score", scenario.score_s, line, random.Random(f"{seed} {name} score"))
-        self.scorer = SimScorer(name, scenario.table_rows, evidence)
+        self.scorer = SimScorer(name, scenario.table_rows, evidence, None if familiar is None else familiar.check)
         self.expected_to_live = True
         self._evidence = evidence
         self._bound = scenario.max_in_flight_lines + scenario.max_poll_records * max(scenario.lines_of_a_record)
@@ -85,6 +98,7 @@ class Member:
             clock=VirtualClock(line),
             telemetry=PrometheusTelemetry(),
             health=self.health,
+            state=SimStateReader(line, broker, weather, random.Random(f"{seed} {name} state")),
         )
         engine = Engine(
             scorer=self.scorer,
@@ -93,7 +107,12 @@ class Member:
         )
         stream = LogStream(engine.table, size=scenario.size, step=scenario.step, max_slots=MAX_SERVICES)
         profile = _profile()
-        ingestor = SimIngestor(stream, max_services=MAX_SERVICES, join=JoinLimits(max_lines=10))
+        ingestor = SimIngestor(
+            stream,
+            max_services=MAX_SERVICES,
+            join=JoinLimits(max_lines=10) if scenario.joins else None,
+            cuts=_cuts(scenario),
+        )
         ingestor.evidence = evidence
         self.pipeline = Pipeline(
             ports,
@@ -143,7 +162,8 @@ class Member:
         active = [assignment.generation for assignment in self.pipeline.partitions.assignments()]
         ingestor = self.pipeline._ingestor
         open_events = [] if ingestor.events._joiner is None else ingestor.events._joiner.rows()
-        kept = [*ingestor._slots, *(row.owner.generation for row in open_events)]
+        memory = [] if ingestor.memory is None else list(ingestor.memory._periods)
+        kept = [*ingestor._slots.generations, *memory, *(row.owner.generation for row in open_events)]
         return [number for number in kept if number not in active]
 
     async def _run(self) -> None:
@@ -234,4 +254,11 @@ def _limits(scenario: Scenario) -> PipelineLimits:
         commit_interval_s=1.0,
         revoke_budget_s=scenario.revoke_budget_s,
         max_waiting_bytes=scenario.max_waiting_bytes,
+        state_topic=STATE if scenario.keeps_state else "",
     )
+
+
+def _cuts(scenario: Scenario) -> CutLimits | None:
+    if not scenario.keeps_state:
+        return None
+    return CutLimits(share=1.0, least_bytes=scenario.cut_bytes, max_records=scenario.max_context_records // 2)

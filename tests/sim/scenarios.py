@@ -56,6 +56,14 @@ class Scenario:
     """Largest message that the alerts topic takes."""
     refusing: tuple[str, ...] = ()
     """Output topics that never take some of the messages."""
+    joins: bool = True
+    """False: no line waits for the next line of its event, so that services log in the order of their offsets."""
+    keeps_state: bool = False
+    """True: what services have learned is kept in a state topic."""
+    checks_familiarity: bool = False
+    """True: each scored window is compared with that of one member that reads everything and is never disturbed."""
+    cut_bytes: int = 1_000
+    """Input bytes of a partition between two cuts of its state."""
     learning_lines: int = 0
     """Learning lines: 0 by default, so that every anomalous line has an alert."""
 
@@ -64,6 +72,30 @@ SCENARIOS = {
     scenario.name: scenario
     for scenario in (
         Scenario(name="calm", members=1),
+        Scenario(name="calm_state", members=1, joins=False, keeps_state=True, checks_familiarity=True, table_rows=4096),
+        Scenario(
+            name="state_events",
+            members=3,
+            keeps_state=True,
+            checks_familiarity=True,
+            table_rows=4096,
+            deeds=("kill", "join", "restart"),
+            deed_count=6,
+            score_s=0.3,
+        ),
+        Scenario(
+            name="state",
+            members=3,
+            lines=400,
+            joins=False,
+            keeps_state=True,
+            checks_familiarity=True,
+            table_rows=4096,
+            deeds=("kill", "kill", "restart", "join", "cut", "deafen", "freeze", "stick_state"),
+            deed_count=8,
+            faults=ROUGH,
+            score_s=0.3,
+        ),
         Scenario(name="calm_steps", members=1, step=3),
         Scenario(name="rough_broker", faults=ROUGH),
         Scenario(name="crashes", members=3, deeds=("kill",), deed_count=5, score_s=0.5),

@@ -149,7 +149,10 @@ class SimEncoder:
 class SimScorer:
     """See `logwarden.daemon.ports.Scorer`. A window is anomalous if one of its new lines contains the marker."""
 
-    def __init__(self, name: str, rows: int, evidence: Evidence) -> None:
+    def __init__(
+        self, name: str, rows: int, evidence: Evidence, check: Callable[[str, WindowBatch], None] | None = None
+    ) -> None:
+        self._check = check
         self._name = name
         self._evidence = evidence
         self._table = np.zeros((rows, WIDTH), np.float32)
@@ -165,6 +168,8 @@ class SimScorer:
             raise self.fails
         self._evidence.look(self._name)
         self._check_rows(batch)
+        if self._check is not None:
+            self._check(self._name, batch)
         places, window = batch.fresh_lines()
         anomalous = np.zeros(len(batch), bool)
         for place, number in zip(places.tolist(), window.tolist(), strict=True):

@@ -17,6 +17,7 @@ from tests.sim import invariants
 from tests.sim.broker import SimBroker
 from tests.sim.deeds import Deeds
 from tests.sim.evidence import ALERTS, Breach, Evidence
+from tests.sim.familiarity import Familiar
 from tests.sim.loop import now_s, run_virtual
 from tests.sim.member import Member
 from tests.sim.producers import Producers
@@ -100,6 +101,9 @@ class World:
             self.broker.output(ALERTS).max_bytes = scenario.alert_bytes
         for output in scenario.refusing:
             self.broker.output(output).refuses = _refuses
+        self._familiar: Familiar | None = None
+        if scenario.checks_familiarity:
+            self._familiar = Familiar(self.evidence, self.broker, in_order=not scenario.joins)
         self.weather = Weather(scenario.faults)
         self.members: list[Member] = []
         self._ever: list[Member] = []  # killed members too: their pending futures must not be collected
@@ -137,7 +141,7 @@ class World:
     async def start_member(self) -> Member:
         self._made += 1
         name = f"member-{self._made}"
-        member = Member(name, self.scenario, self.broker, self.weather, self.evidence, self._seed)
+        member = Member(name, self.scenario, self.broker, self.weather, self.evidence, self._seed, self._familiar)
         self._ever.append(member)
         while True:
             try:
@@ -196,6 +200,8 @@ class World:
         self._read_outputs()
         if self.broker.is_stale(partition, position):
             return  # a commit about the topic that was deleted: no member continues from it
+        for breach in invariants.state_behind(self.broker, partition, position):
+            self.evidence.breach("state_behind", breach)
         era = self.broker.logs[partition].era
         start = self._checked.get(era, 0)
         for breach in invariants.done_below(self.evidence, self.broker, era, start, position.offset):

@@ -31,9 +31,11 @@ class Cluster:
 
     def __init__(self, kafka: Kafka) -> None:
         self._kafka = kafka
+        self.known: set[str] = set()
+        """Topics whose metadata the client has asked for."""
 
-    def partitions_for_topic(self, topic: str) -> set[int]:
-        return set(range(self._kafka.partitions))
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        return set(range(self._kafka.partitions)) if topic in self.known else None
 
 
 class Client:
@@ -104,6 +106,11 @@ class Producer:
     async def stop(self) -> None:
         self.trace.append("stop")
         await self._kafka.happen(self._kafka.stop)
+
+    async def partitions_for(self, topic: str) -> set[int]:
+        """Returns the topic's partitions once the client knows them."""
+        self.client.cluster.known.add(topic)
+        return self.client.cluster.partitions_for_topic(topic) or set()
 
     def create_batch(self) -> Batch:
         return Batch()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from logwarden.daemon.pipeline.ingest import Ingested, Ingestor
+from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.joining import JoinLimits
 from logwarden.daemon.pipeline.partitions import Assignment
+from logwarden.daemon.pipeline.work import Ingested
 from logwarden.model.stream import LogStream
 from tests.oracles import LogRecord, TableSpy, assignment
 

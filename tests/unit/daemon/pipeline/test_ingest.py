@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from logwarden.daemon.pipeline.ingest import Ingested, Work
 from logwarden.daemon.pipeline.ledger import decode_metadata
 from logwarden.daemon.pipeline.partitions import by_assignment
+from logwarden.daemon.pipeline.work import Ingested, Work
 from tests.oracles import LogRecord, assignment, fresh_lines_of, ingestor_of, records_of
 
 

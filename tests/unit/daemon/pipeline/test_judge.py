@@ -9,10 +9,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from logwarden.daemon.pipeline.ingest import Ingestor, Work
+from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.judge import ScoredBatch, WindowJudge
 from logwarden.daemon.pipeline.partitions import Assignment
 from logwarden.daemon.pipeline.publication import PublicationKind
+from logwarden.daemon.pipeline.work import Work
 from logwarden.daemon.ports import Engine
 from logwarden.model.stream import LogStream
 from logwarden.model.verdicts import AlertPolicy, Scores

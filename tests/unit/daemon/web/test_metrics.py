@@ -85,6 +85,11 @@ FACTS: list[tuple[Callable[[PrometheusTelemetry], None], dict[str, float]]] = [
     ),
     (lambda t: t.services_evicted(3), {"logwarden_services_evicted_total": 3}),
     (lambda t: t.commit_failed(), {"logwarden_commit_failures_total": 1}),
+    (lambda t: t.state_written(3, 900), {"logwarden_state_records_total": 3, "logwarden_state_bytes_total": 900}),
+    (
+        lambda t: t.state_restored(5, 2),
+        {"logwarden_state_restored_services_total": 5, "logwarden_state_unreadable_records_total": 2},
+    ),
     (lambda t: t.table_rows(12), {"logwarden_line_table_rows": 12}),
     (lambda t: t.table_overflow(1), {"logwarden_line_table_overflow_total": 1}),
 ]

@@ -1,0 +1,60 @@
+"""Defines what a step of the ingest thread returns: windows to score, and facts for the ledgers and the metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from logwarden.daemon.pipeline.partitions import Assignment
+from logwarden.daemon.records import DeadLetter
+from logwarden.daemon.state.journal import Cut
+from logwarden.model.windowing import WindowBatch
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Work:
+    """Windows to score, with all that is needed to use the result after their slots were reused."""
+
+    windows: WindowBatch
+    assignments: npt.NDArray[np.object_]
+    """(w,) the Assignment that each window's lines came from."""
+    services: npt.NDArray[np.object_]
+    """(w,) service names."""
+    pushes: int
+    """Batches of the log stream to report as scored afterwards."""
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+
+@dataclass(slots=True)
+class Ingested:
+    """The result of one fetch. Ledgers belong to the event loop, which enters `contexts` and `grown` into them."""
+
+    work: list[Work] = field(default_factory=list)
+    blank: list[tuple[Assignment, Ints]] = field(default_factory=list)
+    dead: list[tuple[Assignment, DeadLetter]] = field(default_factory=list)
+    contexts: list[tuple[Assignment, int, int]] = field(default_factory=list)
+    """(assignment, first offset of the fetch, oldest offset that windows from there on need)."""
+    grown: list[tuple[Assignment, Ints, Ints]] = field(default_factory=list)
+    """(assignment, offsets (n,), lines (n,)) of the records that contain more than one line."""
+    absorbed: list[tuple[Assignment, Ints]] = field(default_factory=list)
+    """Offsets of the lines that belong to an event before them, once for each line."""
+    cuts: list[tuple[Assignment, Cut]] = field(default_factory=list)
+    """What the services of an assignment have learned, where a cut was due."""
+    lines: int = 0
+    new_lines: int = 0
+    """Distinct masked lines met for the first time, each embedded."""
+    context_lines: int = 0
+    replaced: int = 0
+    odd: int = 0
+    cut: int = 0
+    cut_events: int = 0
+    """Events of many lines that ended at a bound."""
+    overflowed: int = 0
+    evicted: int = 0
+    """Services that had to make room for others."""

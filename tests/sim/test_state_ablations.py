@@ -1,0 +1,88 @@
+"""Safeguards of the state that outlives a member, switched off: its windows are then not those of an undisturbed one.
+
+The table of `tests/sim/test_ablations.py` continues here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from logwarden.daemon.pipeline import memory as memory_module
+from logwarden.daemon.pipeline.checkpoint import Checkpoint
+from logwarden.daemon.pipeline.memory import ServiceMemory
+from logwarden.daemon.state import records
+from logwarden.daemon.state.journal import Journal
+from logwarden.model.stream import LogStream
+from tests.sim.state import SimStateReader
+from tests.sim.test_ablations import without
+
+Patch = pytest.MonkeyPatch
+
+
+def nothing_is_read_again(patch: Patch) -> None:
+    async def read(reader: SimStateReader, partitions: Any) -> Sequence[tuple[bytes, bytes | None]]:
+        return ()
+
+    patch.setattr(SimStateReader, "read", read)
+
+
+def replayed_lines_are_counted_again(patch: Patch) -> None:
+    patch.setattr(ServiceMemory, "unseen", lambda memory, lines: (lines, None))
+
+
+def records_that_were_not_committed_count(patch: Patch) -> None:
+    choose = records.choose
+    patch.setattr(memory_module, "choose", lambda entries, marks, masks: choose(entries, None, masks))
+
+
+def a_cut_counts_at_once(patch: Patch) -> None:
+    patch.setattr(Journal, "_cut_below", lambda journal, position: journal._cut)
+
+
+def offsets_come_before_the_state(patch: Patch) -> None:
+    init = Checkpoint.__init__
+
+    def reversed_steps(checkpoint: Checkpoint, *args: Any, **kept: Any) -> None:
+        init(checkpoint, *args, **kept)
+        checkpoint._steps = checkpoint._steps[::-1]
+
+    patch.setattr(Checkpoint, "__init__", reversed_steps)
+
+
+def newest_lines_stay_away(patch: Patch) -> None:
+    patch.setattr(LogStream, "put_ring", lambda *_: None)
+
+
+def known_lines_are_not_embedded(patch: Patch) -> None:
+    patch.setattr(LogStream, "_wake", lambda *_: None)
+
+
+def waiting_lines_are_taken_for_counted(patch: Patch) -> None:
+    cut = ServiceMemory.cut
+    patch.setattr(ServiceMemory, "cut", lambda memory, owner, end, waiting, now: cut(memory, owner, end, {}, now))
+
+
+ABLATIONS: list[tuple[Callable[[Patch], None], str, str]] = [
+    (nothing_is_read_again, "state", "as_undisturbed"),
+    (replayed_lines_are_counted_again, "state_events", "as_undisturbed"),
+    (records_that_were_not_committed_count, "state", "as_undisturbed"),
+    (a_cut_counts_at_once, "state", "state_behind"),
+    (offsets_come_before_the_state, "state", "state_behind"),
+    (newest_lines_stay_away, "state", "windows_whole"),
+    (known_lines_are_not_embedded, "state", "as_undisturbed"),
+    (waiting_lines_are_taken_for_counted, "state_events", "as_undisturbed"),
+]
+
+
+@pytest.mark.parametrize(
+    ("ablate", "scenario", "invariant"), ABLATIONS, ids=lambda value: getattr(value, "__name__", value)
+)
+def test_without_its_safeguard_the_invariant_breaks(
+    ablate: Callable[[Patch], None], scenario: str, invariant: str, monkeypatch: Patch
+) -> None:
+    """Each safeguard is needed: without it, its invariant breaks within twenty seeds."""
+    ablate(monkeypatch)
+    without(scenario, invariant)
