@@ -13,6 +13,7 @@ from typing import Final
 
 from logwarden.model.failure_words import GLOSSES
 from logwarden.model.mask_codes import METHOD, hide_codes, show_codes
+from logwarden.model.mask_forms import FORM_RULES, JAVA_FRAME, OPERATION, mask_hex_pairs, states
 from logwarden.model.mask_ids import (
     mask_bracketed,
     mask_host,
@@ -57,7 +58,8 @@ _NAME = (
 )
 _KEYED = re.compile(
     rf"(?<![\w.-])([A-Za-z][\w.-]{{0,60}})(?:(=|[\"']\s?[:=]\s?|[ =:]{{1,2}}(?=[\"'])){_NAME}"
-    r"|: [^\s,;|&\"'()\[\]{}\ue000-\ue01f]{1,200}(?=[,;)]|$))"
+    r"|: [^\s,;|&\"'()\[\]{}\ue000-\ue01f]{0,199}[^\s,;|&\"'()\[\]{}\ue000-\ue01f.](?=[,;)]|\.?$)"
+    r"|: (?=\.$))"
 )
 _IN_PIECES = re.compile(rf"[A-Za-z*+/_=-]{{0,100}}{MIXED}[A-Za-z*{MIXED}+/_=-]{{0,200}}")
 _GRAMMAR = (
@@ -87,6 +89,7 @@ _RULES: tuple[Rule, ...] = (
     (":", re.compile(
         r"^((?:\d+ |\* )?<[^<>]{1,3}>)?(?:(?:[A-Z][a-z]{2} +)?\* \*:\*:\*|\S{0,24}\*:\*:\*\S{0,16}) [\w.*-]+"
         r" (?=[^\s:]{1,80}(?:\[\*\])?(?: \(\[?\*\]?\))?: )"), r"\1* "),
+    *FORM_RULES,
     ("arn:", re.compile(r"\b(arn:[\w-]{1,20}:[\w-]{1,40}):[^\s,;\"')\]]{1,400}"), r"\1:*"),
     ("W/", re.compile(r"\bW/(?=\")"), ""),
     ("://", re.compile(r"(?<![A-Za-z])[A-Za-z][A-Za-z0-9+.*]{1,15}://[^\s'\"<>,\])]+"), "url"),
@@ -102,12 +105,13 @@ _RULES: tuple[Rule, ...] = (
         r"(?:\\{1,2}[^\\/:?\"<>|\r\n]{1,64}(?=\\)){0,20}"
         r"\\{1,2}[^\s\"'<>|,;]*"), "path"),
     ("\\", re.compile(r"(?<![\w\\:])[A-Z][A-Z0-9_*-]{1,62}(?:\\{1,2}[\w.$*-]{1,64}){1,20}(?![\w\\])"), "*"),
-    ("/", re.compile(r"(?<![\w<*./])(?:[A-Za-z]:|~[\w.-]{0,32}|\.{1,2})?(?:/[\w.$@%+=:~*!-]+){2,}/?"), "path"),
+    ("/", re.compile(rf"(?<![\w<*./])(?:[A-Za-z]:|~[\w.-]{{0,32}}|\.{{1,2}})?(?!{OPERATION})"
+                     r"(?:/[\w.$@%+=:~*!-]+){2,}/?"), "path"),
     ("/", re.compile(r"(?<=[\s\"'=(\[])(?:[A-Za-z]:|~[\w.-]{0,32})?/[A-Za-z_.][\w.*-]{0,63}/?(?=[\s,;:)\]\"']|$)"),
      "path"),
     (".", re.compile(rf"(?<![\w.*@/$-]){_HOST}(?=((?::\*)?)/)(?::\*)?(?:/[\w.*@:+-]{{1,100}}){{1,20}}"), mask_target),
     ("/", re.compile(r"(?<![\w<*./:=-])(?:[\w.*$@-]{1,64}/){1,20}[\w.*$@-]{1,64}\.[A-Za-z]{1,5}(?:\.\*){0,3}"
-                     r"(?![\w/*.])"), "path"),
+                     rf"(?![\w/*.]|{JAVA_FRAME})"), "path"),
     # People and machines in the places where daemons write them.
     ("user", re.compile(rf"\b([Ii]nvalid user|for user|by user|to user|of user|as user) +{_PERSON}"), r"\1 *"),
     ("er ", re.compile(rf"\b((?:by|for|from|of|to) (?:customer|employee|member|visitor|operator)) {_GRAMMAR}{_PERSON}"
@@ -214,6 +218,7 @@ def canonical(key: bytes, own: Sequence[OwnRule] = ()) -> str:
     ):  # before the rules, so that a line of megabytes costs no more than a long one
         key = key[:_READ_HEAD] + _BREAK.encode() + key[-_READ_TAIL:]
     text = key.decode("utf-8", "replace").replace("\0", " ")
+    text = mask_hex_pairs(text)
     if MIXED in text:
         text = _IN_PIECES.sub(mask_pieces, text).replace(MIXED, "*")
     for pattern, replacement in own:
@@ -229,9 +234,9 @@ def canonical(key: bytes, own: Sequence[OwnRule] = ()) -> str:
 
 
 def _quoted(found: re.Match[str]) -> str:
-    """Returns a star for a quoted value; a quoted text of several words about trouble stays."""
+    """Returns a star for a quoted value; a quoted state and a text of several words about trouble stay."""
     if " " not in found[1].strip() and found[1].isascii():
-        return "*"
+        return found[0] if states(found) else "*"
     return found[0] if _TELLING.search(found[1]) or _TELLING_ELSEWHERE.search(found[1].casefold()) else "*"
 
 
