@@ -85,7 +85,8 @@ _GIVEN = r"(?:string|text|input|literal|word|token|symbol|character|identifier|a
 FORM_RULES: Final[tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]] = (
     # The user of an access log stands between the ident and the time.
     (" [*/", re.compile(r"(?<!\S)- \S{1,100}(?= \[\*/[A-Z][a-z]{2}/\*:\*:\*:\* [+-]\*\] \")"), "- -"),
-    ("[", re.compile(rf"\b((?i:user|account|principal)(?i:names?|s)?:?) \[(?!{_STATE}\])"
+    # An owner in brackets; a noun behind "user" is a name itself.
+    ("[", re.compile(rf"(?<![Uu]ser )\b((?i:user|account|principal)(?i:names?|s)?:?) \[(?!{_STATE}\])"
                      rf"{_PERSON}(?:, ?{_PERSON}){{0,20}}\]"), r"\1 *"),
     # database/user@address, and user@[database]/client
     ("@", re.compile(rf"(?<![\w/.*@:\])-]){_OWNER}/{_OWNER}@{_ADDRESS}(?![\w*])"), "*"),
