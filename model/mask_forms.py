@@ -86,7 +86,7 @@ FORM_RULES: Final[tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str
     # The user of an access log stands between the ident and the time.
     (" [*/", re.compile(r"(?<!\S)- \S{1,100}(?= \[\*/[A-Z][a-z]{2}/\*:\*:\*:\* [+-]\*\] \")"), "- -"),
     # An owner in brackets; a noun behind "user" is a name itself.
-    ("[", re.compile(rf"(?<![Uu]ser )\b((?i:user|account|principal)(?i:names?|s)?:?) \[(?!{_STATE}\])"
+    (" [", re.compile(rf"(?<![Uu]ser )\b((?i:user|account|principal)(?i:names?|s)?:?) \[(?!{_STATE}\])"
                      rf"{_PERSON}(?:, ?{_PERSON}){{0,20}}\]"), r"\1 *"),
     # database/user@address, and user@[database]/client
     ("@", re.compile(rf"(?<![\w/.*@:\])-]){_OWNER}/{_OWNER}@{_ADDRESS}(?![\w*])"), "*"),
@@ -106,7 +106,7 @@ FORM_RULES: Final[tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str
     # So does a function of Go keep its name: of its package the last word stays.
     ("created by ", re.compile(rf"\bcreated by (?:{_FOLDERS}(?={_METHOD}|{_FUNCTION}(?:\Z| in goroutine))"
                                rf"|(?={_METHOD}|{_FUNCTION} in goroutine))"), "created in "),
-    ("/", re.compile(rf"(?<!\S){_FOLDERS}(?={_METHOD})"), ""),
+    (".(", re.compile(rf"(?<!\S){_FOLDERS}(?={_METHOD})"), ""),
     ("/", re.compile(rf"\A(\s{{0,8}}){_FOLDERS}(?={_FUNCTION}\([^()]{{0,300}}\)\Z)"), r"\1"),
 )  # fmt: skip
 """As in `mask_rules`: a text without which the rule has nothing to do, the pattern, and what stands in its place."""
