@@ -141,6 +141,7 @@ async def test_a_registry_that_hangs_is_an_outage(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(clients, "_SCHEMA_S", 0.1)
         with pytest.raises(RegistryUnavailable, match=r"no answer within 0\.1 s"):
             await client(registry.url, timeout_s=10.0).schema(7)
+    monkeypatch.undo()
     ticks = itertools.count(0.0, 6.0)
     with (
         registry_stand_in({"/schemas/ids/7": {"schema": "x" * 100_000}}) as registry,
