@@ -185,19 +185,27 @@ class _Runs:
         found, fits = np.zeros(len(runs), bool), np.ones(len(runs), bool)
         for back in (2, 4, 6):
             word = runs - back
-            gap = self._start(word + 2) - self._start(word + 1)
-            fits = (
-                fits
-                & (self.kind[word - 1] != _DIGIT)
-                & (self.kind[word] == _LETTER)
-                & (self.kind[word + 1] == 0)
-                & (gap <= MAX_GAP)
-            )
+            if back == 6:  # a third word counts if the second one is "with", which few are
+                fits &= ~found & (self._start(word + 3) - self._start(word + 2) == len(_WITH_WORD))
+                few = np.flatnonzero(fits)
+                few = few[(self._tails(word[few] + 2) == _WITH).all(axis=1)]
+                if not len(few):
+                    break
+                found[few] = self._is_code_word(word[few])
+                break
+            fits = fits & self._stands_before(word)
             places = np.flatnonzero(fits & ~found)
-            if back == 6:  # a third word counts if the second one is "with"
-                places = places[(self._tails(word[places] + 2) == _WITH).all(axis=1)]
             found[places] = _names_code(self._tails(word[places]))
         return found
+
+    def _stands_before(self, word: Ints) -> Bools:
+        """Returns which runs are words with a short gap behind them and no digit before them."""
+        gap = self._start(word + 2) - self._start(word + 1)
+        fits = (self.kind[word - 1] != _DIGIT) & (self.kind[word] == _LETTER) & (self.kind[word + 1] == 0)
+        return np.asarray(fits & (gap <= MAX_GAP))
+
+    def _is_code_word(self, word: Ints) -> Bools:
+        return np.asarray(self._stands_before(word) & _names_code(self._tails(word)))
 
     def _tails(self, runs: Ints) -> Bytes:
         """Returns the last letters of runs (n, 8), the last one first, and zeros where a run is shorter."""
@@ -278,7 +286,8 @@ def _table(members: bytes) -> Bools:
     return table
 
 
-_WITH = np.frombuffer(b"with"[::-1].ljust(TAIL, b"\0"), np.uint8)
+_WITH_WORD = b"with"
+_WITH = np.frombuffer(_WITH_WORD[::-1].ljust(TAIL, b"\0"), np.uint8)
 _ANNOUNCED, _IS_LEFT, _IS_RIGHT = _table(BEFORE), _table(LEFT), _table(RIGHT)
 _IS_CLASS = _table(b"245")
 _IS_REPLY = np.zeros(1000, bool)
