@@ -22,6 +22,8 @@ _UNIT = (
     r"|bytes?|B|%|dBm?|of|more|times?|rows?|lines?|items?|retries|files?|[a-z]{3,20}[a-rt-z]s)"
 )
 _OPEN = r"""["']?(?: (?:is|was|of|number|value|with|by|code|no\.?))?[ =:(\["'#]{1,12}"""
+_NEAR = r"""["']?(?: (?:is|was|of|number|value|with|by|code|no\.?))?[ =:("'#]{1,3}"""
+"""Behind the word for an error, whose column may be followed by a count, and whose brackets hold a process."""
 _STRONG = (
     r"(?i:status|code|errno)|(?<![A-Za-z])(?i:err|rc|ret|retval|exit|exited|exits|signal|sig|result|res|sqlstate"
     r"|hresult|kodu|felkod|bugcheck|alert|statut|estado|stato|durum|stav"
@@ -56,7 +58,7 @@ _NUMBERS: tuple[re.Pattern[str], ...] = tuple(
         rf"(?i:code|error|err|errno|status){_OPEN}([A-Z]{{1,7}}\d{{3,6}}[A-Z]?)(?!\w)",
         rf"(?i:error|err|code|errno|fehler|erreur|errore){_OPEN}[A-Z]{{2,8}}-(\d{{3,6}})(?!\w)",
         rf"(?:{_STRONG}|{_WEAK}) with [A-Z]{{2,8}}-(\d{{3,6}})(?!\w)",
-        rf"(?<![A-Za-z])(?i:error|fehler|erreur|errore){_OPEN.replace('12', '3')}({_NUMBER})(?! ?{_UNIT}(?!\w))",
+        rf"(?<![A-Za-z])(?i:error|fehler|erreur|errore){_NEAR}({_NUMBER})(?! ?{_UNIT}(?!\w))",
         r"(?<![A-Za-z])reason=(-?\d{1,5})(?![\w*])",
         rf"(?i:sqlstate|abend){_OPEN}([0-9A-Z]{{3,6}})(?!\w)",
         r"^Msg (\d{1,5})(?=, Level )",

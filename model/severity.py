@@ -96,7 +96,7 @@ def of_number(number: float) -> int | None:
 
 _HEAD_CHARS = 160
 # A star is what masking leaves of the digits.
-_KLOG = re.compile(r"([IWEFDV])(?:(?:\d{4}|\d{8}) \d\d:\d\d:\d\d|\*[ \]])|([DIWEF]), (?:\[\d{4}-\d\d-\d\d|\*)")
+_KLOG = re.compile(r"([IWEFDV])(?:(?:\d{4}|\d{6}|\d{8}) \d\d:\d\d:\d\d|\*[ \]])|([DIWEF]), (?:\[\d{4}-\d\d-\d\d|\*)")
 _PRI = re.compile(r"<(\d{1,3})>")
 _DEVICE = re.compile(r"%[A-Z*][A-Z0-9_*]{1,30}-([0-7])-|%%[\d*]{1,2}[A-Z*][A-Z0-9_*]{1,30}/([0-7])/")
 """Facility and severity of a message of a network device, as ``%LINK-3-UPDOWN``."""

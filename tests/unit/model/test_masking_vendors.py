@@ -53,6 +53,7 @@ TOGETHER = [
     ("24 במרץ 2026 08:00:00 up", "1 ביוני 2026 09:00:00 up"),
     ("ERROR:    177: late", "ERROR:    9: late"),
     ("queue: (15) pears left", "queue: (3) pears left"),
+    ("ERROR[1234]: late pear", "ERROR[9]: late pear"),
     ("[ROW-1234] picked", "[ROW-99] picked"),
 ]  # fmt: skip
 

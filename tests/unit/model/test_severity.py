@@ -18,6 +18,7 @@ PIECES = st.sampled_from((*WORDS.split(), "Dbg  ", "(app.Error)", "<", ">", "|",
 @pytest.mark.parametrize(
     ("line", "level"),
     [
+        ("E261024 08:00:00.000123 7 node.go:3 lost", ERROR),
         ("2026-11-23 10:00:00 ERROR [http] payment failed", ERROR),
         ("E1123 10:00:00.000000   1 controller.go:12] payment failed", ERROR),
         ("W, [2026-11-23T10:00:00.1 #12]  WARN -- : slow", WARNING),
