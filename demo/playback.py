@@ -25,15 +25,13 @@ from logwarden.daemon.errors import EXIT_DRAINED, EXIT_FATAL, FatalError
 from logwarden.daemon.incidents.alert import Alert, decode_alert
 from logwarden.demo.daemon_process import ALERTS, DEAD, LOGS, DaemonProcess, broker_address, require_confluent
 from logwarden.training.faultlab import recording as recordings
-from logwarden.training.faultlab.recording import Event, Recording
+from logwarden.training.faultlab.recording import RECOVERY_TAIL_S, Event, Recording
 
 RECORDING = Path(recordings.__file__).parent / "recordings" / "demo"
 CLEAN_PACE, FAULT_PACE = 120.0, 20.0
 """Recorded seconds per second: the clean part is played fast, the faults slowly enough to follow."""
 INCIDENT_GAP_S = 20.0
 """Recorded seconds without an alert after which the next alert begins another incident."""
-FAULT_TAIL_S = 15.0
-"""Recorded seconds after recovery in which an alert still counts for the fault: clients log errors late."""
 _FAST_CHUNK = 512  # lines between two polls of the alerts topic with --fast
 _START_TIMEOUT_S = 60.0
 _SETTLE_TIMEOUT_S = 120.0
@@ -275,7 +273,7 @@ class Demo:
 
 
 def _reaches(fault: Event, t: float) -> bool:
-    return fault.injected_at <= t <= fault.recovered_at + FAULT_TAIL_S
+    return fault.injected_at <= t <= fault.recovered_at + RECOVERY_TAIL_S
 
 
 def _minutes(seconds: float) -> str:

@@ -1,7 +1,7 @@
 """Compares the alerts of a detector with a recording of the fault lab: faults found, delays, false alarms.
 
 Reads events of the recording and finished alerts; knows no model. A fault counts as found when a line of a service that
-it can reach raises an alert between its injection and `ALERT_TAIL_S` after its recovery.
+it can reach raises an alert between its injection and `RECOVERY_TAIL_S` after its recovery.
 
 Legend: n lines of the recording
 """
@@ -16,11 +16,7 @@ import numpy.typing as npt
 
 from logwarden.training.evaluation.baselines import KEYWORDS
 from logwarden.training.evaluation.replay import ReplayedStream
-from logwarden.training.faultlab.recording import Recording
-
-ALERT_TAIL_S = 15.0
-"""Seconds after the recovery in which an alert still counts for the fault, because clients notice late. The demo uses
-the same number. `recording.RECOVERY_TAIL_S` is another: it decides labels, and no alert."""
+from logwarden.training.faultlab.recording import RECOVERY_TAIL_S, Recording
 
 Bools = npt.NDArray[np.bool_]
 Doubles = npt.NDArray[np.float64]
@@ -72,7 +68,7 @@ class Timeline:
     clean: Bools
     """(n,) lines of the lead-in, before the first fault."""
     reached: Bools
-    """(faults, n) lines of services that the fault can reach, from injection to ALERT_TAIL_S after recovery."""
+    """(faults, n) lines of services that the fault can reach, from injection to RECOVERY_TAIL_S after recovery."""
 
 
 def timeline_of(recording: Recording) -> Timeline:
@@ -84,7 +80,7 @@ def timeline_of(recording: Recording) -> Timeline:
     #   service  [a, a, b, a, a]
     #   reached  [F, T, F, T, F]
     reached = [
-        np.isin(service, list(fault.services)) & (t >= fault.injected_at) & (t <= fault.recovered_at + ALERT_TAIL_S)
+        np.isin(service, list(fault.services)) & (t >= fault.injected_at) & (t <= fault.recovered_at + RECOVERY_TAIL_S)
         for fault in recording.faults
     ]
     return Timeline(t, t <= recording.clean_until, np.array(reached, bool).reshape(len(reached), len(t)))

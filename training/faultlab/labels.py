@@ -35,7 +35,7 @@ from logwarden.training.faultlab.recording import RECOVERY_TAIL_S, Line, Recordi
 
 LABELS = "labels.json"
 REVIEWED = "reviewed.json"
-RULE_VERSION = 1
+RULE_VERSION = 2
 
 Bools = npt.NDArray[np.bool_]
 

@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 LINES = "lines.jsonl.xz"
 MANIFEST = "manifest.json"
-RECOVERY_TAIL_S = 10.0
-"""Seconds after a recovery whose lines are labelled neither normal nor anomalous, because clients notice late."""
+RECOVERY_TAIL_S = 20.0
+"""Seconds after a recovery whose lines are labelled neither normal nor anomalous, because clients notice late. An alert
+in them still counts for the fault."""
 RUN_GAP_S = 120.0
 """Seconds from the end of one run to the begin of the next, where runs are read as one stream."""
 

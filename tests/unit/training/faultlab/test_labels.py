@@ -62,7 +62,7 @@ def test_no_line_outside_a_fault_is_evidence() -> None:
     """Lines before a fault, after its recovery and of services out of reach are not evidence."""
     run = recording(
         [fault("kill", 10, 20)],
-        (9.9, "db", "FATAL one"), (12, "web", "FATAL two"), (20.1, "db", "FATAL three"), (30.1, "db", "FATAL four"),
+        (9.9, "db", "FATAL one"), (12, "web", "FATAL two"), (39.9, "db", "FATAL three"), (40.1, "db", "FATAL four"),
     )  # fmt: skip
     assert states(run) == [[State.NORMAL, State.ELSEWHERE, State.RECOVERY, State.NORMAL]]
 
