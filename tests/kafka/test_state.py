@@ -23,6 +23,11 @@ SETTINGS: Mapping[str, object] = {
 }
 
 
+LAST_DIGIT = 1.01e-4
+"""Of weights and logits. Sums of float32 depend on the other windows of a batch, and may round that digit otherwise.
+A line that was counted once more or less changes the digits before it."""
+
+
 class Everything(AlertLog):
     """Keeps all alerts."""
 
@@ -77,7 +82,10 @@ async def test_alerts_after_a_kill_and_a_join_are_those_of_an_undisturbed_member
         wanted, found = calm_log.by_id(), alerts.by_id()
     assert found.keys() == wanted.keys()
     differ = [
-        (one, wanted[name][0]) for name, all_of_it in found.items() for one in all_of_it if one != wanted[name][0]
+        (one, wanted[name][0])
+        for name, all_of_it in found.items()
+        for one in all_of_it
+        if not _says_the_same(one, wanted[name][0])
     ]
     assert not differ, f"{len(differ)} alerts differ: {differ[0]}"
 
@@ -111,6 +119,17 @@ async def test_a_service_in_other_partitions_is_not_blind_when_one_is_added(
             name, past = all_of_it[0]["service"]["name"], all_of_it[0]["logwarden"]["history_lines"]
             known[name] = max(known.get(name, 0), past)
     assert {name: count - 1 for name, count in lines.items()} == known
+
+
+def _says_the_same(one: Any, other: Any) -> bool:
+    """Compares two alerts field by field: everything exactly, and numbers with a fraction up to their last digit."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_says_the_same(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_says_the_same, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return abs(one - other) <= LAST_DIGIT
+    return bool(one == other)
 
 
 def _covers(alerts: AlertLog, sent: Any) -> Any:
