@@ -20,7 +20,7 @@ def run_of() -> JudgedRun:
     tape = recording(
         [restart(3, 5), fault("loud", 10, 20), fault("silent", 200, 210)],
         *((1, "db", "served 1"), (4, "db", "warn: restarting"), (12, "db", "ERROR lost it"), (13, "db", "ERROR again")),
-        *((25, "web", "served 2"), (100, "db", "served 3"), (101, "db", "served 4"), (205, "db", "served 5")),
+        *((26, "web", "served 2"), (100, "db", "served 3"), (101, "db", "served 4"), (205, "db", "served 5")),
         (300, "web", "served 6"),
     )
     (labels,) = label([tape])
@@ -40,7 +40,7 @@ def test_a_run_is_read_by_its_labels() -> None:
     assert run.evidence.tolist() == [False, False, True, True, False, False, False, False, False]
     assert run.normal.tolist() == [True, True, False, False, False, True, True, False, True]
     assert run.planned.tolist() == [False, True, True, True, False, False, False, False, False]
-    assert run.quiet_s == 10 + (200 - 30) + (300 - 220)
+    assert run.quiet_s == 10 + (200 - 40) + (300 - 230)
     assert run.services == 2
 
 
@@ -88,7 +88,7 @@ def test_alerts_are_counted_by_lines_and_by_episodes() -> None:
     found = at_threshold(run, alerts)
     assert (found.found, found.faults, found.alerts) == (1, 2, 4)
     assert (found.false_lines, found.false_episodes, found.episodes, found.outside_plans) == (3, 2, 2, 1)
-    assert found.by_service == [pytest.approx(2 * 86_400 / 260), 0.0]
+    assert found.by_service == [pytest.approx(2 * 86_400 / 240), 0.0]
 
 
 def test_a_window_in_doubt_is_left_out() -> None:

@@ -13,7 +13,7 @@ from logwarden.training.corpora import recordings_root
 from logwarden.training.evaluation.grouping import grouping, main, masked, measure, measure_faultlab
 
 # What docs/detection.md states, rounded down: the least accuracy and F1 of each system against kinds drawn by hand.
-STATED = {"etcd": (0.59, 0.68), "postgres": (0.89, 0.98), "tomcat": (0.78, 0.83)}
+STATED = {"etcd": (0.59, 0.68), "postgres": (0.89, 0.98), "tomcat": (0.78, 0.82)}
 
 
 def test_a_group_counts_if_it_is_exactly_an_event() -> None:

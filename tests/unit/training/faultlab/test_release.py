@@ -23,6 +23,7 @@ from logwarden.training.faultlab.confounds import (
     windows_of,
 )
 from logwarden.training.faultlab.errors import RecordingsMissing
+from logwarden.training.faultlab.kinds import systems_with_kinds
 from logwarden.training.faultlab.labels import State, label, load_reviewed
 from logwarden.training.faultlab.recording import LINES, MANIFEST, RECOVERY_TAIL_S
 from logwarden.training.faultlab.release import RECORDINGS, SPLIT, LabelledRun, runs_below
@@ -208,7 +209,8 @@ def test_the_package_contains_only_the_recording_of_the_demo() -> None:
     recordings = {path for path in found if "recordings" in path}
     assert recordings == {f"faultlab/recordings/demo/{name}" for name in ("README.md", LINES, MANIFEST)}
     twins = {f"evaluation/twins/{system}.safetensors" for system in runs_below(RECORDINGS)}
-    assert found - recordings == {"faultlab/systems/kafka/pom.xml", *twins}
+    kinds = {f"faultlab/templates/{system}.tsv" for system in systems_with_kinds()}
+    assert found - recordings == {"faultlab/systems/kafka/pom.xml", *twins, *kinds}
 
 
 def test_absent_recordings_are_one_sentence_with_the_remedy(tmp_path: Path) -> None:
