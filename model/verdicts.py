@@ -64,7 +64,7 @@ class AlertPolicy:
 
         `places` (d,): the windows in the batch, in stream order. `services` (d,): what the budget knows them by.
         """
-        if not self.budget_per_day or not len(places):
+        if not self.budget_per_day:
             return np.zeros(len(places), bool)
         return budget.used_up(services, batch.newest("timestamp")[places].tolist(), self.budget_per_day)
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from logwarden.model.arrays import Bools
 from logwarden.model.runs import evidence_of, fence
 from logwarden.model.verdicts import Scores
 from logwarden.model.windowing import WindowBatch
@@ -43,12 +42,11 @@ class RunTally:
         """Returns the evidence of the run: the sum over its kinds, each with its worst line."""
         return sum(kind.evidence for kind in self._kinds.values())
 
-    def add(self, batch: WindowBatch, scores: Scores, judged: Bools) -> None:
-        """Adds the newest lines of the windows at a mask (w,)."""
-        places = np.flatnonzero(judged)
-        evidence = evidence_of(scores.probability[places]).tolist()
-        kinds, offsets = (batch.newest(name)[places].tolist() for name in ("kind", "offset"))
-        texts = batch.newest("text")[places]
+    def add(self, batch: WindowBatch, scores: Scores) -> None:
+        """Adds the newest line of each window."""
+        evidence = evidence_of(scores.probability).tolist()
+        kinds, offsets = (batch.newest(name).tolist() for name in ("kind", "offset"))
+        texts = batch.newest("text")
         for kind, weight, offset, text in zip(kinds, evidence, offsets, texts, strict=True):
             known = self._kinds.get(kind)
             if known is None:

@@ -200,7 +200,7 @@ class Scanner:
     def _learned(self, pieces: Sequence[Work], run: RunTally | None) -> None:
         for work in pieces:
             if run is not None:
-                run.add(work.windows, self._engine.scorer.score(work.windows), np.ones(len(work.windows), bool))
+                run.add(work.windows, self._engine.scorer.score(work.windows))
             self._ingestor.scored(work.pushes)
 
     def _without_service(self, records: list[FileLine]) -> list[FileLine]:
@@ -229,7 +229,7 @@ class Scanner:
             due: Bools = policy.alerts_due(batch, scores)
             anomalous |= due & (learning == lines)
         counts.anomalies += int(anomalous.sum())
-        counts.run.add(batch, scores, np.ones(len(batch), bool))
+        counts.run.add(batch, scores)
         places = range(len(batch)) if every else np.flatnonzero(anomalous).tolist()
         return [
             policies[int(learning[i])].verdict(batch, scores, i, service=services[i], topic=file.name) for i in places

@@ -82,6 +82,8 @@ class WindowJudge:
     def _over_budget(self, policy: AlertPolicy, batch: _Batch, due: Mask) -> Mask:
         """Returns a mask (w,) of the due windows whose service had used up its budget. Counts them against it."""
         over = np.zeros(len(due), bool)
+        if not policy.budget_per_day:
+            return over
         # A topic with a threshold of its own has no budget.
         places = np.array([i for i in np.flatnonzero(due).tolist() if batch.owners[i].profile.threshold is None], int)
         keys = [(batch.owners[i].generation, batch.services[i]) for i in places.tolist()]
@@ -107,6 +109,7 @@ class WindowJudge:
         stamps, newest = (batch.windows.newest(name).tolist() for name in ("timestamp", "offset"))
         writers: dict[int, AlertWriter] = {}
         policies: dict[TopicProfile, AlertPolicy] = {}
+        beyond_budget = policy.beyond_budget
         publications = []
         for place in flagged.tolist():
             owner: Assignment = batch.owners[place]
@@ -118,7 +121,7 @@ class WindowJudge:
                 writers[chars] = AlertWriter(batch.windows, batch.scores, flagged, max_line_chars=chars)
             draft = writers[chars].draft(
                 place,
-                policy.beyond_budget if over[place] else policies[profile],
+                beyond_budget if over[place] else policies[profile],
                 service=batch.services[place],
                 partition=owner.partition,
                 alerts_topic=profile.alerts_topic,

@@ -33,7 +33,7 @@ def tally_of(*lines: tuple[str, float]) -> RunTally:
         np.zeros((len(lines), 4), np.float32),
     )
     tally = RunTally()
-    tally.add(batch, scores, np.ones(len(lines), bool))
+    tally.add(batch, scores)
     return tally
 
 
