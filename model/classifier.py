@@ -39,6 +39,7 @@ _BUCKETS = 12
 _MAX_TEXT_SCORE, _MAX_MIXTURE_LOGIT = 0.75, 0.75
 """Most that text alone, and each logit of the mixture, may add to the score of a service with a history."""
 _TOP = 4  # number of greatest line scores that are averaged; a shorter window has zeros in their place
+_NEWER = 1e-6  # share by which a place further on ranks higher among equal line scores: a few units of their last digit
 
 
 class LogWindowConfig(PreTrainedConfig):  # type: ignore[misc]
@@ -235,8 +236,12 @@ class LogWindowClassifier(PreTrainedModel):  # type: ignore[misc]
         """Returns the monotone part of the logit (B,), and each line's share of it (B, L)."""
         batch = torch.arange(len(judged), device=judged.device)
         weight = F.softplus(self.base)
-        top, at = scores.masked_fill(~mask, -1e4).topk(min(_TOP, scores.shape[1]), dim=-1)  # B, 4
-        top = top.clamp_min(0.0)  # padding adds nothing, nor does a line whose text is a sign of health
+        # Of equal lines the newest counts. Without the slope each device and each size of batch would choose its own.
+        ranked = scores * (1 + _NEWER * torch.arange(scores.shape[1], device=scores.device))
+        at = ranked.masked_fill(~mask, -1e4).topk(min(_TOP, scores.shape[1]), dim=-1).indices  # B, 4
+        top = scores.gather(1, at).clamp_min(
+            0.0
+        )  # padding adds nothing, nor does a line whose text is a sign of health
         newest = scores[batch, judged]
         base = weight[0] * newest + weight[1] * top[:, 0] + weight[2] * top.sum(dim=-1) / _TOP + self.base_offset
         shares = torch.zeros_like(scores)

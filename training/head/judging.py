@@ -35,7 +35,7 @@ from logwarden.model.trees import DEPTH, LEAVES, QUESTIONS, BoostedTrees
 from logwarden.model.windowing import WindowBatch
 from logwarden.training.faultlab.labels import State
 from logwarden.training.faultlab.recording import RUN_GAP_S
-from logwarden.training.faultlab.release import LabelledRun, load_release
+from logwarden.training.faultlab.release import RECORDINGS, LabelledRun, load_release
 from logwarden.training.metrics import firsts_of_episodes
 
 Past = str
@@ -300,18 +300,21 @@ def operating_point(views: Sequence[SystemViews], twins: Mapping[str, BoostedTre
 
 
 def _bound_within_budget(folded: Sequence[tuple[Doubles, int]]) -> float:
-    """Returns the least bound whose mean share of alerts over systems and pasts is within the budget."""
+    """Returns the least bound whose mean share of alerts over systems and pasts is within the budget.
+
+    It lies above every answer where a single alert is more than the budget.
+    """
     answers = np.concatenate([scores for scores, _ in folded])
     shares = np.concatenate([np.full(len(scores), 1e6 / count / len(folded)) for scores, count in folded])
     order = np.argsort(-answers, kind="stable")
     within = np.flatnonzero(np.cumsum(shares[order]) <= BUDGET_PER_MILLION)
-    return float(answers[order][within[-1]])
+    return float(answers[order][within[-1]]) if len(within) else float(np.nextafter(answers[order][0], np.inf))
 
 
 def train(options: argparse.Namespace) -> None:
     """Trains trees and twins, and writes them."""
     views = []
-    for _, runs in groupby(load_release(), key=lambda run: run.system):
+    for _, runs in groupby(load_release(options.recordings), key=lambda run: run.system):
         views.append(views_of(options.model, list(runs), seed=options.seed))
         one = views[-1]
         labels = one.rows.labels
@@ -331,6 +334,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=SHIPPED, help="model directory that gets the trees")
     parser.add_argument("--twins", type=Path, default=TWINS, help="directory of the twins")
+    parser.add_argument("--recordings", type=Path, default=RECORDINGS, help="directory of labelled runs")
     parser.add_argument("--seed", type=int, default=0, help="seed of the choice of normal lines (default: 0)")
     train(parser.parse_args(arguments))
     return 0

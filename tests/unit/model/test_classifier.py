@@ -138,6 +138,16 @@ def test_a_quiet_window_has_no_guilty_line() -> None:
     assert not tiny_classifier(untrained=True)(embeddings, familiarity, mask).line_weights.any()
 
 
+def test_of_equal_lines_the_newest_carries_the_score() -> None:
+    """Six equal surprises, of which four count: the newest four, on every device and in every size of batch."""
+    embeddings, familiarity, mask = windows(3, 8)
+    familiarity[..., 0] = familiarity[..., 1]
+    familiarity[..., :6, 0] -= 4.0
+    weights = tiny_classifier(untrained=True)(embeddings, familiarity, mask).line_weights
+    assert (weights > 0).tolist() == [[False, False, True, True, True, True, False, False]] * 3
+    assert (weights.argmax(dim=-1) == 5).all()
+
+
 def test_a_faint_score_is_shared_out_too() -> None:
     """However little a window's lines carry, the shares of it still sum to 1."""
     embeddings, familiarity, mask = windows(1, 8)

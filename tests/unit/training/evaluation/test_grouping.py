@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from statistics import mean
 
 import pytest
 
 from logwarden.model.masking import mask_line
 from logwarden.training.corpora import recordings_root
-from logwarden.training.evaluation.grouping import grouping, main, masked, measure, measure_faultlab
+from logwarden.training.evaluation import grouping as module
+from logwarden.training.evaluation.grouping import Spread, grouping, main, masked, measure, measure_faultlab
 
 # What docs/detection.md states, rounded down: the least accuracy and F1 of each system against kinds drawn by hand.
 STATED = {"etcd": (0.59, 0.68), "postgres": (0.89, 0.98), "tomcat": (0.78, 0.82)}
@@ -67,6 +69,37 @@ def test_hardly_a_line_of_the_fault_lab_is_alone_in_its_kind() -> None:
     assert found.alone < 0.001
     assert found.single < 0.01
     assert 0 < found.groups < 40
+
+
+def test_every_system_is_a_row_and_the_means_are_their_means(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Systems held back are marked and have a mean of their own; one of the fault lab shows its kinds drawn by hand."""
+    exact, split = (grouping(["a", "a"], names) for names in ("xx", "xy"))
+    monkeypatch.setattr(module, "measure", lambda group: {"Apache": exact, "OpenSSH": split})
+    rows = {"squid": Spread(200, 4, 0.25, 0.5, None), "etcd": Spread(100, 8, 0.75, 0.5, exact)}
+    monkeypatch.setattr(module, "measure_faultlab", lambda group: rows.items())
+    main([])
+    printed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["OpenSSH*", "2", "1", "2", "0.000", "0.000", "1.000"] in printed
+    assert ["mean", "of", "all", "0.500", "0.500", "0.500"] in printed
+    assert ["looked", "at", "1.000", "1.000", "0.000"] in printed
+    assert ["held", "back*", "0.000", "0.000", "1.000"] in printed
+    assert ["squid", "200", "4", "0.25000", "0.500"] in printed
+    assert ["etcd", "100", "8", "0.75000", "0.500", "1", "1.000", "1.000", "98"] in printed
+    assert ["mean", "0.50000", "0.500", "1.000", "1.000"] in printed
+
+
+def test_without_public_recordings_the_fault_lab_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Recordings of others are left out with the reason, and no figure of the rest is lost."""
+    monkeypatch.setenv("LOGWARDEN_DATA", str(tmp_path / "absent"))
+    kinds = {"etcd": Spread(100, 8, 0.75, 0.5, grouping(["a"], ["x"]))}
+    monkeypatch.setattr(module, "measure_faultlab", lambda group: kinds.items())
+    main([])
+    printed = capsys.readouterr().out
+    assert printed.index("not measured: ") < printed.index("etcd  ")
 
 
 def test_a_missing_package_is_named_before_anything_is_measured(

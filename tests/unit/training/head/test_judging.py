@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from logwarden.model.checkpoint import load_decision
+from logwarden.model.checkpoint import DECISION, load_checkpoint, load_decision
 from logwarden.model.decision import INPUTS
-from logwarden.training.faultlab.release import RECORDINGS, runs_below
+from logwarden.training.faultlab.labels import label, save_labels
+from logwarden.training.faultlab.recording import Recording, load_recording, save_recording
+from logwarden.training.faultlab.release import RECORDINGS, SPLIT, runs_below
 from logwarden.training.head.judging import (
     TWINS,
     TrainingRows,
     _bound_within_budget,
     as_arrays,
     grow,
+    main,
     scaled,
     thinned,
 )
@@ -26,6 +33,13 @@ def toy(seed: int, rows: int = 3_000) -> TrainingRows:
     inputs = chance.uniform(0, 10, (rows, len(INPUTS))).astype(np.float32)
     labels = (inputs[:, 2] + inputs[:, 8] + chance.normal(0, 1, rows) > 11).astype(np.int64)
     return TrainingRows(inputs, labels, np.ones(rows))
+
+
+def part_of(run: Recording) -> Recording:
+    """A minute and a half without faults, and the first faults."""
+    kept = [line for line in run.lines if line.t < 90 or run.clean_until < line.t < run.clean_until + 150]
+    events = [event for event in run.events if event.kind == "fault" and event.recovered_at < run.clean_until + 120]
+    return replace(run, lines=tuple(kept), events=tuple(events))
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
@@ -68,6 +82,7 @@ def test_the_bound_keeps_the_budget() -> None:
     one, two = (np.full(10_000, -np.inf) for _ in range(2))
     one[:4], two[:2] = (9.0, 7.0, 5.0, 3.0), (8.0, 6.0)
     assert _bound_within_budget([(one, 10_000), (two, 10_000)]) == 7.0
+    assert _bound_within_budget([(np.array([1.0, -np.inf]), 2)]) > 1.0
 
 
 def test_every_system_has_a_twin() -> None:
@@ -75,3 +90,25 @@ def test_every_system_has_a_twin() -> None:
     assert {path.stem for path in TWINS.glob("*.safetensors")} == set(runs_below(RECORDINGS))
     answers = {name: load_decision(TWINS / f"{name}.safetensors").trees.leaves.sum() for name in runs_below(RECORDINGS)}
     assert len(set(answers.values())) == len(answers)
+
+
+def test_the_command_writes_trees_and_twins(
+    tmp_path: Path, tiny_checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two systems of two runs: a model gets trees, and each system a twin that read the other's lines only."""
+    recordings, model, twins = tmp_path / "recordings", tmp_path / "model", tmp_path / "twins"
+    shutil.copytree(tiny_checkpoint, model)
+    for system in ("mosquitto", "squid"):
+        runs = [part_of(load_recording(RECORDINGS / system / number)) for number in ("1", "2")]
+        for number, (run, labels) in enumerate(zip(runs, label(runs), strict=True), 1):
+            save_recording(run, recordings / system / str(number))
+            save_labels(run, labels, recordings / system / str(number))
+    shutil.copy(RECORDINGS / SPLIT, recordings)
+    assert main(["--model", str(model), "--twins", str(twins), "--recordings", str(recordings)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.index("mosquitto: ") < printed.index("squid: ") < printed.index("log-odds = ")
+    decisions = [load_decision(path) for path in (model / DECISION, *sorted(twins.iterdir()))]
+    assert [path.stem for path in sorted(twins.iterdir())] == ["mosquitto", "squid"]
+    assert len({decision.trees.leaves.tobytes() for decision in decisions}) == 3
+    head = load_checkpoint(model).calibration
+    assert all(decision.floor * head.scale + head.shift == pytest.approx(1.0, abs=1e-5) for decision in decisions)
