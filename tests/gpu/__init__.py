@@ -1,0 +1,1 @@
+"""The model on a GPU: tests that are left out where there is none."""
