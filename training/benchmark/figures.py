@@ -24,6 +24,7 @@ from logwarden.training.benchmark.curves import (
     frozen_elsewhere,
     ranking_of,
 )
+from logwarden.training.benchmark.incidents import incident_figures, summed_incidents
 from logwarden.training.benchmark.levels import (
     AlertFigures,
     at_threshold,
@@ -35,6 +36,7 @@ from logwarden.training.benchmark.material import PASTS, WITHOUT_LEVEL, Material
 from logwarden.training.benchmark.methods import (
     AT,
     OURS,
+    RULE,
     Answers,
     by_model,
     odds_of,
@@ -119,6 +121,20 @@ def method_figures(
     if len(alerts) == len(materials):
         figures["at_threshold"] = summed({s: at_threshold(materials[s].run, alerts[s]) for s in materials})
     return figures
+
+
+def incidents_compared(materials: Materials, twins: Decisions, calibration: Calibration) -> dict[str, Any]:
+    """Returns past → method → the incidents of all systems, for the model and for the rule of one line."""
+    found: dict[str, Any] = {}
+    for past in PASTS:
+        answers = {s: all_answers(m, past, twins[s], None, calibration) for s, m in materials.items()}
+        found[past] = {
+            method: summed_incidents(
+                {s: incident_figures(m.run, answers[s][method], _inputs(m, past)) for s, m in materials.items()}
+            )
+            for method in (OURS, RULE)
+        }
+    return found
 
 
 def rankings_of(materials: Materials, past: str, answers: Mapping[str, Answers]) -> list[Ranking]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from logwarden.training.benchmark.incidents import incident_section
 from logwarden.training.benchmark.plots import PAST_NAMES
 from logwarden.training.evaluation.tables import Grid
 
@@ -21,6 +22,7 @@ def document(figures: Figures) -> str:
     parts = [
         _head(figures),
         *(_compared(figures, past) for past in figures["faultlab"]),
+        *(incident_section(found, PAST_NAMES) for name, found in figures.items() if name == "incidents"),
         _thresholds(figures),
         _systems(figures),
         _levels(figures),
@@ -301,7 +303,6 @@ def _public(figures: Figures) -> list[str]:
 
 
 def _table(header: tuple[str, ...], rows: Rows) -> str:
-    """Returns a table without a title."""
     return Grid("", header, rows).markdown().removeprefix("****\n\n")
 
 

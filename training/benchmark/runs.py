@@ -36,8 +36,14 @@ class JudgedRun:
     services: int
     keyword: Bools
     """(n,) lines with a word from the list of the keyword rule."""
+    kind: Ints
+    """(n,) numbers of the lines' masked forms."""
     planned: Bools
     """(n,) lines from the begin of a planned change to the end of the tail behind it."""
+    plans: Doubles
+    """(changes, 2) seconds of those begins and ends."""
+    reached: Bools
+    """(faults, n) lines of the services in reach, from the injection to the end of the tail."""
     quiet_s: float
     """Seconds of fault-free time."""
 
@@ -63,22 +69,31 @@ def judged_run(run: LabelledRun) -> JudgedRun:
     times = np.array([line.t for line in lines])
     names, service = np.unique([line.service for line in lines], return_inverse=True)
     forms = forms_of(lines)
+    _, kind = np.unique(forms, return_inverse=True)
     known = {form: KEYWORDS.search(form) is not None for form in set(forms)}
+    plans = [(e.injected_at, e.recovered_at + RECOVERY_TAIL_S) for e in events if e.kind == "benign"]
     planned = np.zeros(len(times), bool)
-    for event in events:
-        if event.kind == "benign":
-            planned |= (times >= event.injected_at) & (times <= event.recovered_at + RECOVERY_TAIL_S)
+    for begin, end in plans:
+        planned |= (times >= begin) & (times <= end)
+    faults = run.recording.faults
+    reached = np.zeros((len(faults), len(times)), bool)
+    for row, event in zip(reached, faults, strict=True):
+        until = event.recovered_at + RECOVERY_TAIL_S
+        row[:] = (times >= event.injected_at) & (times <= until) & np.isin(names, event.services)[service]
     return JudgedRun(
         system=run.system,
         states=run.labels.states,
         fault=run.labels.fault,
-        faults=len(run.recording.faults),
+        faults=len(faults),
         times=times,
         service=service.astype(np.int64),
         services=len(names),
         keyword=np.array([known[form] for form in forms], bool),
+        kind=kind.astype(np.int64),
         planned=planned,
-        quiet_s=_quiet_seconds([(e.injected_at, e.recovered_at) for e in run.recording.faults], float(times[-1])),
+        plans=np.array(plans, np.float64).reshape(-1, 2),
+        reached=reached,
+        quiet_s=_quiet_seconds([(e.injected_at, e.recovered_at) for e in faults], float(times[-1])),
     )
 
 

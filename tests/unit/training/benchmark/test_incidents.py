@@ -1,0 +1,59 @@
+"""What the incidents of a run are worth: faults found, incidents for each, planned changes, false ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from logwarden.model.decision import INPUTS
+from logwarden.training.benchmark.incidents import (
+    IncidentFigures,
+    incident_figures,
+    incident_section,
+    summed_incidents,
+)
+from logwarden.training.benchmark.methods import Answers
+from logwarden.training.benchmark.runs import JudgedRun
+
+
+def figures_of(times: list[float], strong: list[bool]) -> IncidentFigures:
+    """The figures of a run with a line at each of these times, an alert on each, and enough evidence on the strong.
+
+    Its faults reach from 100 to 150 and from 400 to 450, its planned change from 700 to 720.
+    """
+    at = np.array(times)
+    count = len(times)
+    run = JudgedRun(
+        system="x",
+        states=np.zeros(count, np.uint8),
+        fault=np.full(count, -1, np.int16),
+        faults=2,
+        times=at,
+        service=np.zeros(count, np.int64),
+        services=1,
+        kind=np.zeros(count, np.int64),
+        keyword=np.zeros(count, bool),
+        planned=np.zeros(count, bool),
+        plans=np.array([[700.0, 720.0]]),
+        reached=np.stack([(at >= begin) & (at <= begin + 50) for begin in (100, 400)]),
+        quiet_s=1800.0,
+    )
+    scores = np.where(strong, 3.0, 0.0)
+    return incident_figures(run, Answers(scores, np.ones(count, bool)), np.zeros((count, len(INPUTS)), np.float32))
+
+
+def test_each_incident_counts_for_what_it_reaches() -> None:
+    """One fault has two incidents, one a weak alert only; a planned change has one, and one more has no cause."""
+    found = figures_of([100, 140, 420, 705, 1200], [True, True, False, True, True])
+    assert (found.faults, found.found_by_lines, found.found, found.per_fault) == (2, 2, 1, [2])
+    assert (found.incidents, found.outside_plans, found.plans, found.plans_with_one) == (4, 1, 1, 1)
+    assert (found.alone, found.severities, found.false_severities) == (1, {"warning": 2}, {"warning": 2})
+
+
+def test_an_incident_that_spans_two_faults_is_no_fault_s_own() -> None:
+    """Faults that follow each other in one incident are found, and the sums show that it is not one for each."""
+    found = figures_of([step * 10.0 for step in range(10, 43)], [True] * 33)
+    assert (found.found, found.per_fault, found.alone, found.incidents) == (2, [1, 1], 0, 1)
+    sums = summed_incidents({"x": found, "y": found})
+    assert (sums["faults"], sums["per_fault"], sums["outside_plans_per_hour"]) == (4, 1.0, 0.0)
+    text = incident_section({"a": {"logwarden": sums}}, {"a": "clean"})
+    assert "| clean | logwarden | 4 of 4 | 1.00 · 1 | 0 |" in text
