@@ -49,7 +49,7 @@ _FOREIGN = re.compile(
     .replace(rb"\uff1a", "\uff1a".encode()).replace(rb"\uff08", "\uff08".encode())
     + rb"(?<![0-9A-Za-z])([0-9]{1,5})(?![0-9A-Za-z])"
 )  # fmt: skip
-_REASON = re.compile(rb"(?<![A-Za-z])reason=-?([0-9]{1,5})(?![0-9A-Za-z])")
+_REASON = re.compile(rb"reason=(?<![A-Za-z]reason=)-?([0-9]{1,5})(?![0-9A-Za-z])")
 _DEVICE = re.compile(rb"%[A-Z][A-Z0-9_]{1,30}-([0-7])-(?:([0-9]{3,6})(?=:))?|%%[0-9]{2}[A-Z][A-Z0-9_]{1,30}/([0-7])/")
 """Facility, severity and number of a message of a network device: ``%LINK-3-UPDOWN:``, ``%ASA-4-106023:``,
 ``%%01IFNET/4/LINK_STATE``."""

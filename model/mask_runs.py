@@ -1,0 +1,330 @@
+"""The runs of a blob of lines, and the rules by which digits and the letters beside them stay or go.
+
+A *run* is a stretch of letters, of digits or of anything else; a *token* is a stretch of letters and digits. A number
+becomes ``*`` unless it may be a status or an error code. Of a word with a number behind it the word stays (``worker12``
+is ``worker*``), and every other token with a digit becomes `MIXED`. Knows no lines, only bytes and runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from logwarden.model.arrays import Bools, Bytes, Ints
+from logwarden.model.mask_words import (
+    BEFORE,
+    CODE_ENDINGS,
+    CODE_WORDS,
+    HEX,
+    LEFT,
+    LONG,
+    MAX_GAP,
+    REPLIES,
+    RIGHT,
+    SHORT,
+    TAIL,
+)
+
+_LETTER, _DIGIT, CAPITAL, _NEWLINE, _ANNOUNCES, _IS_LEFT, _IS_RIGHT, _HEX_LETTER = (1 << bit for bit in range(8))
+_KIND = _LETTER | _DIGIT | _NEWLINE
+"""Bits of a byte's signs. Those of its kind part the runs; bytes of a run have one kind."""
+
+
+def _signs(char: str) -> int:
+    bits = _LETTER if char.isalpha() else _DIGIT if char.isdigit() else _NEWLINE if char == "\n" else 0
+    bits |= CAPITAL * char.isupper() | _HEX_LETTER * (char in "abcdefABCDEF")
+    return bits | _ANNOUNCES * (ord(char) in BEFORE) | _IS_LEFT * (ord(char) in LEFT) | _IS_RIGHT * (ord(char) in RIGHT)
+
+
+SIGNS = bytes(_signs(chr(byte)) if byte < 128 else 0 for byte in range(256))
+"""Of each byte all signs that a rule asks for, so that one look-up answers all of them."""
+
+
+def has(signs: Bytes, bit: int) -> Bools:
+    """Returns which bytes have this sign, or one of these."""
+    return np.asarray(signs & np.uint8(bit) != 0)
+
+
+def _fill(bytes_: Bools, begins: Ints, ends: Ints, *, value: bool) -> None:
+    """Sets all bytes between begins and ends."""
+    # begins [3 9], ends [5 12]: sizes [2 3], places [3 4 9 10 11] = [3 3 7 7 7] + [0 1 2 3 4]
+    sizes = ends - begins
+    behind = np.cumsum(sizes)
+    if len(behind):
+        bytes_[np.repeat(begins - behind + sizes, sizes) + np.arange(behind[-1])] = value
+
+
+class _Digits(NamedTuple):
+    """Runs of digits as columns: the run, where it begins and ends, and the signs of the bytes beside it."""
+
+    run: Ints
+    at: Ints
+    end: Ints
+    before: Bytes
+    after: Bytes
+
+    def take(self, places: Ints) -> _Digits:
+        """Returns some of them."""
+        run, at, end, before, after = self
+        return _Digits(run.take(places), at.take(places), end.take(places), before.take(places), after.take(places))
+
+
+class Runs:
+    """The runs of a blob between runs of nothing. A `run` or a `word` is an index of runs.
+
+    Every rule first chooses by the bytes beside the digits: few digits have beside them what the rule asks for.
+    """
+
+    def __init__(self, raw: Bytes, signs: Bytes) -> None:
+        self.raw = raw
+        self.signs = signs
+        kinds = signs & np.uint8(_KIND)
+        self.starts = np.flatnonzero(kinds[1:] != kinds[:-1])
+        self.starts += 1
+        self.is_digit = has(kinds, _DIGIT)
+
+    def gone(self, codes: Sequence[int], spelled: Sequence[tuple[int, int]]) -> tuple[Bools, Ints]:
+        """Returns which bytes become a star or a part of one, and where tokens begin that become `MIXED`.
+
+        A token of the second result stays if its first byte does. `codes`: where numbers stand that are codes for
+        sure. `spelled`: begins and ends of codes with letters.
+        """
+        run = np.flatnonzero(self.is_digit.take(self.starts))
+        at, end = self.starts.take(run), self.starts.take(run + 1)
+        digits = _Digits(run, at, end, self.signs.take(at - 1), self.signs.take(end))
+        glued, followed = has(digits.before, _LETTER), has(digits.after, _LETTER)
+        numbers = digits.take(np.flatnonzero(~(glued | followed)))
+        words = digits.take(np.flatnonzero(glued & ~followed))
+        mixed = digits.take(np.flatnonzero(followed))
+        hexadecimal, worded = self._words(words)
+        letters = np.concatenate((mixed.run + 1, mixed.run.compress(self._are_behind_a_word(mixed)) - 1, hexadecimal))
+        framed, spans = self._codes_with_letters(mixed)
+        said = np.searchsorted(self.starts, np.asarray(codes, np.int64))
+        kept = np.concatenate((self._codes(numbers), self._enhanced(numbers), worded, framed, said))
+        gone = self.is_digit
+        _fill(gone, self.starts.take(letters), self.starts.take(letters + 1), value=True)
+        _fill(gone, self.starts.take(kept), self.starts.take(kept + 1), value=False)
+        for first, last in (*spans, *spelled):
+            gone[first:last] = False
+        begins = np.where(has(mixed.before, _LETTER), self.starts.take(mixed.run - 1), mixed.at)
+        return gone, np.concatenate((begins, self.starts.take(hexadecimal)))
+
+    def _are_behind_a_word(self, digits: _Digits) -> Bools:
+        """Returns which of the digits have letters before them, and no digit before those."""
+        sign = self.signs.take(self.starts.take(digits.run - 1) - 1)
+        return has(digits.before, _LETTER) & ~has(sign, _DIGIT)
+
+    def _sign(self, runs: Ints, bit: int) -> Bools:
+        """Returns which runs consist of bytes with this sign."""
+        return has(self.signs.take(self.starts.take(runs)), bit)
+
+    def _size(self, runs: Ints) -> Ints:
+        """Returns how many bytes runs have."""
+        return np.asarray(self.starts.take(runs + 1) - self.starts.take(runs))
+
+    def _codes(self, numbers: _Digits) -> Ints:
+        """Returns the runs of the numbers that may be codes by `_may_be_code`."""
+        size = numbers.end - numbers.at
+        before, after = self.raw.take(numbers.at - 1), self.raw.take(numbers.end)
+        short = size <= SHORT
+        found = (short | ((size >= 9) & (size <= 10) & (before == ord("-")))) & has(numbers.before, _ANNOUNCES)
+        places = np.flatnonzero(found)
+        found[places] = self._after_code_word(numbers.run.take(places))
+        three = np.flatnonzero((size == 3) & has(numbers.before, _IS_LEFT) & has(numbers.after, _IS_RIGHT))
+        digit = self.raw.take(numbers.at.take(three)[:, None] + np.arange(3)).astype(np.int64) - 48
+        found[three] |= _IS_REPLY[digit @ np.array([100, 10, 1])]
+        opens = (before == ord("(")) | (before == ord("[")) | (before == ord("<")) | (before == ord("-"))
+        closes = (after == ord(")")) | (after == ord("]")) | (after == ord(">")) | (after == ord(":"))
+        framed = np.flatnonzero(opens & closes & (size <= LONG))
+        found[framed] |= self._framed_codes(numbers.take(framed), before.take(framed), after.take(framed))
+        return numbers.run.compress(found)
+
+    def _framed_codes(self, numbers: _Digits, before: Bytes, after: Bytes) -> Bools:
+        """Returns which numbers of at most `LONG` digits are codes for the signs around them."""
+        size = numbers.end - numbers.at
+        behind = self.raw.take(numbers.end + 1)
+        capital = has(self.signs.take(numbers.end + 1), CAPITAL)
+        stands = (self.raw.take(numbers.at - 2) == ord(" ")) & (self.raw.take(numbers.at - 3) == ord(":"))
+        blank = (behind == ord(" ")) | has(self.signs.take(numbers.end + 1), _LETTER)
+        paren = (before == ord("(")) & (after == ord(")")) & (capital | (stands & blank))
+        second = (before == ord("[")) & (after == ord("]")) & self._second_bracket(numbers)
+        found = (size <= SHORT) & (paren | second)
+        colon, priority = after == ord(":"), (before == ord("<")) & (after == ord(">"))
+        found |= (size <= 3) & ((before == ord("(")) & colon | priority)
+        word = numbers.run - 2
+        opening, letters = self.raw.take(self.starts.take(word) - 1), self._size(word)
+        padded = (self.raw.take(numbers.at) == ord("0")) & (size >= SHORT)
+        padded &= (opening == ord("[")) & (after == ord("]")) | (opening == ord("(")) & (after == ord(")"))
+        vendor = (before == ord("-")) & (size >= 3) & (colon | (opening == ord("<")) & (after == ord(">")) | padded)
+        vendor &= self._sign(word, _LETTER) & (letters >= 2) & (letters <= 8) & ~self._sign(word - 1, _DIGIT)
+        vendor &= self._size(word + 1) == 1
+        places = np.flatnonzero(vendor)
+        tail = self._tails(word.take(places))
+        found[places] |= ((tail == 0) | ((tail >= 65) & (tail <= 90))).all(axis=1)
+        return np.asarray(found)
+
+    def _enhanced(self, numbers: _Digits) -> Ints:
+        """Returns the runs of an enhanced status of mail, by the rule of `ENHANCED`."""
+        likely = np.flatnonzero((self.raw.take(numbers.end) == ord(".")) & (numbers.end - numbers.at == 1))
+        numbers = numbers.take(likely)
+        before, digit = self.raw.take(numbers.at - 1), self.raw.take(numbers.at)
+        runs = numbers.run.compress(
+            _IS_CLASS[digit] & ((before == ord("=")) | (before == ord(" ")) | (before == ord("-")))
+        )
+        if not len(runs):
+            return runs
+        starts = [self.starts.take(runs + place) for place in range(-3, 6)]
+        size = {place: starts[place + 4] - starts[place + 3] for place in range(-3, 5)}
+        fits = (size[1] == 1) & (size[3] == 1) & (size[2] <= 3) & (size[4] <= 3)
+        fits &= self._sign(runs + 2, _DIGIT) & ~self._sign(runs + 3, _KIND) & self._sign(runs + 4, _DIGIT)
+        fits &= (self.raw.take(starts[6]) == ord(".")) & ~self._sign(runs + 5, _LETTER)
+        fits &= self.raw.take(starts[8]) != ord(".")
+        reply = (size[-1] == 1) & (size[-2] == 3) & self._sign(runs - 2, _DIGIT) & ~self._sign(runs - 3, _LETTER)
+        reply &= _IS_CLASS[self.raw.take(starts[1])]
+        before = self.raw.take(starts[3] - 1)
+        runs = runs[fits & ((before == ord("=")) | (reply & (before != ord("="))))]
+        return np.concatenate((runs, runs + 2, runs + 4))
+
+    def _second_bracket(self, numbers: _Digits) -> Bools:
+        """Returns which numbers stand as in ``[HY000] [2002]``: behind a number in brackets of its own."""
+        behind = self._sign(numbers.run - 2, _DIGIT) & (self._size(numbers.run - 1) == 3)
+        at = numbers.at
+        return np.asarray(behind & (self.raw.take(at - 3) == ord("]")) & (self.raw.take(at - 2) == ord(" ")))
+
+    def _after_code_word(self, runs: Ints) -> Bools:
+        """Returns which runs, with a byte of `BEFORE` before them, stand behind a word that announces a code."""
+        found = np.zeros(len(runs), bool)
+        places = np.flatnonzero(self._may_name_code(runs - 2) | self._may_name_code(runs - 4))
+        if not len(places):
+            return found
+        runs = runs.take(places)
+        first, second, third = runs - 2, runs - 4, runs - 6
+        fits = self._stands_before(first)
+        named = fits & _names_code(self._tails(first))
+        fits &= self._stands_before(second)
+        tails = self._tails(second)
+        named |= fits & _names_code(tails)
+        few = np.flatnonzero(fits & ~named & (tails == _WITH).all(axis=1))
+        few = few[self._stands_before(third[few])]  # a third word counts if the second one is "with"
+        named[few] = _names_code(self._tails(third[few]))
+        found[places] = named
+        return found
+
+    def _may_name_code(self, words: Ints) -> Bools:
+        """Returns False for runs that end otherwise than a word for codes, or than "with"."""
+        ends = self.starts.take(words + 1)
+        last = [(self.raw.take(ends - back) & np.uint8(0x1F)).astype(np.uint16) for back in (3, 2, 1)]
+        return np.asarray(_IS_ENDING.take(last[0] | last[1] << np.uint16(5) | last[2] << np.uint16(10)))
+
+    def _stands_before(self, words: Ints) -> Bools:
+        """Returns which runs are words with a short gap behind them and no digit before them."""
+        fits = self._sign(words, _LETTER) & ~self._sign(words + 1, _KIND) & ~self._sign(words - 1, _DIGIT)
+        return np.asarray(fits & (self._size(words + 1) <= MAX_GAP))
+
+    def _tails(self, runs: Ints) -> Bytes:
+        """Returns the last letters of runs (n, 8), the last one first, and zeros where a run is shorter."""
+        ends = self.starts.take(runs + 1)
+        back = np.arange(1, TAIL + 1)
+        tail = self.raw.take(ends[:, None] - back)
+        return np.asarray(np.where(back <= (ends - self.starts.take(runs))[:, None], tail, np.uint8(0)))
+
+    def _words(self, words: _Digits) -> tuple[Ints, Ints]:
+        """Returns the letters of words with a number behind them that are hexadecimal, and the numbers that stay."""
+        words = words.take(np.flatnonzero(self._are_behind_a_word(words)))
+        letters, last = words.at - self.starts.take(words.run - 1), self.raw.take(words.at - 1)
+        first, second = self.signs.take(words.at - letters), self.signs.take(words.at - np.minimum(letters, 2))
+        likely = (letters <= TAIL) & has(words.before & first & second, _HEX_LETTER | CAPITAL)
+        likely |= ((last | 0x20) == ord("v")) & (words.end - words.at == 1)
+        places = np.flatnonzero(likely)
+        words, letters = words.take(places), letters.take(places)
+        size, tail = words.end - words.at, self._tails(words.run - 1)
+        none = tail == 0
+        low = (none | ((tail >= 97) & (tail <= 102))).all(axis=1) & (letters <= TAIL)
+        high = (none | ((tail >= 65) & (tail <= 70))).all(axis=1) & (letters <= TAIL)
+        high &= ((letters == 1) & (size == 1)) | (letters + size > HEX)
+        capitals = (none | ((tail >= 65) & (tail <= 90))).all(axis=1) & (letters <= LONG)
+        capitals &= (size >= 3) & (size <= LONG) & ~high
+        after = self.raw.take(words.end)
+        closed = (after == ord(":")) | (after == ord("]")) | (after == ord(")"))
+        open_ = capitals & ~closed & has(self.signs.take(words.at - letters - 1), _ANNOUNCES)
+        places = np.flatnonzero(open_)
+        closed[places] = self._after_code_word(words.run.take(places) - 1)
+        protocol = (tail[:, :3] | 0x20 == np.frombuffer(b"vpi", np.uint8)).all(axis=1) & (size == 1)
+        return words.run[low | high] - 1, words.run[(capitals & closed) | protocol]
+
+    def _codes_with_letters(self, mixed: _Digits) -> tuple[Ints, list[tuple[int, int]]]:
+        """Returns the runs of ``5xx`` and ``ANR2034E``, and begins and ends of ``0x80070005``, by `_masked`."""
+        size, glued = mixed.end - mixed.at, has(mixed.before, _LETTER)
+        x = np.flatnonzero((size == 1) & ~glued & ((self.raw.take(mixed.end) | 0x20) == ord("x")))
+        run, at = mixed.run.take(x), mixed.at.take(x)
+        digit = self.raw.take(at)
+        classes = (digit >= 49) & (digit <= 53) & ((self.raw.take(at + 2) | 0x20) == ord("x"))
+        classes &= ~has(self.signs.take(at + 3), _LETTER | _DIGIT)
+        classes = run.compress(classes)
+        capital = has(mixed.before, CAPITAL) & has(mixed.after, CAPITAL) & (size >= 3) & (size <= 5)
+        framed = self._framed(mixed.run.compress(capital))
+        hexadecimal = np.flatnonzero(digit == ord("0"))
+        spans = self._hex_codes(run.take(hexadecimal), at.take(hexadecimal))
+        return np.concatenate((classes, classes + 1, framed - 1, framed, framed + 1)), spans
+
+    def _hex_codes(self, run: Ints, at: Ints) -> list[tuple[int, int]]:
+        """Returns begins and ends of those of these tokens, which begin with ``0x``, that are codes."""
+        head = self.raw.take(at[:, None] + np.arange(5))
+        is_failure = (head[:, 3] == 48) & (head[:, 4] == 48)
+        is_failure &= (head[:, 2] == ord("8")) | ((head[:, 2] | 0x20) == ord("c"))
+        told = np.flatnonzero(has(self.signs.take(at - 1), _ANNOUNCES))
+        is_told = np.zeros(len(at), bool)
+        is_told[told] = self._after_code_word(run.take(told))
+        few = np.flatnonzero(is_failure | is_told)
+        at = at.take(few)
+        inside = has(self.signs.take(at[:, None] + np.arange(11)), _LETTER | _DIGIT)
+        length = np.argmin(inside, axis=1)  # 0 where none of eleven bytes is outside
+        fits = (length >= 3) & (is_told.take(few) | (length == 10))
+        at, length = at.compress(fits), length.compress(fits)
+        return list(zip(at.tolist(), (at + length).tolist(), strict=True))
+
+    def _framed(self, runs: Ints) -> Ints:
+        """Returns the digits of a vendor's code that ends in its severity: ``ANR2034E``."""
+        fits = ~self._sign(runs - 2, _DIGIT) & ~self._sign(runs + 2, _DIGIT)
+        letters = self._size(runs - 1)
+        fits &= (letters >= 3) & (letters <= 7) & (self._size(runs + 1) == 1)
+        runs = runs[fits]
+        names = self._tails(runs - 1)
+        return np.asarray(runs[((names == 0) | ((names >= 65) & (names <= 90))).all(axis=1)])
+
+
+_WITH = np.frombuffer(b"with"[::-1].ljust(TAIL, b"\0"), np.uint8)
+_IS_CLASS = np.zeros(256, bool)
+_IS_CLASS[list(b"245")] = True
+_IS_REPLY = np.zeros(1000, bool)
+_IS_REPLY[list(REPLIES)] = True
+
+
+def _ending(word: bytes) -> list[int]:
+    """Returns the last three letters of a word, by five bits of each, the last one highest; all before a short word."""
+    last = (word[-1] & 0x1F) << 10 | (word[-2] & 0x1F) << 5
+    return [last | word[-3] & 0x1F] if len(word) > 2 else [last | bits for bits in range(32)]
+
+
+_IS_ENDING = np.zeros(1 << 15, bool)
+_IS_ENDING[[bits for word in (*CODE_WORDS, *CODE_ENDINGS, b"with") for bits in _ending(word)]] = True
+
+
+def _name(word: bytes) -> int:
+    """Returns the last letters of a word as an integer, the last one lowest."""
+    return int.from_bytes(word[::-1][:TAIL].ljust(TAIL), "little")
+
+
+_NAMES = np.array(sorted({_name(word) for word in CODE_WORDS}), np.uint64)
+
+
+def _names_code(tails: Bytes) -> Bools:
+    """Returns which words announce a code. `tails` are their last letters, the last one first."""
+    names = np.ascontiguousarray(tails | np.uint8(0x20)).view("<u8")[:, 0]
+    found = _NAMES[np.minimum(np.searchsorted(_NAMES, names), len(_NAMES) - 1)] == names
+    for ending in CODE_ENDINGS:
+        mask = np.uint64((1 << (8 * len(ending))) - 1)
+        found |= (names & mask) == np.uint64(_name(ending)) & mask
+    return np.asarray(found)
