@@ -15,9 +15,8 @@ import numpy as np
 from logwarden.model.arrays import Bools, Bytes, Ints
 from logwarden.model.mask_words import (
     BEFORE,
-    CODE_ENDINGS,
-    CODE_WORDS,
     HEX,
+    IS_ENDING,
     LEFT,
     LONG,
     MAX_GAP,
@@ -25,26 +24,39 @@ from logwarden.model.mask_words import (
     RIGHT,
     SHORT,
     TAIL,
+    names_code,
 )
 
-_LETTER, _DIGIT, CAPITAL, _NEWLINE, _ANNOUNCES, _IS_LEFT, _IS_RIGHT, _HEX_LETTER = (1 << bit for bit in range(8))
+_LETTER, _DIGIT, CAPITAL, _NEWLINE, _ANNOUNCES, _IS_LEFT, _IS_RIGHT, _HEX_LETTER = (
+    np.uint8(1 << bit) for bit in range(8)
+)
 _KIND = _LETTER | _DIGIT | _NEWLINE
 """Bits of a byte's signs. Those of its kind part the runs; bytes of a run have one kind."""
 
 
 def _signs(char: str) -> int:
-    bits = _LETTER if char.isalpha() else _DIGIT if char.isdigit() else _NEWLINE if char == "\n" else 0
-    bits |= CAPITAL * char.isupper() | _HEX_LETTER * (char in "abcdefABCDEF")
-    return bits | _ANNOUNCES * (ord(char) in BEFORE) | _IS_LEFT * (ord(char) in LEFT) | _IS_RIGHT * (ord(char) in RIGHT)
+    byte = ord(char)
+    marks = {
+        _LETTER: char.isalpha(),
+        _DIGIT: char.isdigit(),
+        CAPITAL: char.isupper(),
+        _NEWLINE: char == "\n",
+        _ANNOUNCES: byte in BEFORE,
+        _IS_LEFT: byte in LEFT,
+        _IS_RIGHT: byte in RIGHT,
+        _HEX_LETTER: char in "abcdefABCDEF",
+    }
+    return sum(int(bit) for bit, is_marked in marks.items() if is_marked)
 
 
 SIGNS = bytes(_signs(chr(byte)) if byte < 128 else 0 for byte in range(256))
 """Of each byte all signs that a rule asks for, so that one look-up answers all of them."""
 
 
-def has(signs: Bytes, bit: int) -> Bools:
+def has(signs: Bytes, bit: np.uint8) -> Bools:
     """Returns which bytes have this sign, or one of these."""
-    return np.asarray(signs & np.uint8(bit) != 0)
+    found: Bools = (signs & bit).astype(bool)
+    return found
 
 
 def _fill(bytes_: Bools, begins: Ints, ends: Ints, *, value: bool) -> None:
@@ -80,7 +92,7 @@ class Runs:
     def __init__(self, raw: Bytes, signs: Bytes) -> None:
         self.raw = raw
         self.signs = signs
-        kinds = signs & np.uint8(_KIND)
+        kinds = signs & _KIND
         self.starts = np.flatnonzero(kinds[1:] != kinds[:-1])
         self.starts += 1
         self.is_digit = has(kinds, _DIGIT)
@@ -98,11 +110,13 @@ class Runs:
         numbers = digits.take(np.flatnonzero(~(glued | followed)))
         words = digits.take(np.flatnonzero(glued & ~followed))
         mixed = digits.take(np.flatnonzero(followed))
-        hexadecimal, worded = self._words(words)
+        words = words.take(np.flatnonzero(self._are_behind_a_word(words)))
+        told = self._told(numbers, words, mixed)
+        hexadecimal, worded = self._words(words, told)
         letters = np.concatenate((mixed.run + 1, mixed.run.compress(self._are_behind_a_word(mixed)) - 1, hexadecimal))
-        framed, spans = self._codes_with_letters(mixed)
+        framed, spans = self._codes_with_letters(mixed, told)
         said = np.searchsorted(self.starts, np.asarray(codes, np.int64))
-        kept = np.concatenate((self._codes(numbers), self._enhanced(numbers), worded, framed, said))
+        kept = np.concatenate((self._codes(numbers, told), self._enhanced(numbers), worded, framed, said))
         gone = self.is_digit
         _fill(gone, self.starts.take(letters), self.starts.take(letters + 1), value=True)
         _fill(gone, self.starts.take(kept), self.starts.take(kept + 1), value=False)
@@ -116,7 +130,7 @@ class Runs:
         sign = self.signs.take(self.starts.take(digits.run - 1) - 1)
         return has(digits.before, _LETTER) & ~has(sign, _DIGIT)
 
-    def _sign(self, runs: Ints, bit: int) -> Bools:
+    def _sign(self, runs: Ints, bit: np.uint8) -> Bools:
         """Returns which runs consist of bytes with this sign."""
         return has(self.signs.take(self.starts.take(runs)), bit)
 
@@ -124,21 +138,34 @@ class Runs:
         """Returns how many bytes runs have."""
         return np.asarray(self.starts.take(runs + 1) - self.starts.take(runs))
 
-    def _codes(self, numbers: _Digits) -> Ints:
+    def _told(self, numbers: _Digits, words: _Digits, mixed: _Digits) -> Bools:
+        """Returns which runs begin a token behind a word for codes, for all of which a rule asks that."""
+        size = numbers.end - numbers.at
+        of_size = (size <= SHORT) | ((size >= 9) & (size <= 10))
+        before_word = self.signs.take(self.starts.take(words.run - 1) - 1)
+        asked = (
+            numbers.run.compress(of_size & has(numbers.before, _ANNOUNCES)),
+            words.run.compress(has(words.before, CAPITAL) & has(before_word, _ANNOUNCES)) - 1,
+            mixed.run.compress(has(mixed.before, _ANNOUNCES) & (mixed.end - mixed.at == 1)),
+        )
+        runs = np.concatenate(asked)
+        told = np.zeros(len(self.starts), bool)
+        told[runs] = self._after_code_word(runs)
+        return told
+
+    def _codes(self, numbers: _Digits, told: Bools) -> Ints:
         """Returns the runs of the numbers that may be codes by `_may_be_code`."""
         size = numbers.end - numbers.at
         before, after = self.raw.take(numbers.at - 1), self.raw.take(numbers.end)
-        short = size <= SHORT
-        found = (short | ((size >= 9) & (size <= 10) & (before == ord("-")))) & has(numbers.before, _ANNOUNCES)
-        places = np.flatnonzero(found)
-        found[places] = self._after_code_word(numbers.run.take(places))
+        found = told.take(numbers.run) & ((size <= SHORT) | (before == ord("-")))
         three = np.flatnonzero((size == 3) & has(numbers.before, _IS_LEFT) & has(numbers.after, _IS_RIGHT))
         digit = self.raw.take(numbers.at.take(three)[:, None] + np.arange(3)).astype(np.int64) - 48
         found[three] |= _IS_REPLY[digit @ np.array([100, 10, 1])]
         opens = (before == ord("(")) | (before == ord("[")) | (before == ord("<")) | (before == ord("-"))
         closes = (after == ord(")")) | (after == ord("]")) | (after == ord(">")) | (after == ord(":"))
         framed = np.flatnonzero(opens & closes & (size <= LONG))
-        found[framed] |= self._framed_codes(numbers.take(framed), before.take(framed), after.take(framed))
+        if len(framed):
+            found[framed] |= self._framed_codes(numbers.take(framed), before.take(framed), after.take(framed))
         return numbers.run.compress(found)
 
     def _framed_codes(self, numbers: _Digits, before: Bytes, after: Bytes) -> Bools:
@@ -173,13 +200,13 @@ class Runs:
         runs = numbers.run.compress(
             _IS_CLASS[digit] & ((before == ord("=")) | (before == ord(" ")) | (before == ord("-")))
         )
+        runs = runs.compress(self._sign(runs + 2, _DIGIT) & (self.raw.take(self.starts.take(runs + 3)) == ord(".")))
         if not len(runs):
             return runs
         starts = [self.starts.take(runs + place) for place in range(-3, 6)]
         size = {place: starts[place + 4] - starts[place + 3] for place in range(-3, 5)}
         fits = (size[1] == 1) & (size[3] == 1) & (size[2] <= 3) & (size[4] <= 3)
-        fits &= self._sign(runs + 2, _DIGIT) & ~self._sign(runs + 3, _KIND) & self._sign(runs + 4, _DIGIT)
-        fits &= (self.raw.take(starts[6]) == ord(".")) & ~self._sign(runs + 5, _LETTER)
+        fits &= self._sign(runs + 4, _DIGIT) & ~self._sign(runs + 5, _LETTER)
         fits &= self.raw.take(starts[8]) != ord(".")
         reply = (size[-1] == 1) & (size[-2] == 3) & self._sign(runs - 2, _DIGIT) & ~self._sign(runs - 3, _LETTER)
         reply &= _IS_CLASS[self.raw.take(starts[1])]
@@ -202,13 +229,13 @@ class Runs:
         runs = runs.take(places)
         first, second, third = runs - 2, runs - 4, runs - 6
         fits = self._stands_before(first)
-        named = fits & _names_code(self._tails(first))
+        named = fits & names_code(self._tails(first))
         fits &= self._stands_before(second)
         tails = self._tails(second)
-        named |= fits & _names_code(tails)
+        named |= fits & names_code(tails)
         few = np.flatnonzero(fits & ~named & (tails == _WITH).all(axis=1))
         few = few[self._stands_before(third[few])]  # a third word counts if the second one is "with"
-        named[few] = _names_code(self._tails(third[few]))
+        named[few] = names_code(self._tails(third[few]))
         found[places] = named
         return found
 
@@ -216,7 +243,7 @@ class Runs:
         """Returns False for runs that end otherwise than a word for codes, or than "with"."""
         ends = self.starts.take(words + 1)
         last = [(self.raw.take(ends - back) & np.uint8(0x1F)).astype(np.uint16) for back in (3, 2, 1)]
-        return np.asarray(_IS_ENDING.take(last[0] | last[1] << np.uint16(5) | last[2] << np.uint16(10)))
+        return np.asarray(IS_ENDING.take(last[0] | last[1] << np.uint16(5) | last[2] << np.uint16(10)))
 
     def _stands_before(self, words: Ints) -> Bools:
         """Returns which runs are words with a short gap behind them and no digit before them."""
@@ -230,9 +257,8 @@ class Runs:
         tail = self.raw.take(ends[:, None] - back)
         return np.asarray(np.where(back <= (ends - self.starts.take(runs))[:, None], tail, np.uint8(0)))
 
-    def _words(self, words: _Digits) -> tuple[Ints, Ints]:
+    def _words(self, words: _Digits, told: Bools) -> tuple[Ints, Ints]:
         """Returns the letters of words with a number behind them that are hexadecimal, and the numbers that stay."""
-        words = words.take(np.flatnonzero(self._are_behind_a_word(words)))
         letters, last = words.at - self.starts.take(words.run - 1), self.raw.take(words.at - 1)
         first, second = self.signs.take(words.at - letters), self.signs.take(words.at - np.minimum(letters, 2))
         likely = (letters <= TAIL) & has(words.before & first & second, _HEX_LETTER | CAPITAL)
@@ -248,13 +274,11 @@ class Runs:
         capitals &= (size >= 3) & (size <= LONG) & ~high
         after = self.raw.take(words.end)
         closed = (after == ord(":")) | (after == ord("]")) | (after == ord(")"))
-        open_ = capitals & ~closed & has(self.signs.take(words.at - letters - 1), _ANNOUNCES)
-        places = np.flatnonzero(open_)
-        closed[places] = self._after_code_word(words.run.take(places) - 1)
+        closed |= told.take(words.run - 1)
         protocol = (tail[:, :3] | 0x20 == np.frombuffer(b"vpi", np.uint8)).all(axis=1) & (size == 1)
         return words.run[low | high] - 1, words.run[(capitals & closed) | protocol]
 
-    def _codes_with_letters(self, mixed: _Digits) -> tuple[Ints, list[tuple[int, int]]]:
+    def _codes_with_letters(self, mixed: _Digits, told: Bools) -> tuple[Ints, list[tuple[int, int]]]:
         """Returns the runs of ``5xx`` and ``ANR2034E``, and begins and ends of ``0x80070005``, by `_masked`."""
         size, glued = mixed.end - mixed.at, has(mixed.before, _LETTER)
         x = np.flatnonzero((size == 1) & ~glued & ((self.raw.take(mixed.end) | 0x20) == ord("x")))
@@ -266,22 +290,19 @@ class Runs:
         capital = has(mixed.before, CAPITAL) & has(mixed.after, CAPITAL) & (size >= 3) & (size <= 5)
         framed = self._framed(mixed.run.compress(capital))
         hexadecimal = np.flatnonzero(digit == ord("0"))
-        spans = self._hex_codes(run.take(hexadecimal), at.take(hexadecimal))
+        spans = self._hex_codes(at.take(hexadecimal), told.take(run.take(hexadecimal)))
         return np.concatenate((classes, classes + 1, framed - 1, framed, framed + 1)), spans
 
-    def _hex_codes(self, run: Ints, at: Ints) -> list[tuple[int, int]]:
+    def _hex_codes(self, at: Ints, told: Bools) -> list[tuple[int, int]]:
         """Returns begins and ends of those of these tokens, which begin with ``0x``, that are codes."""
         head = self.raw.take(at[:, None] + np.arange(5))
         is_failure = (head[:, 3] == 48) & (head[:, 4] == 48)
         is_failure &= (head[:, 2] == ord("8")) | ((head[:, 2] | 0x20) == ord("c"))
-        told = np.flatnonzero(has(self.signs.take(at - 1), _ANNOUNCES))
-        is_told = np.zeros(len(at), bool)
-        is_told[told] = self._after_code_word(run.take(told))
-        few = np.flatnonzero(is_failure | is_told)
+        few = np.flatnonzero(is_failure | told)
         at = at.take(few)
         inside = has(self.signs.take(at[:, None] + np.arange(11)), _LETTER | _DIGIT)
         length = np.argmin(inside, axis=1)  # 0 where none of eleven bytes is outside
-        fits = (length >= 3) & (is_told.take(few) | (length == 10))
+        fits = (length >= 3) & (told.take(few) | (length == 10))
         at, length = at.compress(fits), length.compress(fits)
         return list(zip(at.tolist(), (at + length).tolist(), strict=True))
 
@@ -300,31 +321,3 @@ _IS_CLASS = np.zeros(256, bool)
 _IS_CLASS[list(b"245")] = True
 _IS_REPLY = np.zeros(1000, bool)
 _IS_REPLY[list(REPLIES)] = True
-
-
-def _ending(word: bytes) -> list[int]:
-    """Returns the last three letters of a word, by five bits of each, the last one highest; all before a short word."""
-    last = (word[-1] & 0x1F) << 10 | (word[-2] & 0x1F) << 5
-    return [last | word[-3] & 0x1F] if len(word) > 2 else [last | bits for bits in range(32)]
-
-
-_IS_ENDING = np.zeros(1 << 15, bool)
-_IS_ENDING[[bits for word in (*CODE_WORDS, *CODE_ENDINGS, b"with") for bits in _ending(word)]] = True
-
-
-def _name(word: bytes) -> int:
-    """Returns the last letters of a word as an integer, the last one lowest."""
-    return int.from_bytes(word[::-1][:TAIL].ljust(TAIL), "little")
-
-
-_NAMES = np.array(sorted({_name(word) for word in CODE_WORDS}), np.uint64)
-
-
-def _names_code(tails: Bytes) -> Bools:
-    """Returns which words announce a code. `tails` are their last letters, the last one first."""
-    names = np.ascontiguousarray(tails | np.uint8(0x20)).view("<u8")[:, 0]
-    found = _NAMES[np.minimum(np.searchsorted(_NAMES, names), len(_NAMES) - 1)] == names
-    for ending in CODE_ENDINGS:
-        mask = np.uint64((1 << (8 * len(ending))) - 1)
-        found |= (names & mask) == np.uint64(_name(ending)) & mask
-    return np.asarray(found)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
+from logwarden.model.arrays import Bools, Bytes
+
 # Colours and other orders to a terminal (ECMA-48), none across a line's end: bounded, so that no text is read twice.
 PAINT = re.compile(rb"\x1b(?:\[[0-?]{0,32}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,256}(?:\x07|\x1b\\)|[@-Z\\^_])")
 
@@ -82,3 +86,31 @@ def announced(blob: bytes) -> list[int]:
 def unpainted(blob: bytes) -> bytes:
     """Returns the bytes without colours and other orders to a terminal."""
     return PAINT.sub(b"", blob) if b"\x1b" in blob else blob
+
+
+def _ending(word: bytes) -> list[int]:
+    """Returns the last three letters of a word, by five bits of each, the last one highest; all before a short word."""
+    last = (word[-1] & 0x1F) << 10 | (word[-2] & 0x1F) << 5
+    return [last | word[-3] & 0x1F] if len(word) > 2 else [last | bits for bits in range(32)]
+
+
+IS_ENDING = np.zeros(1 << 15, bool)
+IS_ENDING[[bits for word in (*CODE_WORDS, *CODE_ENDINGS, b"with") for bits in _ending(word)]] = True
+
+
+def _name(word: bytes) -> int:
+    """Returns the last letters of a word as an integer, the last one lowest."""
+    return int.from_bytes(word[::-1][:TAIL].ljust(TAIL), "little")
+
+
+_NAMES = np.array(sorted({_name(word) for word in CODE_WORDS}), np.uint64)
+
+
+def names_code(tails: Bytes) -> Bools:
+    """Returns which words announce a code. `tails` are their last letters, the last one first."""
+    names = np.ascontiguousarray(tails | np.uint8(0x20)).view("<u8")[:, 0]
+    found = _NAMES[np.minimum(np.searchsorted(_NAMES, names), len(_NAMES) - 1)] == names
+    for ending in CODE_ENDINGS:
+        mask = np.uint64((1 << (8 * len(ending))) - 1)
+        found |= (names & mask) == np.uint64(_name(ending)) & mask
+    return np.asarray(found)
