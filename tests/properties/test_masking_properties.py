@@ -46,6 +46,7 @@ FRAMED_LINES = st.lists(st.one_of(PIECES, FRAMES), max_size=14).map("".join)
 @example(["status", "=503", '" 200'])
 @example(["rc=5", "5", "", "err 1"])
 @example(["kod 5", "é"])
+@example(["[HY000] [2002] refused", "ABC-123: x", "<ABC-123> y", "(ABC-00123) z", "f: (13) x", "a (13: b"])
 def test_the_fast_masking_is_the_reference(lines: list[str]) -> None:
     """A blob of lines is masked exactly as its lines are one by one, and contains as many."""
     raw = [line.encode() for line in lines]
