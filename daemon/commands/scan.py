@@ -118,7 +118,7 @@ def scan(
             notes.print(Text(_summary(file, counts, scanner.learning_lines)), soft_wrap=True)
             if baseline.files:
                 _show_run(counts.run, past, file, notes)
-            faults += _faults(file)
+            faults += _faults(file, counts)
     if faults:
         others = f"; {len(faults) - 1} more could not be read whole" if len(faults) > 1 else ""
         raise FatalError(f"{faults[0]}{others}", hint="what could be read was judged")
@@ -247,8 +247,13 @@ def _count_unreadable(counts: Counts, letter: DeadLetter) -> None:
     counts.unreadable += 1
 
 
-def _faults(file: LogFile) -> list[str]:
-    return [] if file.damage is None else [f"the file {file.name!r} was read in part only: {file.damage}"]
+def _faults(file: LogFile, counts: Counts | None = None) -> list[str]:
+    """Returns why a file was not read whole, in a sentence; nothing for a file that was."""
+    if file.damage is not None:
+        return [f"the file {file.name!r} was read in part only: {file.damage}"]
+    if counts is not None and counts.unreadable and not counts.services:
+        return [f"no line of the file {file.name!r} could be read: {counts.first_unreadable}"]
+    return []
 
 
 def _show(verdict: Verdict, record: bytes, settings: Settings, form: AlertFormat, out: Console) -> None:

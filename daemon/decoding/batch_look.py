@@ -24,10 +24,14 @@ _BREAKS_AND_BLANKS = b" \t\r\n"
 _NO_JSON = re.compile(rb"\[[ \t]*(?:[^ \t{\[\"\-0-9tfnNI\]]|[0-9]+(?:\.[0-9]+)?(?:[ \t]+[^ \t,\]]|[^ \t0-9.,eE\]]))")
 """Begin of a line in brackets that no parser takes for JSON, such as `[main] …` and `[2026-11-23 …`."""
 _BRACE, _BRACKET, _COMMA = b"{[,"
-_SPECIAL = frozenset(b'{["<')
+_SPECIAL = frozenset(b'{["<bB')
 _QUOTES, _CLOSERS = frozenset(b'"<'), frozenset(b'">')
 """First and last bytes of a string of JSON and of XML."""
-_PERCENT = ord("%")
+_SPELLS = frozenset(b"%\\")
+"""First bytes of a text in the spelling of an address of the web, and of bytes as PostgreSQL prints them."""
+_PRINTED = frozenset(b"'\"")
+"""Behind the letter b: bytes as Python prints them."""
+_LETTERS = frozenset(b"bB")
 _MIN_SPELLED = spelled.MIN_CHARS
 _SPELLING = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-="
 """All bytes of base64 and of hexadecimal digits."""
@@ -104,7 +108,7 @@ def _single_lines(records: Sequence[Record], max_bytes: int) -> list[bytes]:
         and (line := value.strip(_BREAKS_AND_BLANKS))
         and (line[0] not in _SPECIAL or _is_text(line))
         and line[-1] != _COMMA  # the last byte of a netstring
-        and (b" " in line or len(line) < _MIN_SPELLED or (line[0] != _PERCENT and line.translate(None, _SPELLING)))
+        and (b" " in line or len(line) < _MIN_SPELLED or (line[0] not in _SPELLS and line.translate(None, _SPELLING)))
         else nothing
         for record in records
     ]
@@ -115,7 +119,9 @@ def _single_lines(records: Sequence[Record], max_bytes: int) -> list[bytes]:
 
 
 def _is_text(line: bytes) -> bool:
-    """Returns False for a line that may be JSON, a string of JSON, or XML."""
+    """Returns False for a line that may be JSON, a string of JSON, XML, or bytes as Python prints them."""
     if line[0] == _BRACKET:
         return _NO_JSON.match(line) is not None
+    if line[0] in _LETTERS:
+        return len(line) < 2 or line[1] not in _PRINTED
     return line[0] in _QUOTES and line[-1] not in _CLOSERS

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from functools import partial
 
-from logwarden.daemon.decoding import charset, framing, packed, pinned, schemas, services, spelled, terminal
+from logwarden.daemon.decoding import charset, framing, journal, packed, pinned, schemas, services, spelled, terminal
 from logwarden.daemon.decoding.batch_look import Look, look
 from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.decoding.json_logs import JsonReader
@@ -219,7 +219,9 @@ class Decoder:
         is_object = value[:1] == b"{"
         if not is_object and self._format == "auto" and depth < _MAX_DEPTH and (parts := _inside(value)):
             return self._read_parts(parts, near_ms, out, depth + 1)
-        if not value.isascii() or b"\0" in value or value[:1] in _TAGS or self._encoding != charset.AUTO:
+        if (entries := journal.entries_of(value)) and self._format in ("auto", "json"):
+            return self._structured.read_documents(entries)
+        if self._encoding != charset.AUTO or value[:1] in _TAGS or packed.may_be_binary(value):
             value = packed.bare(self._unpacked(self._unpacked(value))) if value.strip(b"\0") else value
             reading = self._structured.read_protobuf(value) if self._format in ("auto", "otlp") else None
             if reading is not None:
@@ -343,5 +345,5 @@ def _inside(value: bytes) -> list[bytes] | None:
     if token[:1] == b'"' == token[-1:]:
         inner = spelled.unquoted(token)
     else:
-        inner = spelled.bytes_of(token) if b" " not in token[:512] else None
+        inner = spelled.bytes_of(token) if b" " not in token[:512] or token[1:2] in (b"'", b'"') else None
     return None if inner is None else [inner]

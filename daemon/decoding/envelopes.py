@@ -130,6 +130,8 @@ def _open(document: dict[str, Any]) -> _Opened | None:
         inside = document.get(key)
         if isinstance(inside, list) and inside and any(isinstance(part, dict | str) for part in inside[:8]):
             return _Opened(f"{key} element", inside, _group(document) if key == "logEvents" else None)
+    if (partitions := _of_partitions(document.get("records"))) is not None:
+        return _Opened("record", partitions, {})
     streams = document.get("streams")
     if isinstance(streams, list) and streams and all(isinstance(stream, dict) for stream in streams):
         return _Opened("stream", [part for stream in streams for part in _loki(stream)], {})
@@ -144,6 +146,16 @@ def _open(document: dict[str, Any]) -> _Opened | None:
             if isinstance(inside, list) and any(isinstance(part, dict) and _may_be_event(part) for part in inside[:64]):
                 return _Opened(f"{key} element", inside, _common(document))
     return None
+
+
+def _of_partitions(batches: Any) -> list[Any] | None:
+    """Returns the values of a broker's records that come by partition, in base64; None for anything else."""
+    if not isinstance(batches, dict) or not batches:
+        return None
+    records = [record for batch in batches.values() if isinstance(batch, list) for record in batch]
+    if not records or not all(isinstance(record, dict) and "value" in record for record in records):
+        return None
+    return [_unpacked(record["value"]) for record in records]
 
 
 def _common(document: dict[str, Any]) -> dict[str, Any] | None:

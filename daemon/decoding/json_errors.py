@@ -21,6 +21,9 @@ _TYPES = (
     "exceptionclass",
     "exceptiontype",
     "errortype",
+    "errorclass",
+    "exceptionname",
+    "typename",
     "@type",
 )
 _TEXTS = (

@@ -79,7 +79,7 @@ class JsonReader:
         text = self._text(event, found)
         read, whole, checked = None, text or "", None
         if text:
-            if " " not in text[:64]:
+            if " " not in text[:64] or spelled.is_repr(text):
                 text = whole = spelled.text_of(text.strip()) or text
             if text[0] in INNER_BEGINS and (inner := self._inner(text)):
                 found = _with_fallback(self.table.find(inner), found)

@@ -9,11 +9,11 @@ import json
 import re
 
 MAX_CHARS = 65_536
-_HEAD = re.compile(r"\s*\[?\s*\{\s*(?:[\"'}]|:?[A-Za-z_$@][\w$@.-]{0,63}\s{0,8}(?::|=>))")
+_HEAD = re.compile(r"\s*\[?\s*\{\s*(?:[\"'}]|/[/*]|:?[A-Za-z_$@][\w$@.-]{0,63}\s{0,8}(?::|=>))")
 _CLOSES = r"(?!\s{0,8}(?:[,:}\]]|=>|$))"
 """Behind a quote that closes nothing: it belongs to the text around it."""
 _TOKEN = re.compile(
-    rf"""\s+|"(?P<double>(?:[^"\\]|\\.|"{_CLOSES})*)"|'(?P<single>(?:[^'\\]|\\.|'{_CLOSES})*)'"""
+    rf"""\s+|/\*(?:[^*]|\*(?!/)){{0,2000}}\*/|//[^\n]{{0,2000}}|"(?P<double>(?:[^"\\]|\\.|"{_CLOSES})*)"|'(?P<single>(?:[^'\\]|\\.|'{_CLOSES})*)'"""
     r"""|(?P<arrow>=>)|:(?P<symbol>[A-Za-z_]\w*(?=\s*=>))|(?P<sign>[{}\[\]:,])"""
     r"""|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.]))"""
     r"""|(?P<word>[A-Za-z_$@][\w$.@-]*(?:\s[A-Z]\w*)?(?:\([^()]{0,500}\))?)""",

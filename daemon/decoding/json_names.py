@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from logwarden.daemon.decoding import services, times
 
+_BYTES = ("$binary.base64", "$binary", "bytes", "base64", "data")
+"""Where writers put bytes that are no text of JSON: extended JSON, Avro's unions, Node's buffers."""
 TEXT_PATHS = (
     *("message", "msg", "log", "short_message", "@m", "renderedmessage", "textpayload", "body.stringvalue", "body"),
     *("record.message", "fields.message", "event.message", "log.message"),
@@ -16,7 +18,8 @@ TEXT_PATHS = (
     *("full_message", "msg_text", "logline", "log_line", "entry", "@mt", "messagetemplate", "description", "summary"),
     *("record", "消息", "сообщение", "mensaje", "meldung", "メッセージ"),
     *("alert.signature", "rule.description", "signature", "rule_name", "alert.message", "alert_name", "alertname"),
-    *("title", "note", "detail", "data", "payload", "value", "string", "body.bytesvalue"),
+    *("title", "note", "detail", "data", "payload", "value", "string", "body.bytesvalue", "displaymessage"),
+    *(f"{name}.{kind}" for name in ("message", "payload", "data", "value", "body") for kind in _BYTES),
 )
 TEMPLATE_KEYS = frozenset(("@mt", "MessageTemplate"))
 LEVEL_PATHS = (
@@ -54,6 +57,8 @@ ERROR_PATHS = (
     *("error", "err", "exception", "thrown", "throwable", "exc_info", "ex", "exc", "errors", "context.exception"),
     *("context.error", "protopayload.status", "responsestatus", "failure", "fault", "exceptions", "error_info"),
     *("errorinfo", "exception_info", "last_error", "lasterror", "status_error", "extra.error", "meta.error", "cause"),
+    *("trace.exception", "body.trace.exception", "data.body.trace.exception", "trace_chain", "body.trace_chain"),
+    *("data.body.trace_chain", "exception_list", "exceptionlist", "exception_details", "exceptiondetails"),
 )
 ERROR_TEXT_PATHS = (
     *("error.message", "err.message", "exception.message", "error_message", "errormessage", "errmsg", "err_msg"),
@@ -68,7 +73,15 @@ ERROR_TEXT_PATHS = (
     ),
     *("exception.exception_message", "thrown.message", "error.reason", "status.message", "statusmessage"),
     *("resultdescription", "failure_reason", "failurereason", "fault_string", "status_message", "error.string"),
-    *("failure_message", "lasterrormessage", "grpc.error", "root_cause", "state_reason", "stopped_reason"),
+    *(
+        "outcome.reason",
+        "failure_message",
+        "lasterrormessage",
+        "grpc.error",
+        "root_cause",
+        "state_reason",
+        "stopped_reason",
+    ),
 )
 ERROR_TYPE_PATHS = (
     *("error.type", "error.kind", "error.name", "exception.type", "exception.class", "exception.exception_class"),
@@ -147,7 +160,19 @@ CODE_PATHS = (
     *("sc-win32-status", "reason", "error.errno", "err.errno", "smtp_code", "dsn", "rcode", "err_no", "abort_code"),
 )
 OUTCOME_PATHS = (
-    *("outcome", "event.outcome", "result", "success", "ok", "succeeded", "healthy", "failed", "is_error", "iserror"),
+    *(
+        "outcome",
+        "outcome.result",
+        "event.outcome",
+        "result",
+        "success",
+        "ok",
+        "succeeded",
+        "healthy",
+        "failed",
+        "is_error",
+        "iserror",
+    ),
     *("has_error", "timed_out", "timedout", "passed", "available", "ready", "alive", "oom_killed", "oomkilled"),
     *("event.result", "auth_result", "crashed", "aborted", "res", "verdict", "disposition"),
 )

@@ -107,7 +107,7 @@ def _text(places: tuple[Place, ...], objects: Objects) -> str | None:
             if not text or text[0] in INNER_BEGINS or key in names.TEMPLATE_KEYS:
                 return None
             text = text.strip() if text[-1] in SPACES else text
-            is_plain = " " in text[:64] or not (spelled.may_be(text) or text.isdigit())
+            is_plain = (" " in text[:64] and not spelled.is_repr(text)) or not (spelled.may_be(text) or text.isdigit())
             return text if is_plain and "\n" not in text else None
         if text is not None:
             return None

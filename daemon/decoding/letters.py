@@ -24,12 +24,14 @@ _HEADS = (
     # 2026-11-23T10:00:00.123+0000 E STORAGE  [conn1] msg, [2026-11-23 10:00:00.123] [E] msg
     re.compile(
         rf"\[?(?P<at>{_DAY}[T ]{_CLOCK}(?: ?(?:Z|[+-]\d\d:?\d\d))?)\]?[ \t]+(?:\[[^\]\n]{{1,64}}\] )?"
-        r"[\[(<|]?(?P<letter>[TVDIWEFC])[\])>|:]?[ \t|]+(?=\S)"
+        r"[\[(<|]?(?P<letter>[TVDIWEFC])[\])>|:!]?[ \t|]+(?=\S)"
     ),
     # 4711:M 23 Nov 2026 10:00:00.123 # msg
     re.compile(rf"\d+:[MSCX] (?P<at>\d\d [A-Z][a-z]{{2}} (?:\d{{4}} )?{_CLOCK}) (?P<letter>[.*#-]) "),
+    # E (4711) wifi: msg, with the milliseconds since the start
+    re.compile(r"(?P<letter>[VDIWE]) \((?P<at>)\d{1,12}\) (?=[\w.-]{1,64}: )"),
 )
-_KLOG, _LOGCAT, _BRIEF, _BRACKETS, _BEHIND_TIME, _REDIS = _HEADS
+_KLOG, _LOGCAT, _BRIEF, _BRACKETS, _BEHIND_TIME, _REDIS, _UPTIME = _HEADS
 _NUMBERED = (_LOGCAT, _BRIEF, _BEHIND_TIME, _REDIS)
 _SIGNS_OF_DAY = ("-", "/", ".")
 _SIGNS = {".": severity.DEBUG, "-": severity.DEBUG, "*": severity.NOTICE, "#": severity.WARNING}
@@ -56,4 +58,6 @@ def _heads(begin: str) -> tuple[re.Pattern[str], ...]:
         return (_BRACKETS,) if second in "DIWECF" else (_BEHIND_TIME,)
     if second == "/":
         return (_BRIEF,) if first in "VDIWEFA" else ()
+    if begin[1:3] == " (":
+        return (_UPTIME,)
     return (_KLOG,) if first in "IWEFDV" else ()

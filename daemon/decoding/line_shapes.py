@@ -32,12 +32,17 @@ _MAX_LOOKS = 16_384
 _LETTERS = frozenset(b"IWEFDVA")
 _BRACKET, _SMALL_S, _LESS, _HASH = b"[s<#"
 _MAY_BE_LETTER = frozenset(b"TVDIWEFCA[s")
-_AFTER_LETTER = frozenset(b" \t])>|:/")
-_LETTER_HEAD = re.compile(rb"[ \t\[(<|][TVDIWEFCA][ \t\])>|:/]|:[MSCX] ")
+_AFTER_LETTER = frozenset(b" \t])>|:/!")
+_LETTER_HEAD = re.compile(rb"[ \t\[(<|][TVDIWEFCA][ \t\])>|:/!]|:[MSCX] ")
 _LOGFMT = re.compile(rb"(?:[^|=]{0,64}\| ?)?[A-Za-z_@][\w.@/-]{0,63}=")
 TO_LOOK = bytes(ord("1") if 48 <= c < 58 else c for c in range(256))
 _ISO = re.compile(rb"1111-11-11[ T]11:11:11(?:[.,](1{1,9}))?(?![.,:]?1)")
 _CLOCK = re.compile(rb"11:11(:11)(?:[.,](1{1,9}))?(?![.,:]?1)")
+_CLOSERS = (b"}", b"]", b")", b">")
+_OBJECT_BEHIND = re.compile(
+    rb'^[^{]{0,160}[ \t]\{"|^\{:?[A-Za-z_]|^map\[[A-Za-z]|^#<[A-Z]|^[A-Za-z][\w.$]{0,80} ?[({\[] ?[A-Za-z_]+[=:]'
+)
+"""An object of JSON behind a head, or an object as a language prints it: `printed.py`."""
 _METHODS = re.compile(access_log.METHODS.encode())
 _UTC = re.compile(rb" ?Z\b")
 _SYSLOG = re.compile(rb".{6} ..:..:11 (?!1111 )")
@@ -192,6 +197,7 @@ def _has_marks(line: bytes) -> bool:
         ((b"/" in line or b"Completed " in line or b"Sent " in line) and _has_request(line))
         or (b"=" in line and _has_pairs(line))
         or (b"|" in line and b"EF:" in line)
+        or (line[-1:] in _CLOSERS and _OBJECT_BEHIND.search(line) is not None)
     )
 
 
@@ -223,7 +229,7 @@ def _has_letter(line: bytes) -> bool:
         return _LETTER_HEAD.search(line, 0, 64) is not None
     return (
         first == _LESS
-        or (first in _LETTERS and (line[1:2] == b"/" or line[1:5].isdigit()))
+        or (first in _LETTERS and (line[1:2] == b"/" or line[1:3] == b" (" or line[1:5].isdigit()))
         or (first == _HASH and line.startswith(w3c.DIRECTIVES))
     )
 

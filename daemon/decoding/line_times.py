@@ -58,6 +58,9 @@ _NUMBERED = _compiled(
     r"(?P<d>\d{{1,2}})[- ]{name}[- ](?P<y>\d{{4}})[ ,]{{1,2}}{clock}{zone}",
     r"(?P<a>\d\d?)(?P<sep>[./-])(?P<b>\d\d?)(?P=sep)(?P<y>\d{{4}}),?[ T]{clock}{zone}",
     r"(?P<y>\d{{4}})(?P<mo>\d\d)(?P<d>\d\d)[ T-]{clock}{zone}",
+    r"(?P<y>\d{{4}})[-/.](?P<mo>\d\d)[-/.](?P<d>\d\d)[T _-](?P<h>\d\d)\.(?P<m>\d\d)\.(?P<s>\d\d)(?!\d)"
+    r"(?:[.,](?P<f>\d{{1,9}}))?(?!\d)",
+    r"(?P<y>\d{{4}})[-.]?(?P<day>\d{{3}})[T ]{clock}{zone}",
     r"(?P<yy>\d\d)[-/]?(?P<mo>\d\d)[-/]?(?P<d>\d\d)  ?{clock}{zone}",
     r"(?P<mo>\d\d)-?(?P<d>\d\d) {clock}",
     r"(?P<y>\d{{4}})[年년] ?(?P<mo>\d{{1,2}})[月월] ?(?P<d>\d{{1,2}})[日일] ?(?:{half} ?)?{spoken}{zone}",
@@ -81,8 +84,12 @@ def _any_of(forms: list[re.Pattern[str]]) -> re.Pattern[str]:
 _ANY_NUMBERED, _ANY_NAMED = _any_of(_NUMBERED), _any_of(_NAMED)
 _NUMBER = re.compile(r"(\d{9,10})(?:[.,](\d{1,9}))?(?![\d.])|(\d{13})(?!\d)")
 _SECONDS_OF_CLOCK = re.compile(r"[0-9]{2}:[0-9]{2}:([0-9]{2})(?:[.,]([0-9]{1,9}))?(?![0-9])")
-_WITHOUT_COLONS = re.compile(rb"[\[(\"]?\d{8}[T_-]?\d{6,9}(?![\d-])|\d{4}(?:\xe5\xb9\xb4|\xeb\x85\x84)")
-"""Heads with a time whose hours and minutes no colon parts: `20261123T100000`, and a year of East Asia."""
+_WITHOUT_COLONS = re.compile(
+    rb"[\[(\"]?\d{8}[T_-]?\d{6,9}(?![\d-])|\d{4}(?:\xe5\xb9\xb4|\xeb\x85\x84)"
+    rb"|[\[(\"]?\d{4}-\d\d-\d\d[T _-]\d\d\.\d\d\.\d\d"
+    rb"|(?:[^\d\n]{0,30}[\s\]])?[\[(]\d{10}[.,]\d{1,9}[\])]"
+)
+"""Heads with a time whose hours and minutes no colon parts: `20261123T100000`, points, a year of East Asia, an epoch."""
 _WORD_END = re.compile(r"[\s\[(=\"*]+")
 _MAX_WORDS = 4
 _END_MS = 253_370_764_800_000
@@ -316,8 +323,12 @@ def _days(parts: dict[str, str | None]) -> list[tuple[int, int]]:
         return [(number, int(parts["d"] or 0))]
     if parts.get("a"):
         first, second = int(parts["a"] or 0), int(parts["b"] or 0)
-        # Only the United States write the month first, and they write it before a slash.
-        return [(first, second), (second, first)] if parts["sep"] == "/" else [(second, first)]
+        # Only the United States write the month first: before a slash, or where nothing else makes a date.
+        return [(first, second), (second, first)] if parts["sep"] == "/" or second > 12 else [(second, first)]
+    if day := parts.get("day"):
+        first_day = datetime(int(parts["y"] or 0) or 1, 1, 1, tzinfo=UTC)
+        at = first_day + timedelta(days=int(day) - 1)
+        return [(at.month, at.day)] if at.year == first_day.year else []
     return [(int(parts["mo"] or 0), int(parts["d"] or 0))]
 
 

@@ -48,6 +48,7 @@ _FRAME_BYTES = 5
 """A zero and the four bytes of a schema's number stand before values of a schema registry."""
 _NO_TEXT = bytes(c for c in range(1, 32) if c not in b"\t\n\r\x1b\f\b")
 """Bytes of which text has few. Text of fixed width has zeros between its parts, so that these count apart."""
+_CONTROLS = b"\0" + _NO_TEXT
 
 
 def unpacked(value: bytes, most: int = MAX_BYTES) -> bytes:
@@ -85,6 +86,11 @@ def bare(value: bytes) -> bytes:
     return value
 
 
+def may_be_binary(value: bytes) -> bool:
+    """Returns False for text of ASCII, whose control characters are those of text."""
+    return not value.isascii() or len(value.translate(None, _CONTROLS)) != len(value)
+
+
 def refuse_binary(value: bytes) -> None:
     """Raises UndecodableRecord if a value of one byte per character is no text."""
     sample = value.strip(b"\0")[:_SAMPLE_BYTES]
@@ -92,7 +98,8 @@ def refuse_binary(value: bytes) -> None:
     if _CBOR.match(value) and not _is_utf8(sample):
         raise UndecodableRecord("binary", "the value is CBOR or MessagePack, not text")
     if (
-        odd * 10 > len(sample)
+        odd * (4 if value.isascii() else 10) > len(sample)
+        or (odd and (odd + sample.count(0)) * 4 > len(sample))
         or sample.count(0) * 3 > len(sample)
         or (odd and not _is_utf8(sample))
         or _is_message(value)

@@ -55,6 +55,8 @@ PATHS = (
         "_comm",
         "ecs_task_definition",
     ),
+    *("fly.app.name", "cf.app.name", "cf_app_name", "cloudfoundry.app.name", "nomad.job.name", "nomad.job_name"),
+    *("nomad.task_name", "heroku.app", "projectname", "scriptname", "script_name", "worker.name", "dyno.app"),
     *("docker.container.labels.com_docker_compose_service", "container.labels.com_docker_compose_service"),
     *("container.labels.com.docker.compose.service", "attrs.com.docker.compose.service"),
     *("docker.container.labels.com.docker.compose.service", "attrs.com.docker.swarm.service.name"),

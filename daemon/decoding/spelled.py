@@ -6,12 +6,17 @@ stand for neither.
 
 from __future__ import annotations
 
+import ast
 import base64
 import binascii
 import re
+import zlib
 from urllib.parse import unquote_to_bytes
 
 import msgspec
+
+from logwarden.daemon.decoding import packed
+from logwarden.daemon.errors import UndecodableRecord
 
 MIN_CHARS = 16
 """Characters of the shortest token that may stand for a text."""
@@ -22,18 +27,35 @@ _SIGNS = re.compile(r"[A-Za-z0-9+/_=-]+")
 _PERCENT = re.compile(rb"(?:%[57][BbDd]|%22|%2[0CcFf]|%3[Aa])")
 """Signs of JSON, and a blank, in the spelling of an address of the web."""
 _PACKED = (b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd")
+_INFLATED = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
+_MAX_PACKED_BYTES = 65_536
+"""Bytes to which a packed text inside a field may unpack: a record has many fields, and a line is not longer."""
+_REPR = re.compile(rb"""[bB](?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")""")
+"""Bytes as Python prints them."""
+_MAX_REPR_BYTES = 65_536
+_BYTEA = rb"\x"
+"""Before the hexadecimal digits of bytes, as PostgreSQL prints them."""
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
 def may_be(token: str) -> bool:
     """Returns False for a text that `text_of` leaves as it is, by its signs alone."""
-    return token[:1] == "%" or _SIGNS.fullmatch(token) is not None
+    return token[:1] in ("%", "\\") or is_repr(token) or _SIGNS.fullmatch(token) is not None
+
+
+def is_repr(text: str) -> bool:
+    """Returns True for a text that may be bytes as Python prints them: `b'…'`."""
+    return text[:1] in ("b", "B") and text[1:2] in ("'", '"') and text[-1:] == text[1:2]
 
 
 def bytes_of(token: bytes) -> bytes | None:
     """Returns the bytes that a token of base64 or hexadecimal digits stands for; None if they are no text."""
+    if token[:1] in (b"b", b"B") and (printed := _of_repr(token)) is not None:
+        return printed
     if len(token) < MIN_CHARS:
         return None
+    if token.startswith(_BYTEA) and _HEX.fullmatch(token, len(_BYTEA)):
+        return _if_text(bytes.fromhex(token[len(_BYTEA) :].decode()))
     if token[:1] == b"%" and len(_PERCENT.findall(token[:_SAMPLE])) > 2:
         return _if_text(unquote_to_bytes(token))
     if _HEX.fullmatch(token):
@@ -51,7 +73,23 @@ def bytes_of(token: bytes) -> bytes | None:
 def text_of(token: str) -> str | None:
     """Returns the text that a token stands for; None if it stands for itself."""
     value = bytes_of(token.encode()) if token.isascii() else None
-    return None if value is None or value.startswith(_PACKED) else value.decode()
+    if value is None:
+        return None
+    try:
+        return packed.unpacked(value, _MAX_PACKED_BYTES).decode()
+    except (UndecodableRecord, UnicodeDecodeError):
+        return None
+
+
+def _of_repr(token: bytes) -> bytes | None:
+    """Returns the bytes that Python printed; None for any other token."""
+    if len(token) > _MAX_REPR_BYTES or not _REPR.fullmatch(token):
+        return None
+    try:
+        value = ast.literal_eval(token.decode())
+    except (ValueError, SyntaxError):
+        return None
+    return value if isinstance(value, bytes) else None
 
 
 def unquoted(value: bytes) -> bytes | None:
@@ -62,9 +100,21 @@ def unquoted(value: bytes) -> bytes | None:
         return None
 
 
+def _inflates(value: bytes) -> bool:
+    """Returns True if the value begins with a text that was packed: two bytes alone may be the begin of an id."""
+    decoder = zlib.decompressobj()
+    try:
+        head = decoder.decompress(value, _MAX_PACKED_BYTES)
+    except zlib.error:
+        return False
+    return (decoder.eof or len(head) == _MAX_PACKED_BYTES) and _if_text(head[:_SAMPLE]) is not None
+
+
 def _if_text(value: bytes) -> bytes | None:
     if value.startswith(_PACKED):
         return value
+    if value.startswith(_INFLATED):
+        return value if _inflates(value) else None
     try:
         text = value.decode()
     except UnicodeDecodeError:

@@ -55,7 +55,11 @@ class StructuredReader:
 
     def read_document(self, document: dict[str, Any]) -> Reading:
         """Returns the events of an object that another format wrote. Raises UndecodableRecord if it has none."""
-        reading = self._many([document], "", strict=True)
+        return self.read_documents([document])
+
+    def read_documents(self, found: list[Any]) -> Reading:
+        """Returns the events of objects that another format wrote. Raises UndecodableRecord if they have none."""
+        reading = self._many(found, "", strict=True)
         assert reading is not None, "an object is structured"
         return reading
 

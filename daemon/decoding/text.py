@@ -16,6 +16,7 @@ from logwarden.daemon.decoding import (
     framing,
     letters,
     logfmt,
+    printed,
     security_events,
     syslog,
     terminal,
@@ -135,6 +136,18 @@ def read_formatted(
         return event._replace(
             text=written.encode("utf-8", "replace"), service=event.service or wrapping.service, at_ms=at_ms
         )
+    if read_json and read_content is None and (found := printed.object_in(text)):
+        event = read_json(found.document)
+        if event is not None:
+            body = " ".join(filter(None, (wrapping.tag, found.before, event.text.decode("utf-8", "replace"))))
+            at_ms = event.at_ms
+            if at_ms is None and near_ms != UNTIMED:
+                at_ms = leading_ms(line, near_ms, zone)
+            return event._replace(
+                text=with_level(wrapping.level, body).encode("utf-8", "replace"),
+                service=event.service or wrapping.service or found.service,
+                at_ms=at_ms,
+            )
     inner = (read_content or _of_format)(text)
     if inner.text is text and wrapping is _NO_FRAME:
         return LogEvent(line, None, leading_ms(line, near_ms, zone))

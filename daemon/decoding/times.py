@@ -27,7 +27,8 @@ PATHS = (
         "s_isodate",
     ),
     *("__realtime_timestamp", "_source_realtime_timestamp", "t.$date", "t", "start_time", "starttime", "created"),
-    *("record.time", "systemtime", "timecreated", "when", "dt", "event.ingested", "ingested_at"),
+    *("record.time", "systemtime", "timecreated", "when", "dt", "event.ingested", "ingested_at", "published"),
+    *("eventdate", "received_at", "receivedat", "reported_at", "emitted_at", "sent_at", "log_timestamp", "epoch"),
 )
 """Fields that contain the time of an event, the best first."""
 

@@ -48,6 +48,8 @@ _BOX_TOP = "\u2577"
 _BOX_HEAD = re.compile(r"\u2577|\u2502 (?:Error|Warning): ")
 _QUERY_TIME = "# Query_time: "
 _POWERSHELL_PLACE = re.compile(r"At \S.*:\d+ char:\d+$")
+_TCL_CALLS = ("while executing", "invoked from within")
+"""Lines of Tcl before one with a command in quotes."""
 _CHAIN = ("During handling of the above", "The above exception was")
 _MARKS = re.compile(r"[~^ ]+$")
 PYTHON_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(?::.*)?$")
@@ -103,7 +105,9 @@ class Trace:
         is_source = self._after_place and shape not in (Shape.EXCEPTION, Shape.FRAME)
         self._after_place = text.startswith('File "')
         self._depth += _depth_of(text) if self._depth > 0 else 0
-        if text.startswith(('File "', "| File")) or shape is Shape.TRACEBACK:
+        if text.endswith(_TCL_CALLS):
+            self._mode = _Mode.MESSAGE
+        elif text.startswith(('File "', "| File")) or shape is Shape.TRACEBACK:
             self._mode = _Mode.PYTHON
         elif text.startswith("goroutine ") or _POWERSHELL_PLACE.match(text):
             self._mode = _Mode.GO
@@ -182,7 +186,7 @@ class Trace:
 def _first_mode(text: str, shape: Shape) -> _Mode:
     if _IS_TIMED_METHOD.match(text):
         return _Mode.LEVEL
-    if _SAYS_LATER.search(text):
+    if text.endswith(_TCL_CALLS) or _SAYS_LATER.search(text):
         return _Mode.MESSAGE
     if text.startswith(("# Time: ", "# User@Host: ", _QUERY_TIME)):
         return _Mode.QUERY

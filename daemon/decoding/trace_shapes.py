@@ -57,7 +57,8 @@ TIMED_METHOD = rf"{_MONTH} [\d*]+, [\d*]+ [\d*]+:[\d*]+:[\d*]+ (?:[AP]M )?[\w.$]
 _SUBJECT = re.compile(rf"(?:^|[\s(\[:=\"'])({_TYPE})(?=[:\s)\]\"',(]|$)")
 _OPENER = re.compile(
     r"Exception in thread |Unhandled [Ee]xception|Uncaught |panic: |fatal error: |runtime: goroutine stack exceeds"
-    r"|thread '[^']*' (?:\([\d*]+\) )?panicked at |terminate called |PHP Fatal error:|PHP Parse error:"
+    r"|thread '[^']*' (?:\([\d*]+\) )?panicked at |thread [\d*]+ panic: "
+    r"|terminate called |PHP Fatal error:|PHP Parse error:"
     r"|(?:PHP )?Fatal error: +Uncaught|\*\*\* (?:Error in|stack smashing|buffer overflow)|==[\d*]+== ?ERROR:"
     r"|(?:file://)?/?[\w./@+-]+\.[cm]?[jt]sx?:[\d*]+$|Fatal Python error: |Unhandled rejection"
     r"|(?:trce|dbug|info|warn|fail|crit): [\w.`+]+\[[\d*]+\]$|\S+\.rb:[\d*]+:in [`'\"].*: .*\([\w:]+\)$"
@@ -68,6 +69,7 @@ _OPENER = re.compile(
     rf"|{TIMED_METHOD}"
     r"|(?:kernel |watchdog: )?BUG[: ]|general protection fault|Unable to handle kernel|divide error: "
     r"|WARNING: CPU: [\d*]+ PID: |INFO: (?:task \S+ blocked for|rcu_)|Kernel panic - "
+    r"|Process [\d*]+ \(.{1,64}\) of user [\d*]+ dumped core"
     r"|# (?:Time|User@Host): |Msg [\d*]+, Level [\d*]+, State [\d*]+|free\(\): |malloc\(\): |double free or corruption"
 )
 _FRAME = re.compile(
@@ -105,6 +107,10 @@ _FRAME = re.compile(
     r"|CPU: [\d*]+ PID: |Code: (?:[\da-f*]{1,4} ){3}|</?(?:TASK|IRQ|NMI)>|Modules linked in: |Hardware name: "
     r"|#PF: |Workqueue: |(?:\? )?[\w.*]+\+(?:0x\w+|\*)/(?:0x\w+|\*)|\[<[\w*]+>\]|---\[ end trace |Not tainted "
     r"|\"echo [\d*]+ > /proc/|task:\S+ +state:"
+    # a core dump, Zig, Tcl
+    r"|Stack trace of thread [\d*]+:$|#[\d*]+ +(?:0x\w+|\*) \S+ \(.{1,80} \+ (?:0x\w+|\*)\)$"
+    r"|ELF object binary architecture: |\S+:[\d*]+:[\d*]+: (?:0x\w+|\*) in "
+    r"|(?:while executing|invoked from within)$|\((?:procedure|file) \".{1,80}\" line [\d*]+\)$"
 )
 _DETAIL = re.compile(r"(?:^|\s)(?:DETAIL|HINT|CONTEXT|STATEMENT|QUERY|LOCATION): {1,2}\S")
 _CALL = re.compile(

@@ -28,6 +28,7 @@ _MAX_CHARS = 512
 
 _BREAK = re.compile(r"[\r\n]+")
 _GROUP_EDGE = re.compile(r"^[|+\s-]+(?=\S)")
+_MEMBER = re.compile(r"\d{1,4} -{3,}$")
 _CAUSE = re.compile(r"(?:Caused by: ?|-+> |\[cause\]: |Next )(.*)")
 _TRACEBACK = re.compile(r"(?:^|:? )Traceback \(most recent call last\):$")
 _PYTHON_FRAME = re.compile(r'File "([^"]*)", line \d+(?:, in (.+))?')
@@ -148,6 +149,9 @@ def _read(lines: list[str]) -> _Parts:
         if line[:1] in "|+":
             parts.is_group |= line.startswith("+ Exception Group")
             line = _GROUP_EDGE.sub("", line)
+            if _MEMBER.match(line):
+                after_frames = True  # a member of a group may have no frames
+                continue
         frame = _frame(line) or _go_frame(lines, number)
         if frame is not None:
             parts.is_python |= line.startswith('File "')
