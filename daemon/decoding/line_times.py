@@ -89,7 +89,7 @@ _WITHOUT_COLONS = re.compile(
     rb"|[\[(\"]?\d{4}-\d\d-\d\d[T _-]\d\d\.\d\d\.\d\d"
     rb"|(?:[^\d\n]{0,30}[\s\]])?[\[(]\d{10}[.,]\d{1,9}[\])]"
 )
-"""Heads with a time whose hours and minutes no colon parts: `20261123T100000`, points, a year of East Asia, an epoch."""
+"""Heads with a time whose hours and minutes no colon parts: `20261123T100000`, points, East Asia, an epoch."""
 _WORD_END = re.compile(r"[\s\[(=\"*]+")
 _MAX_WORDS = 4
 _END_MS = 253_370_764_800_000

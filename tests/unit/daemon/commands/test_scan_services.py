@@ -180,3 +180,13 @@ def test_a_scan_and_the_daemon_report_the_same(tmp_path: Path, capsys: pytest.Ca
         for own in (alert, from_topic[at]):
             del own["id"], own["logwarden"]["source"]["topic"], own["logwarden"]["source"]["partition"]
         assert alert == from_topic[at]
+
+
+def test_a_file_without_a_readable_line_is_refused(tmp_path: Path) -> None:
+    """A packed file of no known packing ends the command with an error; one readable line makes it a log."""
+    path = tmp_path / "app.log"
+    path.write_bytes(b"\x8b\x12\x80" + bytes(range(128, 256)) * 4 + b"\n")
+    with pytest.raises(FatalError, match=r"no line of the file .* could be read: line 1, the value is binary"):
+        scanned(path)
+    path.write_bytes(path.read_bytes() + b"request 7 served\n")
+    assert "1 record could not be read" in scanned(path).notes
