@@ -8,12 +8,12 @@ Every record comes out: as lines, as a counted blank, or as a dead letter.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from functools import partial
 
 from logwarden.daemon.decoding import charset, framing, journal, packed, pinned, schemas, services, spelled, terminal
 from logwarden.daemon.decoding.batch_look import Look, look
+from logwarden.daemon.decoding.decoded import Decoded, Rows
 from logwarden.daemon.decoding.event import LogEvent, Reading
 from logwarden.daemon.decoding.json_logs import JsonReader
 from logwarden.daemon.decoding.json_plain import Begun
@@ -26,6 +26,8 @@ from logwarden.daemon.decoding.traces import condense
 from logwarden.daemon.errors import UndecodableRecord
 from logwarden.daemon.records import DeadLetter, InputFormat, Record
 from logwarden.model.schema import truncated_utf8
+
+__all__ = ["FAULT", "Decoded", "Decoder"]
 
 _BLANKS = b" \t\r\n\0"
 _BREAKS = b"\r\n\0"
@@ -42,34 +44,6 @@ _KINDS = {"avro": "AVRO", "protobuf": "PROTOBUF"}
 
 FAULT = "fault"
 """Stage of the dead letter of a record at which a reader of some format failed, which none should."""
-
-
-@dataclass(slots=True)
-class Decoded:
-    """Lines of a batch as columns of one length, and the records that contain none."""
-
-    lines: list[bytes] = field(default_factory=list)
-    """UTF-8 without line breaks, not blank."""
-    services: list[str] = field(default_factory=list)
-    timestamps: list[int] = field(default_factory=list)
-    """Milliseconds since the epoch; -1 = unknown."""
-    places: list[int] = field(default_factory=list)
-    """The record of each line, as its place in the batch."""
-    index: list[int] = field(default_factory=list)
-    """Position of each line among the lines of its record, from 0."""
-    indented: list[int] = field(default_factory=list)
-    """Places of the lines that began with a blank, among the lines: they may continue the line before them."""
-    rewritten: list[int] = field(default_factory=list)
-    """Records of one line whose text is another than their value, but for the blanks around it."""
-    blank: list[int] = field(default_factory=list)
-    """Records without text: done at once."""
-    dead: list[tuple[int, DeadLetter]] = field(default_factory=list)
-    replaced: int = 0
-    """Values and lines with bytes that are not UTF-8, read in another charset or replaced."""
-    odd: int = 0
-    """Records that begin like JSON and are none, read as text."""
-    cut: int = 0
-    """Lines longer than the limit."""
 
 
 class Decoder:
@@ -120,44 +94,40 @@ class Decoder:
             found = look(records, self._structured, self._format, self._max_line_chars, self._zone)
         else:
             found = Look.without(len(records))
-        begin = 0
+        out.rewritten += found.services
+        indented = [
+            place
+            for place, record in enumerate(records)
+            if (value := record.value)
+            and value[0] in _SPACES
+            and found.times[place] is not None
+            and value.lstrip(_BREAKS)[0] in _INDENTATION
+        ]
+        others: dict[int, Rows] = {}
         for place in [place for place, at in enumerate(found.times) if at is None]:
-            if begin < place:
-                self._take(records[begin:place], begin, found, out)
-            begin = place + 1
             record = records[place]
             if record.value is None:  # a tombstone deletes a key; it is no log line
                 out.blank.append(place)
+                others[place] = ()
+                continue
+            rows = self._read_record(record, record.value, place, found, out)
+            if len(rows) == 1 and rows[0][2] != NO_TIME:  # from here on it is one plain line, as most are
+                found.lines[place], found.services[place], found.times[place], is_indented = rows[0]
+                indented += [place] * is_indented
             else:
-                self._read_record(record, record.value, place, found, out)
-        if begin < len(records):
-            self._take(records[begin:], begin, found, out)
+                others[place] = rows
+        indented.sort()
+        out.rewritten.sort()
+        begin = 0
+        for place, rows in others.items():
+            out.take(records[begin:place], begin, found, indented)
+            out.add(rows, place)
+            begin = place + 1
+        out.take(records[begin:], begin, found, indented)
         return out
 
-    @staticmethod
-    def _take(run: Sequence[Record], begin: int, found: Look, out: Decoded) -> None:
-        """Adds a run of records of one plain line each, as most are: by column, in a third of the time."""
-        end = begin + len(run)
-        for number, record in enumerate(run, len(out.lines)):
-            value = record.value
-            if value and value[0] in _SPACES and value.lstrip(_BREAKS)[0] in _INDENTATION:
-                out.indented.append(number)
-        out.lines += found.lines[begin:end]
-        of_record, named = services.of_record, found.services
-        if named:
-            out.services += [named.get(place) or of_record(record) for place, record in enumerate(run, begin)]
-            out.rewritten += [place for place in range(begin, end) if place in named]
-        else:
-            out.services += map(of_record, run)
-        out.timestamps += [
-            record.timestamp if at is None or at == NO_TIME else at
-            for record, at in zip(run, found.times[begin:end], strict=True)
-        ]
-        out.places += range(begin, end)
-        out.index += [0] * (end - begin)
-
-    def _read_record(self, record: Record, value: bytes, place: int, found: Look, out: Decoded) -> None:
-        """Adds the events of one record. `found` is what a look at its batch found out."""
+    def _read_record(self, record: Record, value: bytes, place: int, found: Look, out: Decoded) -> Rows:
+        """Returns the lines of one record. `found` is what a look at its batch found out."""
         begun, line = found.begun.get(place), found.lines[place]
         try:
             event: LogEvent | None = None
@@ -174,29 +144,24 @@ class Decoder:
                 events, broken = (event,), ""
         except UndecodableRecord as error:
             out.dead.append((place, DeadLetter(record=record, stage=error.stage, reason=str(error))))
-            return
+            return ()
         except Exception as error:  # a fault of a format: the daemon would end at this record again and again
             reason = f"logwarden failed to read the record: {ascii(error)[:200]}; report this fault"
             out.dead.append((place, DeadLetter(record=record, stage=FAULT, reason=reason)))
-            return
+            return ()
         if broken:
             out.dead.append((place, DeadLetter(record=record, stage="element", reason=broken)))
-        index = 0
+        rows = []
         for text, service, at_ms, host in events:
             line = self._clean(text, out)
             if line:
-                if text[0] in _INDENTATION:
-                    out.indented.append(len(out.lines))
-                out.lines.append(line)
-                out.services.append(service or services.of_record(record, host))
-                out.timestamps.append(record.timestamp if at_ms is None else at_ms)
-                out.places.append(place)
-                out.index.append(index)
-                index += 1
-        if not index and not broken:
+                named = service or services.of_record(record, host)
+                rows.append((line, named, record.timestamp if at_ms is None else at_ms, text[0] in _INDENTATION))
+        if not rows and not broken:
             out.blank.append(place)
-        elif index == 1 and not broken and out.lines[-1] != value.strip(_BLANKS):
+        elif len(rows) == 1 and not broken and rows[0][0] != value.strip(_BLANKS):
             out.rewritten.append(place)
+        return rows
 
     def _finished(self, begun: Begun, line: bytes) -> LogEvent | None:
         """Returns the event of a JSON object. Returns None if it has to be read whole."""

@@ -43,7 +43,8 @@ _OBJECT_BEHIND = re.compile(
     rb'^[^{]{0,160}[ \t]\{"|^\{:?[A-Za-z_]|^map\[[A-Za-z]|^#<[A-Z]|^[A-Za-z][\w.$]{0,80} ?[({\[] ?[A-Za-z_]+[=:]'
 )
 """An object of JSON behind a head, or an object as a language prints it: `printed.py`."""
-_METHODS = re.compile(access_log.METHODS.encode())
+_METHODS = re.compile(rb"(?:%b)(?![0-9A-Za-z_])" % access_log.METHODS.encode())
+_WORD_SIGNS = frozenset(bytes([sign]) for sign in range(128) if chr(sign).isalnum() or sign == ord("_"))
 _UTC = re.compile(rb" ?Z\b")
 _SYSLOG = re.compile(rb".{6} ..:..:11 (?!1111 )")
 
@@ -245,8 +246,13 @@ def _has_request(line: bytes) -> bool:
         or b"Completed " in line
         or b"Sent " in line
         or b'] "' in line
-        or ((b" /" in line or b'"/' in line or b"://" in line or b"\t/" in line) and _METHODS.search(line) is not None)
+        or ((b" /" in line or b'"/' in line or b"://" in line or b"\t/" in line) and _has_method(line))
     )
+
+
+def _has_method(line: bytes) -> bool:
+    """Returns True for a line with the name of a method as a word: `BLOCK` ends in one, and is none."""
+    return any(line[max(0, found.start() - 1) : found.start()] not in _WORD_SIGNS for found in _METHODS.finditer(line))
 
 
 def _has_pairs(line: bytes) -> bool:

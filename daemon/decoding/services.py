@@ -160,6 +160,14 @@ def of_record(record: Record, host: str | None = None) -> str:
     return found or (_of_key(key[:_LOOKED_AT]) if key else None) or host or record.topic[:MAX_CHARS]
 
 
+class NamesOfKeys(dict[bytes | None, str | None]):
+    """Services of the keys of a batch, without a call for each record."""
+
+    def __missing__(self, key: bytes | None) -> str | None:
+        found = self[key] = _of_key(key[:_LOOKED_AT]) if key else None
+        return found
+
+
 def of_headers(headers: Iterable[tuple[str, bytes]]) -> str | None:
     """Returns the service that the headers of a record name."""
     found = {name.casefold(): value for name, value in headers}
