@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from logwarden.daemon.decoding.line_shapes import NO_TIME
+from logwarden.daemon.decoding.plain_lines import plain_ms
 from logwarden.daemon.decoding.text import read_line, read_text
 from tests.oracles import LogRecord, default_decoder
 
@@ -199,6 +201,16 @@ MANY = {
 def test_a_value_may_contain_many_events(value: bytes, texts: list[str]) -> None:
     """Frames and lines with heads of their own are events; lines that continue one are not."""
     assert [text for text, _ in events(value)] == texts
+
+
+@pytest.mark.parametrize("word", ["BLOCK*", "FORGET", "DEADLOCK"])
+def test_a_word_that_ends_in_a_method_is_plain_text(word: str) -> None:
+    """A line with a path and such a word is no request, so it is plain and keeps the blanks before it."""
+    at_ms = 1_795_430_000_000
+    line = f"{word} of /user/root".encode()
+    assert plain_ms(line, at_ms, UTC) == NO_TIME
+    assert plain_ms(b"GET /user/root", at_ms, UTC) is None
+    assert default_decoder().decode([LogRecord(b"  " + line)]).indented == [0]
 
 
 def test_a_broken_frame_takes_no_neighbour_along() -> None:
