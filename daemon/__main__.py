@@ -4,7 +4,7 @@ A command imports only its own needs: `--help`, `--version` and `config` load ne
 therefore answer at once, and work on a machine where neither can load.
 
 An error of the tree in `logwarden.daemon.errors` ends as one sentence on standard error, its hint, and an exit code:
-0 drained, 1 fatal, 2 configuration, 3 stuck. Any other exception is a bug in logwarden and shows its traceback.
+0 drained, 1 fatal, 2 configuration, 3 stuck, 4 incidents found. Any other exception is a bug and shows its traceback.
 
 `train` and `evaluate` replace this process by `python -m logwarden.training.…`, so Ctrl-C and the exit code belong to
 the other program. An entry point would only hide the import: `daemon` and `training` are two products on one model and
@@ -17,12 +17,13 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from logwarden.daemon.commands.formats import AlertFormat, ConfigFormat
+from logwarden.daemon.commands.formats import AlertFormat, ConfigFormat, FailOn, IncidentSeverity
 from logwarden.daemon.errors import EXIT_CONFIGURATION, EXIT_FATAL, LogwardenError
 
 if TYPE_CHECKING:
@@ -157,10 +158,14 @@ def scan(
         str | None,
         typer.Option("--input-format", metavar="NAME", help="Read only lines of this format, such as json or access."),
     ] = None,
-    form: Annotated[AlertFormat, typer.Option("--format", help="Print for people, or one JSON object per alert.")] = (
+    form: Annotated[AlertFormat, typer.Option("--format", help="Print for people, or one JSON object per result.")] = (
         AlertFormat.pretty
     ),
-    every: Annotated[bool, typer.Option("--all", help="Print the verdict on every line, not only the alerts.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Print the verdict on every line.")] = False,
+    by_line: Annotated[bool, typer.Option("--lines", help="Print each anomalous line, not the incidents.")] = False,
+    fail_on: Annotated[
+        FailOn, typer.Option("--fail-on", help="Exit with code 4 after a scan that found an incident.")
+    ] = FailOn.never,
     threshold: Annotated[
         float | None,
         typer.Option("--threshold", help="Report lines from this probability on: above 0 and at most 1."),
@@ -196,6 +201,7 @@ def scan(
     )
     logs.configure(settings.log)
     options = ScanOptions(files=files, baseline=baseline or (), service=service, form=form, every_verdict=every)
+    options = replace(options, lines=by_line, fail_on_incident=fail_on is FailOn.incident)
     try:
         scan_files(options, settings, _console(), Console(stderr=True, highlight=False))
     except KeyboardInterrupt:
@@ -251,6 +257,43 @@ def alerts(
         asyncio.run(tail_alerts(settings, form, from_beginning=from_beginning, limit=limit, console=_console()))
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None  # Ctrl-C is the way to end a tail and no error
+
+
+@app.command()
+def incidents(
+    service: Annotated[
+        list[str] | None, typer.Option("--service", help="Show only incidents of this service. Repeatable.")
+    ] = None,
+    severity: Annotated[
+        list[IncidentSeverity] | None, typer.Option("--severity", help="Show only this severity. Repeatable.")
+    ] = None,
+    open_only: Annotated[bool, typer.Option("--open", help="Show only incidents that are open.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue with each change as it arrives.")] = False,
+    form: Annotated[AlertFormat, typer.Option("--format", help="Print for people, or one JSON object per line.")] = (
+        AlertFormat.pretty
+    ),
+    limit: Annotated[int | None, typer.Option("--limit", min=0, help="Exit after this number of records.")] = None,
+    env_file: EnvFile = None,
+) -> None:
+    """Show the incidents that the daemon folded from its alerts, oldest first."""
+    import asyncio
+
+    from logwarden.daemon.commands.incidents import IncidentOptions, show_incidents
+    from logwarden.daemon.settings.reading import read_settings
+
+    options = IncidentOptions(
+        services=service or (),
+        severities=severity or (),
+        open_only=open_only,
+        follow=follow,
+        form=form,
+        limit=limit,
+    )
+    settings = read_settings(env_file=env_file)
+    try:
+        asyncio.run(show_incidents(options, settings, _console()))
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None  # Ctrl-C is the way to end --follow and no error
 
 
 @app.command()

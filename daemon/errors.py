@@ -6,6 +6,7 @@ LogwardenError
 │   ├── BrokerRefused      stop, exit code 1: the broker answered and refused (credentials, permissions)
 │   ├── TaskEnded          stop, exit code 1: a task that should run as long as the daemon ended
 │   └── Stuck              stop, exit code 3: the daemon does nothing although it could; a restart helps
+├── IncidentsFound         stop, exit code 4: a scan found what its caller wants to fail on
 ├── BrokerUnavailable      retry: no broker answered
 │   ├── TopicUnusable      retry: an output topic is missing, or this member may not write to it
 │   └── SessionFailed      retry: an address answered, but TLS or the login failed in a way that may pass
@@ -26,6 +27,7 @@ EXIT_DRAINED = 0
 EXIT_FATAL = 1
 EXIT_CONFIGURATION = 2
 EXIT_STUCK = 3
+EXIT_FOUND = 4
 
 
 class LogwardenError(Exception):
@@ -55,6 +57,15 @@ class FatalError(LogwardenError):
 
 class BrokerRefused(FatalError):
     """The broker answered and refused: wrong password, missing permission, unsupported mechanism, wrong certificate."""
+
+
+class IncidentsFound(LogwardenError):
+    """A scan found incidents, and its caller set `--fail-on incident`."""
+
+    exit_code = EXIT_FOUND
+
+    def __init__(self, count: int) -> None:
+        super().__init__("1 incident was found" if count == 1 else f"{count:,} incidents were found")
 
 
 class TaskEnded(FatalError):

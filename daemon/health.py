@@ -95,6 +95,8 @@ class HealthState:
         """For each input topic that does not exist: the sentence about it."""
         self.errors: dict[Stage, str] = {}
         """For each stage whose last attempt failed: the sentence about it."""
+        self.incidents = "off"
+        """What this member does for incidents: `off`, `starting`, `folding`, `standby`, or the sentence why not."""
         self.partitions = 0
         """Partitions assigned to this member."""
         self._in_flight = 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from logwarden.daemon.health import HealthState
-from logwarden.daemon.records import Bounds, Committed, Delivery, Fetched, Message, Partition, SchemaText
+from logwarden.daemon.records import AlertBatch, Bounds, Committed, Delivery, Fetched, Message, Partition, SchemaText
 from logwarden.daemon.telemetry import Telemetry
 from logwarden.model.lines import LineTable
 from logwarden.model.verdicts import AlertPolicy, Scores
@@ -113,6 +113,25 @@ class StateReader(Protocol):
 
         Empty if the topic does not exist. Raises BrokerUnavailable if they cannot be read now.
         """
+
+
+class AlertReader(Protocol):
+    """Where alerts are read again to be folded. One member of the group reads all of them; the others stand by."""
+
+    async def start(self) -> None:
+        """Joins the group. Raises BrokerUnavailable if that is not possible now."""
+
+    async def fetch(self, partitions: Collection[int] | None = None) -> AlertBatch:
+        """Returns the alerts that have arrived, of these partitions only if some are named; waits a moment if none."""
+
+    async def published(self) -> Sequence[tuple[bytes, bytes | None]]:
+        """Returns the newest records (key, value) of the incidents topic. Raises BrokerUnavailable if it has none."""
+
+    async def commit(self, positions: Mapping[int, int]) -> None:
+        """Commits the offset from which the next term reads each partition."""
+
+    async def stop(self) -> None:
+        """Leaves the group."""
 
 
 class Scorer(Protocol):

@@ -1,10 +1,11 @@
 """Builds what the settings define for each input topic: its decoder, of the format pinned to it, and its profile.
 
-Builds the bounds for the joining of lines and for the state of services as well.
+Builds the bounds for the joining of lines and for the state of services as well, and the rules of incidents.
 """
 
 from __future__ import annotations
 
+import re
 from zoneinfo import ZoneInfo
 
 from logwarden.daemon.decoding.decoder import Decoder
@@ -15,6 +16,7 @@ from logwarden.daemon.pipeline.partitions import ProfileOf, TopicProfile
 from logwarden.daemon.records import InputFormat
 from logwarden.daemon.settings.formats import format_of
 from logwarden.daemon.settings.groups import Settings
+from logwarden.model.incident_state import FoldRules
 
 
 def decoder_of(settings: Settings, *, format: InputFormat | None = None, schemas: Schemas | None = None) -> Decoder:
@@ -50,6 +52,20 @@ def cut_limits_of(settings: Settings) -> CutLimits | None:
     if settings.kafka.state_topic is None:
         return None
     return CutLimits(max_records=max(1, settings.kafka.max_context_records // 4))
+
+
+def fold_rules(settings: Settings) -> FoldRules:
+    """Returns the rules by which alerts become incidents."""
+    given = settings.incidents
+    return FoldRules(
+        gap_ms=round(1000 * given.gap_s), join_ms=round(1000 * given.join_s), evidence=given.least_evidence
+    )
+
+
+def system_of(settings: Settings) -> re.Pattern[str] | None:
+    """Returns the expression for the system in a service's name. Returns None if all services are one system."""
+    pattern = settings.incidents.system_pattern
+    return None if pattern is None else re.compile(pattern)
 
 
 def profiles_of(settings: Settings, schemas: Schemas | None = None) -> ProfileOf:

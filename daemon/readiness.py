@@ -55,6 +55,7 @@ def figures(health: HealthState) -> dict[str, Any]:
         "services": health.services,
         "services_learning": health.services_learning,
         "services_without_pattern": health.services_without_pattern,
+        "incidents": health.incidents,
         "lines_per_service": round(health.lines_per_service, 1),
     }
 

@@ -70,6 +70,20 @@ class Bounds(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlertBatch:
+    """What one fetch of the alerts topic brought, to the member that folds incidents."""
+
+    term: int
+    """Number of the assignment: another one means that everything is read again. 0: another member folds."""
+    records: Sequence[Record] = ()
+    """In order per partition."""
+    positions: Mapping[int, int] = field(default_factory=dict)
+    """Partition → the offset that is read next."""
+    ends: Mapping[int, int] = field(default_factory=dict)
+    """Partition → its end when the term began."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
     """What one fetch brought."""
 

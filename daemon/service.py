@@ -23,6 +23,9 @@ from logwarden.daemon.errors import (
     LogwardenError,
 )
 from logwarden.daemon.health import HealthState
+from logwarden.daemon.incidents.desk import IncidentDesk
+from logwarden.daemon.incidents.findings import FindingReader
+from logwarden.daemon.kafka.alert_reader import KafkaAlertReader
 from logwarden.daemon.kafka.compacted import KafkaStateReader
 from logwarden.daemon.kafka.consumer import KafkaSource
 from logwarden.daemon.kafka.producer import KafkaSink
@@ -33,7 +36,7 @@ from logwarden.daemon.pipeline.pipeline import Pipeline
 from logwarden.daemon.pipeline.schemas import SchemaShelf
 from logwarden.daemon.ports import Ports
 from logwarden.daemon.process import StopSignals
-from logwarden.daemon.profiles import cut_limits_of, join_limits_of, profiles_of
+from logwarden.daemon.profiles import cut_limits_of, fold_rules, join_limits_of, profiles_of, system_of
 from logwarden.daemon.registry.client import RegistryClient
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.secret_files import secret_of
@@ -104,7 +107,7 @@ class Service:
             await self._http.start()
             pipeline = await self._unless_stopped(self._started(source, sink))
             if pipeline is not None:
-                await self._work(pipeline, self._watchdog(source))
+                await self._work(pipeline, self._watchdog(source), sink)
             return EXIT_DRAINED  # without a pipeline: a stop came first, so there is nothing to drain
         except LogwardenError as error:
             self._health.failed(str(error))
@@ -224,13 +227,16 @@ class Service:
             await clock.sleep(retry_s)
             retry_s = min(2 * retry_s, _LAST_RETRY_S)
 
-    async def _work(self, pipeline: Pipeline, watchdog: Watchdog) -> None:
+    async def _work(self, pipeline: Pipeline, watchdog: Watchdog, sink: KafkaSink) -> None:
         watched = watchdog.over(pipeline.run(), lambda: held_by(pipeline))
         working = asyncio.create_task(watched, name="pipeline")
+        folding = self._folding(sink)
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         log.info("serving", http_port=self._http.port, topics=list(self._settings.kafka.input_topics))
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+        if folding is not None:
+            abandon(folding)  # it leaves its group meanwhile; the next member folds what this one has not
         if not working.done():
             await self._drain(pipeline)
             await asyncio.wait({working}, timeout=_CANCELLED_S)
@@ -242,6 +248,23 @@ class Service:
             pass  # the drain used up its budget; the next owner replays the lines in flight
         except* LogwardenError as group:
             raise _first(group) from group
+
+    def _folding(self, sink: KafkaSink) -> asyncio.Task[None] | None:
+        """Starts to fold alerts into incidents, beside the pipeline. Returns None without an incidents topic."""
+        settings = self._settings
+        if settings.kafka.incidents_topic is None:
+            return None
+        desk = IncidentDesk(
+            KafkaAlertReader(settings.kafka, self._clock),
+            sink,
+            self._clock,
+            self._telemetry,
+            self._health,
+            topic=settings.kafka.incidents_topic,
+            rules=fold_rules(settings),
+            findings=FindingReader(system_of(settings)),
+        )
+        return asyncio.create_task(desk.run(), name="incidents")
 
     async def _drain(self, pipeline: Pipeline) -> None:
         self._health.draining = True

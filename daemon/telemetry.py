@@ -105,6 +105,17 @@ class Telemetry(Protocol):
     def skipped(self, topic: str, partition: int, offsets: int) -> None:
         """Counts the offsets of a batch that cannot be read and was left out."""
 
+    # ------------------------------------------------------------ incidents
+
+    def alerts_folded(self, outcome: str, count: int) -> None:
+        """Counts alerts that were read to be folded: `folded`, `duplicate` or `unreadable`."""
+
+    def incident_published(self, change: str) -> None:
+        """Counts a record of an incident that the broker acknowledged, by its reason."""
+
+    def incidents(self, opened: int, failing: bool) -> None:
+        """Sets the open incidents that this member folds, and whether it should fold and cannot."""
+
     # ------------------------------------------------------------ states
 
     def in_flight(self, lines: int) -> None:

@@ -11,7 +11,7 @@ module that imports both storeys, because it plays a recording of the fault lab.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,16 @@ from logwarden.daemon.clock import SystemClock
 from logwarden.daemon.commands.rendering import printable, render
 from logwarden.daemon.errors import EXIT_DRAINED, EXIT_FATAL, FatalError
 from logwarden.daemon.incidents.alert import Alert, decode_alert
+from logwarden.daemon.incidents.findings import FindingReader
 from logwarden.demo.daemon_process import ALERTS, DEAD, LOGS, DaemonProcess, broker_address, require_confluent
+from logwarden.model.incident_fold import IncidentFold
+from logwarden.model.incidents import Change
 from logwarden.training.faultlab import recording as recordings
 from logwarden.training.faultlab.recording import RECOVERY_TAIL_S, Event, Recording
 
 RECORDING = Path(recordings.__file__).parent / "recordings" / "demo"
 CLEAN_PACE, FAULT_PACE = 120.0, 20.0
 """Recorded seconds per second: the clean part is played fast, the faults slowly enough to follow."""
-INCIDENT_GAP_S = 20.0
-"""Recorded seconds without an alert after which the next alert begins another incident."""
 _FAST_CHUNK = 512  # lines between two polls of the alerts topic with --fast
 _START_TIMEOUT_S = 60.0
 _SETTLE_TIMEOUT_S = 120.0
@@ -51,7 +52,7 @@ class DemoResult:
     first_alert_s: float | None = None
     """From the start of the command to the first alert on the screen."""
     incidents: list[list[float]] = field(default_factory=list)
-    """Recorded times of the alerts of each incident."""
+    """Recorded times of the alerts of each incident that opened, ascending."""
     clean_incidents: int = 0
     unexplained_incidents: int = 0
     """Incidents after the clean part that belong to no fault."""
@@ -82,6 +83,9 @@ class Demo:
         self._started = self._clock.monotonic()
         self._placed: dict[tuple[int, int], int] = {}  # (partition, offset) → place in the recording
         self._alert_times: list[float] = []
+        self._fold, self._reader = IncidentFold(), FindingReader()
+        self._times_of: dict[str, list[float]] = {}  # id of an incident → recorded times of its alerts
+        self._opened: list[str] = []
         self._result = DemoResult()
 
     def play(self, recording: Recording) -> DemoResult:
@@ -168,7 +172,7 @@ class Demo:
         return delivered
 
     def _show(self, recording: Recording, consumer: Any, *, until: float) -> None:
-        """Shows the first alert of each incident as it arrives, and counts the rest for the summary."""
+        """Shows each incident as it opens, and counts the rest for the summary."""
         while True:
             message = consumer.poll(max(0.0, until - self._clock.monotonic()))
             if message is None or message.error():
@@ -178,6 +182,7 @@ class Demo:
             self._alert(recording, decode_alert(message.value()))
 
     def _alert(self, recording: Recording, alert: Alert) -> None:
+        """Folds an alert as the daemon would, by the recording's clock, which runs faster here than the daemon's."""
         source = alert.logwarden.source
         place = self._placed.get((source.partition, source.last_offset))
         if place is None:  # the producer's delivery report of this line has not arrived yet
@@ -186,21 +191,23 @@ class Demo:
         self._result.alerts += 1
         if self._result.first_alert_s is None:
             self._result.first_alert_s = self._elapsed()
-        new = not self._alert_times or line.t - max(self._alert_times) > INCIDENT_GAP_S
         self._alert_times.append(line.t)
-        if new:
-            self._console.print(render(alert, place=f"at {_minutes(line.t)} of the recording"))
+        at = round(1000 * line.t)
+        finding = self._reader.read(alert.encode(), published_ms=at)
+        incident = self._fold.add(replace(finding, time_ms=at, clock_ms=at))
+        if incident is not None:
+            self._times_of.setdefault(incident, []).append(line.t)
+        for change in self._fold.advance(at):
+            if change.change is Change.OPENED:
+                self._opened.append(change.id)
+                self._console.print(render(alert, place=f"at {_minutes(line.t)} of the recording"))
 
     # ---------------------------------------------------------------- judging
 
     def _judge(self, recording: Recording) -> None:
         """Compares the alerts with the labels, which are read here for the first time."""
         result = self._result
-        for t in sorted(self._alert_times):
-            if result.incidents and t - result.incidents[-1][-1] <= INCIDENT_GAP_S:
-                result.incidents[-1].append(t)
-            else:
-                result.incidents.append([t])
+        result.incidents = [sorted(self._times_of[incident]) for incident in self._opened]
         result.clean_incidents = sum(incident[0] <= recording.clean_until for incident in result.incidents)
         for fault in recording.faults:
             within = [t for t in sorted(self._alert_times) if _reaches(fault, t)]

@@ -56,6 +56,13 @@ class IncidentFold:
         self.evicted = 0
         """Incidents that ended because too many were kept."""
         self._known: Mapping[str, KnownIncident] = {one.id: one for one in known}
+        self._replayed: set[str] = set()
+        """Ids of known incidents that were begun again."""
+        self._past: dict[_Name, list[tuple[str, int, int]]] = {}
+        """For each service the known incidents that it was in, with its first and last time there."""
+        for one in self._known.values():
+            for name, first_ms, last_ms in one.services:
+                self._past.setdefault((one.system, name), []).append((one.id, first_ms, last_ms))
         self._incidents: list[LiveIncident] = []  # in the order of their begin
         self._evicted: list[LiveIncident] = []
         self._recent: dict[str, deque[LiveIncident]] = {}
@@ -72,15 +79,20 @@ class IncidentFold:
         """Returns the number of open incidents, as of the last `advance`."""
         return sum(one.status is Status.OPEN for one in self._incidents)
 
-    def position(self, partition: int, following: int) -> int:
-        """Returns the offset from which a replay makes all incidents again that may still change.
+    @property
+    def needed_ms(self) -> float:
+        """Returns the time of publication from which a replay makes all incidents again that may still change.
 
-        `following`: the first offset of the partition that was not folded.
+        Older ones are needed as well: a replay must know which findings belong to them.
         """
-        return min((one.places.get(partition, following) for one in self._incidents), default=following)
+        return min((one.begin_ms for one in self._incidents), default=self.clock_ms) - self.rules.again_ms
 
     def add(self, finding: Finding) -> str | None:
-        """Folds a finding. Returns the id of its incident. Returns None for a finding that was delivered before."""
+        """Folds a finding. Returns the id of its incident.
+
+        Returns None for a finding that was delivered before, or belongs to an incident that is over and is not replayed
+        from its begin.
+        """
         if finding.id in self._ids:
             self.duplicates += 1
             return None
@@ -90,6 +102,9 @@ class IncidentFold:
         self.clock_ms = max(self.clock_ms, finding.clock_ms)
         at = min(finding.time_ms, finding.clock_ms + self.rules.ahead_ms)
         episode = self._episode(finding, at)
+        if episode is None:
+            self.duplicates += 1
+            return None
         episode.first_ms, episode.last_ms = min(episode.first_ms, at), max(episode.last_ms, at)
         incident = episode.incident
         incident.take(finding, at, self.rules)
@@ -105,19 +120,22 @@ class IncidentFold:
         now_ms = max(now_ms, self.clock_ms)
         changes = [change for one in self._evicted for change in self._changes(one, now_ms)]
         self._evicted = []
-        old = []
         for one in self._incidents:
             changes += self._changes(one, now_ms)
-            if one.status is not Status.OPEN and now_ms >= one.clock_ms + self.rules.again_ms:
-                old.append(one)
-        for one in old:
-            self._forget(one)
+        needed = {id(one.before) for one in self._incidents if one.before is not None}
+        for one in list(self._incidents):
+            is_old = one.status is not Status.OPEN and now_ms >= one.clock_ms + self.rules.again_ms
+            if is_old and id(one) not in needed:
+                self._forget(one)
         return changes
 
     # ---------------------------------------------------------------- which incident
 
-    def _episode(self, finding: Finding, at: int) -> _Episode:
-        """Returns the episode of the finding's service that reaches to this time, or begins one."""
+    def _episode(self, finding: Finding, at: int) -> _Episode | None:
+        """Returns the episode of the finding's service that reaches to this time, or begins one.
+
+        Returns None if the episode belongs to an incident that is known and was not begun again.
+        """
         name = (finding.system, finding.service)
         episodes = self._episodes.get(name)
         for episode in reversed(episodes or ()):
@@ -126,7 +144,10 @@ class IncidentFold:
                 if at - incident.first_ms < self.rules.longest_ms:
                     return episode
                 incident.is_continued = True
-        incident = self._together(finding.system, at) or self._begin(finding, at)
+        incident_id = str(uuid.uuid5(NAMESPACE, finding.id))
+        if incident_id not in self._known and self._is_of_the_past(name, at):
+            return None
+        incident = self._together(finding.system, at) or self._begin(incident_id, finding, at)
         incident.onset_ms = max(incident.onset_ms, at)
         incident.members.append(name)
         if finding.service not in incident.services and len(incident.services) >= self.rules.max_services:
@@ -148,16 +169,27 @@ class IncidentFold:
                 return incident
         return None
 
-    def _begin(self, finding: Finding, at: int) -> LiveIncident:
+    def _is_of_the_past(self, name: _Name, at: int) -> bool:
+        """Returns True for a time in an episode that an earlier process folded, of an incident that is not replayed."""
+        for incident_id, first_ms, last_ms in self._past.get(name, ()):
+            gap_ms = self._gap_ms(self._known[incident_id].recurrence)
+            if incident_id not in self._replayed and first_ms <= at <= last_ms + gap_ms:
+                return True
+        return False
+
+    def _gap_ms(self, recurrence: int) -> int:
+        return min(self.rules.gap_ms << min(2 * recurrence, 32), max(self.rules.again_ms, self.rules.gap_ms))
+
+    def _begin(self, incident_id: str, finding: Finding, at: int) -> LiveIncident:
         rules = self.rules
-        incident_id = str(uuid.uuid5(NAMESPACE, finding.id))
         known, before = self._known.get(incident_id), self._last_with.get(finding.kind)
-        recurrence = 0
+        if before is not None and (
+            before.evidence < rules.evidence or at - before.lines[finding.kind].last_ms > rules.again_ms
+        ):
+            before = None
+        recurrence = 0 if before is None else before.recurrence + 1
         if known is not None:
             recurrence = known.recurrence
-        elif before is not None and before.evidence >= rules.evidence:
-            is_soon = at - before.lines[finding.kind].last_ms <= rules.again_ms
-            recurrence = before.recurrence + 1 if is_soon else 0
         incident = LiveIncident(
             id=incident_id,
             system=finding.system,
@@ -165,13 +197,16 @@ class IncidentFold:
             first_ms=at,
             onset_ms=at,
             last_ms=at,
+            begin_ms=finding.clock_ms,
             clock_ms=finding.clock_ms,
-            gap_ms=min(rules.gap_ms << min(2 * recurrence, 32), max(rules.again_ms, rules.gap_ms)),
+            gap_ms=self._gap_ms(recurrence),
             recurrence=recurrence,
+            before=before,
         )
         if known is not None:
             incident.revision, incident.written_severity = known.revision, known.severity
             incident.written = (known.status, known.findings)
+            self._replayed.add(incident_id)
         self._incidents.append(incident)
         self._recent.setdefault(finding.system, deque(maxlen=_LOOKED_AT)).append(incident)
         if len(self._incidents) > rules.max_incidents:
@@ -186,13 +221,14 @@ class IncidentFold:
         incident.status = status
         if status is Status.PENDING:
             return
+        incident.before = None  # the record has the recurrence
         written = incident.written
         if written is None:
             yield self._published(incident, Change.OPENED, Status.OPEN, now_ms)
             if status is Status.OPEN:
                 return
-        elif written[0] is status and incident.findings <= written[1]:
-            return
+        elif incident.findings <= written[1] and (status is Status.OPEN or written[0] is not Status.OPEN):
+            return  # nothing is new; a replay may even know less than the last record
         else:
             is_soon = now_ms < incident.written_ms + self.rules.update_ms
             is_as_severe = incident.gates.severity == incident.written_severity
@@ -229,6 +265,7 @@ class IncidentFold:
 
     def _forget(self, incident: LiveIncident) -> None:
         self._incidents.remove(incident)
+        incident.before = None
         recent = self._recent[incident.system]
         if incident in recent:
             recent.remove(incident)

@@ -61,10 +61,15 @@ class LiveIncident:
     onset_ms: int
     """First finding of the service that joined last."""
     last_ms: int
+    begin_ms: int
+    """Publication of its first finding."""
     clock_ms: int
     """Publication of its newest finding."""
     gap_ms: int
     recurrence: int
+    before: LiveIncident | None = None
+    """The incident with its first kind of line that came shortly before, until this one is published. A replay needs it
+    to give this one the same gap."""
     status: Status = Status.PENDING
     is_continued: bool = False
     """It lasted too long, and another incident goes on with its findings."""
@@ -79,8 +84,6 @@ class LiveIncident:
     more_lines: int = 0
     services: dict[str, IncidentService] = field(default_factory=dict)
     lines: dict[str, IncidentLine] = field(default_factory=dict)
-    places: dict[int, int] = field(default_factory=dict)
-    """For each partition the least offset of its findings."""
     members: list[tuple[str, str]] = field(default_factory=list)
     """System and name of every service with an episode in it, those that are not listed included."""
 
@@ -114,10 +117,7 @@ class LiveIncident:
         """Adds a finding to the counts of its self."""
         self.findings += 1
         self.first_ms, self.last_ms = min(self.first_ms, at), max(self.last_ms, at)
-        self.clock_ms = max(self.clock_ms, finding.clock_ms)
-        if finding.place is not None:
-            partition, offset = finding.place
-            self.places[partition] = min(self.places.get(partition, offset), offset)
+        self.begin_ms, self.clock_ms = min(self.begin_ms, finding.clock_ms), max(self.clock_ms, finding.clock_ms)
         service = self.services.get(finding.service)
         if service is not None:
             self.services[finding.service] = _with_another(service, finding, at)

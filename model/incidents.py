@@ -11,9 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-Place = tuple[int, int]
-"""Partition and offset of the record that brought a finding."""
-
 DISTINCT_LINES = 3
 LASTING_MS = 300_000
 NOVEL_BITS = 8.0
@@ -67,7 +64,6 @@ class Finding:
     """Bits; see `model/schema.py`."""
     odd_share: float = 0.0
     """Share of odd lines among the lines of the service just before."""
-    place: Place | None = None
     system: str = ""
     """Only services of one system are joined."""
 
@@ -166,6 +162,9 @@ class KnownIncident:
     findings: int
     severity: str
     recurrence: int
+    system: str = ""
+    services: tuple[tuple[str, int, int], ...] = ()
+    """Name, first and last time of each service that is listed."""
 
 
 def gates_of(lines: Iterable[IncidentLine], services: Mapping[str, IncidentService], lasted_ms: int) -> Gates:

@@ -50,11 +50,11 @@ def toy_engine(settings: Settings) -> Engine:
 
 
 def scanned(*files: Path, terminal: bool = False, settings: dict[str, str] | None = None, **options: Any) -> Any:
-    """Runs a scan. Returns its output (rendered alerts) and its notes."""
+    """Runs a scan that prints its alerts. Returns its output (rendered alerts) and its notes."""
     out, notes = io.StringIO(), io.StringIO()
     out_terminal = terminal and options.get("form") is AlertFormat.jsonl
     scan(
-        ScanOptions(files=files, **options),
+        ScanOptions(files=files, **({"lines": True} | options)),
         read_settings({f"LOGWARDEN_{name}": value for name, value in (settings or {}).items()}),
         Console(file=out, width=300, force_terminal=out_terminal),
         Console(file=notes, width=120, force_terminal=terminal),

@@ -13,6 +13,21 @@ class ConfigFormat(StrEnum):
     markdown = "markdown"
 
 
+class FailOn(StrEnum):
+    """What makes a scan fail."""
+
+    never = "never"
+    incident = "incident"
+
+
+class IncidentSeverity(StrEnum):
+    """Severity of an incident."""
+
+    critical = "critical"
+    error = "error"
+    warning = "warning"
+
+
 class AlertFormat(StrEnum):
     """Output form of the alerts."""
 

@@ -1,6 +1,7 @@
 """`logwarden scan`: the daemon's policy on log files, without Kafka.
 
-Owns which lines are for learning, and what is printed. All files are one partition; the line numbers of a file, from 0,
+Owns which lines are for learning, and what is printed: the incidents of all files at the end, or each alert as it is
+found. All files are one partition; the line numbers of a file, from 0,
 are its offsets. Decoding, joining, windows and verdicts are the daemon's own, so a scan of a topic's content returns
 the verdicts of the daemon on that topic. A line belongs to the service that it states, and otherwise to its file's.
 Standard output contains results only; notes, the summary and the progress bar go to standard error.
@@ -22,18 +23,20 @@ from rich.text import Text
 from logwarden.daemon.commands.file_records import FileLine, OneService, count_events, parts_of
 from logwarden.daemon.commands.files import ServiceFile, Sources, find_sources
 from logwarden.daemon.commands.formats import AlertFormat
+from logwarden.daemon.commands.incident_view import render_incident
 from logwarden.daemon.commands.reading import LogFile
 from logwarden.daemon.commands.rendering import printable, render
 from logwarden.daemon.commands.run_tally import RunTally
+from logwarden.daemon.commands.scan_incidents import ScanIncidents
 from logwarden.daemon.engine.stream import open_stream
-from logwarden.daemon.errors import FatalError
-from logwarden.daemon.incidents.alert import build_alert
+from logwarden.daemon.errors import FatalError, IncidentsFound
+from logwarden.daemon.incidents.alert import Alert, build_alert
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.ledger import PartitionLedger
 from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile
 from logwarden.daemon.pipeline.work import Work
 from logwarden.daemon.ports import Engine
-from logwarden.daemon.profiles import decoder_of, join_limits_of, profiles_of
+from logwarden.daemon.profiles import decoder_of, fold_rules, join_limits_of, profiles_of, system_of
 from logwarden.daemon.records import DeadLetter, Partition
 from logwarden.daemon.settings.groups import Settings
 from logwarden.model.arrays import Bools
@@ -53,6 +56,14 @@ class ScanOptions:
     """None: each file is a service of its own, named after the file."""
     form: AlertFormat = AlertFormat.pretty
     every_verdict: bool = False
+    lines: bool = False
+    """Print each alert as it is found, in place of the incidents."""
+    fail_on_incident: bool = False
+
+    @property
+    def by_line(self) -> bool:
+        """True if alerts or verdicts are printed, and no incidents."""
+        return self.lines or self.every_verdict
 
 
 @dataclass(slots=True)
@@ -91,6 +102,7 @@ def scan(
     for sentence in (*baseline.skipped, *sources.skipped):
         notes.print(Text(printable(sentence)), soft_wrap=True)
     faults = [*baseline.unreadable, *sources.unreadable]
+    incidents = ScanIncidents(fold_rules(settings), system_of(settings))
     scanner = Scanner(settings, engine_of(settings), options.service)
     past: list[float] = []
     for number, source in enumerate(baseline.files):
@@ -106,22 +118,32 @@ def scan(
     progress = _progress(notes) if notes.is_terminal and not torn else None
     # While a progress bar is on the same terminal, only the bar's own console prints without tearing it.
     target = progress.console if progress is not None and out.is_terminal else out
-    with progress or nullcontext():
-        for source in sources.files:
-            file, counts = source.file, Counts()
-            task = progress.add_task(printable(file.name), total=file.size) if progress is not None else None
-            for verdicts in scanner.judge(source, counts, every=options.every_verdict):
-                for verdict in verdicts:
-                    _show(verdict, scanner.record_of(verdict), settings, options.form, target)
-                if progress is not None and task is not None and file.size is not None:
-                    progress.update(task, completed=file.position)
-            notes.print(Text(_summary(file, counts, scanner.learning_lines)), soft_wrap=True)
-            if baseline.files:
-                _show_run(counts.run, past, file, notes)
-            faults += _faults(file, counts)
+    try:
+        with progress or nullcontext():
+            for source in sources.files:
+                file, counts = source.file, Counts()
+                task = progress.add_task(printable(file.name), total=file.size) if progress is not None else None
+                for verdicts in scanner.judge(source, counts, every=options.every_verdict):
+                    for verdict in verdicts:
+                        alert = _alert_of(verdict, scanner.record_of(verdict), settings)
+                        if verdict.is_anomaly:
+                            incidents.add(alert, _place(verdict))
+                        if options.by_line:
+                            _show(verdict, alert, options.form, target)
+                    if progress is not None and task is not None and file.size is not None:
+                        progress.update(task, completed=file.position)
+                notes.print(Text(_summary(file, counts, scanner.learning_lines)), soft_wrap=True)
+                if baseline.files:
+                    _show_run(counts.run, past, file, notes)
+                faults += _faults(file, counts)
+    finally:  # an interrupted scan prints what it has found
+        if not options.by_line:
+            _show_incidents(incidents, options.form, out)
     if faults:
         others = f"; {len(faults) - 1} more could not be read whole" if len(faults) > 1 else ""
         raise FatalError(f"{faults[0]}{others}", hint="what could be read was judged")
+    if options.fail_on_incident and (found := len(incidents.records())):
+        raise IncidentsFound(found)
 
 
 class Scanner:
@@ -256,15 +278,30 @@ def _faults(file: LogFile, counts: Counts | None = None) -> list[str]:
     return []
 
 
-def _show(verdict: Verdict, record: bytes, settings: Settings, form: AlertFormat, out: Console) -> None:
-    alert = build_alert(
+def _alert_of(verdict: Verdict, record: bytes, settings: Settings) -> Alert:
+    return build_alert(
         verdict,
         now_ms=None,
         max_line_chars=settings.alerts.max_line_chars,
         original=record,
         max_original_chars=settings.alerts.max_original_chars,
     )
-    place = f"{verdict.window.topic}:{verdict.window.newest.offset + 1}"  # editors and compilers count from 1
+
+
+def _place(verdict: Verdict) -> str:
+    return f"{verdict.window.topic}:{verdict.window.newest.offset + 1}"  # editors and compilers count from 1
+
+
+def _show_incidents(incidents: ScanIncidents, form: AlertFormat, out: Console) -> None:
+    for record in incidents.records():
+        if form is AlertFormat.jsonl:
+            print(record.encode().decode(), flush=True)
+        else:
+            out.print(render_incident(record, incidents.places))
+
+
+def _show(verdict: Verdict, alert: Alert, form: AlertFormat, out: Console) -> None:
+    place = _place(verdict)
     if form is AlertFormat.jsonl:
         print(alert.encode().decode(), flush=True)
     elif verdict.is_anomaly:

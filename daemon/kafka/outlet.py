@@ -29,7 +29,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from logwarden.daemon.errors import TopicUnusable
 from logwarden.daemon.kafka.connection import check_access, connection_options, reason, stopped
-from logwarden.daemon.kafka.output_topic import COMPACTED, TopicLimits, limits_of, require_topic
+from logwarden.daemon.kafka.output_topic import COMPACTED, INCIDENTS, TopicLimits, limits_of, require_topic
 from logwarden.daemon.records import Delivery, Message
 from logwarden.daemon.settings.kafka import KafkaSettings
 
@@ -75,7 +75,7 @@ class Outlet:
     def __init__(self, topic: str, settings: KafkaSettings) -> None:
         self._topic = topic
         self._settings = settings
-        self._is_compacted = topic == settings.state_topic
+        self._is_compacted = topic in (settings.state_topic, settings.incidents_topic)
         """Records of one key are meant to replace each other."""
         self._producer: AIOKafkaProducer | None = None
         self._is_checked = False
@@ -154,7 +154,8 @@ class Outlet:
 
     async def _require_topic(self) -> None:
         assert self._producer is not None, "connected"
-        options = COMPACTED if self._is_compacted else ""
+        own_options = {self._settings.state_topic: COMPACTED, self._settings.incidents_topic: INCIDENTS}
+        options = own_options.get(self._topic, "")
         await require_topic(self._producer.client, self._topic, self._settings.bootstrap_servers, options=options)
 
     async def _ask_limits(self) -> None:
@@ -168,7 +169,7 @@ class Outlet:
         self._asked_at = now
         if self._is_compacted and self._limits.is_compacted is False and before.is_compacted is not False:
             log.warning(
-                "state_topic_not_compacted",
+                f"{'state' if self._topic == self._settings.state_topic else 'incidents'}_topic_not_compacted",
                 topic=self._topic,
                 hint=f"set it by `kafka-configs.sh --alter --topic {self._topic} --add-config cleanup.policy=compact`",
             )

@@ -30,6 +30,9 @@ COMPACTED = " --config cleanup.policy=compact --config min.compaction.lag.ms=360
 """Options of a state topic. For an hour no record is removed, so that the one of the last commit is still there after a
 member that failed between writing and committing."""
 
+INCIDENTS = " --config cleanup.policy=compact,delete --config retention.ms=2592000000"
+"""Options of an incidents topic: the newest record of each incident, for thirty days."""
+
 
 class TopicLimits(NamedTuple):
     """Limits of a topic. None: the broker does not report it to this client."""

@@ -55,12 +55,22 @@ def disagreements(settings: Settings) -> Iterator[tuple[bool, str]]:
                 f"{PREFIX}HEALTH__STUCK_TIMEOUT_S is {health.stuck_timeout_s:g}, but it must be more than the "
                 f"{milliseconds / 1000:g} s of {variables}; otherwise the daemon ends while it only waits",
             )
-    for variable, topic in (("ALERTS_TOPIC", kafka.alerts_topic), ("DEAD_LETTER_TOPIC", kafka.dead_letter_topic)):
+    outputs = {
+        "ALERTS_TOPIC": kafka.alerts_topic,
+        "DEAD_LETTER_TOPIC": kafka.dead_letter_topic,
+        "INCIDENTS_TOPIC": kafka.incidents_topic,
+    }
+    for variable, topic in outputs.items():
         yield (
-            topic in kafka.input_topics,
+            topic is not None and topic in kafka.input_topics,
             f"{name}{variable} is {topic!r}, but it must not be one of {name}INPUT_TOPICS; otherwise the daemon reads "
             "its own output",
         )
+    yield (
+        kafka.incidents_topic is not None and kafka.incidents_topic == kafka.alerts_topic,
+        f"{name}INCIDENTS_TOPIC is {kafka.incidents_topic!r}, but it must not be {name}ALERTS_TOPIC, from which "
+        "incidents are folded",
+    )
     pinned = unread_topic(settings.input.formats, kafka.input_topics)
     yield (
         pinned is not None,

@@ -135,6 +135,22 @@ class AlertSettings(SettingsGroup):
     0: none. Four bytes for each are kept of every such record in flight, at most."""
 
 
+class IncidentSettings(SettingsGroup):
+    """How alerts become incidents."""
+
+    gap_s: Annotated[float, Field(ge=1, le=3_600)] = 15.0
+    """Seconds without an alert of a service after which its next alert begins another incident. Each time that a fault
+    comes back within ten minutes its incident gets four times the gap, up to ten minutes."""
+    join_s: Annotated[float, Field(ge=0, le=3_600)] = 15.0
+    """Seconds within which services that begin to fail are one incident. 0: only those of the same millisecond."""
+    least_evidence: Annotated[float, Field(ge=0, le=100)] = 0.9
+    """Evidence from which an incident is published: the sum of -log(1 - score) over its distinct lines. One line with
+    a score of .6 has as much."""
+    system_pattern: Maybe[Pattern] = None
+    """Regular expression for the system in a service's name, such as `^([^/]+)/`: its first group, or else its match.
+    Services of different systems are never one incident. None: all services are one system."""
+
+
 class LimitSettings(SettingsGroup):
     """A bound on everything that could grow."""
 
@@ -203,6 +219,7 @@ class Settings(BaseSettings):
     batch: BatchSettings = BatchSettings()
     model: ModelSettings = ModelSettings()
     alerts: AlertSettings = AlertSettings()
+    incidents: IncidentSettings = IncidentSettings()
     limits: LimitSettings = LimitSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()

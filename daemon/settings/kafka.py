@@ -45,6 +45,9 @@ class KafkaSettings(SettingsGroup):
     of names, such as `^logs-`; a comma in it needs the JSON form. The daemon never creates these topics."""
     alerts_topic: Name = "logwarden.alerts"
     """Topic to which the daemon publishes alerts."""
+    incidents_topic: Maybe[Name] = "logwarden.incidents"
+    """Compacted topic to which one member of the group publishes incidents, folded from the alerts topic. The members
+    share the group with the suffix `-incidents` for it. None: no incidents."""
     dead_letter_topic: Name = "logwarden.dead-letters"
     """Topic to which the daemon publishes records without a readable log line."""
     state_topic: Maybe[Name] = None

@@ -98,6 +98,14 @@ class PrometheusTelemetry:
         self._state_bytes = self._counter("state_bytes", "Bytes of these records, before compression.")
         self._state_services = self._counter("state_restored_services", "Services that came back from the state topic.")
         self._state_unreadable = self._counter("state_unreadable_records", "State records that could not be read.")
+        self._folded = self._counter(
+            "folded_alerts", "Alerts read to be folded into incidents: folded, duplicate, unreadable.", "outcome"
+        )
+        self._incident_records = self._counter(
+            "incident_records", "Records of incidents acknowledged by the broker, by the change.", "change"
+        )
+        self._incidents_open = self._gauge("incidents_open", "Open incidents of this member.")
+        self._incidents_failing = self._gauge("incidents_failing", "1 while this member cannot fold incidents.")
         self._commit_failures = self._counter("commit_failures", "Commits that the broker did not take.")
         self._range = self._counter(
             "offset_out_of_range", "Committed offsets that the broker no longer had.", "topic", "partition"
@@ -208,6 +216,16 @@ class PrometheusTelemetry:
     def state_restored(self, services: int, unreadable: int) -> None:
         self._state_services.inc(services)
         self._state_unreadable.inc(unreadable)
+
+    def alerts_folded(self, outcome: str, count: int) -> None:
+        self._folded.labels(outcome=outcome).inc(count)
+
+    def incident_published(self, change: str) -> None:
+        self._incident_records.labels(change=change).inc()
+
+    def incidents(self, opened: int, failing: bool) -> None:
+        self._incidents_open.set(opened)
+        self._incidents_failing.set(failing)
 
     def commit_failed(self) -> None:
         self._commit_failures.inc()

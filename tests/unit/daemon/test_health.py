@@ -164,6 +164,7 @@ def test_figures_are_plain_values() -> None:
         "services": 12,
         "services_learning": 5,
         "services_without_pattern": 2,
+        "incidents": "off",
         "lines_per_service": 812.3,
     }
 

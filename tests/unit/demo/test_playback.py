@@ -110,9 +110,9 @@ def _after_alerts(*offsets: int) -> tuple[DemoResult, str]:
 
 def test_alerts_are_compared_with_the_faults() -> None:
     """An alert in a fault's reach finds it with its delay; others count for the clean part or for no fault."""
-    result, printed = _after_alerts(3, 11, 16)  # at 30 s (clean), 110 s (first fault), 160 s (no fault)
+    result, printed = _after_alerts(3, 11, 28)  # at 30 s (clean), 110 s (first fault), 280 s (no fault)
     assert result.alerts == 3
-    assert result.incidents == [[30.0], [110.0], [160.0]]
+    assert result.incidents == [[30.0], [110.0], [280.0]]
     assert (result.clean_incidents, result.unexplained_incidents) == (1, 1)
     assert result.found == {"broken_disk": 10.0}
     assert result.missed == ["lost_route"]

@@ -201,15 +201,33 @@ def test_a_replay_publishes_nothing_twice() -> None:
     assert (updated.id, updated.change, updated.revision, updated.findings) == (opened.id, Change.UPDATED, 2, 4)
 
 
-def test_a_replay_begins_at_the_first_alert_that_still_matters() -> None:
-    """The offset to commit is that of the oldest incident kept; without one it is the next offset."""
+def test_a_replay_begins_before_the_oldest_incident_that_still_matters() -> None:
+    """The time of a replay is bound to the oldest incident kept; without one it follows the clock."""
     fold = IncidentFold()
-    fold.add(finding(0, place=(0, 100)))
-    fold.add(finding(1, place=(1, 7)))
+    again_s = fold.rules.again_ms / 1000
+    fold.add(finding(5_000))
+    fold.add(finding(5_300))
     fold.advance(0)
-    assert [fold.position(0, 140), fold.position(1, 9), fold.position(2, 5)] == [100, 7, 5]
-    fold.advance(2_000_000)
-    assert [fold.position(0, 140), len(fold)] == [140, 0]
+    assert fold.needed_ms == 1000 * (5_000 - again_s)
+    fold.advance(1000 * (5_300 + 2 * again_s))
+    assert (len(fold), fold.needed_ms) == (0, 1000 * (5_300 - again_s))
+
+
+def test_alerts_of_an_incident_that_is_over_open_no_other() -> None:
+    """A replay that begins in the middle of an incident which is over leaves the rest of its alerts alone."""
+    known = KnownIncident(
+        id="of the first alert",
+        status=Status.RESOLVED,
+        revision=3,
+        findings=9,
+        severity="error",
+        recurrence=0,
+        services=(("web", 0, 60_000),),
+    )
+    fold = IncidentFold(known=[known])
+    assert [fold.add(finding(at)) for at in (30, 70)] == [None, None]
+    assert fold.add(finding(90)) is not None
+    assert fold.add(finding(30, service="billing")) is not None
 
 
 def test_a_failure_without_an_end_becomes_another_incident_after_hours() -> None:

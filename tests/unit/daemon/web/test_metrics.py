@@ -90,6 +90,9 @@ FACTS: list[tuple[Callable[[PrometheusTelemetry], None], dict[str, float]]] = [
         lambda t: t.state_restored(5, 2),
         {"logwarden_state_restored_services_total": 5, "logwarden_state_unreadable_records_total": 2},
     ),
+    (lambda t: t.alerts_folded("folded", 5), {'logwarden_folded_alerts_total{outcome="folded"}': 5}),
+    (lambda t: t.incident_published("opened"), {'logwarden_incident_records_total{change="opened"}': 1}),
+    (lambda t: t.incidents(3, failing=True), {"logwarden_incidents_open": 3, "logwarden_incidents_failing": 1}),
     (lambda t: t.table_rows(12), {"logwarden_line_table_rows": 12}),
     (lambda t: t.table_overflow(1), {"logwarden_line_table_overflow_total": 1}),
 ]
@@ -132,7 +135,7 @@ def test_names_follow_the_conventions_and_no_label_is_unbounded() -> None:
     for family in text_string_to_metric_families(telemetry.render().decode()):
         assert family.documentation.endswith(".") or not family.name.startswith("logwarden_"), family.name
         for sample in family.samples:
-            allowed = {"topic", "partition", "stage", "version", "le", "generation", "outcome"}
+            allowed = {"topic", "partition", "stage", "version", "le", "generation", "outcome", "change"}
             assert set(sample.labels) <= allowed, sample
             assert family.type != "counter" or sample.name.endswith(("_total", "_created")), sample
             assert family.type != "histogram" or family.name.endswith("_seconds"), sample

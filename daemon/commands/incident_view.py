@@ -1,0 +1,76 @@
+"""Renders an incident for people: a header, its distinct lines with their counts, its services.
+
+    ● CRITICAL  db-1  2026-11-23T10:41:41.166Z for 12 s  9 alerts on 4 distinct lines in 2 services  open
+      db.log:65      5x  PANIC: could not write to file "pg_wal/xlogtemp.7": No space left on device
+      web.log:108    1x  web: status 500 from db-1
+      then web
+
+Owns layout; a terminal shows a log line and never obeys it. Knows incidents and rich; does not know where one is from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from logwarden.daemon.commands.rendering import COLOURS, printable
+from logwarden.daemon.incidents.incident import IncidentRecord
+
+SHOWN_LINES = 8
+SHOWN_SERVICES = 6
+
+
+def render_incident(record: IncidentRecord, places: Mapping[str, str] | None = None) -> RenderableType:
+    """Returns an incident in a form that a rich console prints. `places`: id of an alert → the place of its line."""
+    facts = record.logwarden
+    places = places or {}
+    lines = facts.lines[:SHOWN_LINES]
+    width = max((len(places.get(line.alert_id, "")) for line in lines), default=0)
+    rows = [_header(record)]
+    for line in lines:
+        row = Text("  ", no_wrap=True, overflow="ellipsis")
+        if width:
+            row.append(f"{printable(places.get(line.alert_id, '')):{width}}", "dim")
+        row.append(f" {line.count:5,}x  ", "dim")
+        if line.service != record.service.name:
+            row.append(f"{printable(line.service)}: ", "bold")
+        row.append(printable(line.text), "bold red" if line.is_failure else "bold")
+        rows.append(row)
+    more = len(facts.lines) - len(lines) + facts.more_lines
+    if more:
+        rows.append(Text(f"  … {more:,} more …", "dim"))
+    others = [printable(service.name) for service in facts.services[1 : 1 + SHOWN_SERVICES]]
+    if others:
+        left = len(facts.services) - 1 - len(others) + facts.more_services
+        rows.append(Text(f"  then {', '.join(others)}{f' and {left:,} more' if left else ''}", "dim"))
+    return Group(*rows)
+
+
+def _header(record: IncidentRecord) -> Text:
+    facts = record.logwarden
+    header = Text(no_wrap=True, overflow="ellipsis")
+    header.append(f"● {facts.severity.upper()}", COLOURS[facts.severity])
+    header.append(f"  {printable(record.service.name)}", "bold")
+    if facts.first_seen:
+        header.append(f"  {facts.first_seen}", "cyan")
+        header.append(f" for {_seconds(facts.first_seen, facts.last_seen or facts.first_seen)}", "cyan")
+    kinds, services = len(facts.lines), len(facts.services) + facts.more_services
+    words = f"{_counted(facts.alerts, 'alert')} on {_counted(kinds, 'distinct line')}"
+    header.append(f"  {words}{f' in {services:,} services' if services > 1 else ''}")
+    if facts.recurrence:
+        header.append(f"  again, {facts.recurrence + 1} times so far", "yellow")
+    header.append(f"  {facts.change if facts.status == 'open' else facts.status}", "dim")
+    header.append(f"  {record.id}", "dim")
+    return header
+
+
+def _seconds(first: str, last: str) -> str:
+    seconds = (datetime.fromisoformat(last) - datetime.fromisoformat(first)).total_seconds()
+    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,0 +1,105 @@
+"""`logwarden incidents`: shows the incidents topic, the newest record of each incident, for people or as JSON lines.
+
+A record that is no incident of this version is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, cast
+
+from rich.console import Console
+
+from logwarden.daemon.commands.formats import AlertFormat
+from logwarden.daemon.commands.incident_view import render_incident
+from logwarden.daemon.errors import ConfigurationError
+from logwarden.daemon.incidents.incident import IncidentRecord, decode_incident
+from logwarden.daemon.settings.groups import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentOptions:
+    """Options of the command line."""
+
+    services: Sequence[str] = ()
+    """Only incidents of one of these services. Empty: of all."""
+    severities: Sequence[str] = ()
+    open_only: bool = False
+    follow: bool = False
+    form: AlertFormat = AlertFormat.pretty
+    limit: int | None = None
+
+
+async def show_incidents(options: IncidentOptions, settings: Settings, console: Console) -> None:
+    """Prints the newest record of each incident, oldest first; with `follow` each later change until Ctrl-C."""
+    topic = settings.kafka.incidents_topic
+    if topic is None:
+        raise ConfigurationError(
+            "there is no incidents topic", hint="set LOGWARDEN_KAFKA__INCIDENTS_TOPIC to the topic of the daemon"
+        )
+    from logwarden.daemon.kafka.compacted import KafkaStateReader  # here, so that `--help` loads no Kafka client
+    from logwarden.daemon.kafka.tail import tail_topic
+
+    reader = KafkaStateReader(settings.kafka.model_copy(update={"state_topic": topic}))
+    shown = Shown(options, console)
+    shown.all_of(await reader.read(range(4_096)))
+    if options.follow and not shown.is_full:
+        await shown.follow(tail_topic(settings, topic, from_beginning=True))
+
+
+class Shown:
+    """What was printed."""
+
+    def __init__(self, options: IncidentOptions, console: Console) -> None:
+        self._options = options
+        self._console = console
+        self._revisions: dict[str, int] = {}
+        self._count = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Returns True once as many records as wanted are printed."""
+        return self._options.limit is not None and self._count >= self._options.limit
+
+    def all_of(self, entries: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Prints the newest record of each key."""
+        newest = {key: record for key, value in entries if (record := _record(value)) is not None}
+        for record in sorted(newest.values(), key=lambda one: (one.logwarden.first_seen or "", one.id)):
+            self._show(record)
+
+    async def follow(self, records: AsyncIterator[tuple[bytes | None, bytes]]) -> None:
+        """Prints the records that are newer than what was printed, as they come."""
+        async with aclosing(cast(Any, records)):  # closes the consumer when the limit ends the tail early
+            async for _, value in records:
+                record = _record(value)
+                if record is not None and record.logwarden.revision > self._revisions.get(record.id, 0):
+                    self._show(record)
+                if self.is_full:
+                    return
+
+    def _show(self, record: IncidentRecord) -> None:
+        self._revisions[record.id] = record.logwarden.revision
+        if self.is_full or not self._is_wanted(record):
+            return
+        self._count += 1
+        if self._options.form is AlertFormat.jsonl:
+            print(record.encode().decode(), flush=True)
+        else:
+            self._console.print(render_incident(record))
+
+    def _is_wanted(self, record: IncidentRecord) -> bool:
+        options, facts = self._options, record.logwarden
+        return (
+            (not options.services or any(service.name in options.services for service in facts.services))
+            and (not options.severities or facts.severity in options.severities)
+            and (not options.open_only or facts.status == "open")
+        )
+
+
+def _record(value: bytes | None) -> IncidentRecord | None:
+    try:
+        return decode_incident(value or b"")
+    except ValueError:  # another producer's record, or one of another version
+        return None
