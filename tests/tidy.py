@@ -170,6 +170,7 @@ EXCEPTIONS: dict[Rule, dict[str, str]] = {
     prints: {
         "daemon/commands/alerts.py": "a command: JSON lines for machines, which rich would wrap and colour",
         "daemon/commands/config.py": "a command: JSON and markdown, likewise",
+        "daemon/commands/incidents.py": "a command: JSON lines, likewise",
         "daemon/commands/scan.py": "a command: JSON lines, likewise",
         "training/benchmark/command.py": "a program: its progress",
         "training/benchmark/quoted.py": "a program: what documents quote",

@@ -35,7 +35,7 @@ class IncidentEvent(msgspec.Struct, frozen=True, kw_only=True):
     """None while the incident is open."""
 
 
-class ServiceFacts(msgspec.Struct, frozen=True, kw_only=True):
+class IncidentServiceFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One service of the incident."""
 
     name: str
@@ -81,7 +81,7 @@ class IncidentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     recurrence: int
     first_seen: str | None
     last_seen: str | None
-    services: tuple[ServiceFacts, ...]
+    services: tuple[IncidentServiceFacts, ...]
     """In the order in which they broke."""
     more_services: int
     lines: tuple[LineFacts, ...]
@@ -154,7 +154,7 @@ def build_incident(
             first_seen=first,
             last_seen=last,
             services=tuple(
-                ServiceFacts(
+                IncidentServiceFacts(
                     name=encodable(one.name),
                     alerts=one.findings,
                     first_seen=time(one.first_ms),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -11,31 +10,40 @@ from logwarden.daemon.incidents import desk
 from logwarden.model.incident_fold import IncidentFold
 from tests.sim.incidents import Reader, violations
 
+Ablation = Callable[[pytest.MonkeyPatch], None]
+OPENS_ONCE, IN_ONE = "an incident opens exactly once", "each alert is in exactly one incident"
+
 
 def test_no_fault_changes_an_incident() -> None:
     """Whatever dies and fails, each incident opens once and has the alerts that an undisturbed member gives it."""
     assert list(violations(range(12))) == []
 
 
-async def _nothing(_: Reader) -> Sequence[tuple[bytes, bytes | None]]:
-    return []
+def the_topic_is_not_read(patch: pytest.MonkeyPatch) -> None:
+    """A member begins without a look at what is published."""
+
+    async def nothing(_: Reader) -> Sequence[tuple[bytes, bytes | None]]:
+        return []
+
+    patch.setattr(Reader, "published", nothing)
+
+
+def commits_what_was_read(patch: pytest.MonkeyPatch) -> None:
+    """The commit is where reading stands, not where the incidents begin."""
+    patch.setattr(IncidentFold, "needed_ms", property(lambda fold: fold.clock_ms))
+
+
+def what_is_known_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """The topic is read, and the fold does not get it."""
+    patch.setattr(desk, "IncidentFold", lambda rules, known: IncidentFold(rules))
 
 
 @pytest.mark.parametrize(
-    ("place", "name", "replacement", "broken"),
-    [
-        (Reader, "published", _nothing, "an incident opens exactly once"),
-        (IncidentFold, "needed_ms", property(lambda fold: fold.clock_ms), "each alert is in exactly one incident"),
-        (desk, "known_incident", lambda _: None, "an incident opens exactly once"),
-    ],
-    ids=["the_topic_is_not_read", "commits_what_was_read", "what_is_known_is_forgotten"],
+    ("ablation", "broken"),
+    [(the_topic_is_not_read, OPENS_ONCE), (commits_what_was_read, IN_ONE), (what_is_known_is_forgotten, OPENS_ONCE)],
+    ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_each_safeguard_is_needed(
-    monkeypatch: pytest.MonkeyPatch, place: Any, name: str, replacement: Any, broken: str
-) -> None:
+def test_each_safeguard_is_needed(monkeypatch: pytest.MonkeyPatch, ablation: Ablation, broken: str) -> None:
     """Without a safeguard a named invariant breaks within twenty-five seeds."""
-    if name == "known_incident":
-        monkeypatch.setattr(desk, "IncidentFold", lambda rules, known: IncidentFold(rules))
-    else:
-        monkeypatch.setattr(place, name, replacement)
+    ablation(monkeypatch)
     assert any(broken in names for _, names in violations(range(25)))
