@@ -1,6 +1,6 @@
 """Runs the whole benchmark, writes BENCHMARKS.md, figures and plots: `logwarden evaluate --benchmark DIR`.
 
-Works in two processes and prints one line to stderr whenever a part is done. With a cache, a run that was interrupted
+Works in a few processes and prints one line to stderr whenever a part is done. With a cache, a run that was interrupted
 goes on where it stopped. The document has no dates and no times, so that two runs on the same model are the same.
 """
 
@@ -11,8 +11,9 @@ import multiprocessing
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -54,18 +55,17 @@ def benchmark(options: Options) -> dict[str, Any]:
     model = load_checkpoint(SHIPPED)
     twins = {system: load_decision(TWINS / f"{system}.safetensors") for system in systems}
     public, left_out = _public_tasks(options)
-    # Children that do not share this process's threads: a fork of a program with threads can hang.
-    with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with _workers(options.jobs) as over_all:
         tasks = [SystemTask(system, its, cache=options.cache) for system, its in systems.items()]
-        materials = dict(zip(systems, progress.over(pool.map(material_of, tasks), list(systems)), strict=True))
+        materials = dict(zip(systems, progress.over(over_all(material_of, tasks), list(systems)), strict=True))
         rows = {system: material.rows for system, material in materials.items()}
         dropped = [TwinTask(rows, name, options.cache) for name in DROPPED]
         grown = dict(
             zip(
-                DROPPED, progress.over(pool.map(twins_without, dropped), [f"without {d}" for d in DROPPED]), strict=True
+                DROPPED, progress.over(over_all(twins_without, dropped), [f"without {d}" for d in DROPPED]), strict=True
             )
         )
-        tables = dict(zip(public, progress.over(pool.map(public_tables, public.values()), list(public)), strict=True))
+        tables = dict(zip(public, progress.over(over_all(public_tables, public.values()), list(public)), strict=True))
     steps = _decisions(systems, materials, grown, model.calibration)
     found = faultlab_figures(model, materials, twins, steps)
     found = {
@@ -80,6 +80,17 @@ def benchmark(options: Options) -> dict[str, Any]:
     write(found, options.root)
     progress.done("documents")
     return found
+
+
+@contextmanager
+def _workers(jobs: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """Yields a `map` over so many processes; over this one where that is enough."""
+    if jobs == 1:
+        yield map
+        return
+    # Children that do not share this process's threads: a fork of a program with threads can hang.
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield pool.map
 
 
 def faultlab_figures(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from logwarden.model.checkpoint import DECISION, load_checkpoint, load_decision
 from logwarden.model.decision import INPUTS
-from logwarden.training.faultlab.labels import label, save_labels
-from logwarden.training.faultlab.recording import Recording, load_recording, save_recording
-from logwarden.training.faultlab.release import RECORDINGS, SPLIT, runs_below
+from logwarden.training.faultlab.release import RECORDINGS, runs_below
 from logwarden.training.head.judging import (
     TWINS,
     TrainingRows,
@@ -26,6 +23,7 @@ from logwarden.training.head.judging import (
     thinned,
 )
 from logwarden.training.metrics import firsts_of_episodes
+from tests.recorded import short_release
 
 
 def toy(seed: int, rows: int = 3_000) -> TrainingRows:
@@ -33,13 +31,6 @@ def toy(seed: int, rows: int = 3_000) -> TrainingRows:
     inputs = chance.uniform(0, 10, (rows, len(INPUTS))).astype(np.float32)
     labels = (inputs[:, 2] + inputs[:, 8] + chance.normal(0, 1, rows) > 11).astype(np.int64)
     return TrainingRows(inputs, labels, np.ones(rows))
-
-
-def part_of(run: Recording) -> Recording:
-    """A minute and a half without faults, and the first faults."""
-    kept = [line for line in run.lines if line.t < 90 or run.clean_until < line.t < run.clean_until + 150]
-    events = [event for event in run.events if event.kind == "fault" and event.recovered_at < run.clean_until + 120]
-    return replace(run, lines=tuple(kept), events=tuple(events))
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
@@ -98,12 +89,7 @@ def test_the_command_writes_trees_and_twins(
     """Two systems of two runs: a model gets trees, and each system a twin that read the other's lines only."""
     recordings, model, twins = tmp_path / "recordings", tmp_path / "model", tmp_path / "twins"
     shutil.copytree(tiny_checkpoint, model)
-    for system in ("mosquitto", "squid"):
-        runs = [part_of(load_recording(RECORDINGS / system / number)) for number in ("1", "2")]
-        for number, (run, labels) in enumerate(zip(runs, label(runs), strict=True), 1):
-            save_recording(run, recordings / system / str(number))
-            save_labels(run, labels, recordings / system / str(number))
-    shutil.copy(RECORDINGS / SPLIT, recordings)
+    short_release(recordings, ("mosquitto", "squid"), 2)
     assert main(["--model", str(model), "--twins", str(twins), "--recordings", str(recordings)]) == 0
     printed = capsys.readouterr().out
     assert printed.index("mosquitto: ") < printed.index("squid: ") < printed.index("log-odds = ")
