@@ -46,9 +46,11 @@ async def test_incidents_outlive_a_missing_topic_and_a_kill(topics: Topics, fork
         await eventually(lambda: f"--create --topic {incidents} " in first.body("/readyz"), 10, "the command")
         await create_topics(topics.bootstrap, {incidents: 2}, configs={"cleanup.policy": "compact,delete"})
         await eventually(lambda: first.metric("logwarden_folded_alerts_total") >= LINES, 40, "folded alerts")
+        second = forked_fleet.start(**settings)
+        await eventually(lambda: '"incidents": "standby"' in second.body("/readyz"), READY_S, "a second that waits")
+        await eventually(lambda: '"incidents": "folding"' in first.body("/readyz"), 20, "the first that folds")
         first.kill()
         sent += await traffic.send(LINES)  # at once, so that one update has all of them
-        second = forked_fleet.start(**settings)
         await eventually(lambda: alerts.covers(sent), 60, "an alert for every line")
 
         async def is_the_same() -> bool:
