@@ -15,6 +15,7 @@ from logwarden.model.schema import truncated
 
 _CERTAIN = 1e-12
 """Least doubt of a score: the evidence of certainty would be without end."""
+_MOST_KINDS = 4_096
 _FAILURE_LEVELS = frozenset({"error", "critical"})
 
 
@@ -57,6 +58,7 @@ class FindingReader:
 
     def __init__(self, system: re.Pattern[str] | None = None) -> None:
         self._system = system
+        self._failures: dict[str, bool] = {}
 
     def read(self, value: bytes, *, published_ms: int) -> Finding:
         """Returns the finding of an alert's bytes. Raises ValueError if they are no alert that reports an anomaly."""
@@ -76,11 +78,22 @@ class FindingReader:
             clock_ms=published_ms,
             evidence=-math.log1p(-min(max(facts.score, 0.0), 1 - _CERTAIN)),
             text=truncated(alert.message, TEXT_CHARS),
-            is_failure=alert.log.level in _FAILURE_LEVELS or bool(severities([alert.message])[0][0]),
+            is_failure=self._is_failure(alert),
             surprise=facts.lines[-1].surprise,
             odd_share=sum(line.surprise >= ODD_BITS for line in before) / max(len(before), 1),
             system=self._system_of(alert.service.name),
         )
+
+    def _is_failure(self, alert: _Alert) -> bool:
+        """Returns True for a line that states a level of failure or names one. Reads one text of each kind of line."""
+        if alert.log.level in _FAILURE_LEVELS:
+            return True
+        kind = alert.logwarden.dedup_key
+        if kind not in self._failures:
+            if len(self._failures) >= _MOST_KINDS:
+                self._failures.clear()
+            self._failures[kind] = bool(severities([alert.message])[0][0])
+        return self._failures[kind]
 
     def _system_of(self, service: str) -> str:
         found = self._system.search(service) if self._system is not None else None

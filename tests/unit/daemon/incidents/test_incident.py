@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import jsonschema
@@ -14,7 +14,8 @@ from rich.console import Console
 
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.incident_view import render_incident
-from logwarden.daemon.commands.incidents import IncidentOptions, Shown
+from logwarden.daemon.commands.incidents import IncidentOptions, Shown, show_incidents
+from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.incidents.findings import FindingReader
 from logwarden.daemon.incidents.incident import (
     build_incident,
@@ -24,6 +25,9 @@ from logwarden.daemon.incidents.incident import (
     known_incident,
     milliseconds,
 )
+from logwarden.daemon.kafka.compacted import KafkaStateReader
+from logwarden.daemon.settings.groups import Settings
+from logwarden.daemon.settings.reading import read_settings
 from logwarden.model.incident_fold import IncidentFold
 from logwarden.model.incidents import Change, Finding, Incident, Status
 from tests.incident_schema import incident_schema
@@ -115,7 +119,10 @@ def test_what_is_read_of_an_alert() -> None:
     assert found.evidence == pytest.approx(4.605, abs=1e-3)
     assert (found.is_failure, found.surprise, found.odd_share) == (True, 9.0, 0.0)
     assert reader.read(alert_value(9, "web", "disk", 61_500, 1.0), published_ms=7).time_ms == 7
-    for broken in (b"", b"{}", b"[1]", b"\xff", alert_value(1, "a", "b", 0, 0.9).replace(b"anomaly", b"normal")):
+    odd = alert_value(1, "web", "disk", 0, 0.9).replace(b"2026-11-23T10:00:00.000Z", b"this morning")
+    assert reader.read(odd, published_ms=7).time_ms == 7
+    normal = alert_value(1, "a", "b", 0, 0.9).replace(b"anomaly", b"normal")
+    for broken in (b"", b"{}", b"[1]", b"\xff", b'{"id": "\xff"}', normal):
         with pytest.raises(ValueError):  # noqa: PT011 - the text is the decoder's
             reader.read(broken, published_ms=0)
 
@@ -163,3 +170,27 @@ async def test_following_shows_later_changes_only(capsys: pytest.CaptureFixture[
     await shown.follow(records())
     changes = [json.loads(line)["logwarden"]["change"] for line in capsys.readouterr().out.splitlines()]
     assert changes == ["opened", "expired"]
+
+
+async def test_the_command_reads_the_topic_and_follows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest records are printed first, and then what arrives; without a topic there is a sentence."""
+    first = build_incident(incident(("db", "DISK")))
+
+    async def read(_: KafkaStateReader, partitions: Sequence[int]) -> list[tuple[bytes, bytes]]:
+        return [(b"1", first.encode())]
+
+    async def tail(_: Settings, topic: str, *, from_beginning: bool) -> AsyncIterator[tuple[bytes | None, bytes]]:
+        assert (topic, from_beginning) == ("found", True)
+        yield b"1", expired(first).encode()
+
+    monkeypatch.setattr(KafkaStateReader, "read", read)
+    monkeypatch.setattr("logwarden.daemon.kafka.tail.tail_topic", tail)
+    for follow, limit, shown in ((False, None, ["opened"]), (True, None, ["opened", "expired"]), (True, 1, ["opened"])):
+        out = io.StringIO()
+        settings = read_settings({"LOGWARDEN_KAFKA__INCIDENTS_TOPIC": "found"})
+        console = Console(file=out, width=200)
+        await show_incidents(IncidentOptions(follow=follow, limit=limit), settings, console)
+        assert [row.split("  ")[-2] for row in out.getvalue().splitlines() if row.startswith("●")] == shown
+    none = read_settings({"LOGWARDEN_KAFKA__INCIDENTS_TOPIC": "none"})
+    with pytest.raises(ConfigurationError, match="there is no incidents topic"):
+        await show_incidents(IncidentOptions(), none, Console(file=io.StringIO()))
