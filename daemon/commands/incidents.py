@@ -45,6 +45,8 @@ async def show_incidents(options: IncidentOptions, settings: Settings, console: 
     reader = KafkaStateReader(settings.kafka.model_copy(update={"state_topic": topic}))
     shown = Shown(options, console)
     shown.all_of(await reader.read(range(4_096)))
+    if not shown.count:
+        Console(stderr=True).print(f"no incident to show in the topic {topic!r}", markup=False, highlight=False)
     if options.follow and not shown.is_full:
         await shown.follow(tail_topic(settings, topic, from_beginning=True))
 
@@ -56,12 +58,13 @@ class Shown:
         self._options = options
         self._console = console
         self._revisions: dict[str, int] = {}
-        self._count = 0
+        self.count = 0
+        """Records that were printed."""
 
     @property
     def is_full(self) -> bool:
         """Returns True once as many records as wanted are printed."""
-        return self._options.limit is not None and self._count >= self._options.limit
+        return self._options.limit is not None and self.count >= self._options.limit
 
     def all_of(self, entries: Sequence[tuple[bytes, bytes | None]]) -> None:
         """Prints the newest record of each key."""
@@ -83,7 +86,7 @@ class Shown:
         self._revisions[record.id] = record.logwarden.revision
         if self.is_full or not self._is_wanted(record):
             return
-        self._count += 1
+        self.count += 1
         if self._options.form is AlertFormat.jsonl:
             print(record.encode().decode(), flush=True)
         else:
