@@ -92,12 +92,16 @@ class BrokerUnavailable(LogwardenError):
 
 
 class TopicUnusable(BrokerUnavailable):
-    """An output topic cannot be written to. `hint` is what the operator does; a retry succeeds after that."""
+    """A topic of the daemon's own cannot be used. `hint` is what the operator does; a retry succeeds after that."""
 
-    def __init__(self, topic: str, reason: str, *, hint: str) -> None:
-        LogwardenError.__init__(self, f"the topic {topic!r} cannot be written to: {reason}")
+    def __init__(self, topic: str, reason: str, *, hint: str, use: str = "written to") -> None:
+        LogwardenError.__init__(self, f"the topic {topic!r} cannot be {use}: {reason}")
         self.topic = topic
         self.hint = hint
+
+
+class TopicMissing(TopicUnusable):
+    """A topic of the daemon's own does not exist."""
 
 
 class RegistryUnavailable(LogwardenError):

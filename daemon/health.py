@@ -93,6 +93,11 @@ class HealthState:
         """Every output topic that was reported as blocked or unblocked."""
         self.missing_topics: TimedSentences[str] = TimedSentences(now)
         """For each input topic that does not exist: the sentence about it."""
+        self.without_memory: TimedSentences[str] = TimedSentences(now)
+        """For each of the steps read and write of the state topic that fails now: why, and what the operator does. The
+        daemon scores all the same, so this is no reason to be unready."""
+        self.services_restored = self.services_forgotten = 0
+        """Services that came back from the state topic, and those evicted for good, both since the start."""
         self.errors: dict[Stage, str] = {}
         """For each stage whose last attempt failed: the sentence about it."""
         self.incidents = "off"
@@ -220,6 +225,10 @@ class HealthState:
         """Records that an output topic took a message, or that nothing is known against it."""
         self.output_topics.add(topic)
         self.blocked_topics.pop(topic, None)
+
+    def forgets(self, step: Literal["read", "write"], sentence: str, hint: str) -> None:
+        """Records that the state topic cannot be read or written, so that a restart forgets what services learned."""
+        self.without_memory[step] = f"{sentence_of(sentence)} {sentence_of(hint)}".strip()
 
     def missing(self, topics: Collection[str]) -> None:
         """Records all input topics that do not exist now."""

@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from logwarden.daemon.health import HealthState
-from logwarden.daemon.records import AlertBatch, Bounds, Committed, Delivery, Fetched, Message, Partition, SchemaText
+from logwarden.daemon.records import (
+    AlertBatch,
+    Bounds,
+    Committed,
+    Delivery,
+    Entries,
+    Fetched,
+    Message,
+    Partition,
+    SchemaText,
+)
 from logwarden.daemon.telemetry import Telemetry
 from logwarden.model.lines import LineTable
 from logwarden.model.verdicts import AlertPolicy, Scores
@@ -108,10 +118,11 @@ class SchemaRegistry(Protocol):
 class StateReader(Protocol):
     """Where the records of the state topic are read again."""
 
-    async def read(self, partitions: Collection[int]) -> Sequence[tuple[bytes, bytes | None]]:
-        """Returns the records (key, value) that belong to input partitions of these numbers, in order.
+    async def read(self, partitions: Collection[int], take: Callable[[Entries], None]) -> None:
+        """Passes the records (key, value) that belong to input partitions of these numbers to `take`, in order.
 
-        Empty if the topic does not exist. Raises BrokerUnavailable if they cannot be read now.
+        Passes none if the topic does not exist. Raises BrokerUnavailable if they cannot be read now, TopicUnusable if
+        this member may not read them.
         """
 
 

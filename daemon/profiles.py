@@ -51,7 +51,7 @@ def cut_limits_of(settings: Settings) -> CutLimits | None:
     """Returns when the state of services is written. Returns None if it is not kept."""
     if settings.kafka.state_topic is None:
         return None
-    return CutLimits(max_records=max(1, settings.kafka.max_context_records // 4))
+    return CutLimits(group=settings.kafka.group_id, max_records=max(1, settings.kafka.max_context_records // 4))
 
 
 def fold_rules(settings: Settings) -> FoldRules:

@@ -57,6 +57,9 @@ def figures(health: HealthState) -> dict[str, Any]:
         "services_without_pattern": health.services_without_pattern,
         "incidents": health.incidents,
         "lines_per_service": round(health.lines_per_service, 1),
+        "services_restored": health.services_restored,
+        "services_forgotten": health.services_forgotten,
+        "without_memory": list(dict.fromkeys(health.without_memory.values())),
     }
 
 

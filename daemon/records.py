@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal, NamedTuple, Protocol
@@ -25,6 +25,10 @@ InputFormat = Literal[
     "protobuf",
 ]
 """Format of the records of a topic. Of `auto`, the decoder decides record by record; the others are promised."""
+
+
+Entries = Iterable[tuple[bytes, bytes | None]]
+"""Records of a compacted topic in the order of their offsets: key and value. None deletes what the key had."""
 
 
 class Partition(NamedTuple):

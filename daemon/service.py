@@ -26,7 +26,7 @@ from logwarden.daemon.health import HealthState
 from logwarden.daemon.incidents.desk import IncidentDesk
 from logwarden.daemon.incidents.findings import FindingReader
 from logwarden.daemon.kafka.alert_reader import KafkaAlertReader
-from logwarden.daemon.kafka.compacted import KafkaStateReader
+from logwarden.daemon.kafka.compacted import CompactedTopic
 from logwarden.daemon.kafka.consumer import KafkaSource
 from logwarden.daemon.kafka.producer import KafkaSink
 from logwarden.daemon.kafka.witness import KafkaWitness
@@ -171,7 +171,7 @@ class Service:
             clock=SystemClock(),
             telemetry=self._telemetry,
             health=self._health,
-            state=KafkaStateReader(settings.kafka) if settings.kafka.state_topic else None,
+            state=CompactedTopic(settings.kafka, settings.kafka.state_topic) if settings.kafka.state_topic else None,
         )
         shelf = self._shelf(ports)
         return Pipeline(
@@ -295,6 +295,7 @@ def pipeline_limits(settings: Settings) -> PipelineLimits:
         max_in_flight_lines=settings.limits.max_in_flight_lines,
         max_waiting_bytes=settings.limits.max_waiting_bytes,
         max_context_records=settings.kafka.max_context_records,
+        group=settings.kafka.group_id,
         state_topic=settings.kafka.state_topic or "",
         commit_interval_s=settings.kafka.commit_interval_ms / 1000,
         # Half of the time that the group waits: the commit and the round trip to the broker need the rest.

@@ -84,8 +84,20 @@ class Telemetry(Protocol):
     def state_written(self, records: int, size: int) -> None:
         """Counts records that the state topic acknowledged, and their bytes."""
 
-    def state_restored(self, services: int, unreadable: int) -> None:
-        """Counts services that came back from the state topic, and records of it that could not be read."""
+    def state_failed(self, step: str) -> None:
+        """Counts an attempt to `read` or to `write` the state topic that failed."""
+
+    def state_restored(self, services: int) -> None:
+        """Counts services that came back from the state topic."""
+
+    def state_unreadable(self, reason: str, records: int) -> None:
+        """Counts records of the state topic that were passed over: `damaged`, `format` or `masks`."""
+
+    def state_deferred(self, services: int) -> None:
+        """Counts services that a cut left for a later one."""
+
+    def state_forgotten(self, services: int) -> None:
+        """Counts services that were evicted for good."""
 
     def commit_failed(self) -> None:
         """Counts a commit that the broker did not take."""

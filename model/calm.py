@@ -29,6 +29,8 @@ MATURE_LINES = LEARNING_LINES
 SHARE_IN_SUSPICION = 0.25
 _MINUTE_MS = 60_000
 LEVELS = 3
+SLOT_STATES = 2 + LEVELS
+"""Figures of a slot, see `CalmCounts.of_slots`."""
 """Levels whose lines are counted: warnings, errors, critical lines."""
 CALM_COLUMNS = ("calm_log_count", "calm_log_age", "suspicion", "elsewhere", "level_rarity")
 """Names of the measures where they are columns, in the order of `Calm`."""

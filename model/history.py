@@ -56,9 +56,18 @@ class History:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def room(self) -> int:
+        """Pairs that find room before pairs are evicted."""
+        return self._max_rows - len(self._rows)
+
     def age(self, slots: Ints) -> Ints:
         """Returns the number of lines counted so far in each of these slots."""
         return np.asarray(self._age[slots])
+
+    def distinct(self, slots: Ints) -> Ints:
+        """Returns the number of known lines of each of these slots."""
+        return np.asarray(self._distinct[slots])
 
     def join(self, slots: Ints, systems: Ints) -> None:
         """Puts empty slots into systems, which are numbers. Slots of a system share what they log in calm time."""
@@ -271,10 +280,15 @@ class History:
         """Gives k new pairs a row each, with all counts at zero."""
         if len(keys) > len(self._free):
             self._grow(max(len(keys), len(self._count), 1024))
-        rows = [self._free.pop() for _ in range(len(keys))]
+        # The lowest row is the last of the free ones, and is handed out first.
+        rows = self._free[: -1 - len(keys) : -1]
+        del self._free[len(self._free) - len(rows) :]
         self._rows.update(zip(keys.tolist(), rows, strict=True))
-        for slot, row in zip(slots.tolist(), rows, strict=True):
-            self._rows_of.setdefault(slot, []).append(row)
+        if len(keys) and (slots == slots[0]).all():
+            self._rows_of.setdefault(int(slots[0]), []).extend(rows)
+        else:
+            for slot, row in zip(slots.tolist(), rows, strict=True):
+                self._rows_of.setdefault(slot, []).append(row)
         self._slot[rows] = slots
         self._hash[rows] = hashes
         self._count[rows] = 0

@@ -30,12 +30,12 @@ class PeerSums:
 
     def begin(self, rows: list[int], keys: Ints) -> None:
         """Gives rows to lines. `keys`: one per row, the same for the same line of the same system."""
-        for row, key in zip(rows, keys.tolist(), strict=True):
-            place = self._places.get(key)
-            if place is None:
-                place = self._places[key] = self._new_place(key)
-            self._users[place] += 1
-            self._place[row] = place
+        names = keys.tolist()
+        for name in names:
+            if name not in self._places:
+                self._places[name] = self._new_place(name)
+        self._place[rows] = list(map(self._places.__getitem__, names))
+        np.add.at(self._users, self._place[rows], 1)
 
     def end(self, rows: Ints, counts: Doubles) -> None:
         """Takes rows and their counts out of the sums."""

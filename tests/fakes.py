@@ -22,10 +22,11 @@ from logwarden.daemon.pipeline.phase import Lifetime
 from logwarden.daemon.pipeline.publisher import Publisher
 from logwarden.daemon.pipeline.pulse import Pulse
 from logwarden.daemon.pipeline.rebalance import Rebalance
+from logwarden.daemon.pipeline.recall import Recall
 from logwarden.daemon.pipeline.retries import Retries
+from logwarden.daemon.pipeline.work import Begun
 from logwarden.daemon.ports import Ports, RebalanceListener
 from logwarden.daemon.records import Bounds, Committed, Delivery, Fetched, Message, Partition, Record
-from logwarden.daemon.state.records import Entries
 from logwarden.daemon.web.metrics import PrometheusTelemetry
 from tests.oracles import PROFILE
 from tests.sim.loop import run_virtual
@@ -184,12 +185,14 @@ class World:
         self.dropped: list[Assignment] = []
         self.done: list[tuple[int, list[int]]] = []
         self.intake = Intake(self.ports, self.partitions, self.lifetime, self.retries, self._drop)
-        self.checkpoint = Checkpoint(self.source, self.partitions, self.telemetry, self.health, max_context_records=100)
+        self.checkpoint = Checkpoint(self.ports, self.partitions, 100)
         self.publisher = Publisher(
             self.sink, self.clock, self.telemetry, self.health, retry_s=RETRY_S, done=self._done, moved=self.pulse.beat
         )
-        self.restored: list[tuple[Partition, int]] = []
-        """Partitions whose services were brought back, with the number of records."""
+        self.begun: list[Begun] = []
+        """What began in each rebalance."""
+        self.keeps = True
+        """False: services of ended assignments never continue."""
         self.drop: Callable[[Sequence[Assignment]], Coroutine[Any, Any, None]] = self._drop
         self.listener = Rebalance(
             self.ports,
@@ -200,12 +203,20 @@ class World:
             checkpoint=self.checkpoint,
             publisher=self.publisher,
             drop=lambda assignments: self.drop(assignments),  # noqa: PLW0108 - tests replace `drop` later
+            keep=self._keep,
             restore=self._restore,
+            recall=Recall(self.ports, self.lifetime, group="", masks=""),
             budget_s=BUDGET_S,
         )
 
-    async def _restore(self, assignments: Sequence[Assignment], entries: Entries) -> None:
-        self.restored += [(assignment.partition, len(list(entries))) for assignment in assignments]
+    async def _restore(self, begun: Begun) -> None:
+        self.begun.append(begun)
+
+    async def _keep(self, assignments: Sequence[Assignment]) -> Sequence[Assignment]:
+        if self.keeps:
+            return assignments
+        await self.drop(assignments)
+        return ()
 
     def assign(self, partition: Partition = LOGS[0], *, committed: int = 0) -> Assignment:
         """Returns a new assignment that begins at this offset."""

@@ -23,9 +23,10 @@ from logwarden.daemon.decoding.traces import condense
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.ledger import PartitionLedger
 from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile
-from logwarden.daemon.pipeline.work import Work
-from logwarden.daemon.records import InputFormat, Partition
+from logwarden.daemon.pipeline.work import Begun, Work
+from logwarden.daemon.records import Entries, InputFormat, Partition
 from logwarden.daemon.settings.groups import InputSettings
+from logwarden.daemon.state.choice import Choice, Place
 from logwarden.model.calm import Signs
 from logwarden.model.lines import LineTable
 from logwarden.model.stream import LineColumns, LogStream
@@ -233,6 +234,14 @@ def assignment(
 ) -> Assignment:
     ledger = PartitionLedger(score_from, score_from if context is None else context)
     return Assignment(generation, Partition("logs", generation), ledger, profile)
+
+
+def restore(ingestor: Ingestor, owner: Assignment, entries: Entries, *, group: str = "") -> int:
+    """Brings back what a state topic has of an assignment. Returns the number of services."""
+    place = Place(owner.partition.topic, owner.incarnation, owner.partition.partition)
+    choice = Choice({place: owner.journal.marks if owner.journal else None}, group=group, masks=ingestor.masks)
+    choice.take(entries)
+    return ingestor.begin(Begun(fresh=[owner], choice=choice), 0.0)
 
 
 def records_of(services: str | Sequence[str], first: int = 0) -> list[LogRecord]:

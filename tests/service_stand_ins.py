@@ -81,6 +81,12 @@ class Witness:
     async def group_answers(self) -> None: ...
 
 
+class State:
+    """A state topic without records."""
+
+    async def read(self, *_: object) -> None: ...
+
+
 class Worker(InlineWorker):
     """A worker without a thread, as virtual time knows none."""
 
@@ -117,6 +123,7 @@ class Life:
         self.source = Source(self)
         self.sink = Sink(self)
         self.witness = Witness()
+        self.state = State()
         self.engine = Engine(
             scorer=AlarmedScorer(),
             table=TableSpy().table(),

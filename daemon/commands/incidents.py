@@ -39,12 +39,11 @@ async def show_incidents(options: IncidentOptions, settings: Settings, console: 
         raise ConfigurationError(
             "there is no incidents topic", hint="set LOGWARDEN_KAFKA__INCIDENTS_TOPIC to the topic of the daemon"
         )
-    from logwarden.daemon.kafka.compacted import KafkaStateReader  # here, so that `--help` loads no Kafka client
+    from logwarden.daemon.kafka.compacted import CompactedTopic  # here, so that `--help` loads no Kafka client
     from logwarden.daemon.kafka.tail import tail_topic
 
-    reader = KafkaStateReader(settings.kafka.model_copy(update={"state_topic": topic}))
     shown = Shown(options, console)
-    shown.all_of(await reader.read(range(4_096)))
+    shown.all_of(await CompactedTopic(settings.kafka, topic).read_all())
     if not shown.count:
         Console(stderr=True).print(f"no incident to show in the topic {topic!r}", markup=False, highlight=False)
     if options.follow and not shown.is_full:

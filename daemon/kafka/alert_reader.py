@@ -22,7 +22,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, Re
 
 from logwarden.daemon.errors import TopicUnusable
 from logwarden.daemon.kafka.client import LATEST, ReadingClient
-from logwarden.daemon.kafka.compacted import KafkaStateReader
+from logwarden.daemon.kafka.compacted import CompactedTopic
 from logwarden.daemon.kafka.connection import check_access, connection_options, stopped, translated
 from logwarden.daemon.kafka.metadata import UNKNOWN_TOPIC
 from logwarden.daemon.kafka.output_topic import INCIDENTS
@@ -37,7 +37,6 @@ LOOK_BACK_MS = 600_000
 """Age of the oldest alerts that a group without a committed offset reads."""
 MAX_RECORDS = 256
 """Alerts of a fetch: folding them takes some milliseconds on the event loop."""
-_ALL_PARTITIONS = range(4_096)
 _STANDBY_S = 0.5
 _NEVER_MS = 2**31 - 1
 _SINCE = struct.Struct(">q")
@@ -155,8 +154,7 @@ class KafkaAlertReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
             self._is_new = False
 
     async def published(self) -> Sequence[tuple[bytes, bytes | None]]:
-        as_state = self._settings.model_copy(update={"state_topic": self._topic})
-        return await KafkaStateReader(as_state).read(_ALL_PARTITIONS)
+        return await CompactedTopic(self._settings, self._topic).read_all()
 
     async def commit(self, positions: Mapping[int, int]) -> None:
         assert self._consumer is not None, "commit comes after start"

@@ -1,38 +1,45 @@
-"""Reads the state topic from its begin to its end, over connections that are made for it and closed afterwards.
+"""Reads a compacted topic from its begin to its end, over connections that are made for it and closed afterwards.
 
-Joins no group, commits nothing and creates no topic. Knows records as bytes.
+Joins no group, commits nothing and creates no topic. Knows records as bytes, and not what they are about.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
+from logwarden.daemon.errors import TopicUnusable
 from logwarden.daemon.kafka.client import EARLIEST, LATEST, ReadingClient
 from logwarden.daemon.kafka.connection import connection_options, stopped, translated
 from logwarden.daemon.kafka.metadata import TOPIC_REFUSED, UNKNOWN_TOPIC
+from logwarden.daemon.records import Entries
 from logwarden.daemon.settings.kafka import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
 _PARTITION_BYTES = 8 * 1024 * 1024
 """Most bytes of a partition in one answer of a broker."""
+_MOST = 2_000
+"""Records taken at once: the event loop answers probes between them."""
 
-Entries = list[tuple[bytes, bytes | None]]
 
+class CompactedTopic:
+    """Reads one topic as it is at the moment of reading. Implements `daemon/ports.py: StateReader`."""
 
-class KafkaStateReader:
-    """Implements `daemon/ports.py: StateReader`."""
-
-    def __init__(self, settings: KafkaSettings) -> None:
-        assert settings.state_topic is not None, "without a state topic there is nothing to read"
+    def __init__(self, settings: KafkaSettings, topic: str) -> None:
         self._settings = settings
-        self._topic = settings.state_topic
+        self._topic = topic
 
-    async def read(self, partitions: Collection[int]) -> Sequence[tuple[bytes, bytes | None]]:
+    async def read(self, partitions: Collection[int] | None, take: Callable[[Entries], None]) -> None:
+        """Passes all records (key, value) to `take`, a few at a time, those of a partition in order.
+
+        `partitions`: numbers, where a topic with fewer partitions has those of higher numbers from its first one on
+        again. None: all. Passes none if the topic does not exist. Raises BrokerUnavailable if it cannot be read now.
+        Raises TopicUnusable if this client may not read it.
+        """
         options = connection_options(self._settings)
         consumer = AIOKafkaConsumer(
             **options,
@@ -45,11 +52,28 @@ class KafkaStateReader:
         try:
             await consumer.start()
             count = await self._count(client)
-            return await self._read(consumer, client, {number % count for number in partitions}) if count else []
+            numbers = range(count) if partitions is None else partitions
+            if count:
+                await self._read(consumer, client, {number % count for number in numbers}, take)
+        except TopicAuthorizationFailedError as error:
+            user = self._settings.sasl_username or "this client"
+            raise TopicUnusable(
+                self._topic,
+                f"the broker does not let {user} read it",
+                hint=f"allow it with `kafka-acls.sh --bootstrap-server {self._settings.bootstrap_servers} --add "
+                f"--allow-principal User:{user} --operation Read --operation Describe --topic {self._topic}`",
+                use="read",
+            ) from error
         except (KafkaError, OSError, TimeoutError) as error:
             raise translated(error, self._settings) from error
         finally:
             await stopped(consumer.stop())
+
+    async def read_all(self) -> list[tuple[bytes, bytes | None]]:
+        """Returns all records (key, value). Raises what `read` raises."""
+        entries: list[tuple[bytes, bytes | None]] = []
+        await self.read(None, entries.extend)
+        return entries
 
     async def _count(self, client: ReadingClient) -> int:
         """Returns the number of the topic's partitions; 0 if it does not exist."""
@@ -63,7 +87,13 @@ class KafkaStateReader:
             raise KafkaError(f"the topic {self._topic!r} cannot be described now (error {code})")
         return len(answer.topics[0][3])
 
-    async def _read(self, consumer: AIOKafkaConsumer, client: ReadingClient, numbers: Collection[int]) -> Entries:
+    async def _read(
+        self,
+        consumer: AIOKafkaConsumer,
+        client: ReadingClient,
+        numbers: Collection[int],
+        take: Callable[[Entries], None],
+    ) -> None:
         wanted = [TopicPartition(self._topic, number) for number in sorted(numbers)]
         consumer.assign(wanted)
         begins = await client.offsets(wanted, EARLIEST)
@@ -71,13 +101,14 @@ class KafkaStateReader:
         left = {partition for partition in wanted if begins[partition] < ends[partition]}
         for partition in left:
             consumer.seek(partition, begins[partition])
-        entries: Entries = []
+        records = 0
         while left:
-            fetched = await consumer.getmany(*left, timeout_ms=self._settings.fetch_max_wait_ms)
-            for records in fetched.values():
-                entries += [(record.key or b"", record.value) for record in records]
+            fetched = await consumer.getmany(*left, timeout_ms=self._settings.fetch_max_wait_ms, max_records=_MOST)
+            for arrived in fetched.values():
+                records += len(arrived)
+                take([(record.key or b"", record.value) for record in arrived])
             for partition in list(left):
                 if await consumer.position(partition) >= ends[partition]:
                     left.discard(partition)
-        log.info("state_read", topic=self._topic, partitions=len(wanted), records=len(entries))
-        return entries
+                    consumer.pause(partition)
+        log.info("compacted_topic_read", topic=self._topic, partitions=len(wanted), records=records)

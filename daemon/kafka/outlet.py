@@ -27,9 +27,10 @@ from aiokafka.errors import (
 )
 from aiokafka.partitioner import DefaultPartitioner
 
-from logwarden.daemon.errors import TopicUnusable
+from logwarden.daemon.errors import TopicMissing, TopicUnusable
+from logwarden.daemon.kafka import state_topic
 from logwarden.daemon.kafka.connection import check_access, connection_options, reason, stopped
-from logwarden.daemon.kafka.output_topic import COMPACTED, INCIDENTS, TopicLimits, limits_of, require_topic
+from logwarden.daemon.kafka.output_topic import INCIDENTS, TopicLimits, limits_of, require_topic
 from logwarden.daemon.records import Delivery, Message
 from logwarden.daemon.settings.kafka import KafkaSettings
 
@@ -154,9 +155,19 @@ class Outlet:
 
     async def _require_topic(self) -> None:
         assert self._producer is not None, "connected"
-        own_options = {self._settings.state_topic: COMPACTED, self._settings.incidents_topic: INCIDENTS}
-        options = own_options.get(self._topic, "")
-        await require_topic(self._producer.client, self._topic, self._settings.bootstrap_servers, options=options)
+        client, bootstrap = self._producer.client, self._settings.bootstrap_servers
+        try:
+            options = INCIDENTS if self._topic == self._settings.incidents_topic else ""
+            await require_topic(client, self._topic, bootstrap, options=options)
+        except TopicMissing:
+            if self._topic != self._settings.state_topic:
+                raise
+            topic = await state_topic.creation(client, self._settings)
+            refusal = await state_topic.create(topic, self._settings) if self._settings.create_state_topic else ""
+            why = f", and the broker did not create it: {refusal}" if refusal else ""
+            if refusal or not self._settings.create_state_topic:
+                hint = f"create it with `{state_topic.command_of(topic, bootstrap)}`"
+                raise TopicMissing(self._topic, f"it does not exist{why}", hint=hint) from None
 
     async def _ask_limits(self) -> None:
         assert self._producer is not None, "connected"

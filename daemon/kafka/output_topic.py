@@ -18,17 +18,13 @@ from aiokafka.errors import (
 from aiokafka.protocol.admin import DescribeConfigsRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
-from logwarden.daemon.errors import TopicUnusable
+from logwarden.daemon.errors import TopicMissing, TopicUnusable
 
 log = structlog.get_logger(__name__)
 
 _TOPIC_RESOURCE = 2
 _SIZE, _CLEANUP = "max.message.bytes", "cleanup.policy"
 
-
-COMPACTED = " --config cleanup.policy=compact --config min.compaction.lag.ms=3600000"
-"""Options of a state topic. For an hour no record is removed, so that the one of the last commit is still there after a
-member that failed between writing and committing."""
 
 INCIDENTS = " --config cleanup.policy=compact,delete --config retention.ms=2592000000"
 """Options of an incidents topic: the newest record of each incident, for thirty days."""
@@ -44,10 +40,10 @@ class TopicLimits(NamedTuple):
 
 
 async def require_topic(client: Any, topic: str, bootstrap: str, *, options: str = "") -> None:
-    """Raises TopicUnusable if the topic does not exist or none of its partitions has a leader.
+    """Raises TopicMissing if the topic does not exist, TopicUnusable if none of its partitions has a leader.
 
-    Raises TopicAuthorizationFailedError if this client may not see it. The request forbids the
-    broker to create the topic. `options`: of the command that creates it.
+    Raises TopicAuthorizationFailedError if this client may not see it. The request forbids the broker to create the
+    topic. `options`: of the command that creates it.
     """
     request = MetadataRequest([topic], allow_auto_topic_creation=False)
     response = await client.send(_node(client), request)
@@ -58,7 +54,7 @@ async def require_topic(client: Any, topic: str, bootstrap: str, *, options: str
     partitions = described["partitions"] if described else []
     if error is UnknownTopicOrPartitionError or not partitions:
         command = f"kafka-topics.sh --bootstrap-server {bootstrap} --create --topic {topic} --partitions 3{options}"
-        raise TopicUnusable(topic, "it does not exist", hint=f"create it with `{command}`")
+        raise TopicMissing(topic, "it does not exist", hint=f"create it with `{command}`")
     if all(partition["leader"] < 0 for partition in partitions):
         raise TopicUnusable(
             topic, "none of its partitions has a leader", hint="start the brokers that have its replicas"

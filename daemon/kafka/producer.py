@@ -29,8 +29,7 @@ class KafkaSink:
 
     async def start(self) -> None:
         """Connects, and logs the output topics that cannot be used yet: what belongs there waits until they can."""
-        topics = (self._settings.alerts_topic, self._settings.dead_letter_topic, self._settings.state_topic)
-        for topic in filter(None, topics):
+        for topic in (self._settings.alerts_topic, self._settings.dead_letter_topic):
             try:
                 async with asyncio.timeout(self._settings.request_timeout_ms / 1000):
                     await self._outlet(topic).open()
@@ -39,6 +38,21 @@ class KafkaSink:
             except (KafkaError, OSError, TimeoutError) as error:
                 await self._outlet(topic).close(at_once=True)
                 raise translated(error, self._settings) from error
+        await self._start_state()
+
+    async def _start_state(self) -> None:
+        """Opens the way to the state topic, which creates the topic. Whatever fails here is tried again by a write."""
+        topic = self._settings.state_topic
+        if topic is None:
+            return
+        try:
+            async with asyncio.timeout(self._settings.request_timeout_ms / 1000):
+                await self._outlet(topic).open()
+        except TopicUnusable as error:
+            log.warning("state_topic_missing", topic=topic, error=str(error), hint=error.hint)
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self._outlet(topic).close(at_once=True)
+            log.debug("state_topic_not_opened", topic=topic, error=reason(error))
 
     async def send(self, topic: str, messages: Sequence[Message]) -> Sequence[Delivery]:
         outlet = self._outlet(topic)

@@ -14,17 +14,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import structlog
 
 from logwarden.daemon.errors import BrokerUnavailable
-from logwarden.daemon.health import HealthState
+from logwarden.daemon.pipeline.ledger import decode_marks
 from logwarden.daemon.pipeline.partitions import Assignment, Partitions
-from logwarden.daemon.ports import Source
+from logwarden.daemon.ports import Ports
 from logwarden.daemon.records import Committed, Partition
-from logwarden.daemon.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
 Positions = Mapping[Assignment, Committed]
-Step = Callable[[Positions], Awaitable[None]]
-"""Makes something durable that belongs to these positions. Raises BrokerUnavailable if it could not."""
+Step = Callable[[Positions, float], Awaitable[None]]
+"""Makes something durable that belongs to these positions, within some seconds. Raises BrokerUnavailable to keep the
+offsets back."""
 
 
 class Checkpoint:
@@ -32,20 +32,18 @@ class Checkpoint:
 
     def __init__(
         self,
-        source: Source,
+        ports: Ports,
         partitions: Partitions,
-        telemetry: Telemetry,
-        health: HealthState,
-        *,
         max_context_records: int,
+        *,
         before_offsets: Sequence[Step] = (),
     ) -> None:
-        self._source = source
+        self._source = ports.source
         self._partitions = partitions
-        self._telemetry = telemetry
-        self._health = health
+        self._telemetry = ports.telemetry
+        self._health = ports.health
         self._max_context_records = max_context_records
-        self._steps = (*before_offsets, self._commit_offsets)
+        self._before_offsets = before_offsets
         self._last: dict[Assignment, Committed] = {}
         self._one_at_a_time = asyncio.Lock()  # an older position never follows a newer one
         self._held: list[asyncio.Timeout] = []
@@ -68,6 +66,10 @@ class Checkpoint:
         self._cut_held_short()
         return await self._bounded(self._staying, timeout_s, held=True)
 
+    def committed(self, assignment: Assignment) -> Committed | None:
+        """Returns what was committed last for an assignment. Returns None if nothing was."""
+        return self._last.get(assignment)
+
     def _staying(self) -> list[Assignment]:
         return [assignment for assignment in self._partitions.assignments() if not assignment.revoking]
 
@@ -82,7 +84,7 @@ class Checkpoint:
                 if held:
                     self._held.append(scope)
                 try:
-                    await self._run_steps(which)
+                    await self._run_steps(which, timeout_s / 2)
                 finally:
                     if held:
                         self._held.remove(scope)
@@ -94,21 +96,25 @@ class Checkpoint:
             return False
         return True
 
-    async def _run_steps(self, which: Callable[[], list[Assignment]]) -> None:
+    async def _run_steps(self, which: Callable[[], list[Assignment]], patience_s: float) -> None:
         async with self._one_at_a_time:
-            moved = self._moved(which())  # after the wait: what became done meanwhile counts
+            for step in self._before_offsets:
+                await step(self._positions(which()), patience_s)
+            moved = self._moved(which())  # after the waits: what became done meanwhile counts
             self._health.waiting("commit", bool(moved))
             if moved:
-                for step in self._steps:
-                    await step(moved)
+                await self._commit_offsets(moved)
                 self._remember(moved)
                 self._telemetry.committed(len(moved))
                 self._health.progressed("commit")
                 self._health.waiting("commit", False)
             self._report_lag()
 
+    def _positions(self, assignments: Sequence[Assignment]) -> Positions:
+        return {a: a.ledger.to_commit(self._max_context_records, a.journal) for a in assignments}
+
     def _moved(self, assignments: Sequence[Assignment]) -> Positions:
-        positions = {a: a.ledger.to_commit(self._max_context_records, a.journal) for a in assignments}
+        positions = self._positions(assignments)
         return {a: position for a, position in positions.items() if self._last.get(a) != position}
 
     async def _commit_offsets(self, positions: Positions) -> None:
@@ -118,7 +124,7 @@ class Checkpoint:
     def _remember(self, moved: Positions) -> None:
         for assignment, position in moved.items():
             if assignment.journal is not None:
-                assignment.journal.committed(position.offset)
+                assignment.journal.committed(position.offset, decode_marks(position.metadata))
         self._last = {a: position for a, position in {**self._last, **moved}.items() if not a.ended}
 
     def _report_lag(self) -> None:

@@ -17,14 +17,14 @@ from logwarden.daemon.decoding.decoder import Decoded, Decoder
 from logwarden.daemon.pipeline.backlog import Backlog, LineBatch
 from logwarden.daemon.pipeline.events import OpenEvents
 from logwarden.daemon.pipeline.joining import JoinLimits
-from logwarden.daemon.pipeline.memory import CutLimits, ServiceMemory, first_of
+from logwarden.daemon.pipeline.memory import CutLimits, ServiceMemory
 from logwarden.daemon.pipeline.partitions import Assignment, by_owner, keep_originals
 from logwarden.daemon.pipeline.service_facts import ServiceFacts
 from logwarden.daemon.pipeline.slots import ServiceSlots
-from logwarden.daemon.pipeline.work import Ingested, Work
+from logwarden.daemon.pipeline.work import Begun, Ingested, Work
 from logwarden.daemon.records import Record
 from logwarden.daemon.state.journal import Cut
-from logwarden.daemon.state.records import Entries
+from logwarden.daemon.state.records import first_of
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.windowing import WindowBatch
 
@@ -56,6 +56,11 @@ class Ingestor:
     def waits(self) -> bool:
         """True if lines may wait for their window's step to fill."""
         return self._stream.rings.step > 1
+
+    @property
+    def masks(self) -> str:
+        """Fingerprint of the masking in use."""
+        return self._stream.table.fingerprint
 
     def facts(self, learning_lines: int) -> ServiceFacts:
         """Returns figures about the services in memory; one is learning before `learning_lines` lines are counted."""
@@ -95,6 +100,8 @@ class Ingestor:
         for decoder, group in _by_decoder(chunks):
             sources = [(assignment, record) for assignment, records in group for record in records]
             self._decode(decoder, sources, out, now, new_lines)
+        for assignment, records in chunks:
+            assignment.ingested_to = int(records[-1].offset) + 1
         if self.memory is not None:
             out.cuts += self._cuts(self.memory, chunks, now)
         return self._counted(out)
@@ -133,9 +140,28 @@ class Ingestor:
         slots = self._stream.rings.waiting(before)
         return [self._flush(slots)] if len(slots) else []
 
-    def restore(self, assignments: Sequence[Assignment], entries: Entries, now: float) -> tuple[int, int]:
-        """Brings back what services have learned. Returns the number of services and of unreadable records."""
-        return (0, 0) if self.memory is None else self.memory.restore(assignments, entries, now)
+    def keep(self, assignments: Sequence[Assignment]) -> list[Assignment]:
+        """Returns those of these assignments whose services may continue, because nothing of them waits.
+
+        Drops everything about the others.
+        """
+        kept = [
+            a
+            for a in assignments
+            if a.ingested_to == a.fetched_to and self.backlog.oldest(a) is None and self.events.oldest(a) is None
+        ]
+        self.drop([assignment for assignment in assignments if assignment not in kept])
+        return kept
+
+    def begin(self, begun: Begun, now: float) -> int:
+        """Continues or brings back what services of new assignments have learned. Returns the number brought back."""
+        for before, after in begun.resumed:
+            self._slots.hand_over(before, after)
+            if self.memory is not None:
+                self.memory.hand_over(before, after)
+        if self.memory is None or begun.choice is None:
+            return 0
+        return self.memory.restore(begun.fresh, begun.choice, now)
 
     def drop(self, assignments: Sequence[Assignment]) -> None:
         """Drops everything about these assignments."""
@@ -152,6 +178,8 @@ class Ingestor:
         counts = self._stream.table.counts
         out.new_lines, self._embedded = counts.embedded - self._embedded, counts.embedded
         out.overflowed, self._overflowed = counts.overflowed - self._overflowed, counts.overflowed
+        if self.memory is not None:
+            out.memory = self.memory.take_counts()
         return out
 
     @staticmethod
@@ -287,7 +315,7 @@ class Ingestor:
             self._evict(out)
         slot = self._slots.open(assignment, service)
         # The services of a partition are one system: their order is the same in every replay.
-        self._stream.history.join(np.array([slot]), np.array([assignment.generation]))
+        self._stream.history.join(np.array([slot]), np.array([assignment.system]))
         if self.memory is not None:
             self.memory.opened(assignment, service, slot)
         return slot

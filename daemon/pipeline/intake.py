@@ -102,6 +102,7 @@ class Intake:
             new = offsets[offsets >= assignment.ledger.score_from]
             if len(new):
                 assignment.ledger.open(new)
+            assignment.fetched_to = int(offsets[-1]) + 1
             chunks.append((assignment, records))
         if self._schemas is not None:
             self._schemas.next_fetch(used=bool(chunks))

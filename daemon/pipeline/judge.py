@@ -86,7 +86,7 @@ class WindowJudge:
             return over
         # A topic with a threshold of its own has no budget.
         places = np.array([i for i in np.flatnonzero(due).tolist() if batch.owners[i].profile.threshold is None], int)
-        keys = [(batch.owners[i].generation, batch.services[i]) for i in places.tolist()]
+        keys = [(batch.owners[i].system, batch.services[i]) for i in places.tolist()]
         over[places] = policy.over_budget(self._budget, keys, batch.windows, places)
         return over
 

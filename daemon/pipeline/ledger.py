@@ -42,8 +42,10 @@ class PartitionLedger:
 
     def __init__(self, score_from: int, context: int, topic: str = "") -> None:
         self.score_from = score_from
-        self._topic = topic
+        self.topic = topic
         self.read_from = min(context, score_from)
+        self.reached = self.read_from
+        """No record below this offset is still to come, context included."""
         self._next = score_from
         self._spans: list[_Span] = []
         """Those with a line that is not done, in order. Their number is bounded by the lines in flight, however long
@@ -66,6 +68,7 @@ class PartitionLedger:
     def passed(self, position: int) -> None:
         """Takes into account that reading continues at `position`: no record below it is still to come."""
         self._next = max(self._next, position)
+        self.reached = max(self.reached, position)
 
     def grow(self, offsets: Ints, lines: Ints) -> None:
         """Replaces the one line of each open record (n,) by the `lines` (n,) ≥ 1 in it. The offsets rise."""
@@ -107,7 +110,15 @@ class PartitionLedger:
         current = bisect_right(self._contexts, position, key=lambda entry: entry[0]) - 1
         del self._contexts[: max(0, current)]
         context, marks = (self._contexts[0][1], None) if journal is None else journal.at(position)
-        return Committed(position, encode_metadata(max(context, position - max_context), self._topic, marks))
+        return Committed(position, encode_metadata(max(context, position - max_context), self.topic, marks))
+
+    def continued(self) -> PartitionLedger:
+        """Returns a ledger that begins where all lines of this one are done; its windows need the same context."""
+        position = self.position()
+        ledger = PartitionLedger(position, position, self.topic)
+        at = bisect_right(self._contexts, position, key=lambda entry: entry[0]) - 1
+        ledger._contexts = [(position, min(position, self._contexts[max(0, at)][1]))]
+        return ledger
 
     def _thin_contexts(self) -> None:
         """Halves the entries that pile up while one line stays undone. The next owner may read a little more."""

@@ -22,5 +22,7 @@ class PipelineLimits:
     """Shared by all waits of one revoke; the next owner repeats what is not done by then."""
     retry_s: float = 1.0
     max_waiting_bytes: int = MAX_WAITING_BYTES
+    group: str = ""
+    """Consumer group."""
     state_topic: str = ""
     """Topic of what services have learned. Empty: it is not kept."""

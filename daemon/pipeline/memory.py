@@ -11,7 +11,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -19,19 +19,18 @@ import numpy.typing as npt
 import structlog
 
 from logwarden.daemon.pipeline.backlog import LineBatch
+from logwarden.daemon.pipeline.compact import MAX_COMPACT_BYTES, CompactServices
 from logwarden.daemon.pipeline.partitions import Assignment
 from logwarden.daemon.pipeline.slots import ServiceSlots
+from logwarden.daemon.pipeline.work import MemoryCounts
 from logwarden.daemon.state import snapshot
+from logwarden.daemon.state.choice import Choice, Place, Restored
 from logwarden.daemon.state.journal import Cut, StateEntry
 from logwarden.daemon.state.records import (
     FORMAT,
-    Entries,
-    Restored,
     StateKey,
     StateValue,
     Through,
-    by_partition,
-    choose,
 )
 from logwarden.daemon.state.snapshot import UnreadableState
 from logwarden.model.stream import LogStream
@@ -41,42 +40,47 @@ log = structlog.get_logger(__name__)
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-MAX_COMPACT_BYTES = 64 * 1024 * 1024
-"""Memory of the compact services of one assignment. Above it those evicted first are forgotten."""
-_ENTRY_BYTES = 300
-"""Memory of a compact service beside its snapshot."""
+_SPARE_PAIRS = 100_000
+"""Pairs of the history that stay free when services come back: above its bound it would evict what they know."""
+_YOUNG_BYTES = 700
+"""Size of a record before any was written: that of a service with few lines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutLimits:
     """When an assignment makes a cut. The state topic gets about `share` of the input's bytes."""
 
+    group: str = ""
+    """Consumer group, which is part of every key: groups may share a state topic."""
     share: float = 0.02
     least_bytes: int = 256 * 1024
     """Input bytes between two cuts, however small a cut is."""
     max_records: int = 50_000
     """Input records between two cuts, however large a cut is: the next owner reads them again."""
-    max_age_s: float = 600.0
-    """Seconds after which the next record makes a cut, however few records there were."""
+    max_age_s: float = 6 * 3600.0
+    """Seconds after which the next record makes a cut, however few records there were: long before they are deleted."""
+    most_share: float = 0.05
+    """Share of the input's bytes that a cut may take at most. The services that changed least wait for a later one."""
+    max_compact_bytes: int = MAX_COMPACT_BYTES
+    """Memory of evicted services."""
 
 
 @dataclass(slots=True)
 class _Period:
     """What the memory keeps about one assignment."""
 
-    compact: dict[str, bytes]
-    """Snapshots of services without a slot, those without a line for longest first."""
     unwritten: set[str]
     """Compact services that changed since the last cut."""
     written: set[str]
     """Services that have a record in the state topic."""
     cut_at: float
     cut_end: int
-    compact_bytes: int = 0
+    deleted: set[str] = field(default_factory=set)
+    """Services that were forgotten and have a record, which the next cut deletes."""
     input_bytes: int = 0
     """Since the last cut."""
-    cut_bytes: int = 0
-    """Of the last cut."""
+    record_bytes: float = _YOUNG_BYTES
+    """Mean size of a record of the last cut."""
 
 
 class ServiceMemory:
@@ -88,32 +92,39 @@ class ServiceMemory:
         self._limits = limits
         self._masks = masks
         self._changed = np.zeros(slots.max_services, bool)
+        self._written_age = np.zeros(slots.max_services, np.int64)
+        self._written_kinds = np.zeros(slots.max_services, np.int64)
+        self._compact = CompactServices(limits.max_compact_bytes)
         self._dormant: dict[int, bytes] = {}
         """Snapshots of live slots whose newest lines are not in the rings yet: their next line puts them there."""
         self._periods: dict[int, _Period] = {}
-        self.forgotten = 0
-        """Services that were evicted for good."""
-        self.unreadable = 0
-        """Records and snapshots that could not be read."""
+        self.forgotten = self.deferred = self.unreadable = 0
+
+    def take_counts(self) -> MemoryCounts:
+        """Returns what was counted since the last call."""
+        counts = MemoryCounts(self.forgotten, self.deferred, self.unreadable)
+        self.forgotten = self.deferred = self.unreadable = 0
+        return counts
 
     # ---------------------------------------------------------------- services come back
 
-    def restore(self, assignments: Sequence[Assignment], entries: Entries, now: float) -> tuple[int, int]:
-        """Begins periods with what the state topic has of them, in records (key, value).
-
-        Returns the number of services that came back, and of records that could not be read.
-        """
-        before = self.unreadable
+    def restore(self, assignments: Sequence[Assignment], choice: Choice, now: float) -> int:
+        """Begins periods with what the state topic has of them. Returns the number of services that came back."""
         services = 0
-        groups = by_partition(entries)
         for assignment in assignments:
-            topic, number = assignment.partition
-            marks = None if assignment.journal is None else assignment.journal.marks
-            chosen = choose(groups.get((topic, assignment.incarnation, number), ()), marks, self._masks)
-            self.unreadable += chosen.unreadable
-            self._begin(assignment, chosen.services, now)
-            services += len(chosen.services)
-        return services, self.unreadable - before
+            chosen = choice.of(
+                Place(assignment.partition.topic, assignment.incarnation, assignment.partition.partition)
+            )
+            self._begin(assignment, chosen, now)
+            services += len(chosen)
+        return services
+
+    def hand_over(self, before: Assignment, after: Assignment) -> None:
+        """Lets an assignment continue with what is kept about another one."""
+        self._compact.hand_over(before.generation, after.generation)
+        period = self._periods.pop(before.generation, None)
+        if period is not None:
+            self._periods[after.generation] = period
 
     def _begin(self, assignment: Assignment, services: Sequence[Restored], now: float) -> None:
         period = self._period(assignment, now)
@@ -125,26 +136,26 @@ class ServiceMemory:
             read_from=assignment.ledger.read_from,
             judge_from=assignment.ledger.score_from,
         )
-        live = len(services) - min(len(services), self._slots.free)  # the first that gets a slot
-        for number, restored in enumerate(services):
-            service, data = restored.service, restored.snapshot
-            assignment.through[service] = restored.through
+        period.written.update(restored.service for restored in services)
+        compact = len(services)
+        while compact and self._slots.free and self._stream.history.room > _SPARE_PAIRS:
+            compact -= 1  # from the end: the services written last are put into slots first
+            restored = services[compact]
+            slot = self._slots.open(assignment, restored.service)
+            self._stream.history.join(np.array([slot]), np.array([assignment.system]))
+            self._put(slot, restored.service, restored.snapshot, changed=restored.is_covered)
+        for restored in services[:compact]:
+            self._keep(assignment, restored.service, restored.snapshot)
+            period.unwritten |= {restored.service} if restored.is_covered else set()
+        for restored in services:
+            assignment.through[restored.service] = restored.through
             assignment.replay_until = max(assignment.replay_until, restored.through.offset + 1)
-            period.written.add(service)
-            if number < live:
-                self._keep(period, service, data)
-                period.unwritten |= {service} if restored.is_covered else set()
-            else:
-                slot = self._slots.open(assignment, service)
-                self._stream.history.join(np.array([slot]), np.array([assignment.generation]))
-                self._put(slot, service, data, changed=restored.is_covered)
 
     def opened(self, assignment: Assignment, service: str, slot: int) -> None:
         """Puts the history of a compact service, if it is one, into the slot that it just got."""
         period = self._periods.get(assignment.generation)
-        data = None if period is None else period.compact.pop(service, None)
+        data = self._compact.pop(assignment.generation, service)
         if period is not None and data is not None:
-            period.compact_bytes -= len(data) + _ENTRY_BYTES
             self._put(slot, service, data, changed=service in period.unwritten)
             period.unwritten.discard(service)
 
@@ -195,7 +206,7 @@ class ServiceMemory:
             self._report_unreadable(service, error)
 
     def _period(self, assignment: Assignment, now: float) -> _Period:
-        begun = _Period({}, set(), set(), now, assignment.ledger.read_from)
+        begun = _Period(set(), set(), now, assignment.ledger.read_from)
         return self._periods.setdefault(assignment.generation, begun)
 
     # ---------------------------------------------------------------- services go
@@ -206,7 +217,7 @@ class ServiceMemory:
             period = self._periods.get(self._slots.owner[slot].generation)
             if period is not None:
                 service = self._slots.service[slot]
-                self._keep(period, service, self._snapshot(slot))
+                self._keep(self._slots.owner[slot], service, self._snapshot(slot))
                 if self._changed[slot]:
                     period.unwritten.add(service)
         self._forget_slots(slots)
@@ -214,10 +225,12 @@ class ServiceMemory:
     def drop(self, assignment: Assignment, slots: Ints) -> None:
         """Drops everything about an assignment, which had these slots."""
         self._periods.pop(assignment.generation, None)
+        self._compact.drop(assignment.generation)
         self._forget_slots(slots)
 
     def _forget_slots(self, slots: Ints) -> None:
         self._changed[slots] = False
+        self._written_age[slots] = self._written_kinds[slots] = 0
         for slot in slots.tolist():
             self._dormant.pop(slot, None)
 
@@ -235,31 +248,32 @@ class ServiceMemory:
             period is None
             or journal is None
             or journal.is_waiting
+            or not journal.makes_cuts
             or end <= max(period.cut_end, assignment.replay_until)
         ):
             return False
         limits = self._limits
-        return (
-            period.input_bytes >= max(limits.least_bytes, period.cut_bytes / limits.share)
-            or end - period.cut_end >= limits.max_records
-            or now - period.cut_at >= limits.max_age_s
-        )
+        if end - period.cut_end >= limits.max_records or now - period.cut_at >= limits.max_age_s:
+            return True
+        if period.input_bytes < limits.least_bytes:
+            return False
+        changed = len(period.unwritten) + int(self._changed[self._slots_of(assignment)].sum())
+        return period.input_bytes >= changed * period.record_bytes / limits.share
 
     def cut(self, assignment: Assignment, end: int, waiting: Mapping[str, Through], now: float) -> Cut:
-        """Returns the services that changed since the last cut. `waiting`: the first line of each that waits."""
+        """Returns the services that changed since the last cut. `waiting`: the first line of each that waits.
+
+        Where they are so many that their records would take more than their share of the input, those that changed
+        least are left for a later cut: after a crash they lack the lines since their last record.
+        """
         period, journal = self._periods[assignment.generation], assignment.journal
         assert journal is not None, "only an assignment with a journal makes cuts"
-        snapshots = {service: period.compact[service] for service in period.unwritten}
-        for service, slot in self._slots.of(assignment).items():
-            if self._changed[slot]:
-                snapshots[service] = self._snapshot(slot)
-                self._changed[slot] = False
-        period.unwritten.clear()
+        snapshots = self._changed_services(assignment, period, now)
         everything = Through(end, 0)
         place = (assignment.partition.topic, assignment.incarnation, assignment.partition.partition)
         entries = [
             StateEntry(
-                StateKey(*place, service).encode(),
+                StateKey(self._limits.group, *place, service).encode(),
                 StateValue(
                     format=FORMAT,
                     masks=self._masks,
@@ -267,29 +281,63 @@ class ServiceMemory:
                     run=journal.run,
                     cut=end,
                     is_first=service not in period.written,
+                    has_past=journal.has_committed or bool(journal.marks),
                     through=waiting.get(service, everything),
                     snapshot=data,
                 ).encode(),
             )
             for service, data in snapshots.items()
         ]
+        if entries:
+            period.record_bytes = sum(len(entry.key) + len(entry.value or b"") for entry in entries) / len(entries)
+        gone = sorted(period.deleted - snapshots.keys())
+        entries += [StateEntry(StateKey(self._limits.group, *place, service).encode(), None) for service in gone]
+        period.deleted.clear()
         period.written |= snapshots.keys()
         period.cut_at, period.cut_end, period.input_bytes = now, end, 0
-        period.cut_bytes = sum(len(entry.key) + len(entry.value) for entry in entries)
         return Cut(end=end, replay_from=min([end, *(line.offset for line in waiting.values())]), entries=entries)
+
+    def _slots_of(self, assignment: Assignment) -> Ints:
+        return np.array(list(self._slots.of(assignment).values()), np.int64)
+
+    def _changed_services(self, assignment: Assignment, period: _Period, now: float) -> dict[str, bytes]:
+        """Returns the snapshots for a cut, within its share of the input; those of evicted services come first."""
+        limits = self._limits
+        room = max(limits.least_bytes, period.input_bytes) * limits.most_share
+        if now - period.cut_at >= limits.max_age_s:
+            room = np.inf  # a quiet partition writes once in hours what it has
+        compact = self._compact.of(assignment.generation)
+        snapshots = {service: compact[service] for service in period.unwritten if service in compact}
+        period.unwritten.clear()
+        room -= sum(map(len, snapshots.values()))
+        slots = self._slots_of(assignment)
+        slots = slots[self._changed[slots]]
+        history = self._stream.history
+        ages, kinds = history.age(slots), history.distinct(slots)
+        growth = (ages + 1) / (self._written_age[slots] + 1) + np.maximum(kinds - self._written_kinds[slots], 0)
+        order = np.argsort(-growth, kind="stable")
+        for place, slot in enumerate(slots[order].tolist()):
+            if room <= 0:
+                self.deferred += len(slots) - place
+                break
+            data = snapshots[self._slots.service[slot]] = self._snapshot(slot)
+            room -= len(data)
+            self._changed[slot] = False
+            self._written_age[slot], self._written_kinds[slot] = ages[order[place]], kinds[order[place]]
+        return snapshots
 
     def _snapshot(self, slot: int) -> bytes:
         dormant = self._dormant.get(slot)  # no line since it came back
         return snapshot.encode(self._stream.take(slot)) if dormant is None else dormant
 
-    def _keep(self, period: _Period, service: str, data: bytes) -> None:
-        period.compact[service] = data
-        period.compact_bytes += len(data) + _ENTRY_BYTES
-        while period.compact_bytes > MAX_COMPACT_BYTES and len(period.compact) > 1:
-            oldest = next(iter(period.compact))
-            period.compact_bytes -= len(period.compact.pop(oldest)) + _ENTRY_BYTES
-            period.unwritten.discard(oldest)
+    def _keep(self, assignment: Assignment, service: str, data: bytes) -> None:
+        for generation, forgotten in self._compact.put(assignment.generation, service, data):
             self.forgotten += 1
+            period = self._periods[generation]
+            period.unwritten.discard(forgotten)
+            if forgotten in period.written:
+                period.written.discard(forgotten)
+                period.deleted.add(forgotten)
 
     def _report_unreadable(self, service: str, error: UnreadableState) -> None:
         self.unreadable += 1
@@ -298,12 +346,3 @@ class ServiceMemory:
 
 def _texts(data: bytes) -> Sequence[str]:
     return snapshot.decode(data).texts
-
-
-def first_of(*waiting: Mapping[str, Through]) -> dict[str, Through]:
-    """Returns the first line of each service in any of these."""
-    first: dict[str, Through] = {}
-    for lines in waiting:
-        for service, line in lines.items():
-            first[service] = min(line, first.get(service, line))
-    return first

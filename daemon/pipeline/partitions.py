@@ -26,7 +26,7 @@ from logwarden.daemon.pipeline.ledger import (
 from logwarden.daemon.ports import Source
 from logwarden.daemon.records import Bounds, Committed, Partition, Record
 from logwarden.daemon.state.journal import Journal
-from logwarden.daemon.state.records import Through
+from logwarden.daemon.state.records import Mark, Through
 from logwarden.daemon.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -57,8 +57,10 @@ class Assignment:
 
     __slots__ = (
         "ended",
+        "fetched_to",
         "generation",
         "incarnation",
+        "ingested_to",
         "journal",
         "ledger",
         "originals",
@@ -66,6 +68,7 @@ class Assignment:
         "profile",
         "replay_until",
         "revoking",
+        "system",
         "through",
     )
 
@@ -80,6 +83,8 @@ class Assignment:
     ) -> None:
         self.generation = generation
         """Unique and rising over all assignments of this member."""
+        self.system = generation
+        """Number of the services that know each other's lines: that of the period whose services this one continues."""
         self.partition = partition
         self.ledger = ledger
         self.profile = profile
@@ -95,6 +100,9 @@ class Assignment:
         self.originals: dict[int, bytes] = {}
         """By offset the begin of each record in flight that an alert would quote. The ingest thread enters it, the
         score thread reads it, and the event loop removes it; each does so in one step."""
+        self.fetched_to = self.ingested_to = ledger.read_from
+        """First offset behind the newest record that arrived, and behind the newest one that the services contain. The
+        latter belongs to the ingest thread."""
         self.revoking = False
         self.ended = False
 
@@ -154,8 +162,13 @@ class Partitions:
         assignment = self._assigned.get(partition)
         return None if assignment is None or assignment.revoking else assignment
 
-    def assign(self, partition: Partition, committed: Committed | None, bounds: Bounds) -> Assignment:
-        """Begins a period of ownership at the group's committed offset, and seeks to the begin of its context."""
+    def assign(
+        self, partition: Partition, committed: Committed | None, bounds: Bounds, *, makes_cuts: bool = True
+    ) -> Assignment:
+        """Begins a period of ownership at the group's committed offset, and seeks to the begin of its context.
+
+        `makes_cuts`: see `Journal`.
+        """
         assert partition not in self._assigned, "a partition is revoked before it is assigned again"
         start = where_to_start(committed, bounds, self._max_context_records)
         if committed and (incident := incident_of(committed, bounds)):
@@ -169,15 +182,26 @@ class Partitions:
                 going_on_from=start.score_from,
             )
         self._telemetry.context_replayed(start.score_from - start.read_from, start.is_short)
-        self.newest_generation += 1
-        ledger = PartitionLedger(start.score_from, start.read_from, bounds.incarnation)
-        profile = self._profile_of(partition.topic)
-        assignment = Assignment(self.newest_generation, partition, ledger, profile, bounds.incarnation)
+        journal = None
         if self._keeps_state:
-            marks = decode_marks(committed.metadata) if committed and may_restore(committed, bounds) else ()
-            assignment.journal = Journal(uuid.uuid4().hex[:12], replay_from=start.read_from, marks=marks)
+            marks = marks_of(committed, bounds)
+            journal = Journal(uuid.uuid4().hex[:12], replay_from=start.read_from, marks=marks, makes_cuts=makes_cuts)
+        return self._begin(partition, PartitionLedger(start.score_from, start.read_from, bounds.incarnation), journal)
+
+    def resume(self, before: Assignment) -> Assignment:
+        """Begins a period of ownership that continues one of this member, which had nothing in flight at its end."""
+        assert before.partition not in self._assigned, "a partition is revoked before it is assigned again"
+        self._telemetry.context_replayed(0, False)
+        assignment = self._begin(before.partition, before.ledger.continued(), before.journal)
+        assignment.system = before.system
+        return assignment
+
+    def _begin(self, partition: Partition, ledger: PartitionLedger, journal: Journal | None) -> Assignment:
+        self.newest_generation += 1
+        profile = self._profile_of(partition.topic)
+        assignment = Assignment(self.newest_generation, partition, ledger, profile, ledger.topic, journal)
         self._assigned[partition] = assignment
-        self._source.seek(partition, start.read_from)
+        self._source.seek(partition, ledger.read_from)
         return assignment
 
     def revoke(self, partitions: Sequence[Partition]) -> list[Assignment]:
@@ -193,6 +217,11 @@ class Partitions:
             assignment.ended = True
             if self._assigned.get(assignment.partition) is assignment:
                 del self._assigned[assignment.partition]
+
+
+def marks_of(committed: Committed | None, bounds: Bounds) -> tuple[Mark, ...] | None:
+    """Returns the cuts that a commit names, see `Journal`; none where its offsets are those of other lines now."""
+    return decode_marks(committed.metadata) if committed and may_restore(committed, bounds) else ()
 
 
 def keep_originals(sources: Sequence[tuple[Assignment, Record]], decoded: Decoded) -> None:

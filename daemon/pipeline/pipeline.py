@@ -33,13 +33,13 @@ from logwarden.daemon.pipeline.phase import Lifetime, Phase
 from logwarden.daemon.pipeline.publisher import Publisher
 from logwarden.daemon.pipeline.pulse import Pulse
 from logwarden.daemon.pipeline.rebalance import LAST_COMMIT_S, Rebalance
+from logwarden.daemon.pipeline.recall import Recall
 from logwarden.daemon.pipeline.retries import Retries
 from logwarden.daemon.pipeline.schemas import SchemaShelf
 from logwarden.daemon.pipeline.service_facts import report_ingested, report_services
 from logwarden.daemon.pipeline.state_writer import StateWriter
-from logwarden.daemon.pipeline.work import Ingested, Work
+from logwarden.daemon.pipeline.work import Begun, Ingested, Work
 from logwarden.daemon.ports import Engine, Ports
-from logwarden.daemon.state.records import Entries
 
 log = structlog.get_logger(__name__)
 
@@ -78,8 +78,8 @@ class Pipeline:
             max_context_records=limits.max_context_records,
             keeps_state=bool(limits.state_topic),
         )
-        self._state_writer = StateWriter(ports, limits.state_topic)
-        self._checkpoint = _checkpoint_of(ports, self.partitions, self._state_writer, limits.max_context_records)
+        state = StateWriter(ports, limits.state_topic)
+        self._checkpoint = Checkpoint(ports, self.partitions, limits.max_context_records, before_offsets=[state.write])
         self._in_flight = InFlight(
             ports,
             self.partitions,
@@ -112,14 +112,14 @@ class Pipeline:
             checkpoint=self._checkpoint,
             publisher=self._publisher,
             drop=self._drop,
+            keep=self._keep,
             restore=self._restore,
+            recall=Recall(ports, self._lifetime, group=limits.group, masks=ingestor.masks),
             budget_s=limits.revoke_budget_s,
         )
-        self._arrived: Chunks = []
-        """The chunks of one fetch, until the ingest loop takes them."""
+        self._arrived: Chunks = []  # of one fetch, until the ingest loop takes them
         self._arrived_at = 0.0
-        self._ingesting = 0
-        """Records that arrived and are neither windows nor waiting for an embedding yet."""
+        self._ingesting = 0  # records that arrived and are neither windows nor in the backlog yet
         self._pace = EmbeddingPace()
         self._scored_pushes = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -182,7 +182,7 @@ class Pipeline:
             failure = self._lifetime.failure
             if failure is not None:
                 raise FatalError(f"a rebalance failed: {failure}") from failure
-            waiting = len(self._batcher) + self._ingesting
+            waiting = len(self._batcher) + self._ingesting + len(self._ingestor.events)
             self._in_flight.set_pressure(waiting, outputs_are_full=self._publisher.is_full())
             chunks = await self._intake.next_chunks()
             if chunks is None:
@@ -226,7 +226,7 @@ class Pipeline:
         self._pace.learn(ingested.new_lines, seconds)
         report_ingested(self._ports, ingested, seconds)
         facts = self._ingestor.facts(self.engine.policy.learning_lines)
-        report_services(self._ports, facts, ingested.evicted)
+        report_services(self._ports, facts, ingested, keeps_state=bool(self._limits.state_topic))
         self._ports.telemetry.table_rows(self._ingestor.table_rows)
         return ingested
 
@@ -271,14 +271,16 @@ class Pipeline:
             self._put(await self._ports.ingest_worker.run(self._ingestor.flush, before))
 
     async def _drop(self, assignments: Sequence[Assignment]) -> None:
-        self._state_writer.unblock()  # what could not be written belongs to the next owner
         await self._ports.ingest_worker.run(self._ingestor.drop, assignments)
 
-    async def _restore(self, assignments: Sequence[Assignment], entries: Entries) -> None:
-        if self._limits.state_topic:
-            now = self._ports.clock.monotonic()
-            restored = await self._ports.ingest_worker.run(self._ingestor.restore, assignments, entries, now)
-            self._ports.telemetry.state_restored(*restored)
+    async def _keep(self, assignments: Sequence[Assignment]) -> Sequence[Assignment]:
+        return await self._ports.ingest_worker.run(self._ingestor.keep, assignments)
+
+    async def _restore(self, begun: Begun) -> None:
+        now = self._ports.clock.monotonic()
+        restored = await self._ports.ingest_worker.run(self._ingestor.begin, begun, now)
+        self._ports.telemetry.state_restored(restored)
+        self._ports.health.services_restored += restored
 
     def _put(self, work: Sequence[Work]) -> None:
         for piece in work:
@@ -334,14 +336,3 @@ class Pipeline:
     async def _commit_forever(self) -> None:
         while not await self._lifetime.drained(self._limits.commit_interval_s):
             await self._checkpoint.commit_held(self._limits.revoke_budget_s)
-
-
-def _checkpoint_of(ports: Ports, partitions: Partitions, state: StateWriter, max_context_records: int) -> Checkpoint:
-    return Checkpoint(
-        ports.source,
-        partitions,
-        ports.telemetry,
-        ports.health,
-        max_context_records=max_context_records,
-        before_offsets=[state.write],
-    )

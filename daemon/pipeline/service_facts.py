@@ -44,7 +44,7 @@ def report_ingested(ports: Ports, ingested: Ingested, seconds: float) -> None:
         log.warning("events_cut", events=ingested.cut_events, hint=hint)
 
 
-def report_services(ports: Ports, facts: ServiceFacts, evicted: int) -> None:
+def report_services(ports: Ports, facts: ServiceFacts, ingested: Ingested, *, keeps_state: bool) -> None:
     """Sets metrics and readiness, and warns of evicted services and of names that change with every line."""
     ports.telemetry.services(facts.services, facts.learning, facts.without_pattern)
     health = ports.health
@@ -54,7 +54,17 @@ def report_services(ports: Ports, facts: ServiceFacts, evicted: int) -> None:
         hint = "set LOGWARDEN_INPUT__SERVICE_PATHS, or give the records a key that names the service"
         lines = round(facts.lines_per_service, 1)
         log.warning("services_are_nearly_lines", services=facts.services, lines_per_service=lines, hint=hint)
-    if evicted:
-        ports.telemetry.services_evicted(evicted)
-        hint = "each learns again; raise LOGWARDEN_LIMITS__MAX_SERVICES if these services are alive"
-        log.warning("services_evicted", services=evicted, in_memory=facts.services, hint=hint)
+    if ingested.evicted:
+        ports.telemetry.services_evicted(ingested.evicted)
+        lost = "each knows its past when it logs again" if keeps_state else "each learns again"
+        hint = f"{lost}; raise LOGWARDEN_LIMITS__MAX_SERVICES if these services are alive"
+        log.warning("services_evicted", services=ingested.evicted, in_memory=facts.services, hint=hint)
+    forgotten, deferred, unreadable = ingested.memory
+    ports.telemetry.state_deferred(deferred)
+    if unreadable:
+        ports.telemetry.state_unreadable("damaged", unreadable)
+    if forgotten:
+        ports.telemetry.state_forgotten(forgotten)
+        health.services_forgotten += forgotten
+        hint = "each learns again; add members, or raise LOGWARDEN_LIMITS__MAX_SERVICES if these services are alive"
+        log.warning("services_forgotten", services=forgotten, in_memory=facts.services, hint=hint)

@@ -98,6 +98,13 @@ class ServiceSlots:
         self._last_used[slots] = 0
         self._free.extend(slots.tolist())
 
+    def hand_over(self, before: Assignment, after: Assignment) -> None:
+        """Gives the slots of one assignment to another one."""
+        slots = self._slots.pop(before.generation, {})
+        self._slots[after.generation] = slots
+        for slot in slots.values():
+            self.owner[slot] = after
+
     def drop(self, assignment: Assignment) -> Ints:
         """Takes all slots away from the services of an assignment, and returns them."""
         slots = np.array(list(self._slots.pop(assignment.generation, {}).values()), np.int64)

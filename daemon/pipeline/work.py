@@ -1,18 +1,34 @@
-"""Defines what a step of the ingest thread returns: windows to score, and facts for the ledgers and the metrics."""
+"""Defines what the ingest thread takes and returns: assignments that begin, windows to score, facts for the ledgers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from logwarden.daemon.pipeline.partitions import Assignment
 from logwarden.daemon.records import DeadLetter
+from logwarden.daemon.state.choice import Choice
 from logwarden.daemon.state.journal import Cut
 from logwarden.model.windowing import WindowBatch
 
 Ints = npt.NDArray[np.int64]
+
+
+class MemoryCounts(NamedTuple):
+    """Counts of one step."""
+
+    forgotten: int = 0
+    """Services evicted for good, because evicted ones took too much memory."""
+    deferred: int = 0
+    """Services that a cut left for a later one."""
+    unreadable: int = 0
+    """Snapshots that could not be read."""
+
+
+NO_COUNTS = MemoryCounts()
 
 
 @dataclass(slots=True)
@@ -29,6 +45,18 @@ class Work:
 
     def __len__(self) -> int:
         return len(self.windows)
+
+
+@dataclass(slots=True)
+class Begun:
+    """The assignments that begin in a rebalance."""
+
+    resumed: list[tuple[Assignment, Assignment]] = field(default_factory=list)
+    """(ended one, the one that continues with its services)."""
+    fresh: list[Assignment] = field(default_factory=list)
+    """Those of which the state topic may have something."""
+    choice: Choice | None = None
+    """The records that count for the fresh ones."""
 
 
 @dataclass(slots=True)
@@ -56,5 +84,7 @@ class Ingested:
     cut_events: int = 0
     """Events of many lines that ended at a bound."""
     overflowed: int = 0
+    memory: MemoryCounts = NO_COUNTS
+    """What the memory of services lost meanwhile."""
     evicted: int = 0
     """Services that had to make room for others."""

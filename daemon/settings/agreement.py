@@ -55,11 +55,31 @@ def disagreements(settings: Settings) -> Iterator[tuple[bool, str]]:
                 f"{PREFIX}HEALTH__STUCK_TIMEOUT_S is {health.stuck_timeout_s:g}, but it must be more than the "
                 f"{milliseconds / 1000:g} s of {variables}; otherwise the daemon ends while it only waits",
             )
+    yield from _outputs(kafka)
+    pinned = unread_topic(settings.input.formats, kafka.input_topics)
+    yield (
+        pinned is not None,
+        f"{PREFIX}INPUT__FORMATS gives the topic {pinned!r} a format, but the daemon does not read that topic; correct "
+        f"its name, or add it to {name}INPUT_TOPICS",
+    )
+    yield from _registry(settings)
+    yield from _secrets(kafka)
+    yield from _logins(kafka)
+    yield from _certificates(kafka)
+
+
+def _outputs(kafka: KafkaSettings) -> Iterator[tuple[bool, str]]:
+    name = f"{PREFIX}KAFKA__"
     outputs = {
         "ALERTS_TOPIC": kafka.alerts_topic,
         "DEAD_LETTER_TOPIC": kafka.dead_letter_topic,
         "INCIDENTS_TOPIC": kafka.incidents_topic,
+        "STATE_TOPIC": kafka.state_topic,
     }
+    yield (
+        kafka.state_topic in (kafka.alerts_topic, kafka.dead_letter_topic, kafka.incidents_topic or ""),
+        f"{name}STATE_TOPIC is {kafka.state_topic!r}, but other records go there; give it a topic of its own",
+    )
     for variable, topic in outputs.items():
         yield (
             topic is not None and topic in kafka.input_topics,
@@ -71,16 +91,6 @@ def disagreements(settings: Settings) -> Iterator[tuple[bool, str]]:
         f"{name}INCIDENTS_TOPIC is {kafka.incidents_topic!r}, but it must not be {name}ALERTS_TOPIC, from which "
         "incidents are folded",
     )
-    pinned = unread_topic(settings.input.formats, kafka.input_topics)
-    yield (
-        pinned is not None,
-        f"{PREFIX}INPUT__FORMATS gives the topic {pinned!r} a format, but the daemon does not read that topic; correct "
-        f"its name, or add it to {name}INPUT_TOPICS",
-    )
-    yield from _registry(settings)
-    yield from _secrets(kafka)
-    yield from _logins(kafka)
-    yield from _certificates(kafka)
 
 
 def _registry(settings: Settings) -> Iterator[tuple[bool, str]]:

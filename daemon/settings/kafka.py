@@ -50,9 +50,12 @@ class KafkaSettings(SettingsGroup):
     share the group with the suffix `-incidents` for it. None: no incidents."""
     dead_letter_topic: Name = "logwarden.dead-letters"
     """Topic to which the daemon publishes records without a readable log line."""
-    state_topic: Maybe[Name] = None
-    """Compacted topic in which the daemon keeps what services have learned, so that they know it after a restart, such
-    as `logwarden.state`. Each group needs its own. None: it is not kept."""
+    state_topic: Maybe[Name] = "logwarden.state"
+    """Compacted topic in which the daemon keeps what services have learned, so that they know it after a restart.
+    Groups may share it. None: it is not kept, and every restart learns again."""
+    create_state_topic: bool = True
+    """True: the daemon creates the state topic where it is missing, compacted, with as many partitions as the input
+    topic with the most has. It creates no other topic."""
     group_id: Name = "logwarden"
     """Consumer group. All replicas use the same one, and the group divides the partitions among them."""
     group_instance_id: Maybe[str] = None

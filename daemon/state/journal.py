@@ -18,7 +18,8 @@ class StateEntry(NamedTuple):
     """One record for the state topic."""
 
     key: bytes
-    value: bytes
+    value: bytes | None
+    """None deletes the record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +34,19 @@ class Cut:
 
 
 class Journal:
-    """The cut that counts, and the one that waits to be committed. `run`: name of this period of ownership."""
+    """The cut that counts, and the one that waits to be committed. `run`: name of this period of ownership.
 
-    def __init__(self, run: str, *, replay_from: int, marks: Sequence[Mark] | None) -> None:
+    `makes_cuts` False: what the topic has could not be read, so nothing is written over it.
+    """
+
+    def __init__(self, run: str, *, replay_from: int, marks: Sequence[Mark] | None, makes_cuts: bool = True) -> None:
         self.run = run
         self.marks = None if marks is None else tuple(marks)
         """The cuts that count, the newest first. None: nothing is known about them, and every record counts."""
         self.epoch = 1 + (marks[0].epoch if marks else 0)
+        self.makes_cuts = makes_cuts
+        self.has_committed = False
+        """True once a cut of this run was committed."""
         self._replay_from = replay_from
         self._cut: Cut | None = None
         self._is_written = False
@@ -55,15 +62,19 @@ class Journal:
         self._cut, self._is_written = cut, False
 
     def at(self, position: int) -> tuple[int, tuple[Mark, ...] | None]:
-        """Returns for a commit at this position where the next owner begins to read, and the marks of its metadata."""
-        cut = self._cut_below(position)
+        """Returns for a commit at this position where the next owner begins to read, and the marks of its metadata.
+
+        A cut whose records the topic has not acknowledged does not count: the lines since the one before it are read
+        again.
+        """
+        cut = self._cut_below(position) if self._is_written else None
         if cut is None:
             return self._replay_from, self.marks
         earlier = [mark for mark in self.marks or () if mark.run != self.run]
         return cut.replay_from, (Mark(self.epoch, self.run, cut.end), *earlier)[:MAX_MARKS]
 
     def to_write(self, position: int) -> Sequence[StateEntry]:
-        """Returns what must be in the state topic before this position is committed; empty if it is there."""
+        """Returns what the state topic must have before a commit at this position names it; empty if it is there."""
         cut = self._cut_below(position)
         return () if cut is None or self._is_written else cut.entries
 
@@ -71,11 +82,13 @@ class Journal:
         """Notes that the topic has acknowledged what `to_write` returned for this position."""
         self._is_written = self._cut_below(position) is not None
 
-    def committed(self, position: int) -> None:
-        """Notes that this position was committed with what `at` returned for it."""
-        if self._is_written and self._cut_below(position) is not None:
+    def committed(self, position: int, marks: Sequence[Mark] | None) -> None:
+        """Notes that this position was committed with metadata that name these marks."""
+        cut = self._cut
+        if cut is not None and marks and marks[0] == Mark(self.epoch, self.run, cut.end):
             self._replay_from, self.marks = self.at(position)
             self._cut = None
+            self.has_committed = True
 
     def _cut_below(self, position: int) -> Cut | None:
         return self._cut if self._cut is not None and self._cut.end <= position else None

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 import msgspec
 import numpy as np
 
 from logwarden.model.arrays import Bytes, Column, Floats
+from logwarden.model.calm import SLOT_STATES
 from logwarden.model.masking import line_hash
 from logwarden.model.slot_state import KnownLines, SlotHistory, SlotRing, SlotState
 from logwarden.model.stream import MEASURED
@@ -124,7 +126,7 @@ def _history(found: _Snapshot) -> SlotHistory:
         age=found.age,
         calm=np.array(found.slot, np.int64),
         lines=KnownLines(
-            hashes=np.array([_name(text) for text in found.texts], np.int64),
+            hashes=np.array(list(map(_name, found.texts)), np.int64),
             counts=np.array(found.counts, np.int64),
             seen_at=found.age - np.array(found.unseen, np.int64),
             distances=_unpacked(found.distances),
@@ -134,6 +136,10 @@ def _history(found: _Snapshot) -> SlotHistory:
     )
     if len({len(column) for column in history.lines}) != 1:
         raise ValueError("the columns of known lines differ in length")
+    if len(set(history.lines.hashes.tolist())) < len(history.lines.hashes):
+        raise ValueError("a line is known twice")
+    if len(found.slot) != SLOT_STATES:
+        raise ValueError("the figures of the slot are not those of this release")
     return history
 
 
@@ -154,6 +160,7 @@ def _ring(found: _Snapshot, texts: Sequence[str], names: Sequence[int]) -> SlotR
     return SlotRing(columns=columns, texts=["" if isinstance(line, int) else line for line in lines])
 
 
+@lru_cache(maxsize=65_536)  # replicas of a service log the same lines
 def _name(line: str | int) -> int:
     return line if isinstance(line, int) else line_hash(line)
 

@@ -61,6 +61,14 @@ class HealthCollector(Collector):  # type: ignore[misc]  # the library ships few
         for topic in sorted(health.output_topics):
             blocked.add_metric((topic,), float(topic in health.blocked_topics))
         yield blocked
+        memory = GaugeMetricFamily(
+            "logwarden_state_blocked",
+            "1 while the state topic cannot be read or written: a restart forgets what services have learned.",
+            labels=("stage",),
+        )
+        for step in ("read", "write"):
+            memory.add_metric((step,), float(step in health.without_memory))
+        yield memory
 
 
 def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:

@@ -69,6 +69,7 @@ class PrometheusTelemetry:
         self._lost = self._counter("lost_messages", "Messages that no output topic takes, by the topic.", "topic")
         self._waiting = self._gauge("waiting_bytes", "Bytes of alerts and dead letters that wait for the broker.")
         self._make_others()
+        self._make_state()
 
     def _make_others(self) -> None:
         """Makes the metrics of lines, partitions and states."""
@@ -94,10 +95,6 @@ class PrometheusTelemetry:
         self._lag = self._gauge(
             "lag_records", "Records of an assigned partition that are not done.", "topic", "partition"
         )
-        self._state_records = self._counter("state_records", "Records that the state topic acknowledged.")
-        self._state_bytes = self._counter("state_bytes", "Bytes of these records, before compression.")
-        self._state_services = self._counter("state_restored_services", "Services that came back from the state topic.")
-        self._state_unreadable = self._counter("state_unreadable_records", "State records that could not be read.")
         self._folded = self._counter(
             "folded_alerts", "Alerts read to be folded into incidents: folded, duplicate, unreadable.", "outcome"
         )
@@ -129,6 +126,27 @@ class PrometheusTelemetry:
         self._evicted = self._counter("services_evicted", "Services evicted because too many were in memory.")
         self._rows = self._gauge("line_table_rows", "Distinct masked lines in the line table.")
         self._overflow = self._counter("line_table_overflow", "Masked lines for which the line table had no free row.")
+
+    def _make_state(self) -> None:
+        """Makes the metrics of the state topic."""
+        self._state_records = self._counter("state_records", "Records that the state topic acknowledged.")
+        self._state_bytes = self._counter("state_bytes", "Bytes of these records, before compression.")
+        self._state_services = self._counter("state_restored_services", "Services that came back from the state topic.")
+        self._state_unreadable = self._counter(
+            "state_unreadable_records",
+            "State records that were passed over: damaged, of another format, or of other masks.",
+            "outcome",
+        )
+        self._state_failures = self._counter(
+            "state_failures", "Attempts to read or to write the state topic that failed.", "stage"
+        )
+        self._state_deferred = self._counter(
+            "state_deferred_services",
+            "Services whose records waited for a later cut, which keeps what is written a small share of the input.",
+        )
+        self._state_forgotten = self._counter(
+            "state_forgotten_services", "Services evicted for good, because evicted ones took too much memory."
+        )
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(name, meaning, labels, namespace="logwarden", registry=self._registry)
@@ -213,9 +231,20 @@ class PrometheusTelemetry:
         self._state_records.inc(records)
         self._state_bytes.inc(size)
 
-    def state_restored(self, services: int, unreadable: int) -> None:
+    def state_failed(self, step: str) -> None:
+        self._state_failures.labels(stage=step).inc()
+
+    def state_restored(self, services: int) -> None:
         self._state_services.inc(services)
-        self._state_unreadable.inc(unreadable)
+
+    def state_unreadable(self, reason: str, records: int) -> None:
+        self._state_unreadable.labels(outcome=reason).inc(records)
+
+    def state_deferred(self, services: int) -> None:
+        self._state_deferred.inc(services)
+
+    def state_forgotten(self, services: int) -> None:
+        self._state_forgotten.inc(services)
 
     def alerts_folded(self, outcome: str, count: int) -> None:
         self._folded.labels(outcome=outcome).inc(count)

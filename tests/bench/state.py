@@ -12,6 +12,7 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -20,13 +21,14 @@ from logwarden.daemon.pipeline.ledger import PartitionLedger
 from logwarden.daemon.pipeline.memory import CutLimits
 from logwarden.daemon.pipeline.partitions import Assignment
 from logwarden.daemon.records import Partition
-from logwarden.daemon.state.journal import Journal, StateEntry
+from logwarden.daemon.state.journal import Journal
 from logwarden.daemon.state.records import read_value
 from logwarden.model.lines import LineTable
 from logwarden.model.stream import LogStream
 from logwarden.training.faultlab.recording import load_recording
 from logwarden.training.faultlab.release import RECORDINGS, runs_below
 from tests.oracles import PROFILE
+from tests.oracles import restore as read_back
 from tests.sim.stand_ins import EPOCH_MS, encode
 from tests.sim.topics import SimRecord
 
@@ -37,6 +39,13 @@ LINES = 40_000
 """Lines of the longest stream whose CPU is measured."""
 
 
+class Written(NamedTuple):
+    """A record of the state topic."""
+
+    key: bytes
+    value: bytes
+
+
 class Member:
     """The ingest thread's half of a member, with one partition."""
 
@@ -45,7 +54,7 @@ class Member:
         self.ingestor = Ingestor(LogStream(table, max_slots=services), max_services=services, cuts=cuts)
         journal = None if cuts is None else Journal("bench", replay_from=0, marks=())
         self.owner = Assignment(1, Partition("logs", 0), PartitionLedger(0, 0), PROFILE, "topic", journal)
-        self.written: list[StateEntry] = []
+        self.written: list[Written] = []
         self.written_in = 0
         """Input bytes when the last cut was made."""
 
@@ -56,9 +65,10 @@ class Member:
         for _, cut in ingested.cuts:
             assert self.owner.journal is not None
             self.owner.journal.captured(cut)
-            self.written += self.owner.journal.to_write(cut.end)
+            entries = self.owner.journal.to_write(cut.end)
+            self.written += [Written(entry.key, entry.value or b"") for entry in entries]
             self.owner.journal.written(cut.end)
-            self.owner.journal.committed(cut.end)
+            self.owner.journal.committed(cut.end, self.owner.journal.at(cut.end)[1])
 
 
 def main() -> None:
@@ -109,27 +119,27 @@ def cost(streams: dict[str, list[SimRecord]]) -> None:
     )
 
 
-def cut_of(records: list[SimRecord]) -> list[StateEntry]:
+def cut_of(records: list[SimRecord]) -> list[Written]:
     member = Member(CutLimits(least_bytes=1, share=1.0))
     member.read(records)
     return member.written
 
 
-def restore(entries: Sequence[StateEntry]) -> None:
+def restore(entries: Sequence[Written]) -> None:
     """Measures how long `SERVICES` services take, as the services of the recordings many times over."""
     many = []
     for number in range(SERVICES):
         entry = entries[number % len(entries)]
-        topic, incarnation, partition, service = msgspec.json.decode(entry.key)
-        key = msgspec.json.encode([topic, incarnation, partition, f"{service}-{number}"])
+        *place, service = msgspec.json.decode(entry.key)
+        key = msgspec.json.encode([*place, f"{service}-{number}"])
         many.append((key, entry.value))
     member = Member(CutLimits(), services=SERVICES)
     owner = member.owner
     owner.journal = Journal("next", replay_from=0, marks=None)
     started, cpu = time.perf_counter(), time.process_time()
-    services, unreadable = member.ingestor.restore([owner], many, 0.0)
+    services = read_back(member.ingestor, owner, many)
     print(
-        f"restored {services:,} services ({sum(len(v) for _, v in many) / 1e6:.0f} MB, {unreadable} unreadable): "
+        f"restored {services:,} services ({sum(len(v) for _, v in many) / 1e6:.0f} MB): "
         f"{time.perf_counter() - started:.1f} s, {time.process_time() - cpu:.1f} s CPU"
     )
     assert read_value(entries[0].value).run == "bench"

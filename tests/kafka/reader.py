@@ -74,7 +74,7 @@ class Reader:
         self.retries = Retries(clock, lifetime, retry_s=0.1)
         self.partitions = Partitions(self.source, self.telemetry, lambda topic: PROFILE, max_context_records=100)
         self.intake = Intake(ports, self.partitions, lifetime, self.retries, self._drop)
-        self.checkpoint = Checkpoint(self.source, self.partitions, self.telemetry, self.health, max_context_records=100)
+        self.checkpoint = Checkpoint(ports, self.partitions, 100)
 
     @classmethod
     @asynccontextmanager

@@ -18,7 +18,7 @@ from logwarden.daemon.records import Committed, Partition
 from logwarden.daemon.state.journal import Journal
 from logwarden.model.lines import LineTable
 from logwarden.model.stream import MEASURED, LogStream
-from tests.oracles import PROFILE, LogRecord
+from tests.oracles import PROFILE, LogRecord, restore
 from tests.sim.stand_ins import EPOCH_MS, encode
 
 KINDS = (b"request served", b"cache refreshed", b"ERROR disk failure", b"user logged in", b"WARN slow answer")
@@ -28,7 +28,7 @@ STEPS = st.lists(
     st.tuples(st.integers(1, 25), st.integers(0, 30), st.booleans(), st.booleans()), min_size=1, max_size=20
 )
 """Records of a fetch, lines that are done later than the fetch, a commit or none, a kill or none."""
-CUTS = CutLimits(share=1.0, least_bytes=1, max_records=1_000)
+CUTS = CutLimits(share=1_000.0, most_share=1e6, least_bytes=1, max_records=1_000)
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Group:
         self.owner = Assignment(self.runs, Partition("logs", 0), ledger, PROFILE, "topic", journal)
         stream = LogStream(LineTable(512, encode, lambda *_: None), size=4, max_slots=self.slots)
         self.ingestor = Ingestor(stream, max_services=self.slots, cuts=CUTS)
-        self.ingestor.restore([self.owner], self.topic, 0.0)
+        restore(self.ingestor, self.owner, self.topic)
         self.position = read_from
 
     def read(self, count: int) -> None:
@@ -75,12 +75,12 @@ class Group:
         journal = self.owner.journal
         assert journal is not None
         offset = max(self.owner.ledger.score_from, self.committed.offset, self.position - late)
-        context, marks = journal.at(offset)
         self.topic += journal.to_write(offset)
         journal.written(offset)
+        context, marks = journal.at(offset)
         if is_accepted:
             self.committed = Committed(offset, encode_metadata(context, marks=marks))
-            journal.committed(offset)
+            journal.committed(offset, marks)
 
     def _judge(self, work: Work) -> None:
         columns = [work.windows.columns[name] for name in MEASURED]

@@ -33,21 +33,30 @@ class _Reader:
     def read(self, evidence: Evidence, broker: SimBroker, era: Era) -> None:
         """Takes the records that were produced since the last call."""
         produced = evidence.produced[era]
-        for record in produced[self._records :]:
-            slot = self._slots.setdefault(record.service, len(self._slots))
-            timestamp = broker.eras[era].records[record.offset].timestamp
-            for place, text in record.lines.items():
-                line = LineColumns(
-                    texts=[text],
-                    slots=np.array([slot]),
-                    offset=np.array([place[0]]),
-                    index=np.array([place[1]], np.int32),
-                    timestamp=np.array([timestamp]),
-                )
-                window = self._stream.push(line)
-                self._stream.scored()
-                self.measures[place] = {name: float(window.newest(name)[0]) for name in MEASURED}
+        lines = [
+            (text, self._slots.setdefault(record.service, len(self._slots)), *place, record.offset)
+            for record in produced[self._records :]
+            for place, text in record.lines.items()
+        ]
         self._records = len(produced)
+        if not lines:
+            return
+        texts, slots, offsets, index, records = map(list, zip(*lines, strict=True))
+        windows = self._stream.push(
+            LineColumns(
+                texts=texts,
+                slots=np.array(slots),
+                offset=np.array(offsets),
+                index=np.array(index, np.int32),
+                timestamp=np.array([broker.eras[era].records[offset].timestamp for offset in records]),
+            )
+        )
+        self._stream.scored()
+        measured = zip(*(windows.newest(name).tolist() for name in MEASURED), strict=True)
+        places = zip(windows.newest("offset").tolist(), windows.newest("index").tolist(), strict=True)
+        self.measures |= {
+            place: dict(zip(MEASURED, values, strict=True)) for place, values in zip(places, measured, strict=True)
+        }
 
 
 class Familiar:

@@ -261,4 +261,6 @@ def _limits(scenario: Scenario) -> PipelineLimits:
 def _cuts(scenario: Scenario) -> CutLimits | None:
     if not scenario.keeps_state:
         return None
-    return CutLimits(share=1.0, least_bytes=scenario.cut_bytes, max_records=scenario.max_context_records // 2)
+    return CutLimits(
+        share=1.0, most_share=100.0, least_bytes=scenario.cut_bytes, max_records=scenario.max_context_records // 2
+    )

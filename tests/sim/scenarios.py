@@ -58,7 +58,7 @@ class Scenario:
     """Output topics that never take some of the messages."""
     joins: bool = True
     """False: no line waits for the next line of its event, so that services log in the order of their offsets."""
-    keeps_state: bool = False
+    keeps_state: bool = True
     """True: what services have learned is kept in a state topic."""
     checks_familiarity: bool = False
     """True: each scored window is compared with that of one member that reads everything and is never disturbed."""
@@ -72,11 +72,10 @@ SCENARIOS = {
     scenario.name: scenario
     for scenario in (
         Scenario(name="calm", members=1),
-        Scenario(name="calm_state", members=1, joins=False, keeps_state=True, checks_familiarity=True, table_rows=4096),
+        Scenario(name="calm_state", members=1, joins=False, checks_familiarity=True, table_rows=4096),
         Scenario(
             name="state_events",
             members=3,
-            keeps_state=True,
             checks_familiarity=True,
             table_rows=4096,
             deeds=("kill", "join", "restart"),
@@ -88,7 +87,6 @@ SCENARIOS = {
             members=3,
             lines=400,
             joins=False,
-            keeps_state=True,
             checks_familiarity=True,
             table_rows=4096,
             deeds=("kill", "kill", "restart", "join", "cut", "deafen", "freeze", "stick_state"),

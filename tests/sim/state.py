@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection
 
 from logwarden.daemon.errors import BrokerUnavailable
+from logwarden.daemon.records import Entries
 from tests.sim.broker import SimBroker
 from tests.sim.connection import Line
 from tests.sim.weather import Weather, latency_s
@@ -20,8 +21,8 @@ class SimStateReader:
         self._weather = weather
         self._rng = rng
 
-    async def read(self, partitions: Collection[int]) -> Sequence[tuple[bytes, bytes | None]]:
+    async def read(self, partitions: Collection[int], take: Callable[[Entries], None]) -> None:
         await self._line.through(latency_s(self._rng, 0.05))
         if self._weather.strikes(self._rng, "lookup_refused"):
             raise BrokerUnavailable("sim", "no answer")
-        return self._broker.state()
+        take(self._broker.state())

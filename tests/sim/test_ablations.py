@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -238,11 +239,15 @@ def test_without_its_safeguard_the_invariant_breaks(
     without(scenario, invariant)
 
 
-def without(scenario: str, invariant: str) -> None:
-    """Runs seeds of a scenario until the invariant breaks. Fails if it holds in all of them."""
+def without(scenario: str, invariant: str, *, keeps_state: bool = False) -> None:
+    """Runs seeds of a scenario until the invariant breaks. Fails if it holds in all of them.
+
+    Without a state topic, unless `keeps_state`: with one, what it has hides what the context lacks.
+    """
+    world = replace(SCENARIOS[scenario], keeps_state=keeps_state)
     for seed in range(MAX_SEEDS):
         try:
-            simulate(SCENARIOS[scenario], seed)
+            simulate(world, seed)
         except Violation as violation:
             if invariant in violation.invariants:
                 print(violation)

@@ -323,10 +323,6 @@ def test_a_message_that_was_written_and_not_acknowledged_is_sent_again() -> None
     assert len(world.broker.output(ALERTS).records) == 2
 
 
-@pytest.mark.xfail(
-    raises=AssertionError,
-    reason="without a state topic, which is off by default, the next owner knows a service by its context only",
-)
 def test_what_a_service_learned_outlives_its_owner() -> None:
     """A learned service gets its alerts from its next owner too, from the first line on."""
 

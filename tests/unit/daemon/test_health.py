@@ -166,6 +166,9 @@ def test_figures_are_plain_values() -> None:
         "services_without_pattern": 2,
         "incidents": "off",
         "lines_per_service": 812.3,
+        "services_restored": 0,
+        "services_forgotten": 0,
+        "without_memory": [],
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import jsonschema
@@ -25,7 +25,7 @@ from logwarden.daemon.incidents.incident import (
     known_incident,
     milliseconds,
 )
-from logwarden.daemon.kafka.compacted import KafkaStateReader
+from logwarden.daemon.kafka.compacted import CompactedTopic
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.reading import read_settings
 from logwarden.model.incident_fold import IncidentFold
@@ -176,14 +176,14 @@ async def test_the_command_reads_the_topic_and_follows_it(monkeypatch: pytest.Mo
     """The newest records are printed first, and then what arrives; without a topic there is a sentence."""
     first = build_incident(incident(("db", "DISK")))
 
-    async def read(_: KafkaStateReader, partitions: Sequence[int]) -> list[tuple[bytes, bytes]]:
+    async def read(_: CompactedTopic) -> list[tuple[bytes, bytes]]:
         return [(b"1", first.encode())]
 
     async def tail(_: Settings, topic: str, *, from_beginning: bool) -> AsyncIterator[tuple[bytes | None, bytes]]:
         assert (topic, from_beginning) == ("found", True)
         yield b"1", expired(first).encode()
 
-    monkeypatch.setattr(KafkaStateReader, "read", read)
+    monkeypatch.setattr(CompactedTopic, "read_all", read)
     monkeypatch.setattr("logwarden.daemon.kafka.tail.tail_topic", tail)
     for follow, limit, shown in ((False, None, ["opened"]), (True, None, ["opened", "expired"]), (True, 1, ["opened"])):
         out = io.StringIO()

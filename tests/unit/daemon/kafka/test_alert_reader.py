@@ -219,19 +219,19 @@ async def test_what_is_published_is_read_from_the_incidents_topic(
     group: Group, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The reader of compacted topics reads all partitions of this one."""
-    seen: list[tuple[str | None, int]] = []
+    seen: list[str] = []
 
     class Compacted:
-        def __init__(self, settings: KafkaSettings) -> None:
-            self._topic = settings.state_topic
+        def __init__(self, _: KafkaSettings, topic: str) -> None:
+            self._topic = topic
 
-        async def read(self, partitions: Sequence[int]) -> list[tuple[bytes, bytes]]:
-            seen.append((self._topic, len(partitions)))
+        async def read_all(self) -> list[tuple[bytes, bytes]]:
+            seen.append(self._topic)
             return [(b"id", b"record")]
 
-    monkeypatch.setattr(module, "KafkaStateReader", Compacted)
+    monkeypatch.setattr(module, "CompactedTopic", Compacted)
     assert await group.reader.published() == [(b"id", b"record")]
-    assert seen == [("logwarden.incidents", 4_096)]
+    assert seen == ["logwarden.incidents"]
 
 
 def test_the_member_that_runs_longest_gets_everything() -> None:

@@ -27,7 +27,7 @@ from tests.fakes import capture, events, virtually
 from tests.sim.loop import now_s
 from tests.unit.daemon.kafka.stand_ins import Kafka
 
-SETTINGS = KafkaSettings(request_timeout_ms=5_000)
+SETTINGS = KafkaSettings(request_timeout_ms=5_000, state_topic=None)
 ACK, FAILED, TOO_LARGE, REFUSED = Delivery.ACKNOWLEDGED, Delivery.FAILED, Delivery.TOO_LARGE, Delivery.REFUSED
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
+from aiokafka.admin import NewTopic
 
-from logwarden.daemon.errors import TopicUnusable
+from logwarden.daemon.errors import TopicMissing
 from logwarden.daemon.kafka import outlet as module
+from logwarden.daemon.kafka import state_topic
 from logwarden.daemon.kafka.producer import KafkaSink
 from tests.fakes import capture, events, virtually
 from tests.unit.daemon.kafka.stand_ins import Kafka
@@ -45,7 +48,54 @@ async def test_a_state_topic_is_compacted(kafka: Kafka) -> None:
         await asyncio.sleep(301)
         await sink.send("state", [message()])
     assert not events(caught, "state_topic_not_compacted") + events(caught, "output_topic_compacted")
-    kafka.missing.add("state")
-    with pytest.raises(TopicUnusable) as raised:
-        await KafkaSink(SETTINGS.model_copy(update={"state_topic": "state"})).send("state", [message()])
-    assert "cleanup.policy=compact" in raised.value.hint
+
+
+class Admin:
+    """Stands in for aiokafka's admin client: creates topics, unless the cluster refuses."""
+
+    def __init__(self, kafka: Kafka, code: int) -> None:
+        self._kafka, self._code = kafka, code
+        self.created: list[NewTopic] = []
+
+    def __call__(self, **_: object) -> Admin:
+        return self
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def create_topics(self, topics: list[NewTopic]) -> SimpleNamespace:
+        self.created += topics
+        if not self._code:
+            self._kafka.missing -= {topic.name for topic in topics}
+        return SimpleNamespace(topic_errors=[(topic.name, self._code, "") for topic in topics])
+
+
+@virtually
+async def test_a_missing_state_topic_is_created(kafka: Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is compacted, and has as many partitions as the input topic with the most."""
+    admin = Admin(kafka, 0)
+    monkeypatch.setattr(state_topic, "AIOKafkaAdminClient", admin)
+    kafka.missing, kafka.partitions = {"state"}, 12
+    await KafkaSink(SETTINGS.model_copy(update={"state_topic": "state"})).send("state", [message()])
+    assert [(topic.name, topic.num_partitions) for topic in admin.created] == [("state", 12)]
+    assert admin.created[0].topic_configs["cleanup.policy"] == "compact"
+    assert len(kafka.sent) == 1
+
+
+@pytest.mark.parametrize(("may_create", "code"), [(False, 0), (True, 29)], ids=["not allowed", "refused"])
+@virtually
+async def test_where_it_cannot_be_created_the_command_is_named(
+    kafka: Kafka, monkeypatch: pytest.MonkeyPatch, may_create: bool, code: int
+) -> None:
+    """The daemon starts all the same, and what the operator runs is complete."""
+    monkeypatch.setattr(state_topic, "AIOKafkaAdminClient", Admin(kafka, code))
+    kafka.missing = {"state"}
+    sink = KafkaSink(SETTINGS.model_copy(update={"state_topic": "state", "create_state_topic": may_create}))
+    with capture() as caught:
+        await sink.start()
+    [warning] = events(caught, "state_topic_missing")
+    assert "--create --topic state --partitions 3" in warning["hint"]
+    assert "cleanup.policy=compact" in warning["hint"]
+    with pytest.raises(TopicMissing):
+        await sink.send("state", [message()])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from logwarden.daemon.errors import BrokerUnavailable
 from logwarden.daemon.health import HealthState
-from logwarden.daemon.pipeline.checkpoint import Checkpoint, Positions
+from logwarden.daemon.pipeline.checkpoint import Checkpoint, Positions, Step
 from logwarden.daemon.pipeline.partitions import Assignment, Partitions
 from logwarden.daemon.records import Bounds, Committed, Partition
 from logwarden.daemon.web.metrics import PrometheusTelemetry
@@ -61,12 +62,13 @@ def active(owner: Partitions, partition: Partition) -> Assignment:
 def checkpoint_of(
     broker: Broker,
     owner: Partitions,
-    *steps: Callable[[Positions], Any],
+    *steps: Step,
     health: HealthState | None = None,
     telemetry: PrometheusTelemetry | None = None,
 ) -> Checkpoint:
     telemetry, health = telemetry or PrometheusTelemetry(), health or HealthState()
-    return Checkpoint(cast(Any, broker), owner, telemetry, health, max_context_records=10, before_offsets=steps)
+    ports = SimpleNamespace(source=broker, telemetry=telemetry, health=health)
+    return Checkpoint(cast(Any, ports), owner, 10, before_offsets=steps)
 
 
 def test_steps_run_in_order_and_offsets_come_last() -> None:
@@ -74,8 +76,8 @@ def test_steps_run_in_order_and_offsets_come_last() -> None:
     broker, order = Broker(), []
     owner = assigned(broker, P0)
 
-    def step(name: str) -> Callable[[Positions], Any]:
-        async def run(positions: Positions) -> None:
+    def step(name: str) -> Step:
+        async def run(positions: Positions, _: float) -> None:
             await asyncio.sleep(1)
             order.append((name, [(a.partition, p.offset) for a, p in positions.items()], len(broker.commits)))
 
@@ -95,7 +97,7 @@ def test_a_step_that_fails_keeps_the_offsets_back() -> None:
     owner = assigned(broker, P0)
     attempts = iter([BrokerUnavailable("localhost", "no answer"), None])
 
-    async def state(_: Positions) -> None:
+    async def state(*_: object) -> None:
         error = next(attempts)
         if error is not None:
             raise error

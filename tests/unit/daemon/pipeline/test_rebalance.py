@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from logwarden.daemon.errors import BrokerUnavailable
+from logwarden.daemon.pipeline.ledger import encode_metadata
 from logwarden.daemon.pipeline.phase import Phase
 from logwarden.daemon.pipeline.publication import Publication, PublicationKind
 from logwarden.daemon.pipeline.rebalance import LAST_COMMIT_S
@@ -88,6 +89,7 @@ async def test_a_drop_that_hangs_is_left_behind_and_not_cancelled() -> None:
 async def test_a_revoke_ends_only_the_partitions_it_names() -> None:
     """A partition that stays is neither closed nor dropped, and its publications stay in the queue."""
     world = World()
+    world.keeps = False
     lost, kept = world.assign(LOGS[0]), world.assign(LOGS[1])
     for owner in (lost, kept):
         message = Message(topic="alerts", key=None, value=b"")
@@ -203,3 +205,61 @@ async def test_a_failure_in_an_assignment_is_kept() -> None:
         await world.listener.on_assigned(LOGS[:1])
     assert isinstance(world.lifetime.failure, ValueError)
     assert not world.health.live
+
+
+@virtually
+async def test_services_of_a_partition_that_comes_back_continue() -> None:
+    """A member that joins costs the others nothing: what they keep is neither dropped nor read again."""
+    world = World()
+    before = world.assign(LOGS[0], committed=7)
+    await world.listener.on_revoked([LOGS[0]])
+    assert not world.dropped
+    world.source.offsets = {LOGS[0]: Committed(7, encode_metadata(7))}
+    await world.listener.on_assigned([LOGS[0]])
+    [begun] = world.begun
+    [(ended, after)] = begun.resumed
+    assert (ended, after.system, after.ledger.position()) == (before, before.generation, 7)
+    assert (world.source.seeks, world.dropped, begun.fresh) == ([(LOGS[0], 7)], [], [])
+
+
+@virtually
+async def test_services_of_a_partition_that_another_member_had_do_not_continue() -> None:
+    """What it committed meanwhile, its services have learned elsewhere: they come back as the group knows them."""
+    world = World()
+    before = world.assign(LOGS[0], committed=7)
+    await world.listener.on_revoked([LOGS[0]])
+    world.source.offsets = {LOGS[0]: Committed(9, encode_metadata(7))}
+    await world.listener.on_assigned([LOGS[0]])
+    assert world.dropped == [before]
+    assert not world.begun[0].resumed
+
+
+@virtually
+async def test_services_of_a_partition_that_goes_elsewhere_are_dropped() -> None:
+    """Memory belongs to what this member has now."""
+    world = World()
+    before = world.assign(LOGS[0], committed=7)
+    await world.listener.on_revoked([LOGS[0]])
+    await world.listener.on_assigned([])
+    assert world.dropped == [before]
+
+
+@pytest.mark.parametrize("why", ["a line is not done", "the commit failed", "its context is not read"])
+@virtually
+async def test_only_services_that_contain_all_that_is_committed_continue(why: str) -> None:
+    """Where work is left, the next owner repeats it, and so does this member if it is the next owner."""
+    world = World()
+    context = encode_metadata(3 if why == "its context is not read" else 7)
+    world.partitions.assign(LOGS[0], Committed(7, context), Bounds(0, 1_000))
+    before = world.partitions.active(LOGS[0])
+    assert before is not None
+    if why == "a line is not done":
+        before.ledger.open(np.array([7]))
+    if why == "the commit failed":
+        world.source.commit = refuse  # type: ignore[method-assign, assignment]
+    await world.listener.on_revoked([LOGS[0]])
+    assert world.dropped == [before]
+
+
+async def refuse(_: object) -> None:
+    raise BrokerUnavailable("localhost", "no answer")

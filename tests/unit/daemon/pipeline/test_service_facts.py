@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from logwarden.daemon.pipeline.service_facts import FEW_LINES, MANY_SERVICES, ServiceFacts, report_services
+from logwarden.daemon.pipeline.work import Ingested, MemoryCounts
 from tests.fakes import World, capture, events, metric, virtually
 
 
@@ -16,9 +17,9 @@ async def test_names_that_change_with_every_line_are_a_warning() -> None:
     world = World()
     with capture() as caught:
         for one in (facts(MANY_SERVICES, FEW_LINES), facts(MANY_SERVICES - 1, 1.0)):
-            report_services(world.ports, one, 0)
+            report_services(world.ports, one, Ingested(), keeps_state=True)
         assert not caught
-        report_services(world.ports, facts(MANY_SERVICES, 1.04), 0)
+        report_services(world.ports, facts(MANY_SERVICES, 1.04), Ingested(), keeps_state=True)
     [warning] = events(caught, "services_are_nearly_lines")
     assert (warning["services"], warning["lines_per_service"]) == (MANY_SERVICES, 1.0)
     assert "LOGWARDEN_INPUT__SERVICE_PATHS" in warning["hint"]
@@ -29,7 +30,11 @@ async def test_the_figures_are_metrics_and_readiness() -> None:
     """Services in memory, learning and without a pattern; evicted ones are counted and logged."""
     world = World()
     with capture() as caught:
-        report_services(world.ports, facts(40, 12.5), 4)
+        lost = MemoryCounts(forgotten=3, deferred=2, unreadable=1)
+        report_services(world.ports, facts(40, 12.5), Ingested(evicted=4, memory=lost), keeps_state=True)
+    assert metric(world.telemetry, "state_forgotten_services_total") == world.health.services_forgotten == 3
+    assert metric(world.telemetry, "state_deferred_services_total") == 2
+    assert metric(world.telemetry, "state_unreadable_records_total", outcome="damaged") == 1
     assert metric(world.telemetry, "services_without_pattern") == 2
     assert metric(world.telemetry, "services_evicted_total") == 4
     assert (world.health.services, world.health.services_without_pattern) == (40, 2)

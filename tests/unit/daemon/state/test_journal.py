@@ -20,7 +20,7 @@ def test_a_cut_waits_until_all_of_its_lines_are_done(journal: Journal) -> None:
     journal.captured(CUT)
     assert journal.at(19) == (5, (Mark(3, "old", 7),))
     assert not journal.to_write(19)
-    journal.committed(19)
+    journal.committed(19, journal.marks)
     assert journal.is_waiting
 
 
@@ -28,12 +28,29 @@ def test_a_commit_at_the_cut_names_it_first(journal: Journal) -> None:
     """The next owner reads from where lines may be in no snapshot, and knows the cuts of the runs before."""
     journal.captured(CUT)
     assert journal.to_write(20) == CUT.entries
-    assert journal.at(20) == (18, (Mark(4, "new", 20), Mark(3, "old", 7)))
     journal.written(20)
+    assert journal.at(20) == (18, (Mark(4, "new", 20), Mark(3, "old", 7)))
     assert not journal.to_write(20)
-    journal.committed(20)
+    journal.committed(20, journal.at(20)[1])
     assert not journal.is_waiting
     assert journal.at(20) == (18, (Mark(4, "new", 20), Mark(3, "old", 7)))
+
+
+def test_a_cut_that_is_not_written_is_not_named(journal: Journal) -> None:
+    """While the state topic takes nothing, offsets are committed, and the next owner reads more lines again."""
+    journal.captured(CUT)
+    assert journal.at(25) == (5, (Mark(3, "old", 7),))
+    journal.committed(25, journal.marks)
+    assert journal.to_write(25) == CUT.entries
+
+
+def test_a_cut_written_while_a_commit_was_under_way_still_waits(journal: Journal) -> None:
+    """What counts is what the metadata of the commit name, and not what is true when its answer comes."""
+    journal.captured(CUT)
+    _, named = journal.at(20)
+    journal.written(20)
+    journal.committed(20, named)
+    assert journal.is_waiting
 
 
 def test_a_commit_that_fails_changes_nothing(journal: Journal) -> None:
@@ -48,6 +65,7 @@ def test_marks_are_bounded() -> None:
     """A partition that changes hands often names its last eight runs."""
     journal = Journal("new", replay_from=0, marks=[Mark(20 - n, f"r{n}", n) for n in range(MAX_MARKS)])
     journal.captured(CUT)
+    journal.written(20)
     _, marks = journal.at(20)
     assert marks is not None
     assert len(marks) == MAX_MARKS
