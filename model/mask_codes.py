@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from logwarden.model.mask_words import FOREIGN
+from logwarden.model.mask_words import FOREIGN, NUMBERED
 
 _HIDE = {ord("0") + n: 0xE000 + n for n in range(10)} | {ord("-"): 0xE00A}
 _HIDE |= {ord(letter): 0xE010 + n for n, letter in enumerate("abcdefABCDEFxX")}
@@ -61,8 +61,8 @@ _NUMBERS: tuple[re.Pattern[str], ...] = tuple(
         rf"(?<![A-Za-z])(?i:error|fehler|erreur|errore){_NEAR}({_NUMBER})(?! ?{_UNIT}(?!\w))",
         r"(?<![A-Za-z])reason=(-?\d{1,5})(?![\w*])",
         rf"(?i:sqlstate|abend){_OPEN}([0-9A-Z]{{3,6}})(?!\w)",
-        r"^Msg (\d{1,5})(?=, Level )",
-        r"^Msg [\ue000-\ue009]+, Level (\d{1,2})(?=,)",
+        r"\bMsg (\d{1,5})(?=, Level )",
+        r"\bMsg [\ue000-\ue009]+, Level (\d{1,2})(?=,)",
         r"%[A-Z*][A-Z*_]{1,30}-([0-7])-",
         r"%%[\d*]{1,2}[A-Z*][A-Z\d*_]{1,30}/([0-7])/",
         r"%[A-Z*][A-Z*_]{1,30}-[\ue000-\ue009]-(\d{3,6}):",
@@ -84,8 +84,9 @@ _NUMBERS: tuple[re.Pattern[str], ...] = tuple(
 _TOKENS = re.compile(
     r"\b(?:0[xX](?:[0-9A-Fa-f]{5,8}|[0-9A-Fa-f]{1,4}(?![ ,]{1,2}(?:\*|0[xX])))"
     r"|[A-Z]{2,8}-\d{3,6}(?=[:\])])|(?<=[<(\[])[A-Z]{2,8}-\d{3,6}(?=[>)\]])"
-    r"|[A-Z]{1,7}\d{3,6}(?:[A-Z]|(?=[:\])]))|[1-5][xX]{2}"
-    r"|[A-Za-z]{0,8}[Ii][Pp][Vv][46])\b"
+    r"|[A-Z]{1,8}\d{3,6}(?:[A-Z]|(?=[:\])]))|[1-5][xX]{2}"
+    rf"|[A-Za-z]{{0,8}}[Ii][Pp][Vv][46])\b"
+    rf"|(?<![\w./:@+-])(?:{NUMBERED.pattern.decode()})(?![\w./:@+-])"
 )
 _AFTER_REQUEST = re.compile(rf"{_REQUEST}[^\n\ue000-\ue009]{{0,600}}?[ |\t]({_STATUS})(?=[ |,\t]|$)(?! ?{_UNIT}(?!\w))")
 _LEVELS = r"(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)"

@@ -53,7 +53,7 @@ def _before_colon(found: re.Match[str]) -> str:
 
 _BRACED = re.compile(
     rf"(?<![\w.:/-])([A-Za-z][\w.-]{{0,60}}):(?!{_STATE}[\s,;}}])"
-    r"([^\s,;|&\"'()\[\]{}\ue000-\ue01f]{1,200})(?=[\s,;}]|$)"
+    r"([^\s,;|&\"'()\[\]{}\ue000-\ue01f]{1,200})(?=[\s,;|}]|$)"
 )
 
 
@@ -71,6 +71,7 @@ def _filled(found: re.Match[str]) -> str:
     return found[1] + _EMPTY.sub(lambda key: f"{key[1]}=*" if names_one(key[1]) else key[0], found[2] + " ")[:-1]
 
 
+_BARE = r"[^\s,;|&\"'()\[\]{}\ue000-\ue01f]{1,200}"
 _PERSON = r"[\w.@$\\*+-]{1,64}"
 _OWNER = r"[\w.+*-]{1,64}"
 _ADDRESS = (
@@ -93,6 +94,8 @@ FORM_RULES: Final[tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str
     ("@[", re.compile(r"(?<![\w<.+*\])-])(?:[\w.+*-]{1,64}|\[[\w.*-]{1,64}\])@\[[\w.*-]{1,64}\]"
                       r"(?:/(?:\[[\w.*-]{1,64}\]|[^\s\[\]]{1,100}))?(?![\w*])"), "*"),
     ("{", re.compile(r"\{[^{}\"\n]{1,400}(?:\}|$)"), _braced),
+    # Three pairs or more with nothing but a colon between key and value.
+    (":", re.compile(rf"(?:(?:(?<=\s)|(?<=\|)|\A){_KEY}:{_BARE}(?:[ |]|$)){{3,20}}"), _braced),
     # Pairs without a value between two that have one.
     ("= ", re.compile(rf"(=(?:\"[^\"\n]{{0,100}}\"|[^\s=\"]{{1,100}}))((?: {_KEY}=){{1,8}})(?= {_KEY}=[^\s=])"),
      _filled),

@@ -146,7 +146,8 @@ _KEYS = re.compile(
     r"|serial|exe|comm|cmd"
     r"|command|database|db|role|schema|table|relation|bundle|title|city|country|package|pkg|module|plugin"
     r"|library|image"
-    r"|volume|name"
+    r"|volume|name|town|street|company|organi[sz]ation|merchant|supplier|firstname|lastname|surname|nickname|note"
+    r"|comment|remark|subject|caption|ugi"
 )
 
 
@@ -164,7 +165,7 @@ def mask_value(found: re.Match[str]) -> str:
 
     A quoted value of another key may consist of pairs, as in an audit record.
     """
-    if names_one(found[1]):
+    if names_one(found[1]) and not _states_more(found):
         return f"{found[1]}=*"
     if "=" in found[0] and found[0][-1] in "'\"" and found[0].count("=") > 1:
         start = len(found[1]) + 2
@@ -172,9 +173,24 @@ def mask_value(found: re.Match[str]) -> str:
     return found[0]
 
 
+_PLACEHOLDERS = ("path", "url")
+
+
+def _states_more(found: re.Match[str]) -> bool:
+    """Returns True for words behind a path that is masked already: "probe of path: HTTP_503", but not "path: *"."""
+    behind = found[0][len(found[1]) :].lstrip(": ")
+    is_path = found[1] in _PLACEHOLDERS and found[0][len(found[1])] == ":"
+    return is_path and behind[:1].isalpha() and behind not in _PLACEHOLDERS
+
+
 def mask_flat(found: re.Match[str]) -> str:
     """Returns ``key=*`` for a pair whose value names one thing; any other pair as it is."""
     return f"{found[1]}=*" if names_one(found[1]) else found[0]
+
+
+def mask_element(found: re.Match[str]) -> str:
+    """Returns ``<user>*</user>`` for an element of XML whose content names one thing."""
+    return f"<{found[1]}>*</{found[1]}>" if names_one(found[1]) else found[0]
 
 
 def mask_bracketed(found: re.Match[str]) -> str:

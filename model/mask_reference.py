@@ -14,6 +14,7 @@ from logwarden.model.mask_words import (
     LONG,
     MAX_GAP,
     MIXED,
+    NUMBERED,
     REPLIES,
     RIGHT,
     SHORT,
@@ -40,13 +41,15 @@ def _masked(line: bytes, start: int, end: int) -> bytes:
         return token if _may_be_code(line, start, end) else b"*"
     if _is_hex_code(line, start, end) or re.fullmatch(rb"[1-5][xX][xX]|[A-Z]{3,7}[0-9]{3,5}[A-Z]", token):
         return token
+    if NUMBERED.fullmatch(token):
+        return token
     if word := re.fullmatch(rb"([A-Za-z]+)([0-9]+)", token):
         if word[1].lower().endswith(b"ipv") and len(word[2]) == 1:
             return token
         size = len(token)
         if re.fullmatch(rb"[a-f]{1,8}|[A-F]{1,8}", word[1]) and (word[1].islower() or size == 2 or size > HEX):
             return MIXED.encode()
-        if word[1].isupper() and len(word[1]) <= LONG and 3 <= len(word[2]) <= LONG:
+        if word[1].isupper() and len(word[1]) <= TAIL and 3 <= len(word[2]) <= LONG:
             is_code = line[end : end + 1] in (b":", b"]", b")") or _after_code_word(line, start)
             return token if is_code else word[1] + b"*"
         return word[1] + b"*"

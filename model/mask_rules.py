@@ -16,6 +16,7 @@ from logwarden.model.mask_codes import METHOD, hide_codes, show_codes
 from logwarden.model.mask_forms import FORM_RULES, JAVA_FRAME, OPERATION, mask_hex_pairs, states
 from logwarden.model.mask_ids import (
     mask_bracketed,
+    mask_element,
     mask_host,
     mask_joined,
     mask_pieces,
@@ -53,7 +54,7 @@ _TELLING = re.compile(
 _TELLING_ELSEWHERE = re.compile("|".join(sorted(map(re.escape, GLOSSES), key=len, reverse=True)))
 
 _NAME = (
-    r"(?:\"[^\"\n]{0,200}\"|'[^'\n]{0,200}'|<[^<>\n]{0,100}>"
+    r"(?:\"[^\"\n]{0,200}\"|'[^'\n]{0,200}'|<[^<>\n]{0,100}>|[\u201c\u201e][^\u201c\u201d\n]{0,200}[\u201c\u201d]"
     r"|[^\s,;|&\"'()\[\]{}\ue000-\ue01f]{1,200}(?![\ue000-\ue01f]))"
 )
 _KEYED = re.compile(
@@ -114,7 +115,8 @@ _RULES: tuple[Rule, ...] = (
                      rf"(?![\w/*.]|{JAVA_FRAME})"), "path"),
     # People and machines in the places where daemons write them.
     ("user", re.compile(rf"\b([Ii]nvalid user|for user|by user|to user|of user|as user) +{_PERSON}"), r"\1 *"),
-    ("er ", re.compile(rf"\b((?:by|for|from|of|to) (?:customer|employee|member|visitor|operator)) {_GRAMMAR}{_PERSON}"
+    ("er ", re.compile(rf"\b((?:by|for|from|of|to) (?:customer|employee|member|visitor|operator|owner)) "
+                       rf"{_GRAMMAR}{_PERSON}"
                        r"(?=[\s,;:.)]|$)"), r"\1 *"),
     ("for ", re.compile(rf"\b((?:[Ll]og(?:in|on)|[Pp]assword|[Aa]uthentication|[Ss]ign-?in)\b[^;:\n]{{0,40}}? for) "
                         rf"{_GRAMMAR}(?!(?:reason|user)\b){_PERSON}(?=[,;:.)]|$)"), r"\1 *"),
@@ -130,6 +132,9 @@ _RULES: tuple[Rule, ...] = (
     ("by ", re.compile(rf"\b(uploaded|created|deleted|opened|changed|requested|approved|removed|modified|locked"
                        rf"|added|sent|owned|submitted|initiated|triggered|started|cancelled|canceled|updated|saved)"
                        rf"( [^;]{{1,80}}?)? by {_GRAMMAR}{_PERSON}"), r"\1\2 by *"),
+    ("Client", re.compile(r"\[[\w.*@-]{1,64}\](?= (?:OK|FAIL) [A-Z]{2,16}: Client\b)"), "*"),
+    ("</", re.compile(r"<([A-Za-z][\w.-]{0,60})>[^<>\n\ue000-\ue01f]{1,200}</\1>"), mask_element),
+    ("(to ", re.compile(r"(?<=\(to )[\w.@*-]{1,64}\) [\w.@*-]{1,64}(?= on )"), "*) *"),
     ("CMD", re.compile(r"\([\w.*@-]{1,64}\)(?= (?:CMD|RELOAD|LIST|END EDIT|BEGIN EDIT)\b)"), "*"),
     ("TTY=", re.compile(r"[\w.*@-]{1,64}(?= : (?:[^;=]{1,80} ; )?TTY=)"), "*"),
     # The name of an entry of a directory, or of the owner of a certificate.
@@ -148,6 +153,7 @@ _RULES: tuple[Rule, ...] = (
     ("-*", re.compile(r"(?:\*|\b[a-f]{8})(?:-(?:\*|(?!dead|face|fade)(?:[a-f]{4}|[A-F]{4})))*-\*"), "*"),
     ("]:*", re.compile(r"(?<![\w*])\[(?=[0-9A-Fa-f*]{0,4}:)[0-9A-Fa-f*:.]{2,48}(?:%\w+\*?)?\]:\*"), "*"),
     (":", re.compile(r"(?<![\w*:-])(?:[0-9A-Fa-f*]{1,4}:){5,7}[0-9A-Fa-f*]{1,4}(?![\w*:-])"), "*"),
+    (":", re.compile(r"(?<![\w*:-])(?:(?:[0-9A-Fa-f]{2}|\*):){8,256}[0-9A-Fa-f*]{1,2}(?![\w*:-])"), "*"),
     ("-", re.compile(r"(?<![\w*:-])(?:[0-9A-Fa-f*]{1,2}-){5,7}[0-9A-Fa-f*]{1,2}(?![\w*:-])"), "*"),
     (".", re.compile(r"(?<![\w*.])(?=[\w.]*\*)(?:[0-9A-Fa-f*]{1,4}\.){2}[0-9A-Fa-f*]{1,4}(?![\w*.])"), "*"),
     ("::", re.compile(r"(?<![\w:*])(?=[\w:]*\*|::[\s\]/])(?:[A-Fa-f*]{0,4}:){2,7}[A-Fa-f*]{0,4}(?:%\w+\*?)?"
@@ -165,12 +171,17 @@ _RULES: tuple[Rule, ...] = (
     ("", re.compile(r"(?<![^\W_])[A-Za-z][A-Za-z*]{7,}(?![^\W_])"), mask_random),
     (".", re.compile(rf"(?<![\w.*@/$-]){_HOST}(?![\w.*@$(-])(?=(:\*|[\s,;)\]}}\[]|$))"), mask_host),
     (".", re.compile(
-        r"(?i)(?<![\w*/\\.])[\w*~+-]{1,100}(?:\.[\w*-]{1,20})?\.(?:exe|dll|sys|msi|pdf|txt|csv|tsv|xlsx?|docx?"
+        r"(?i)(?<![\w*/\\.])[\w*~+-]{1,100}(?:\(\*\))?(?:\.[\w*-]{1,20})?\.(?:exe|dll|sys|msi|pdf|txt|csv|tsv|xlsx?|docx?"
         r"|pptx?|jpe?g|png"
         r"|gif|svg|mp[34]|avi|mov|zip|gz|tgz|bz2|xz|zst|tar|rar|7z|bak|tmp|dat|log|parquet|avro|sst|pcap"
         r"|dump|so|dylib|jar|war|deb|rpm|ko)(?![\w.])"), "*"),
     ("*", re.compile(r"(?<![\w.*])[\w-]{0,60}\*[\w*-]{0,60}\.(?:xml|json|html?|ya?ml|pcapng|pid|sock|lock|crt"
                      r"|pem|db)(?![\w.])"), "*"),
+    # Addresses of devices on a bus, repositories, resources of a program.
+    (":*.", re.compile(r"(?<![\w*:.])\*:[a-f]{2}:\*\.[a-f*](?![\w*])"), "*"),
+    (".git", re.compile(r"(?<![\w*])\*:(?:path|[\w.*~/-]{1,100}\.git)(?![\w/])"), "*"),
+    ("ocid", re.compile(r"\bocid\*\.[\w.*-]{4,200}"), "*"),
+    ("classpath", re.compile(r"\bclasspath\*?:(?:path|[\w.*/-]{1,100})"), "classpath:path"),
     # A name with a number, behind the noun that says what it names.
     ("*", re.compile(r"\b(domain|node|host|server|volume|disk|device|broker|member|shard|replica|replicaset|partition"
                      r"|pod|container) (?=[\w-]*[*_])[\w*-]{1,64}(?=[\s,;:.)]|$)"), r"\1 *"),
@@ -178,9 +189,9 @@ _RULES: tuple[Rule, ...] = (
     # Amounts.
     ("*", re.compile(r"\*(?:[.,:'\u2019\u202f\xa0]\*)+"), "*"),
     ("*", re.compile(r"(?<=[\s=(])[<>~\u2248]\*(?![>*])"), "*"),
-    ("*", re.compile(r"(?<=[\s=(:,\[_])[-+]\*"), "*"),
+    ("*", re.compile(r"(?:(?<=[\s=(:,\[_])|\A)[-+]\*"), "*"),
     ("*", re.compile(r"\* ?(?:[KMGTPkmgtp]i?[Bb]|B|[num\u00b5\u03bc]?s|min|h|secs?|msecs?|bytes?|(?:milli|micro|nano)?"
-                     r"seconds?|minutes?|hours?|days?|[KMGTkmgt]?(?:bps|[Bb]its?|Hz|pps|FLOPS)|[Rr][Pp][Mm]|rps|qps|i?ops|IOPS)(?![\w*])"),
+                     r"seconds?|minutes?|hours?|days?|[KMGTkmgt]?(?:bps|[Bb]its?|Hz|pps|FLOPS)|[kMGT]?Wh|[kM]W|m?Ah|[mk]V|hPa|mbar|[Rr][Pp][Mm]|rps|qps|i?ops|IOPS)(?![\w*])"),
      "*"),
     ("PT", re.compile(r"\bPT\*"), "*"),
     ("+", re.compile(r"(?<=\*)\+build\b[.\w*-]*"), ""),

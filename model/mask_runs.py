@@ -270,7 +270,7 @@ class Runs:
         low = (none | ((tail >= 97) & (tail <= 102))).all(axis=1) & (letters <= TAIL)
         high = (none | ((tail >= 65) & (tail <= 70))).all(axis=1) & (letters <= TAIL)
         high &= ((letters == 1) & (size == 1)) | (letters + size > HEX)
-        capitals = (none | ((tail >= 65) & (tail <= 90))).all(axis=1) & (letters <= LONG)
+        capitals = (none | ((tail >= 65) & (tail <= 90))).all(axis=1) & (letters <= TAIL)
         capitals &= (size >= 3) & (size <= LONG) & ~high
         after = self.raw.take(words.end)
         closed = (after == ord(":")) | (after == ord("]")) | (after == ord(")"))
@@ -291,7 +291,22 @@ class Runs:
         framed = self._framed(mixed.run.compress(capital))
         hexadecimal = np.flatnonzero(digit == ord("0"))
         spans = self._hex_codes(at.take(hexadecimal), told.take(run.take(hexadecimal)))
-        return np.concatenate((classes, classes + 1, framed - 1, framed, framed + 1)), spans
+        inside = np.concatenate((framed, self._numbered(mixed, size)))
+        return np.concatenate((classes, classes + 1, inside - 1, inside, inside + 1)), spans
+
+    def _numbered(self, mixed: _Digits, size: Ints) -> Ints:
+        """Returns the digits inside of words, by `NUMBERED`."""
+        first, last, digit = self.raw.take(mixed.at - 1), self.raw.take(mixed.end), self.raw.take(mixed.at)
+        is_word = (size <= 2) & (first >= ord("a")) & (first <= ord("z")) & (last >= ord("a")) & (last <= ord("z"))
+        is_word &= ~has(self.signs.take(mixed.end + 1), _LETTER | _DIGIT)
+        is_short = ~has(self.signs.take(mixed.at - 2), _LETTER | _DIGIT) & (first != ord("x"))
+        is_short &= (first > ord("f")) | (last > ord("f")) | ((size == 1) & (digit == ord("2")))
+        is_long = (last == ord("j")) & (size == 1) & ((digit == ord("2")) | (digit == ord("4")))
+        long = mixed.run.compress(is_word & is_long & ~is_short)
+        letters, tail = self._size(long - 1), self._tails(long - 1)
+        fits = (letters >= 2) & (letters <= 6) & ((tail == 0) | ((tail >= 97) & (tail <= 122))).all(axis=1)
+        fits &= ~self._sign(long - 2, _DIGIT)
+        return np.concatenate((mixed.run.compress(is_word & is_short), long.compress(fits)))
 
     def _hex_codes(self, at: Ints, told: Bools) -> list[tuple[int, int]]:
         """Returns begins and ends of those of these tokens, which begin with ``0x``, that are codes."""

@@ -68,7 +68,7 @@ _WEEKDAYS = (
     " zo pon wt śr"
     " czw pt sob niedz пн вт ср чт пт сб вс пон втр сре чет пят суб вос pzt sal çar per cum cmt paz"
 )
-_NAMED_ZONES = r"Z|UTC|GMT|MSK|MSD|WIB|WITA|WIT|UCT|HST|UT"
+_NAMED_ZONES = r"Z|UTC|GMT|MSK|MSD|WIB|WITA|WIT|UCT|HST|ChST|UT"
 _ZONE = (
     rf"(?:\[[A-Z][A-Za-z]+/[A-Za-z_/]{{2,30}}\]|[A-Z][a-z]+/[A-Z][A-Za-z_]{{2,30}}"
     rf"|(?:{_NAMED_ZONES}|(?!(?:GET|PUT|POST|ALERT|NOT|TEST|START|EXIT|EVENT|ROOT|HOST|DRAFT|AUDIT)\b)[A-Z]{{1,4}}T)"
@@ -113,6 +113,9 @@ TIME_RULES: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], st
         re.compile(r"(?<=\*)(?:\.?[ /-]|[./-])(?:de )?([^\s\d*,/;:()\[\]{}\"'=<>|_-]{2,14})(?=[ ,./-]{1,2}(?:de )?\*)"),
         _month,
     ),
+    ("*", re.compile(r"(?:令和|平成|昭和|民國|民国|佛曆|단기|พ\.ศ\. ?)(?=\*)"), ""),
+    ("*", re.compile(r"(?<=\*)(?:秒|초)(?=[\s\])|,]|$)"), ""),
+    ("(", re.compile(r"(?<=[*日일]) ?\([月火水木金土日월화수목금토일]\)(?= ?\*)"), ""),
     ("*", re.compile(r"(?<=\*)[年月日時时分秒点년월일시분초]"), ":"),
     ("*:", re.compile(r"(?<=:\*)([.,]\*)? ?(?:[AaPp]\.?[Mm]\b\.?|上午|下午|午前|午後|오전|오후)"), ""),
     ("*:", re.compile(rf"(?<=:\*)([.,]\*)? ?{_ZONE}"), ""),

@@ -38,6 +38,9 @@ REPLIES = frozenset(
 )  # fmt: skip
 """Statuses of HTTP, and replies of SMTP and FTP, in blocks."""
 
+NUMBERED = re.compile(rb"(?!x)(?:[g-z][0-9]{1,2}[a-z]|[a-z][0-9]{1,2}[g-z]|[a-z]2[a-z])|[a-z]{2,6}[24]j")
+"""Words with a number inside: ``k8s``, ``i18n``, ``e2e``, ``log4j``."""
+
 ENHANCED = re.compile(rb"(?:(?<![0-9A-Za-z])[245][0-9]{2}[ -]|=)([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9A-Za-z.])")
 """An enhanced status of mail, behind its reply or in a field: ``550 5.7.1``."""
 

@@ -24,6 +24,10 @@ _LISTS = (
     "data",
     "hits",
     "results",
+    "Events",
+    "Messages",
+    "Logs",
+    "Entries",
 )
 """Lists whose elements are events if these look like events."""
 _OWN_TEXT = (
@@ -37,6 +41,7 @@ _OWN_TEXT = (
     "Message",
     "text",
     "body",
+    "Body",
     "event",
 )
 _OWN_TEXTS = frozenset(_OWN_TEXT)

@@ -15,7 +15,7 @@ _CLOSES = r"(?!\s{0,8}(?:[,:}\]]|=>|$))"
 _TOKEN = re.compile(
     rf"""\s+|/\*(?:[^*]|\*(?!/)){{0,2000}}\*/|//[^\n]{{0,2000}}|"(?P<double>(?:[^"\\]|\\.|"{_CLOSES})*)"|'(?P<single>(?:[^'\\]|\\.|'{_CLOSES})*)'"""
     r"""|(?P<arrow>=>)|:(?P<symbol>[A-Za-z_]\w*(?=\s*=>))|(?P<sign>[{}\[\]:,])"""
-    r"""|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.]))"""
+    r"""|(?P<hex>0[xX][0-9A-Fa-f]{1,16}(?!\w))|(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?(?![\w.]))"""
     r"""|(?P<word>[A-Za-z_$@][\w$.@-]*(?:\s[A-Z]\w*)?(?:\([^()]{0,500}\))?)""",
     re.DOTALL,
 )
@@ -49,12 +49,21 @@ def mended(text: str) -> str | None:
         if kind in ("double", "single"):
             out.append(f'"{_ESCAPE.sub(_escaped, written)}"')
         elif kind == "number":
-            out.append(_LEADING_ZEROS.sub("", written))
+            out.append(_number(written))
+        elif kind == "hex":
+            out.append(str(int(written, 16)))
         elif kind in ("symbol", "word"):
             out.append(_WORDS.get(written) or json.dumps(written, ensure_ascii=False))
         else:
             out.append(":" if kind == "arrow" else written)
     return "".join(out)
+
+
+def _number(written: str) -> str:
+    """Returns a number as JSON has it: with a digit before and behind the point, and without a plus."""
+    sign, digits = ("-" if written[0] == "-" else ""), written.lstrip("+-")
+    digits = f"0{digits}" if digits[0] == "." else _LEADING_ZEROS.sub("", digits)
+    return sign + re.sub(r"\.(?!\d)", "", digits)
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -19,7 +19,7 @@ TEXT_PATHS = (
     *("record", "消息", "сообщение", "mensaje", "meldung", "メッセージ"),
     *("alert.signature", "rule.description", "signature", "rule_name", "alert.message", "alert_name", "alertname"),
     *("title", "note", "detail", "data", "payload", "value", "string", "body.bytesvalue", "displaymessage"),
-    *(f"{name}.{kind}" for name in ("message", "payload", "data", "value", "body") for kind in _BYTES),
+    *(f"{name}.{kind}" for name in ("message", "log", "payload", "data", "value", "body") for kind in _BYTES),
 )
 TEMPLATE_KEYS = frozenset(("@mt", "MessageTemplate"))
 LEVEL_PATHS = (
@@ -51,6 +51,7 @@ LEVEL_PATHS = (
         "level.string",
         "severity.string",
     ),
+    *("eventlevel", "lvl_name", "severity_level_name", "logleveltext", "level_str", "severitystring", "level_label"),
     *("logger.level", "log_type", "niveau", "nivel", "livello", "stufe", "уровень", "级别", "レベル", "type", "status"),
 )
 ERROR_PATHS = (
@@ -75,6 +76,10 @@ ERROR_TEXT_PATHS = (
     *("resultdescription", "failure_reason", "failurereason", "fault_string", "status_message", "error.string"),
     *(
         "outcome.reason",
+        "integrationerror",
+        "integrationerrormessage",
+        "upstream_error",
+        "backend_error",
         "failure_message",
         "lasterrormessage",
         "grpc.error",

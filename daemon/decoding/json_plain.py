@@ -53,10 +53,13 @@ class PlainReader:
         text = _text(places.texts, objects)
         if text is None:
             return None
-        level = None
+        level: int | None = None
         for at, key in places.levels:
-            if (level := level_of_field(key, objects[at][key])) is not None:
-                break
+            if (stated := level_of_field(key, value := objects[at][key])) is not None:
+                if isinstance(value, str):  # a word counts before a number
+                    level = stated
+                    break
+                level = stated if level is None else level
         service, file, host = _names(places, objects)
         for at, key in places.times:  # the first one is the time of most
             if (at_ms := time_ms(objects[at][key], self._zone)) is not None:

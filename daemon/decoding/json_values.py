@@ -22,7 +22,7 @@ _MEANT = re.compile(rb'\s*(?:\{\s*["}]|\[\s*(?:\{\s*"|\]))')
 _PYTHON = re.compile(r"\s*\[?\s*\{\s*(?:'|u'|b')")
 _MAX_LITERAL_CHARS = 65_536
 _MAX_DOCUMENTS = 100_000
-_SEPARATORS = " \t\r\n,\x1e\0"
+_SEPARATORS = " \t\r\n,\x1e\0\ufeff"
 _fast = msgspec.json.Decoder()
 _slow = json.JSONDecoder(strict=False)
 
@@ -54,7 +54,7 @@ def documents(value: bytes, *, strict: bool = False) -> JsonDocuments | None:
 
 
 def _almost(value: bytes, reason: str, strict: bool) -> JsonDocuments | None:
-    text = value.decode("utf-8", "replace").strip(_SEPARATORS + "\ufeff")
+    text = value.decode("utf-8", "replace").strip(_SEPARATORS)
     first, end = _document(text, 0)
     if end:
         rest = text[end:].lstrip(" \t\r,")

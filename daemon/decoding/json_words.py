@@ -113,10 +113,14 @@ def filled(template: str, event: dict[str, Any]) -> str:
 
 
 def level_of(hits: list[Hit]) -> int | None:
+    """Returns the level of the best field that states one. A word counts before a number, whose scale is unknown."""
+    number: int | None = None
     for _, key, value in ranked(hits):
         if (found := level_of_field(key, value)) is not None:
-            return found
-    return None
+            if isinstance(value, str):
+                return found
+            number = found if number is None else number
+    return number
 
 
 def level_of_field(key: str, value: Any) -> int | None:

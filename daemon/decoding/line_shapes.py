@@ -30,7 +30,7 @@ _MAX_BYTES = 400
 """Length of a line whose look is remembered."""
 _MAX_LOOKS = 16_384
 _LETTERS = frozenset(b"IWEFDVA")
-_BRACKET, _SMALL_S, _LESS, _HASH = b"[s<#"
+_BRACKET, _SMALL_S, _LESS, _HASH, _COLON = b"[s<#:"
 _MAY_BE_LETTER = frozenset(b"TVDIWEFCA[s")
 _AFTER_LETTER = frozenset(b" \t])>|:/!")
 _LETTER_HEAD = re.compile(rb"[ \t\[(<|][TVDIWEFCA][ \t\])>|:/!]|:[MSCX] ")
@@ -40,7 +40,8 @@ _ISO = re.compile(rb"1111-11-11[ T]11:11:11(?:[.,](1{1,9}))?(?![.,:]?1)")
 _CLOCK = re.compile(rb"11:11(:11)(?:[.,](1{1,9}))?(?![.,:]?1)")
 _CLOSERS = (b"}", b"]", b")", b">")
 _OBJECT_BEHIND = re.compile(
-    rb'^[^{]{0,160}[ \t]\{"|^\{:?[A-Za-z_]|^map\[[A-Za-z]|^#<[A-Z]|^[A-Za-z][\w.$]{0,80} ?[({\[] ?[A-Za-z_]+[=:]'
+    rb'^[^{]{0,160}[ \t]\{"|^\{:?[A-Za-z_]|^map\[[A-Za-z]|^#<[A-Z]|^[A-Za-z]\w{0,40}\((?:\[\()?[\'"]'
+    rb"|^[A-Za-z][\w.$]{0,80} ?[({\[] ?[A-Za-z_]+[=:]"
 )
 """An object of JSON behind a head, or an object as a language prints it: `printed.py`."""
 _METHODS = re.compile(rb"(?:%b)(?![0-9A-Za-z_])" % access_log.METHODS.encode())
@@ -211,6 +212,7 @@ def _has_letter_behind(line: bytes, end: int) -> bool:
     """Returns True if a letter for the level, or a stream's name, may stand behind a time that ends here."""
     if len(line) < end + 4:
         return False
+    end += line[end] == _COLON
     behind = line[end + 1]
     return behind in _MAY_BE_LETTER and (
         (behind == _BRACKET and _LETTER_HEAD.search(line, end, end + 80) is not None)

@@ -68,6 +68,7 @@ _NUMBERED = _compiled(
 )
 _NAMED = _compiled(
     r"(?:\w{{2,9}}\.?,? )?(?P<d>\d{{1,2}})[- ]{name}[- ](?P<y>\d{{4}})[ ,]{{1,2}}{clock}{zone}",
+    r"(?:\w{{2,9}}\.?,? )?(?P<d>\d{{1,2}})-{name}-(?P<yy>\d\d) {clock}{zone}",
     r"(?:\w{{2,9}}\.?,? )?{name}  ?(?P<d>\d{{1,2}}),? (?P<y>\d{{4}})[ ,]{{1,2}}{clock}{zone}",
     r"(?:\w{{2,4}} )?{name}  ?(?P<d>\d{{1,2}}) {clock}(?: (?P<z>[A-Z]{{3,4}})(?= \d{{4}}\b))?(?: (?P<y>\d{{4}})\b)?",
     r"[IWEFDV](?P<y>\d{{4}})(?P<mo>\d\d)(?P<d>\d\d) {clock}",

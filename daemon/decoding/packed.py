@@ -6,6 +6,7 @@ The magic bytes at the beginning decide. Compression of whole batches is Kafka's
 from __future__ import annotations
 
 import bz2
+import codecs
 import lzma
 import re
 import zlib
@@ -40,6 +41,7 @@ _MAGIC = (
     (b"ElfFile\0", "a Windows event log file"),
     (b"SQLite format 3\0", "an SQLite database"),
     (b"LPKSHHRH", "a journal file of systemd"),
+    (b"\xd9\xd9\xf7", "CBOR"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
 )
 _CBOR = re.compile(rb"[\x80-\x8f\xa1-\xb7\xbf\xde](?:[\x61-\x77][a-z@_]{1,23}|[\xa1-\xb7][a-z@_]{1,23})")
@@ -77,7 +79,7 @@ def bare(value: bytes) -> bytes:
     for magic, name in _MAGIC:
         if value.startswith(magic):
             raise UndecodableRecord("binary", f"the value is {name}, not text")
-    if value[:1] == b"\0" and len(value) > _FRAME_BYTES and value.strip(b"\0"):
+    if value[:1] == b"\0" and len(value) > _FRAME_BYTES and value.strip(b"\0") and value[:4] != codecs.BOM_UTF32_BE:
         if value[_FRAME_BYTES:].lstrip()[:1] in (b"{", b"["):  # the registry's JSON values are JSON
             return value[_FRAME_BYTES:]
         if any(value[1:_FRAME_BYTES]) and not value[1:2].strip(b"\0"):

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 MAX_CHARS = 16_384
 _MAX_HEAD = 160
@@ -23,6 +24,8 @@ _TIMED = re.compile(r"^\s*[\[(]?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S{0,16}\s*")
 _OPENED = re.compile(
     r"(?:(?P<map>map)\[|#<[\w.:]{1,80}\s|(?P<name>[A-Za-z][\w.$]{0,80}) ?[({\[]|\{)(?=\s?:?[A-Za-z_@])"
 )
+_CALL = re.compile(r"""[A-Za-z]\w{0,40}\((?=\[\(|['"])""")
+_ARROW = re.compile(r"""((['"])[\w@.-]{1,64}\2)\s?=>""")
 _KEY = r"[A-Za-z_@][\w@.]{0,63}"
 _PAIR = re.compile(rf"(?:^|, ?|; ?|\s)(?P<key>{_KEY})(?:=|: ?)")
 _MAP_PAIR = re.compile(rf"(?:^| )(?P<key>{_KEY}):")
@@ -49,6 +52,9 @@ def object_in(line: str) -> FoundObject | None:
     if place > 0 and line[-1] == "}" and line[place - 1] in " \t\n":
         return _behind_head(line, place)
     found = _OPENED.match(line)
+    if found is None and (called := _CALL.match(line)):
+        pairs = _literal(line[called.end() : -1])
+        return None if pairs is None else FoundObject(json.dumps(pairs, default=str).encode("utf-8", "replace"))
     pairs = None if found is None else _pairs(line[found.end() : -1].strip(), is_map=bool(found["map"]))
     return None if pairs is None else FoundObject(json.dumps(pairs, ensure_ascii=False).encode("utf-8", "replace"))
 
@@ -63,7 +69,24 @@ def _behind_head(line: str, place: int) -> FoundObject | None:
     return FoundObject(document.encode("utf-8", "replace"), _TIMED.sub("", head).strip())
 
 
-def _pairs(text: str, *, is_map: bool) -> dict[str, str] | None:
+def _literal(inside: str) -> dict[str, Any] | None:
+    """Returns the pairs of `OrderedDict([('a', 'b')])`, and of PHP's `array('a' => 'b')`."""
+    text = inside if inside[:1] == "[" else "{" + _ARROW.sub(r"\1:", inside) + "}"
+    try:
+        value = ast.literal_eval(text)
+        pairs = value if isinstance(value, dict) else dict(value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return None
+    return _event({str(key): inner for key, inner in pairs.items()})
+
+
+def _event(pairs: dict[str, Any]) -> dict[str, Any] | None:
+    """Returns the pairs if they are an event of a logger, else None."""
+    has_text = any(_KNOWN_TEXT.match(key) and value for key, value in pairs.items())
+    return pairs if has_text and any(map(_KNOWN_OTHER.match, pairs)) else None
+
+
+def _pairs(text: str, *, is_map: bool) -> dict[str, Any] | None:
     """Returns the pairs of a printed object; None if they are no event of a logger."""
     form = _MAP_PAIR if is_map else _SYMBOL_PAIR if text[:1] == ":" else _PAIR
     found: list[re.Match[str]] = []
@@ -75,8 +98,7 @@ def _pairs(text: str, *, is_map: bool) -> dict[str, str] | None:
         return None
     ends = [*(pair.start() for pair in found[1:]), len(text)]
     pairs = {pair["key"]: _value(text[pair.end() : end]) for pair, end in zip(found, ends, strict=True)}
-    has_text = any(_KNOWN_TEXT.match(key) and value for key, value in pairs.items())
-    return pairs if has_text and any(map(_KNOWN_OTHER.match, pairs)) else None
+    return _event(pairs)
 
 
 def _end_of_quoted(text: str, place: int) -> int:

@@ -207,7 +207,8 @@ def _of_key(key: bytes) -> str | None:
         parts = [part for part in rest.split("\0") if part.strip("-_:/|.,;#=@+~ ")]
         if not parts or not any(char.isalpha() for char in parts[0]):
             return None
-        return parts[0].strip("-_:/|.,;#=@+~ ")[:MAX_CHARS] or None
+        name = _NUMBER_TAIL.sub("", parts[0].strip("-_:/|.,;#=@+~ "))
+        return name[:MAX_CHARS] or None
     if not any(char.isalpha() for char in text) or "@" in text.strip("@"):
         return None
     return _trimmed(text)
@@ -239,6 +240,7 @@ _IDS = re.compile(
     rf"|{_START}0x[0-9a-fA-F]{{4,64}}{_END}"
     rf"|{_START}[0-9]{{4,40}}{_END}|(?<=:)[0-9]{{2,5}}\Z"  # a number; a port
 )
+_NUMBER_TAIL = re.compile(r"[:/|#][0-9]{1,9}\Z")
 _TOKEN = re.compile(r"[A-Za-z0-9+/_=.-]{8,}")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _RUN = re.compile(r"[A-Za-z0-9]{8,}")

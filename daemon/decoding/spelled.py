@@ -33,8 +33,8 @@ _MAX_PACKED_BYTES = 65_536
 _REPR = re.compile(rb"""[bB](?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")""")
 """Bytes as Python prints them."""
 _MAX_REPR_BYTES = 65_536
-_BYTEA = rb"\x"
-"""Before the hexadecimal digits of bytes, as PostgreSQL prints them."""
+_BYTEA = (rb"\x", b"0x")
+"""Before the hexadecimal digits of bytes, as databases print them."""
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
@@ -54,8 +54,8 @@ def bytes_of(token: bytes) -> bytes | None:
         return printed
     if len(token) < MIN_CHARS:
         return None
-    if token.startswith(_BYTEA) and _HEX.fullmatch(token, len(_BYTEA)):
-        return _if_text(bytes.fromhex(token[len(_BYTEA) :].decode()))
+    if token.startswith(_BYTEA) and _HEX.fullmatch(token, 2):
+        return _if_text(bytes.fromhex(token[2:].decode()))
     if token[:1] == b"%" and len(_PERCENT.findall(token[:_SAMPLE])) > 2:
         return _if_text(unquote_to_bytes(token))
     if _HEX.fullmatch(token):

@@ -44,7 +44,7 @@ class _Mode(Enum):
 
 _SAYS_LATER = re.compile(r"^Execution error |panicked at \S+:\d+:\d+:$|^Msg \d+, Level \d+|^Unhandled exception:$")
 _IS_TIMED_METHOD = re.compile(TIMED_METHOD)
-_BOX_TOP = "\u2577"
+_BOX_TOP, _RULE = "\u2577", "\u2550"
 _BOX_HEAD = re.compile(r"\u2577|\u2502 (?:Error|Warning): ")
 _QUERY_TIME = "# Query_time: "
 _POWERSHELL_PLACE = re.compile(r"At \S.*:\d+ char:\d+$")
@@ -111,7 +111,9 @@ class Trace:
             self._mode = _Mode.PYTHON
         elif text.startswith("goroutine ") or _POWERSHELL_PLACE.match(text):
             self._mode = _Mode.GO
-        elif shape is Shape.EXCEPTION and self._mode is _Mode.PYTHON and not is_indented:
+        elif (shape is Shape.EXCEPTION and self._mode is _Mode.PYTHON and not is_indented) or (
+            self._first[:1] == _RULE == text[:1]
+        ):
             self._mode = _Mode.DONE
         elif text.startswith(_CHAIN) or self._mode is _Mode.LEVEL:
             self._mode = _Mode.HEAD
@@ -147,6 +149,10 @@ class Trace:
             return False
         if shape is Shape.FRAME:
             return True
+        if self._first.startswith("# A fatal error"):  # of a virtual machine, which frames its report
+            return text[:1] == "#"
+        if self._first[:1] == _RULE:
+            return not is_timed and self._mode is not _Mode.DONE
         if text[:1] in BOX:
             is_top = self._lines == 1 and self._first == _BOX_TOP != text[:1]
             return is_top or (self._first[:1] in BOX and not _BOX_HEAD.match(text))

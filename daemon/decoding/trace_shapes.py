@@ -70,6 +70,7 @@ _OPENER = re.compile(
     r"|(?:kernel |watchdog: )?BUG[: ]|general protection fault|Unable to handle kernel|divide error: "
     r"|WARNING: CPU: [\d*]+ PID: |INFO: (?:task \S+ blocked for|rcu_)|Kernel panic - "
     r"|Process [\d*]+ \(.{1,64}\) of user [\d*]+ dumped core"
+    r"|# A fatal error has been detected by |\u2550\u2550\u2561 EXCEPTION CAUGHT BY "
     r"|# (?:Time|User@Host): |Msg [\d*]+, Level [\d*]+, State [\d*]+|free\(\): |malloc\(\): |double free or corruption"
 )
 _FRAME = re.compile(

@@ -27,6 +27,12 @@ APART = [
     ("error 257 privilege", "error 301 privilege"),
     ("作業 結束碼 0 完", "作業 結束碼 9 完"),
     ("作業 退出碼 0 完", "作業 退出碼 9 完"),
+    ("ORCHARDX0013: lost", "ORCHARDX0348: lost"),
+    ("look at /rows: HTTP_503_DOWN", "look at /rows: HTTP_201_FINE"),
+    ("rows in r2d", "rows in k8s"),
+    ("shed Msg 2601, Level 14, State 3", "shed Msg 1105, Level 14, State 3"),
+    ("row4j lost", "nut4j lost"),
+    ("<title>502 Bad Gateway</title>", "<title>504 Gateway Time-out</title>"),
 ]
 
 TOGETHER = [
@@ -55,6 +61,25 @@ TOGETHER = [
     ("queue: (15) pears left", "queue: (3) pears left"),
     ("ERROR[1234]: late pear", "ERROR[9]: late pear"),
     ("[ROW-1234] picked", "[ROW-99] picked"),
+    ("-3 degrees outside", "4 degrees outside"),
+    ("took FF:01:02:03:04:05:06:07:08:0a", "took 01:02:03:04:05:06:07:08:0a:FF"),
+    ("pears of user=\u201cotto\u201d gone", "pears of user=\u201ccarla row\u201d gone"),
+    ("shed: (to root) otto on pts/1", "shed: (to root) carla on pts/9"),
+    ("2 pears of owner otto", "3 pears of owner carla"),
+    ("user:otto|host:/192.0.2.1:70|ks:rows", "user:carla|host:/192.0.2.2:70|ks:rows"),
+    ("2026年11月24日(火) 10:00:00 up", "2026年11月25日(水) 11:00:00 up"),
+    ("took ocid1.volume.oc1.fra.ab2c3 now", "took ocid1.volume.oc1.phx.d5e6f now"),
+    ("bus 0000:af:00.1 reset", "bus 0000:3b:00.0 reset"),
+    ("used 1.2 kWh", "used 310 Wh"),
+    ("cloned git@orchard.example:rows/a.git now", "cloned git@fruit.example:b.git now"),
+    ("read classpath:/rows/a.yml now", "read classpath:b.html now"),
+    ("left user:carla pears:3 town:Ulm", "left user:otto pears:17 town:Bonn"),
+    ("left user='carla' note='no hurry'", "left user='otto' note='call me'"),
+    ("left <user>carla</user>", "left <user>otto</user>"),
+    ("[carla] OK UPLOAD: Client at 1", "[otto] OK UPLOAD: Client at 2"),
+    ("stored rows(2).docx now", "stored pears.docx now"),
+    ("令和8年11月24日 08:00:00 up", "令和9年1月2日 09:00:00 up"),
+    ("2026年11月24日 10時00分00秒 up", "2026年11月25日 11時01分01秒 up"),
 ]  # fmt: skip
 
 HOSTILE = (
@@ -70,6 +95,11 @@ HOSTILE = (
     ": (1) ",
     "* с ",
     "~a/",
+    "<a>b",
+    "a:b ",
+    "*:ab:",
+    "classpath:",
+    "[a] OK ",
 )
 
 

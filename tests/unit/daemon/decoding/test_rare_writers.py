@@ -9,7 +9,7 @@ import zlib
 
 import pytest
 
-from logwarden.daemon.decoding import journal, printed
+from logwarden.daemon.decoding import journal, printed, services
 from logwarden.daemon.decoding.line_times import leading_ms
 from logwarden.daemon.decoding.traces import condense
 from tests.oracles import LogRecord, default_decoder
@@ -43,6 +43,9 @@ def lines_of(value: object) -> list[str]:
         "{Level:error Msg:no plums}",
         '{"level":"error", /* of the left tree */ "message":"no plums"}',
         'tree_1  | {"level":"error","message":"no plums"}',
+        "array('level' => 'error', 'message' => 'no plums')",
+        "OrderedDict([('level', 'error'), ('message', 'no plums')])",
+        '{"level":"error","message":"no plums","a":.5,"b":+1.,"c":0x1F,"d":-007}',
     ],
 )
 def test_an_object_is_read_as_a_language_prints_it(value: str) -> None:
@@ -57,6 +60,7 @@ def test_an_object_is_read_as_a_language_prints_it(value: str) -> None:
         "{row:1 level:error} no plums",
         'INFO asked {"message":"no plums"}',
         "Fruit(level=3)",
+        "Fruit('level')",
         "map[row:7]",
         "()",
     ],
@@ -86,6 +90,10 @@ def test_a_printed_object_of_hostile_length_is_read_in_time() -> None:
         "b'no plums'",
         '{"message":"b\'no plums\'"}',
         "\\x" + b"no plums on the tree".hex(),
+        "0x" + b"no plums on the tree".hex(),
+        {"log": {"$binary": base64.b64encode(b"no plums on the tree").decode(), "$type": "00"}},
+        {"Messages": [{"Body": "no plums"}]},
+        b"\x00\x00\xfe\xff" + "no plums".encode("utf-32-be"),
         {"payload": {"$binary": {"base64": base64.b64encode(b"no plums on the tree").decode()}}},
         {"message": {"bytes": base64.b64encode(b"no plums on the tree").decode()}},
         {"message": base64.b64encode(gzip.compress(b"no plums on the tree")).decode()},
@@ -156,6 +164,9 @@ def test_bytes_that_are_no_text_are_refused(value: bytes, is_text: bool) -> None
         (b"2026-11-23T10:00:00Z W! [trees] no plums", b"WARNING"),
         (b"E (4711) tree: no plums", b"ERROR"),
         (b"I (9) tree: no plums", b"INFO"),
+        (b"2026-11-23 10:00:00.250000: E tree/pick.cc:7] no plums", b"ERROR"),
+        (b'{"level":4,"lvl_name":"ERROR","message":"no plums"}', b"ERROR"),
+        (b'{"Level":17,"SeverityText":"ERROR","message":"no plums","error":"frost"}', b"ERROR"),
     ],
 )
 def test_a_letter_is_a_level(line: bytes, level: bytes) -> None:
@@ -171,6 +182,7 @@ def test_a_letter_is_a_level(line: bytes, level: bytes) -> None:
         ("2026-11-23-10.00.00.250000 plums", AT),
         ("2026-327T10:00:00.250Z plums", AT),
         ("[ERROR] [1795428000.250000000] [tree]: no plums", AT),
+        ("Monday, 23-Nov-26 10:00:00 GMT plums", AT - 250),
         ("2026-366T10:00:00.250Z plums", None),
         ("2026-000T10:00:00.250Z plums", None),
         ("13-13-2026 10:00:00 plums", None),
@@ -195,6 +207,25 @@ def test_days_are_written_in_many_orders(line: str, ms: int | None) -> None:
 def test_lines_of_a_trace_stay_together(lines: list[str], count: int) -> None:
     """Of Zig, of a core dump, of Tcl."""
     assert taken(lines) == count
+
+
+def test_reports_in_frames_stay_together() -> None:
+    """Of a virtual machine, line by line behind a sign, and of an interface, between two rules."""
+    assert taken(["# A fatal error has been detected by the VM:", "#", "#  SIGSEGV (0xb) at pc=0x0f", "x"]) == 3
+    rule = "\u2550\u2550\u2550"
+    assert taken(["\u2550\u2550\u2561 EXCEPTION CAUGHT BY TREES \u255e\u2550", "Bad state: no plums", rule, "x"]) == 3
+
+
+def test_a_mark_between_documents_is_dropped() -> None:
+    """Files with a byte order mark, one behind the other, are documents."""
+    value = b'{"message":"no plums"}\n\xef\xbb\xbf{"message":"no pears"}'
+    assert lines_of(value) == ["no plums", "no pears"]
+
+
+def test_a_counter_in_a_key_names_no_service() -> None:
+    """Beside an id, the number of a row is none of a service."""
+    assert services.of_key(b"plums:7:0a1b2c3d") == "plums"
+    assert services.of_key(b"plums/7") == "plums/7"
 
 
 def test_a_group_names_its_first_member() -> None:
