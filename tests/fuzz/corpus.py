@@ -274,6 +274,24 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
+RARE = (
+    b"__CURSOR=s=1;i=2\n__REALTIME_TIMESTAMP=1795430000500000\n_SYSTEMD_UNIT=a.service\nMESSAGE\n\x04\0\0\0\0\0\0\0full\nPRIORITY=3\n\n",
+    b"Event(level=error, message=disk full, pid=12)",
+    b'#<Event level="error", message="disk full">',
+    b"map[level:error msg:disk full pid:12]",
+    b"OrderedDict([('level', 'error'), ('message', 'disk full')])",
+    b"array('level' => 'error', 'message' => 'disk full')",
+    b'web_1  | {"level":"error","message":"disk full"}',
+    b'{"level":"error", /* note */ "message":"disk full", "n": .5, "x": 0x1F}',
+    b"b'disk full on web'",
+    b"\\x6469736b2066756c6c206f6e20776562",
+    b"2026-327T10:33:20.500Z E! [outputs] lost",
+    b"# A fatal error has been detected by the VM:\n#\n#  SIGSEGV (0xb) at pc=0x0f\n",
+    b'can\'t write: full\n    while executing\n"puts $f"\n    (procedure "add" line 3)\n    invoked from within\n"add"',
+)
+"""Forms of rare writers."""
+
+
 def records() -> list[bytes]:
     """Returns the seeds: each format once, some packed and in other encodings."""
     structured = [_json(event) for event in (*LOGGERS, *ENVELOPES)]
@@ -289,7 +307,9 @@ def records() -> list[bytes]:
     ]
     pretty = [json.dumps(EVENT, indent=2).encode(), json.dumps(ENVELOPES[1], indent=1).encode()]
     return list(
-        dict.fromkeys([*structured, *texts, lines, *docker, *packed, *marked, *encoded, *pretty, *FRAMED, *BROKE])
+        dict.fromkeys(
+            [*structured, *texts, lines, *docker, *packed, *marked, *encoded, *pretty, *FRAMED, *RARE, *BROKE]
+        )
     )
 
 
