@@ -178,7 +178,7 @@ class Decoder:
             document = schemas.read(value, self.schemas, number, wanted=_KINDS.get(self._format, ""))
             if document is not None:
                 return self._structured.read_document(document)
-            value = value[schemas.FRAME_BYTES :]
+            value = schemas.content_of(value)
         if self._format in _KINDS and value.strip(_BLANKS):
             raise pinned.refusal(self._format)
         is_object = value[:1] == b"{"

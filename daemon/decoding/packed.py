@@ -46,8 +46,8 @@ _MAGIC = (
 )
 _CBOR = re.compile(rb"[\x80-\x8f\xa1-\xb7\xbf\xde](?:[\x61-\x77][a-z@_]{1,23}|[\xa1-\xb7][a-z@_]{1,23})")
 """Head of an object, and of its first key, in two formats that have no byte to mark them."""
-_FRAME_BYTES = 5
-"""A zero and the four bytes of a schema's number stand before values of a schema registry."""
+_FRAME_BYTES, _WIDE_FRAME_BYTES = 5, 9
+"""A zero and the four or eight bytes of a schema's number stand before values of a schema registry."""
 _NO_TEXT = bytes(c for c in range(1, 32) if c not in b"\t\n\r\x1b\f\b")
 """Bytes of which text has few. Text of fixed width has zeros between its parts, so that these count apart."""
 _CONTROLS = b"\0" + _NO_TEXT
@@ -82,8 +82,8 @@ def bare(value: bytes) -> bytes:
     if value[:1] == b"\0" and len(value) > _FRAME_BYTES and value.strip(b"\0") and value[:4] != codecs.BOM_UTF32_BE:
         if value[_FRAME_BYTES:].lstrip()[:1] in (b"{", b"["):  # the registry's JSON values are JSON
             return value[_FRAME_BYTES:]
-        if any(value[1:_FRAME_BYTES]) and not value[1:2].strip(b"\0"):
-            number = int.from_bytes(value[1:_FRAME_BYTES], "big")
+        if any(value[1:_WIDE_FRAME_BYTES]) and not value[1:2].strip(b"\0"):
+            number = int.from_bytes(value[1 : _FRAME_BYTES if any(value[1:_FRAME_BYTES]) else _WIDE_FRAME_BYTES], "big")
             raise UndecodableRecord("binary", f"the value is written in schema {number} of a schema registry")
     return value
 

@@ -15,6 +15,8 @@ from logwarden.daemon.records import SchemaText
 
 FRAME_BYTES = 5
 """A zero and the four bytes of a schema's number stand before values of a schema registry."""
+_WIDE_FRAME_BYTES = 9
+"""Other registries write the number in eight bytes, of which the first four are zero."""
 STAGE = "schema"
 """Stage of the dead letter of a record that its schema does not read."""
 _COMPILERS = {"AVRO": avro.compiled, "PROTOBUF": protobuf.compiled}
@@ -45,10 +47,19 @@ def compiled(schema: SchemaText) -> RecordSchema:
 
 def number_of(value: bytes | None) -> int | None:
     """Returns the number of the schema in which a value is written. Returns None for a value without a frame."""
-    if value is None or value[:1] != b"\0" or len(value) < FRAME_BYTES:
+    if value is None or value[:1] != b"\0" or len(value) < _frame_bytes(value):
         return None
-    number = int.from_bytes(value[1:FRAME_BYTES], "big")
+    number = int.from_bytes(value[1 : _frame_bytes(value)], "big")
     return None if number == 0 or framing.frames_of(value) else number
+
+
+def content_of(value: bytes) -> bytes:
+    """Returns what stands behind the number of a schema."""
+    return value[_frame_bytes(value) :]
+
+
+def _frame_bytes(value: bytes) -> int:
+    return FRAME_BYTES if any(value[1:FRAME_BYTES]) else _WIDE_FRAME_BYTES
 
 
 def read(value: bytes, schemas: Schemas, number: int, *, wanted: str = "") -> dict[str, Any] | None:
@@ -58,7 +69,7 @@ def read(value: bytes, schemas: Schemas, number: int, *, wanted: str = "") -> di
     """
     schema = schemas(number)
     if isinstance(schema, str):
-        if not wanted and value[FRAME_BYTES:].lstrip()[:1] in (b"{", b"["):  # it is readable without its schema
+        if not wanted and content_of(value).lstrip()[:1] in (b"{", b"["):  # it is readable without its schema
             return None
         raise UndecodableRecord(STAGE, f"the value is written in schema {number} of the schema registry: {schema}")
     if wanted and schema.kind != wanted:
@@ -66,7 +77,7 @@ def read(value: bytes, schemas: Schemas, number: int, *, wanted: str = "") -> di
     if schema.kind == "JSON":
         return None
     try:
-        return schema.read(value[FRAME_BYTES:])
+        return schema.read(content_of(value))
     except Misfit as error:
         raise UndecodableRecord(STAGE, f"the value does not fit schema {number}: {error}") from None
 

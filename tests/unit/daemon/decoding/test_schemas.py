@@ -50,6 +50,15 @@ def test_a_record_of_avro_becomes_what_its_json_becomes() -> None:
     assert found.timestamps == [1_795_429_200_000] * 2
 
 
+def test_a_number_may_have_eight_bytes() -> None:
+    """Other registries write longer numbers; without its schema the record is refused by that number."""
+    value = b"\0" + (7).to_bytes(8, "big") + avro(EVENT)
+    assert decoded(value, s7=avro_text(LOG)).lines == [b"ERROR no stock status=503"]
+    ((_, letter),) = decoded(value).dead
+    assert "schema 7" in letter.reason
+    assert decoded(b"\0" + (7).to_bytes(8, "big") + b'{"message":"no stock"}').lines == [b"no stock"]
+
+
 def test_a_message_of_protobuf_becomes_what_its_json_becomes() -> None:
     """The name of an enum's number is the level, without the enum's own name."""
     file = log_file()
@@ -199,6 +208,8 @@ def test_a_pinned_format_reads_schemas_of_its_type_only() -> None:
         (b"", None),
         (b"\0\0\0\0", None),
         (b"\0" * 64, None),
+        (b"\0" * 8 + b"\7x", 7),
+        (b"\0" * 7 + b"\7", None),
         (b"\1\0\0\0\7x", None),
         (b"\0\0\0\5hello", None),
         (b"\0\0\0\5hello\0\0\0\2me", None),
