@@ -110,7 +110,9 @@ TIME_RULES: tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], st
     # In other languages only between two numbers, or at the head of the line.
     (
         "*",
-        re.compile(r"(?<=\*)(?:\.?[ /-]|[./-])(?:de )?([^\s\d*,/;:()\[\]{}\"'=<>|_-]{2,14})(?=[ ,./-]{1,2}(?:de )?\*)"),
+        re.compile(
+            r"(?<=\*)(?:\.?[ /-]|[./-])(?:de )?([^\s\d*,/;:()\[\]{}\"'=<>|_-]{2,14})(?: de(?= \*)|(?=[ ,./-]{1,2}\*))"
+        ),
         _month,
     ),
     ("*", re.compile(r"(?:令和|平成|昭和|民國|民国|佛曆|단기|พ\.ศ\. ?)(?=\*)"), ""),

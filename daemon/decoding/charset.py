@@ -25,7 +25,7 @@ _COMMON_HAN = re.compile(rb"[\xa1-\xa3\xb0-\xd7][\xa1-\xfe]")
 # Japanese has kana in every sentence. Korean syllables end before those of Chinese begin to be rare. Of the second
 # bytes of traditional Chinese four in ten are ASCII.
 _EASTERN = (
-    ("shift_jis", re.compile(rb"\x82[\x9f-\xf1]|\x83[\x40-\x96]"), 55),
+    ("shift_jis", re.compile(rb"\x82[\x9f-\xf1]|\x83[\x40-\x96]"), 45),
     ("euc-jp", re.compile(rb"\xa4[\xa1-\xf3]|\xa5[\xa1-\xf6]"), 40),
     ("cp949", re.compile(rb"[\xb0-\xc8][\xa1-\xfe]"), 100),
 )

@@ -61,6 +61,7 @@ TOGETHER = [
     ("queue: (15) pears left", "queue: (3) pears left"),
     ("ERROR[1234]: late pear", "ERROR[9]: late pear"),
     ("[ROW-1234] picked", "[ROW-99] picked"),
+    ("24 de noviembre de 2026 10:00:00 up", "1 de enero de 2025 11:00:00 up"),
     ("-3 degrees outside", "4 degrees outside"),
     ("took FF:01:02:03:04:05:06:07:08:0a", "took 01:02:03:04:05:06:07:08:0a:FF"),
     ("pears of user=\u201cotto\u201d gone", "pears of user=\u201ccarla row\u201d gone"),

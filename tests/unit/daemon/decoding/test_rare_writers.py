@@ -163,6 +163,7 @@ def test_bytes_that_are_no_text_are_refused(value: bytes, is_text: bool) -> None
         (b"2026-11-23T10:00:00Z E! [trees] no plums", b"ERROR"),
         (b"2026-11-23T10:00:00Z W! [trees] no plums", b"WARNING"),
         (b"E (4711) tree: no plums", b"ERROR"),
+        (b"2026-11-23 10:00:00.250|E|tree|no plums", b"ERROR"),
         (b"I (9) tree: no plums", b"INFO"),
         (b"2026-11-23 10:00:00.250000: E tree/pick.cc:7] no plums", b"ERROR"),
         (b'{"level":4,"lvl_name":"ERROR","message":"no plums"}', b"ERROR"),
@@ -220,6 +221,12 @@ def test_a_mark_between_documents_is_dropped() -> None:
     """Files with a byte order mark, one behind the other, are documents."""
     value = b'{"message":"no plums"}\n\xef\xbb\xbf{"message":"no pears"}'
     assert lines_of(value) == ["no plums", "no pears"]
+
+
+def test_japanese_with_few_kana_is_read() -> None:
+    """Messages of logs have more ideographs than prose."""
+    text = "注文を受け付けました、在庫は十分です"
+    assert lines_of(text.encode("shift_jis")) == [text]
 
 
 def test_a_counter_in_a_key_names_no_service() -> None:
