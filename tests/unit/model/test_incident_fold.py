@@ -72,6 +72,16 @@ def test_a_check_that_fails_every_minute_becomes_one_incident() -> None:
     assert sum(one.findings for one in found) == 60
 
 
+def test_a_slow_return_is_not_resolved_in_between() -> None:
+    """A fault that came back every two minutes stays open between two of its lines, as they are one incident."""
+    fold, changes = IncidentFold(), list[Change]()
+    for at in range(0, 1_200, 120):
+        fold.add(finding(at))
+        for second in range(at, at + 120, 10):
+            changes += [one.change for one in fold.advance(1000.0 * second)]
+    assert changes.count(Change.OPENED) == changes.count(Change.RESOLVED) + 1 == 3
+
+
 def test_services_that_break_together_are_one_incident_and_the_first_is_its_origin() -> None:
     """A deploy that breaks thirty services within a few seconds is one thing to handle."""
     [one] = outcome(finding(0.5 * n, service=f"service-{n:02}") for n in range(30))
