@@ -268,6 +268,9 @@ def incidents(
         list[IncidentSeverity] | None, typer.Option("--severity", help="Show only this severity. Repeatable.")
     ] = None,
     open_only: Annotated[bool, typer.Option("--open", help="Show only incidents that are open.")] = False,
+    since: Annotated[
+        str, typer.Option("--since", metavar="TIME", help="Show only those with an alert since: 30m, 2h, 7d or a date.")
+    ] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Continue with each change as it arrives.")] = False,
     form: Annotated[AlertFormat, typer.Option("--format", help="Print for people, or one JSON object per line.")] = (
         AlertFormat.pretty
@@ -278,13 +281,15 @@ def incidents(
     """Show the incidents that the daemon folded from its alerts, oldest first."""
     import asyncio
 
-    from logwarden.daemon.commands.incidents import IncidentOptions, show_incidents
+    from logwarden.daemon.clock import SystemClock
+    from logwarden.daemon.commands.incidents import IncidentOptions, show_incidents, since_when
     from logwarden.daemon.settings.reading import read_settings
 
     options = IncidentOptions(
         services=service or (),
         severities=severity or (),
         open_only=open_only,
+        since=since_when(since, SystemClock().now_ms()) if since else "",
         follow=follow,
         form=form,
         limit=limit,

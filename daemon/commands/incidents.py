@@ -5,6 +5,7 @@ A record that is no incident of this version is left out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -15,8 +16,11 @@ from rich.console import Console
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.incident_view import render_incident
 from logwarden.daemon.errors import ConfigurationError
-from logwarden.daemon.incidents.incident import IncidentRecord, decode_incident
+from logwarden.daemon.incidents.alert import rfc3339
+from logwarden.daemon.incidents.incident import IncidentRecord, decode_incident, milliseconds
 from logwarden.daemon.settings.groups import Settings
+
+_UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,8 @@ class IncidentOptions:
     """Only incidents of one of these services. Empty: of all."""
     severities: Sequence[str] = ()
     open_only: bool = False
+    since: str = ""
+    """Only incidents with an alert at this time or later, as the records write it. Empty: all."""
     follow: bool = False
     form: AlertFormat = AlertFormat.pretty
     limit: int | None = None
@@ -48,6 +54,18 @@ async def show_incidents(options: IncidentOptions, settings: Settings, console: 
         Console(stderr=True).print(f"no incident to show in the topic {topic!r}", markup=False, highlight=False)
     if options.follow and not shown.is_full:
         await shown.follow(tail_topic(settings, topic, from_beginning=True))
+
+
+def since_when(text: str, now_ms: int) -> str:
+    """Returns the time of `30m`, `2h`, `7d`, or of a date. Raises ConfigurationError for another text."""
+    if match := re.fullmatch(r"(\d{1,6})([smhd])", text):
+        return rfc3339(now_ms - int(match[1]) * _UNITS_MS[match[2]]) or ""
+    try:
+        return rfc3339(milliseconds(text)) or ""
+    except (ValueError, OverflowError):
+        raise ConfigurationError(
+            f"{text!r} is no time", hint="write a time ago, such as 30m, 2h or 7d, or a date such as 2026-11-23T10:00Z"
+        ) from None
 
 
 class Shown:
@@ -97,6 +115,7 @@ class Shown:
             (not options.services or any(service.name in options.services for service in facts.services))
             and (not options.severities or facts.severity in options.severities)
             and (not options.open_only or facts.status == "open")
+            and (facts.last_seen or "") >= options.since
         )
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.incident_view import render_incident
-from logwarden.daemon.commands.incidents import IncidentOptions, Shown, show_incidents
+from logwarden.daemon.commands.incidents import IncidentOptions, Shown, show_incidents, since_when
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.incidents.findings import FindingReader
 from logwarden.daemon.incidents.incident import (
@@ -150,6 +150,8 @@ def test_the_command_shows_the_newest_record_that_is_wanted(capsys: pytest.Captu
         (IncidentOptions(form=AlertFormat.jsonl, services=["web"]), 0),
         (IncidentOptions(form=AlertFormat.jsonl, severities=["critical"]), 0),
         (IncidentOptions(form=AlertFormat.jsonl, open_only=True), 0),
+        (IncidentOptions(form=AlertFormat.jsonl, since=since_when("2h", BEGIN_MS)), 1),
+        (IncidentOptions(form=AlertFormat.jsonl, since=since_when("2026-11-23T11:00+00:00", BEGIN_MS)), 0),
         (IncidentOptions(form=AlertFormat.jsonl, limit=0), 0),
     ):
         Shown(options, Console(file=io.StringIO())).all_of(entries)
@@ -192,5 +194,7 @@ async def test_the_command_reads_the_topic_and_follows_it(monkeypatch: pytest.Mo
         await show_incidents(IncidentOptions(follow=follow, limit=limit), settings, console)
         assert [row.split("  ")[-2] for row in out.getvalue().splitlines() if row.startswith("●")] == shown
     none = read_settings({"LOGWARDEN_KAFKA__INCIDENTS_TOPIC": "none"})
+    with pytest.raises(ConfigurationError, match="'yesterday' is no time"):
+        since_when("yesterday", BEGIN_MS)
     with pytest.raises(ConfigurationError, match="there is no incidents topic"):
         await show_incidents(IncidentOptions(), none, Console(file=io.StringIO()))
