@@ -85,7 +85,7 @@ async def test_alerts_after_a_kill_and_a_join_are_those_of_an_undisturbed_member
         (one, wanted[name][0])
         for name, all_of_it in found.items()
         for one in all_of_it
-        if not _says_the_same(one, wanted[name][0])
+        if not says_the_same(one, wanted[name][0])
     ]
     assert not differ, f"{len(differ)} alerts differ: {differ[0]}"
 
@@ -121,12 +121,12 @@ async def test_a_service_in_other_partitions_is_not_blind_when_one_is_added(
     assert {name: count - 1 for name, count in lines.items()} == known
 
 
-def _says_the_same(one: Any, other: Any) -> bool:
+def says_the_same(one: Any, other: Any) -> bool:
     """Compares two alerts field by field: everything exactly, and numbers with a fraction up to their last digit."""
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_says_the_same(one[name], other[name]) for name in one)
+        return one.keys() == other.keys() and all(says_the_same(one[name], other[name]) for name in one)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_says_the_same, one, other))
+        return len(one) == len(other) and all(map(says_the_same, one, other))
     if isinstance(one, float) and isinstance(other, float):
         return abs(one - other) <= LAST_DIGIT
     return bool(one == other)
