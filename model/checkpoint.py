@@ -3,6 +3,7 @@
     config.json, model.safetensors   the head (LogWindowClassifier.save_pretrained)
     decision.safetensors             the last step, over the head's answer; may be missing
     calibration.json                 probability and threshold
+    sessions.safetensors             the judge of whole sessions; only where a user has labelled some
     encoder/                         the line encoder: any BERT checkpoint directory
 
 `bert_path` replaces `encoder/` by another BERT. The head must have been trained on one of that width.
@@ -20,12 +21,15 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file
+from safetensors.torch import save_file as save_tensors
 
 from logwarden.model.calibration import Calibration
 from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig
 from logwarden.model.decision import INPUTS, Decision
 from logwarden.model.encoder import LineEncoder
 from logwarden.model.errors import ModelMismatch, ModelMissing, ModelUnreadable
+from logwarden.model.evidence import WIDTH as EVIDENCE_WIDTH
+from logwarden.model.sessions import SessionJudge
 from logwarden.model.trees import BoostedTrees
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -34,6 +38,7 @@ SHIPPED = Path(__file__).parent / "weights"
 _HEAD = "model.safetensors"
 CALIBRATION = "calibration.json"
 DECISION = "decision.safetensors"
+SESSIONS = "sessions.safetensors"
 _ENCODER = "encoder"
 
 
@@ -48,6 +53,8 @@ class ModelCheckpoint:
     """Twelve hexadecimal digits that change with the weights. Every alert carries them."""
     decision: Decision | None = None
     """The last step; None where the head decides alone."""
+    sessions: SessionJudge | None = None
+    """The judge of whole sessions; None where none were labelled."""
 
 
 def load_checkpoint(
@@ -73,7 +80,12 @@ def load_checkpoint(
     if (directory / DECISION).is_file():
         decision = load_decision(directory / DECISION)
         revision.update((directory / DECISION).read_bytes())
-    return ModelCheckpoint(classifier, encoder, _load_calibration(directory), revision.hexdigest(), decision)
+    sessions = load_sessions(directory / SESSIONS) if (directory / SESSIONS).is_file() else None
+    if sessions is not None and sessions.width != encoder.width + EVIDENCE_WIDTH:
+        raise ModelMismatch(
+            f"{directory / SESSIONS} was trained on another BERT; train it again with `logwarden train --sessions`"
+        )
+    return ModelCheckpoint(classifier, encoder, _load_calibration(directory), revision.hexdigest(), decision, sessions)
 
 
 def save_checkpoint(
@@ -112,6 +124,24 @@ def load_decision(path: Path) -> Decision:
     except (OSError, SafetensorError, ValueError, KeyError, IndexError) as error:
         raise ModelUnreadable(f"{path} cannot be read: {_first_line(error)}") from error
     return Decision(trees, floor)
+
+
+def save_sessions(path: Path, judge: SessionJudge) -> None:
+    """Writes the judge of whole sessions."""
+    save_tensors({name: value.contiguous() for name, value in judge.state_dict().items()}, path)
+    path.chmod(0o644)  # the library makes it private, which a model of several users must not be
+
+
+def load_sessions(path: Path) -> SessionJudge:
+    """Reads the judge of whole sessions. Raises ModelUnreadable for a file of another form."""
+    try:
+        weights = load_file(path)
+        members = {name.split(".")[1] for name in weights}
+        judge = SessionJudge.of_shape(weights["members.0.line.weight"].shape[1], len(members))
+        judge.load_state_dict(weights)
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, IndexError) as error:
+        raise ModelUnreadable(f"{path} cannot be read: {_first_line(error)}") from error
+    return judge.eval().requires_grad_(False)
 
 
 def _require_files(directory: Path, *names: str) -> None:

@@ -22,6 +22,7 @@ from logwarden.model.defaults import MAX_LINE_CHARS, WINDOW_SIZE
 from logwarden.model.masking import canonical, mask_blob
 from logwarden.model.schema import LABELS, truncated
 from logwarden.model.scoring import WindowScorer
+from logwarden.model.sessions import pairs_of, vectors_of
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.verdicts import Scores, guilty_lines
 from logwarden.model.windowing import WindowBatch
@@ -89,6 +90,29 @@ class LogAnomalyDetector:
         self._stream.scored()
         history = int(self._stream.history.age(np.array([slot]))[0]) if slot is not None else 0
         return [self._result(number, batch, scores, lines[number], history) for number in range(len(lines))]
+
+    def judge_session(self, text: str) -> dict[str, Any]:
+        """Judges a whole session that has ended, by the kinds of its lines and how often each occurs.
+
+        The result contains `prediction`, `confidence`, `probabilities` and `logits`, as that of `predict`. Raises
+        ValueError if the model has no judge of sessions.
+        """
+        judge = self._scorer.checkpoint.sessions
+        if judge is None:
+            raise ValueError("this model has no judge of sessions; train one with `logwarden train --sessions`")
+        masked = [canonical(key) for key in mask_blob(b"\n".join(_split(text)) + b"\n")]
+        texts, kinds = np.unique(np.array(masked, object), return_inverse=True)
+        vectors = vectors_of(self._scorer.checkpoint.encoder, texts.tolist())
+        odds = float(judge.log_odds(vectors, pairs_of(np.zeros(len(kinds), np.int64), kinds, 1))[0])
+        anomaly = 1 / (1 + float(np.exp(-odds)))
+        probabilities = dict(zip(self.labels, (1.0 - anomaly, anomaly), strict=True))
+        label = self.labels[int(odds >= 0)]
+        return {
+            "prediction": label,
+            "confidence": probabilities[label],
+            "probabilities": probabilities,
+            "logits": [-odds / 2, odds / 2],
+        }
 
     def learn(self, text: str, service: str) -> int:
         """Adds a text's lines to the history of a service. Returns the number of lines in that history."""

@@ -16,15 +16,23 @@ import numpy as np
 from rich.progress import Progress
 
 from logwarden.model.checkpoint import ModelCheckpoint, load_decision
+from logwarden.model.sessions import MEMBERS
 from logwarden.training import corpora
 from logwarden.training.evaluation import fault_results, session_results, sweeps, tables
 from logwarden.training.evaluation.baselines import LineSessions
 from logwarden.training.evaluation.fault_results import RecordingResult
+from logwarden.training.evaluation.labelled_sessions import (
+    BASELINES_WITH_LABELS,
+    by_baseline,
+    by_session_judge,
+    learned_sessions,
+)
 from logwarden.training.evaluation.line_results import LineResult, line_grid, line_results, stream_of
 from logwarden.training.evaluation.replay import ReplayedStream, replay, without_level
 from logwarden.training.evaluation.session_results import Contest, Examined, SessionResult
 from logwarden.training.evaluation.splits import (
     BEFORE,
+    TEST,
     Trial,
     hdfs_trial,
     in_windows,
@@ -100,6 +108,29 @@ class Suite:
         noise = sweeps.label_noise(trial, sessions, about, self._seeds)
         remark = "The model is given no labels, so wrong labels do not change its figures."
         self._sweep("hdfs with wrong training labels", noise, remark)
+        self._labelled(trial, sessions)
+
+    def _labelled(self, trial: Trial, sessions: LineSessions) -> None:
+        """Measures the judge of whole sessions, learned from four fifths of them, beside baselines with labels."""
+        method = f"{self._name}, trained on labelled sessions"
+        for order, chronological in (("random", False), ("chronological", True)):
+            rows: dict[str, list[SessionResult]] = {}
+            with self._task(f"{trial.name}: labels, {order}", self._seeds * MEMBERS) as advance:
+                for seed in range(self._seeds):
+                    learned = learned_sessions(sessions, seed=None if chronological else seed)
+                    part = replace(trial, part=np.where(learned, BEFORE, TEST).astype(np.int8))
+                    about = session_results.tested(part, sessions)
+                    contests = [
+                        by_session_judge(
+                            self._model, sessions, learned, seed=seed, method=method, advance=lambda: advance(1)
+                        ),
+                        *(by_baseline(name, sessions, learned, seed) for name in BASELINES_WITH_LABELS),
+                    ]
+                    for contest in contests:
+                        row = session_results.row_of(part, about, replace(contest, note=order), seed=seed)
+                        rows.setdefault(contest.method, []).append(replace(row, data=f"{trial.name} with labels"))
+            title = f"{trial.name} with labels of four fifths of the blocks, {order}, mean ± sd of {self._seeds} seeds"
+            self._add(title, [session_results.over_seeds(same) for same in rows.values()])
 
     def openstack_faults(self) -> None:
         """Measures rounds of the fault injection, and windows of one size, so that length has no effect."""

@@ -113,6 +113,14 @@ def verdict_of(yours: Figures, other: Figures, name: str) -> str:
     return f"Yours is {better}: {mine}; the {name} model: {old}."
 
 
+def verdict_of_sessions(whole: Figures) -> str:
+    """Returns one plain sentence about the judge of whole sessions."""
+    return (
+        f"Judged as wholes, by the kinds of their lines and their counts: {whole.usual.found} of {whole.incidents} "
+        f"incidents, {whole.usual.alarms:,} false alarms, average precision {whole.precision:.3f}."
+    )
+
+
 def _at(stream: LabelledStream, units: Bools, scores: Doubles, bound: float) -> AtThreshold:
     alert = units & (scores >= bound)
     normal = np.flatnonzero(units & (stream.labels == NORMAL))

@@ -14,6 +14,7 @@ import pytest
 
 from logwarden.model.checkpoint import DECISION, load_checkpoint, save_decision
 from logwarden.model.decision import INPUTS, Decision
+from logwarden.model.detector import LogAnomalyDetector
 from logwarden.model.trees import LEAVES, QUESTIONS, BoostedTrees
 from logwarden.training.head import __main__ as command
 from logwarden.training.head import own_labels
@@ -107,7 +108,27 @@ def test_labelled_sessions_are_read_too(start: Path, tmp_path: Path, capsys: pyt
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     out = tmp_path / "mine"
     assert command.main(["--sessions", str(path), "--model", str(start), "--out", str(out)]) == 0
-    assert "normal sessions" in capsys.readouterr().out
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "normal sessions" in printed
+    assert "Judged as wholes, by the kinds of their lines and their counts: 14 of 14 incidents, 0 false" in printed
+    judge = LogAnomalyDetector(out)
+    assert judge.judge_session("\n".join([*CALM, odd[0]]))["prediction"] == judge.labels[1]
+    assert judge.judge_session("\n".join(CALM))["prediction"] == judge.labels[0]
+
+
+def test_a_session_that_lacks_a_line_is_found_as_a_whole(
+    start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No line is odd by itself, and the judge of sessions that is written finds the shorter ones."""
+    path = tmp_path / "sessions.jsonl"
+    rows = [{"lines": CALM[: 3 if n % 10 == 9 else 4], "label": int(n % 10 == 9)} for n in range(400)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out = tmp_path / "mine"
+    assert command.main(["--sessions", str(path), "--model", str(start), "--out", str(out)]) == 0
+    assert "counts: 14 of 14 incidents, 0 false alarms" in " ".join(capsys.readouterr().out.split())
+    judge = LogAnomalyDetector(out)
+    assert judge.judge_session("\n".join(CALM[:3]))["prediction"] == judge.labels[1]
+    assert judge.judge_session("\n".join(CALM))["prediction"] == judge.labels[0]
 
 
 @pytest.mark.parametrize(
