@@ -6,8 +6,7 @@ do. Beyond the range that it was trained on, its answer stays the same. A servic
 history to ask, and is judged by the head alone.
 
 Below the judge lies a floor, the one rule that is hard to beat: a failure that neither this service nor a sibling has
-ever stated in calm time raises an alert, however young or monotone the service is. Words alone do not reach the floor
-where the line states a harmless level: of "LOG report: 3 dead rows" the trees decide.
+ever stated in calm time raises an alert, however young or monotone the service is.
 
 Legend: w windows · F inputs
 """
@@ -78,20 +77,19 @@ def is_unheard_failure(inputs: Floats) -> Bools:
     """Returns (w,) True for a failure that neither the service nor its siblings stated in calm time before."""
     # A count of log2(1 + 1) is one occurrence in calm time; quarters are from suspicion.
     said = (inputs[:, _AT["calm_log_count"]] >= 1) | (inputs[:, _AT["elsewhere"]] >= 1)
-    return np.asarray((inputs[:, _AT["severe"]] >= 1) & ~said)
+    return np.asarray((inputs[:, _AT["severe"]] > 0) & ~said)
 
 
-def inputs_of(columns: Mapping[str, Column], margin: Doubles, signs: Bools, degrees: Floats) -> Floats:
+def inputs_of(columns: Mapping[str, Column], margin: Doubles, signs: Bools) -> Floats:
     """Returns the inputs (w, F) of w judged lines.
 
     `columns` (w,) each: see `COLUMNS`. `margin` (w,): the head's. `signs` (w, 3): the line is severe, warns, soothes.
-    `degrees` (w,): how severe it is, see `logwarden.model.evidence.degrees`.
     """
     values = {
         **{name: columns[name] for name in COLUMNS},
         "surprise": (columns["log_age"] - columns["log_count"]).clip(0),
         "margin": margin,
-        "severe": signs[:, 0] * degrees,
+        "severe": signs[:, 0],
         "warns": signs[:, 1],
         "soothes": signs[:, 2],
         "calm_surprise": (columns["calm_log_age"] - columns["calm_log_count"]).clip(0),

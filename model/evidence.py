@@ -38,10 +38,7 @@ NAMES = (
 WIDTH = len(NAMES)
 SEVERE = [NAMES.index(name) for name in ("level_error", "failure", "status_5xx", "exit_code", "exception")]
 """Columns that make a line severe."""
-CONTRADICTED = 0.75
-"""Degree of a line whose words name a failure while its stated level denies it."""
 _LEVELS = [NAMES.index(name) for name in ("level_warning", "level_error", "level_critical")]
-_STATED, _WARNING, _WORDS = (NAMES.index(name) for name in ("level_stated", "level_warning", "failure"))
 
 
 def _words(alternatives: str) -> re.Pattern[str]:
@@ -110,22 +107,6 @@ def severities(texts: Sequence[str]) -> tuple[Bools, Ints]:
     """
     columns = of_texts(texts)
     return np.asarray(columns[:, SEVERE].any(axis=1)), columns[:, _LEVELS].sum(axis=1).astype(np.int64)
-
-
-def degrees(texts: Sequence[str]) -> Floats:
-    """Returns (n,) how severe n canonical texts are: 1, 0, or `CONTRADICTED`.
-
-    The last is for words alone in a line of a harmless level, such as a report at INFO that counts what has failed. An
-    exception's name and a code count in full at any level.
-    """
-    # "INFO scan report: 3 dead pages"   .75     the level denies what the words name
-    # "LOG process exited with code 137"  1      a code
-    # "scan failed"                       1      no level that could deny it
-    columns = of_texts(texts)
-    severe = columns[:, SEVERE] > 0
-    by_words = severe.sum(axis=1) == columns[:, _WORDS].astype(np.int64)
-    denied = (columns[:, _STATED] > 0) & (columns[:, _WARNING] == 0)
-    return np.where(severe.any(axis=1), np.where(by_words & denied, CONTRADICTED, 1.0), 0.0).astype(np.float32)
 
 
 def line_vectors(embeddings: Floats, texts: Sequence[str], width: int) -> Floats:

@@ -21,7 +21,7 @@ from logwarden.model.checkpoint import ModelCheckpoint
 from logwarden.model.classifier import LineRows
 from logwarden.model.decision import COLUMNS, INPUTS, inputs_of
 from logwarden.model.errors import DeviceUnavailable
-from logwarden.model.evidence import degrees, line_vectors
+from logwarden.model.evidence import line_vectors
 from logwarden.model.lines import PADDING, LineTable
 from logwarden.model.mask_own import OwnRule
 from logwarden.model.summary import SIGNS
@@ -67,7 +67,6 @@ class WindowScorer:
         # Row 0 is padding and row 1 the overflow row. They stay zero, which is the embedding of no information.
         widths = (width, width, width, 2, SIGNS)
         self._table = LineRows(*(torch.zeros(rows, n, device=self.device) for n in widths))
-        self._degrees = np.zeros(rows, np.float32)
 
     def line_table(self, masks: Sequence[OwnRule] = ()) -> LineTable:
         """Returns a new, empty table over the scorer's rows, which applies the user's masks.
@@ -90,7 +89,6 @@ class WindowScorer:
         """Computes what the head needs of new lines, and puts it into the table under their ids (n,)."""
         # (n, E) and the texts' evidence (n, V) → query, key and value (n, D), two gates (n, 2), signs (n, S)
         vectors = line_vectors(embeddings, texts, self._classifier.config.evidence_width)
-        self._degrees[ids] = degrees(texts)
         rows = self._classifier.project(torch.from_numpy(vectors).to(self.device))
         at = torch.from_numpy(ids).to(self.device)
         for table, values in zip(self._table, rows, strict=True):
@@ -155,9 +153,8 @@ class WindowScorer:
         # Windows of 32 that end at places 40 and 41 and are judged by columns 31 and 29: the lines at places 40 and 39.
         at = batch.ends - (batch.size - 1) + judged
         columns = {name: batch.columns[name][at] for name in COLUMNS}
-        ids = batch.columns["id"][at]
-        signs = self._table.signs[torch.from_numpy(ids).to(self.device)].cpu().numpy()
-        return inputs_of(columns, logits[:, 1].astype(np.float64) - logits[:, 0], signs > 0, self._degrees[ids])
+        signs = self._table.signs[torch.from_numpy(batch.columns["id"][at]).to(self.device)].cpu().numpy()
+        return inputs_of(columns, logits[:, 1].astype(np.float64) - logits[:, 0], signs > 0)
 
     def _with_room(self, compute: Callable[[], T]) -> T:
         """Computes, and again with less memory for as long as the device has none left."""

@@ -11,7 +11,6 @@ from safetensors.numpy import load_file, save_file
 from logwarden.model.checkpoint import DECISION, SHIPPED, load_decision, save_decision
 from logwarden.model.decision import HISTORY_LINES, INPUTS, Decision, is_unheard_failure
 from logwarden.model.errors import ModelUnreadable
-from logwarden.model.evidence import CONTRADICTED
 
 AT = {name: place for place, name in enumerate(INPUTS)}
 FAILURE = {"severe": 1.0, "margin": -1.0, "share_in_suspicion": -1.0}
@@ -42,13 +41,6 @@ def test_a_failure_never_stated_before_reaches_the_floor(shipped: Decision, line
     for said in ({"calm_log_count": 1.0}, {"elsewhere": 1.0}, {"severe": 0.0}):
         assert not is_unheard_failure(row(lines, **(FAILURE | said))).any()
     assert is_unheard_failure(row(lines, **FAILURE, calm_log_count=0.9)).all()  # three quarters, from suspicion
-
-
-def test_words_that_the_level_denies_do_not_reach_the_floor(shipped: Decision) -> None:
-    """Trees alone decide about them, as about any severe line."""
-    denied = row(1_000, **(FAILURE | {"severe": CONTRADICTED}))
-    assert not is_unheard_failure(denied).any()
-    assert shipped.margins(denied)[0] == pytest.approx(shipped.trees.scores(row(1_000, **FAILURE))[0])
 
 
 @pytest.mark.parametrize("name", [name for name, sign in INPUTS.items() if sign])

@@ -68,24 +68,6 @@ def test_the_columns_are_in_bounds_and_keep_their_order() -> None:
     assert np.array_equal(table[0], evidence.of_texts(texts[:1])[0])
 
 
-@pytest.mark.parametrize(
-    ("text", "degree"),
-    [
-        ("LOG: sweep report: 3 dead pages kept", evidence.CONTRADICTED),
-        ('{"level":"debug","msg":"failed to reach *"}', evidence.CONTRADICTED),
-        ("sweep failed", 1.0),
-        ("WARN sweep failed", 1.0),
-        ("ERROR sweep ended", 1.0),
-        ("LOG: sweeper exited with exit code 3", 1.0),
-        ("INFO caught java.io.IOException", 1.0),
-        ("INFO sweep ended", 0.0),
-    ],
-)
-def test_words_of_a_harmless_line_are_half_believed(text: str, degree: float) -> None:
-    """A level below warning denies words of failure. It denies no code, no exception and no status."""
-    assert evidence.degrees([text]).tolist() == [degree]
-
-
 def test_other_scripts_are_glossed_and_spelt_in_latin_letters() -> None:
     """The encoder reads English words for failures, and different words of a script stay different."""
     assert "failed" in evidence.glossed("数据库连接失败")
