@@ -1,9 +1,9 @@
 """`logwarden scan`: the daemon's policy on log files, without Kafka.
 
 Owns which lines are for learning, and what is printed: the incidents of all files at the end, or each alert as it is
-found. All files are one partition; the line numbers of a file, from 0,
-are its offsets. Decoding, joining, windows and verdicts are the daemon's own, so a scan of a topic's content returns
-the verdicts of the daemon on that topic. A line belongs to the service that it states, and otherwise to its file's.
+found. All files are one partition; the line numbers of a file, from 0, are its offsets. Decoding, joining, windows and
+verdicts are the daemon's own, so a scan of a topic's content returns the verdicts of the daemon on that topic. A line
+belongs to the service that it states, and otherwise to its file's.
 Standard output contains results only; notes, the summary and the progress bar go to standard error.
 """
 
