@@ -138,7 +138,7 @@ def test_the_pipeline_is_given_its_effects() -> None:
         "logs.py": {"SystemClock"},  # the log folds its events by time, and is set up before the service
         "commands/alerts.py": {"tail_topic"},  # `logwarden alerts` reads a topic for people
         "commands/incidents.py": {"tail_topic"},  # likewise
-        "__main__.py": {"SystemClock"},  # `logwarden incidents --since 2h` counts from now
+        "commands/parsers/incidents.py": {"SystemClock"},  # `logwarden incidents --since 2h` counts from now
         "commands/scan.py": {"loading"},  # `logwarden scan` reads files, without a broker
     }
 

@@ -1,1 +1,1 @@
-"""The commands of `logwarden`, one file each. Names, options and exit codes belong to `logwarden.daemon.__main__`."""
+"""The commands of `logwarden`, one file each. Their names and options are in `parsers/`, one file each too."""
