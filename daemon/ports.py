@@ -5,7 +5,7 @@ Knows no implementation: `daemon/kafka` and `daemon/engine` are the real ones, `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -17,6 +17,7 @@ from logwarden.daemon.records import (
     Delivery,
     Entries,
     Fetched,
+    FollowedEntries,
     Message,
     Partition,
     SchemaText,
@@ -143,6 +144,13 @@ class AlertReader(Protocol):
 
     async def stop(self) -> None:
         """Leaves the group."""
+
+
+class TopicFollower(Protocol):
+    """Where a topic is read as it grows."""
+
+    def follow(self, since_ms: int) -> AsyncIterator[FollowedEntries]:
+        """Yields the records from this time of publication on as they come. Ends by LogwardenError only."""
 
 
 class Scorer(Protocol):

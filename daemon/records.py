@@ -88,6 +88,16 @@ class AlertBatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FollowedEntries:
+    """A piece of a topic that is followed."""
+
+    entries: Sequence[tuple[bytes, bytes | None, int]] = ()
+    """Key, value and time of publication of each record, in order per partition."""
+    is_caught_up: bool = False
+    """True once everything was passed on that the topic had at the start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
     """What one fetch brought."""
 

@@ -40,8 +40,10 @@ from logwarden.daemon.profiles import cut_limits_of, fold_rules, join_limits_of,
 from logwarden.daemon.registry.client import RegistryClient
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.secret_files import secret_of
+from logwarden.daemon.view import View
 from logwarden.daemon.waiting import abandon, attempt, failure
 from logwarden.daemon.watchdog import Held, Watchdog, WatchedWorker
+from logwarden.daemon.web.api_schema import api_routes
 from logwarden.daemon.web.metrics import CONTENT_TYPE, PrometheusTelemetry
 from logwarden.daemon.web.probes import metrics_routes, probe_routes
 from logwarden.daemon.web.server import HttpServer
@@ -82,12 +84,13 @@ class Service:
         for topic in (settings.kafka.alerts_topic, settings.kafka.dead_letter_topic):
             self._health.unblocked(topic)  # nothing is known against it, and its metric exists from the start
         self._telemetry = PrometheusTelemetry(self._health)
-        routes = [*probe_routes(self._health), *metrics_routes(self._telemetry.render, CONTENT_TYPE)]
-        self._http = HttpServer(settings.http, routes)
+        self._workers = (ThreadWorker("ingest"), ThreadWorker("score"), ThreadWorker("api"))
+        self._view = View(settings, self._clock, self._workers[2])
+        probes = [*probe_routes(self._health), *metrics_routes(self._telemetry.render, CONTENT_TYPE)]
+        self._http = HttpServer(settings.http, [*probes, *api_routes(self._view.endpoints, settings.http)])
         self._stop = asyncio.Event()
         self._stopped_at = 0.0
         self._drain_until: float | None = None
-        self._workers = (ThreadWorker("ingest"), ThreadWorker("score"))
 
     @property
     def http_port(self) -> int | None:
@@ -150,7 +153,7 @@ class Service:
 
     async def _build(self, source: KafkaSource, sink: KafkaSink) -> Pipeline:
         settings = self._settings
-        ingest_worker, score_worker = self._workers
+        ingest_worker, score_worker, _ = self._workers
         # On the score worker: loading takes a second or two, and the event loop answers probes meanwhile.
         engine = await score_worker.run(load_engine, settings)
         self._health.warm = True
@@ -174,19 +177,22 @@ class Service:
             state=CompactedTopic(settings.kafka, settings.kafka.state_topic) if settings.kafka.state_topic else None,
         )
         shelf = self._shelf(ports)
-        return Pipeline(
+        ingestor = Ingestor(
+            open_stream(engine, settings, max_slots=max_services),
+            max_services=max_services,
+            join=join_limits_of(settings),
+            cuts=cut_limits_of(settings),
+        )
+        pipeline = Pipeline(
             ports,
-            ingestor=Ingestor(
-                open_stream(engine, settings, max_slots=max_services),
-                max_services=max_services,
-                join=join_limits_of(settings),
-                cuts=cut_limits_of(settings),
-            ),
+            ingestor=ingestor,
             engine=engine,
             profile_of=profiles_of(settings, None if shelf is None else shelf.lookup),
             limits=pipeline_limits(settings),
             schemas=shelf,
         )
+        self._view.attach(pipeline, ingestor, ingest_worker)
+        return pipeline
 
     def _shelf(self, ports: Ports) -> SchemaShelf | None:
         """Returns what fetches schemas. Returns None without a registry."""
@@ -230,13 +236,14 @@ class Service:
     async def _work(self, pipeline: Pipeline, watchdog: Watchdog, sink: KafkaSink) -> None:
         watched = watchdog.over(pipeline.run(), lambda: held_by(pipeline))
         working = asyncio.create_task(watched, name="pipeline")
-        folding = self._folding(sink)
+        beside = [work for work in (self._folding(sink), self._view.reading()) if work is not None]
+        tasks = [asyncio.create_task(work, name="incidents") for work in beside]
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         log.info("serving", http_port=self._http.port, topics=list(self._settings.kafka.input_topics))
         await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        if folding is not None:
-            abandon(folding)  # it leaves its group meanwhile; the next member folds what this one has not
+        for task in tasks:
+            abandon(task)  # it leaves its group meanwhile; the next member folds what this one has not
         if not working.done():
             await self._drain(pipeline)
             await asyncio.wait({working}, timeout=_CANCELLED_S)
@@ -249,8 +256,8 @@ class Service:
         except* LogwardenError as group:
             raise _first(group) from group
 
-    def _folding(self, sink: KafkaSink) -> asyncio.Task[None] | None:
-        """Starts to fold alerts into incidents, beside the pipeline. Returns None without an incidents topic."""
+    def _folding(self, sink: KafkaSink) -> Coroutine[Any, Any, None] | None:
+        """Returns the task that folds alerts into incidents. Returns None without an incidents topic."""
         settings = self._settings
         if settings.kafka.incidents_topic is None:
             return None
@@ -264,7 +271,7 @@ class Service:
             rules=fold_rules(settings),
             findings=FindingReader(system_of(settings)),
         )
-        return asyncio.create_task(desk.run(), name="incidents")
+        return desk.run()
 
     async def _drain(self, pipeline: Pipeline) -> None:
         self._health.draining = True

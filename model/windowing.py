@@ -216,6 +216,10 @@ class WindowRings:
         self._pending[slots] = 0
         self._waiting_since[slots] = np.inf
 
+    def newest_timestamps(self, slots: Ints) -> Ints:
+        """Returns the time of each slot's newest line; -1 where it has none, or no line."""
+        return np.where(self._filled[slots] > 0, self._rings["timestamp"][slots, -1], -1)
+
     def oldest_offsets(self, slots: Ints) -> Ints:
         """Returns the offset of the oldest line that the *next* window of each slot will contain.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import numpy as np
 
 from logwarden.daemon.ports import Engine, RebalanceListener
-from logwarden.daemon.records import Committed, Delivery, Fetched, Message, Partition
+from logwarden.daemon.records import Committed, Delivery, Fetched, FollowedEntries, Message, Partition
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.reading import read_settings
 from logwarden.model.verdicts import AlertPolicy, Scores
@@ -87,6 +87,17 @@ class State:
     async def read(self, *_: object) -> None: ...
 
 
+class Incidents:
+    """A topic whose records are followed."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[bytes, bytes | None, int]] = []
+
+    async def follow(self, since_ms: int) -> AsyncIterator[FollowedEntries]:
+        yield FollowedEntries(entries=self.entries, is_caught_up=True)
+        await asyncio.Event().wait()
+
+
 class Worker(InlineWorker):
     """A worker without a thread, as virtual time knows none."""
 
@@ -124,6 +135,7 @@ class Life:
         self.sink = Sink(self)
         self.witness = Witness()
         self.state = State()
+        self.incidents = Incidents()
         self.engine = Engine(
             scorer=AlarmedScorer(),
             table=TableSpy().table(),

@@ -19,7 +19,7 @@ from logwarden.daemon.pipeline.events import OpenEvents
 from logwarden.daemon.pipeline.joining import JoinLimits
 from logwarden.daemon.pipeline.memory import CutLimits, ServiceMemory
 from logwarden.daemon.pipeline.partitions import Assignment, by_owner, keep_originals
-from logwarden.daemon.pipeline.service_facts import ServiceFacts
+from logwarden.daemon.pipeline.service_book import ServiceBook
 from logwarden.daemon.pipeline.slots import ServiceSlots
 from logwarden.daemon.pipeline.work import Begun, Ingested, Work
 from logwarden.daemon.records import Record
@@ -51,6 +51,7 @@ class Ingestor:
         self.memory = None if cuts is None else ServiceMemory(stream, self._slots, cuts, masks=stream.table.fingerprint)
         self.backlog = Backlog()
         self.events = OpenEvents(join, stream.mask)
+        self.book = ServiceBook(stream, self._slots)
 
     @property
     def waits(self) -> bool:
@@ -61,17 +62,6 @@ class Ingestor:
     def masks(self) -> str:
         """Fingerprint of the masking in use."""
         return self._stream.table.fingerprint
-
-    def facts(self, learning_lines: int) -> ServiceFacts:
-        """Returns figures about the services in memory; one is learning before `learning_lines` lines are counted."""
-        slots = self._slots.in_use()
-        ages = self._stream.history.age(slots)
-        return ServiceFacts(
-            services=len(self._slots),
-            learning=int(np.count_nonzero(ages < learning_lines)),
-            without_pattern=len(self._stream.history.without_pattern(slots, learning_lines)),
-            lines_per_service=float(ages.mean()) if len(ages) else 0.0,
-        )
 
     @property
     def services(self) -> int:
@@ -167,11 +157,15 @@ class Ingestor:
         """Drops everything about these assignments."""
         for assignment in assignments:
             slots = self._slots.drop(assignment)
-            self._stream.clear(slots)
+            self._clear(slots)
             if self.memory is not None:
                 self.memory.drop(assignment, slots)
         self.backlog.drop(assignments)
         self.events.drop(assignments)
+
+    def _clear(self, slots: Ints) -> None:
+        self._stream.clear(slots)
+        self.book.rates.clear(slots)
 
     def _counted(self, out: Ingested) -> Ingested:
         """Returns the result with what the line table counted meanwhile."""
@@ -271,6 +265,7 @@ class Ingestor:
                 new = self._without_context(work)
                 out.context_lines += int(work.windows.fresh.sum() - new.windows.fresh.sum())
                 work = new
+            self.book.rates.count(work.windows, now)
             out.work.append(work)
             start = end
 
@@ -327,7 +322,7 @@ class Ingestor:
         out.evicted += len(victims)
         if self.memory is not None:
             self.memory.evicted(victims)
-        self._stream.clear(victims)
+        self._clear(victims)
         self._slots.release(victims)
 
 

@@ -17,6 +17,7 @@ from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile, by_as
 from logwarden.daemon.pipeline.publication import Marks, Publication, PublicationKind
 from logwarden.daemon.pipeline.work import Work
 from logwarden.daemon.ports import Clock, Engine
+from logwarden.daemon.standing import LastAlert
 from logwarden.model.budget import AlertBudget
 from logwarden.model.verdicts import AlertPolicy, Scores
 from logwarden.model.windowing import WindowBatch, concatenate
@@ -110,6 +111,7 @@ class WindowJudge:
         writers: dict[int, AlertWriter] = {}
         policies: dict[TopicProfile, AlertPolicy] = {}
         beyond_budget = policy.beyond_budget
+        probabilities = batch.scores.probability.round(4).tolist()
         publications = []
         for place in flagged.tolist():
             owner: Assignment = batch.owners[place]
@@ -138,6 +140,8 @@ class WindowJudge:
                     owner=owner,
                     offsets=offsets[begins[place] : ends[place]],
                     delay_ms=None if stamp < 0 else now_ms - stamp,
+                    service=batch.services[place],
+                    alert=LastAlert(at_ms=None if stamp < 0 else stamp, score=probabilities[place]),
                 )
             )
         return publications

@@ -26,6 +26,7 @@ from logwarden.daemon.pipeline.in_flight import InFlight
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.intake import Chunks, Intake
 from logwarden.daemon.pipeline.judge import WindowJudge
+from logwarden.daemon.pipeline.last_alerts import LastAlerts
 from logwarden.daemon.pipeline.limits import PipelineLimits
 from logwarden.daemon.pipeline.pace import EmbeddingPace
 from logwarden.daemon.pipeline.partitions import Assignment, Partitions, ProfileOf
@@ -119,9 +120,9 @@ class Pipeline:
         )
         self._arrived: Chunks = []  # of one fetch, until the ingest loop takes them
         self._arrived_at = 0.0
-        self._ingesting = 0  # records that arrived and are neither windows nor in the backlog yet
+        self._scored_pushes = self._ingesting = 0  # the latter: records that are neither windows nor in the backlog yet
         self._pace = EmbeddingPace()
-        self._scored_pushes = 0
+        self.last_alerts = LastAlerts()
         self._tasks: list[asyncio.Task[None]] = []
 
     # ---------------------------------------------------------------- life
@@ -225,7 +226,7 @@ class Pipeline:
         seconds = self._ports.clock.monotonic() - started
         self._pace.learn(ingested.new_lines, seconds)
         report_ingested(self._ports, ingested, seconds)
-        facts = self._ingestor.facts(self.engine.policy.learning_lines)
+        facts = self._ingestor.book.facts(self.engine.policy.learning_lines)
         report_services(self._ports, facts, ingested, keeps_state=bool(self._limits.state_topic))
         self._ports.telemetry.table_rows(self._ingestor.table_rows)
         return ingested
@@ -271,6 +272,7 @@ class Pipeline:
             self._put(await self._ports.ingest_worker.run(self._ingestor.flush, before))
 
     async def _drop(self, assignments: Sequence[Assignment]) -> None:
+        self.last_alerts.forget({assignment.partition for assignment in assignments})
         await self._ports.ingest_worker.run(self._ingestor.drop, assignments)
 
     async def _keep(self, assignments: Sequence[Assignment]) -> Sequence[Assignment]:
@@ -323,6 +325,8 @@ class Pipeline:
             self._done(assignment, offsets)
         for publication in scored.publications:
             self._publisher.put(publication)
+            if publication.alert is not None:
+                self.last_alerts.note(publication.owner.partition, publication.service, publication.alert)
 
     def _done(self, assignment: Assignment, offsets: npt.NDArray[np.int64]) -> None:
         """Marks lines done, unless their assignment has ended. Lines of the replayed context were never opened."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from logwarden.daemon.pipeline.partitions import Assignment
 from logwarden.daemon.records import Message
+from logwarden.daemon.standing import LastAlert
 
 Marks = list[tuple[Assignment, npt.NDArray[np.int64]]]
 """Lines by assignment: the offsets of their records, one entry per line."""
@@ -56,6 +57,10 @@ class Publication:
     """The lines that are done then: the offsets of their records, one entry per line."""
     delay_ms: int | None = None
     """Milliseconds from a line's own time to its alert. None: the line has no time, or this is no alert."""
+    service: str = ""
+    """Service of the alert."""
+    alert: LastAlert | None = None
+    """What people are shown of the alert. None: this is no alert."""
     stage: str | None = None
     """The step that failed, for a dead letter."""
     whole: Message | None = None

@@ -53,6 +53,11 @@ class ServiceSlots:
         """Returns the slots of an assignment by service."""
         return self._slots.get(assignment.generation, {})
 
+    def by_assignment(self) -> list[tuple[Assignment, Ints]]:
+        """Returns the assignments that have services, each with the slots of its services."""
+        found = [np.fromiter(slots.values(), np.int64, len(slots)) for slots in self._slots.values() if slots]
+        return [(self.owner[slots[0]], slots) for slots in found]
+
     def find(
         self, assignments: Sequence[Assignment], services: Sequence[str], opened: Callable[[Assignment, str], int]
     ) -> Ints:

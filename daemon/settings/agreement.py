@@ -62,6 +62,7 @@ def disagreements(settings: Settings) -> Iterator[tuple[bool, str]]:
         f"{PREFIX}INPUT__FORMATS gives the topic {pinned!r} a format, but the daemon does not read that topic; correct "
         f"its name, or add it to {name}INPUT_TOPICS",
     )
+    yield from _token(settings)
     yield from _registry(settings)
     yield from _secrets(kafka)
     yield from _logins(kafka)
@@ -90,6 +91,18 @@ def _outputs(kafka: KafkaSettings) -> Iterator[tuple[bool, str]]:
         kafka.incidents_topic is not None and kafka.incidents_topic == kafka.alerts_topic,
         f"{name}INCIDENTS_TOPIC is {kafka.incidents_topic!r}, but it must not be {name}ALERTS_TOPIC, from which "
         "incidents are folded",
+    )
+
+
+def _token(settings: Settings) -> Iterator[tuple[bool, str]]:
+    http, name = settings.http, f"{PREFIX}HTTP__TOKEN"
+    yield (
+        http.token is not None and http.token_file is not None,
+        f"{name} and {name}_FILE are both set; set one of them",
+    )
+    yield (
+        http.token_for_reads and http.token is None and http.token_file is None,
+        f"{name}_FOR_READS is true, but no token is set, so that nobody could read; set {name}_FILE or {name} as well",
     )
 
 

@@ -167,13 +167,20 @@ class LimitSettings(SettingsGroup):
 
 
 class HttpSettings(SettingsGroup):
-    """Address of health and metrics."""
+    """Address of health, metrics and the API."""
 
     host: Name = "127.0.0.1"
-    """Address on which the daemon serves `/livez`, `/readyz` and `/metrics`, to everyone who reaches it. `0.0.0.0`:
-    every address of the machine, as the image sets it."""
+    """Address on which the daemon serves `/livez`, `/readyz`, `/metrics` and `/api/v1`, to everyone who reaches it.
+    `0.0.0.0`: every address of the machine, as the image sets it."""
     port: Maybe[Annotated[int, Field(ge=0, le=65_535)]] = 8_080
     """TCP port on which the daemon serves HTTP; 0: any free port. None: no HTTP."""
+    token: Maybe[SecretStr] = None
+    """Token that a client of `/api/v1` needs to write. None: the one in the file, or nobody writes."""
+    token_file: Maybe[SecretFile] = None
+    """File with that token, read again for each request. None: no file."""
+    token_for_reads: bool = False
+    """True: a client needs the token to read `/api/v1` as well, which quotes log lines. Probes and metrics never
+    need it."""
 
 
 class LogSettings(SettingsGroup):

@@ -24,13 +24,18 @@ class IdleSwitch:
 @pytest.fixture
 def life(monkeypatch: pytest.MonkeyPatch) -> Life:
     """A service built now uses these stand-ins; its workers are threads."""
-    from logwarden.daemon import service, watchdog  # torch: seconds that the tests of small modules need not wait for
+    from logwarden.daemon import (  # torch: seconds that the tests of small modules need not wait for
+        service,
+        view,
+        watchdog,
+    )
 
     made = Life()
     monkeypatch.setattr(service, "KafkaSource", lambda settings: made.source)
     monkeypatch.setattr(service, "KafkaSink", lambda settings: made.sink)
     monkeypatch.setattr(service, "KafkaWitness", lambda settings: made.witness)
     monkeypatch.setattr(service, "CompactedTopic", lambda settings, topic: made.state)
+    monkeypatch.setattr(view, "FollowedTopic", lambda settings, topic: made.incidents)
     monkeypatch.setattr(service, "load_engine", lambda settings: made.engine)
     # The real one would end the test run, seconds after a test of a daemon that is stuck.
     monkeypatch.setattr(watchdog, "DeadMansSwitch", IdleSwitch)

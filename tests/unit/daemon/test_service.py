@@ -95,7 +95,7 @@ async def test_a_fatal_error_in_a_loop_is_the_daemons(virtual: Life) -> None:
     assert str(ended.value) == "the group removed this member"
     assert ended.value.hint == "raise the time-out"
     assert service._health.failure == "the group removed this member"
-    assert virtual.trace[-4:] == ["stop source", "stop sink", "stop ingest", "stop score"]
+    assert virtual.trace[-5:] == ["stop source", "stop sink", "stop ingest", "stop score", "stop api"]
 
 
 @virtually
@@ -110,7 +110,7 @@ async def test_a_silent_consumer_ends_the_daemon(virtual: Life) -> None:
     assert "the broker has more records of logs/0" in str(ended.value)
     assert reasons(service._health)[0].code == "stuck"
     assert now_s() == pytest.approx(330, abs=5)
-    assert virtual.trace[-4:] == ["stop source", "stop sink", "stop ingest", "stop score"]
+    assert virtual.trace[-5:] == ["stop source", "stop sink", "stop ingest", "stop score", "stop api"]
 
 
 @virtually
@@ -134,7 +134,7 @@ async def test_a_bug_in_a_loop_keeps_its_traceback(virtual: Life) -> None:
     with pytest.raises(ExceptionGroup) as ended:
         await Service(settings_of()).serve()
     assert ended.group_contains(ZeroDivisionError)
-    assert virtual.trace[-4:] == ["stop source", "stop sink", "stop ingest", "stop score"]
+    assert virtual.trace[-5:] == ["stop source", "stop sink", "stop ingest", "stop score", "stop api"]
 
 
 @virtually
@@ -150,7 +150,7 @@ async def test_a_model_that_cannot_be_loaded_connects_to_nothing(
     service = Service(settings_of())
     with pytest.raises(ConfigurationError, match="no model there"):
         await service.serve()
-    assert virtual.trace == ["stop source", "stop sink", "stop ingest", "stop score"]
+    assert virtual.trace == ["stop source", "stop sink", "stop ingest", "stop score", "stop api"]
     assert not service._health.warm
     assert service._health.failure == "no model there"
 

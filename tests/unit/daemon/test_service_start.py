@@ -72,7 +72,7 @@ async def test_a_stop_ends_the_wait_for_a_broker(virtual: Life, silent: str) -> 
     later(5.0, service.stop)
     assert await service.serve() == 0
     assert now_s() == 5.0
-    assert virtual.trace[-4:] == ["stop source", "stop sink", "stop ingest", "stop score"]
+    assert virtual.trace[-5:] == ["stop source", "stop sink", "stop ingest", "stop score", "stop api"]
     assert virtual.source.commits == []
 
 
@@ -85,7 +85,7 @@ async def test_a_stop_ends_a_try_that_hangs(virtual: Life, silent: str) -> None:
     later(5.0, service.stop)
     assert await service.serve() == 0
     assert now_s() == pytest.approx(5.0, abs=0.1)
-    assert virtual.trace[-4:] == ["stop source", "stop sink", "stop ingest", "stop score"]
+    assert virtual.trace[-5:] == ["stop source", "stop sink", "stop ingest", "stop score", "stop api"]
 
 
 @pytest.mark.parametrize("stuck", ["source", "sink"])
@@ -129,6 +129,6 @@ async def test_a_refusal_is_not_tried_again(virtual: Life) -> None:
     service = Service(settings_of())
     with pytest.raises(BrokerRefused, match="wrong password"):
         await service.serve()
-    assert virtual.trace == ["start sink", "stop source", "stop sink", "stop ingest", "stop score"]
+    assert virtual.trace == ["start sink", "stop source", "stop sink", "stop ingest", "stop score", "stop api"]
     assert service._health.failure == "wrong password"
     assert not service._health.live

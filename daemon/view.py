@@ -1,0 +1,71 @@
+"""Builds what people see of a daemon over HTTP: the API, and the task that reads the incidents it shows."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Awaitable, Coroutine
+from typing import Any
+
+from logwarden.daemon.incidents.reading import keep_filled
+from logwarden.daemon.incidents.shelf import IncidentShelf
+from logwarden.daemon.kafka.followed import FollowedTopic
+from logwarden.daemon.pipeline.ingest import Ingestor
+from logwarden.daemon.pipeline.pipeline import Pipeline
+from logwarden.daemon.ports import Clock, Worker
+from logwarden.daemon.settings.groups import Settings
+from logwarden.daemon.standing import ServiceTable
+from logwarden.daemon.web.api import Endpoint, MemberFacts, PartitionFacts
+from logwarden.daemon.web.api_incidents import IncidentsEndpoint
+from logwarden.daemon.web.api_services import ServicesEndpoint, ServiceSource
+from logwarden.model.version import __version__
+
+
+class View:
+    """The API of one member. Until `attach` is called it knows no service."""
+
+    def __init__(self, settings: Settings, clock: Clock, worker: Worker) -> None:
+        """`worker`: where tables are searched, so that the event loop stays free."""
+        self._settings = settings
+        self._clock = clock
+        self._pipeline: Pipeline | None = None
+        self._shelf = IncidentShelf() if settings.kafka.incidents_topic else None
+        self._services = ServicesEndpoint(self.member, clock, worker)
+        self._incidents = IncidentsEndpoint(self.member, clock, self._shelf)
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Every endpoint of the API."""
+        return (self._services.endpoint, self._incidents.endpoint)
+
+    def attach(self, pipeline: Pipeline, ingestor: Ingestor, ingest_worker: Worker) -> None:
+        """Lets the API answer about a pipeline.
+
+        `ingest_worker`: the bare thread. A look of people is no progress of the stage, which the watchdog watches.
+        """
+        clock = self._clock
+        self._pipeline = pipeline
+
+        def table() -> Awaitable[ServiceTable]:
+            learning = pipeline.engine.policy.learning_lines
+            return ingest_worker.run(ingestor.book.table, learning, clock.monotonic(), clock.now_ms())
+
+        self._services.source = ServiceSource(table=table, last_alert=pipeline.last_alerts.of)
+
+    def reading(self) -> Coroutine[Any, Any, None] | None:
+        """Returns the task that reads the incidents topic. Returns None where nothing is shown of it."""
+        topic = self._settings.kafka.incidents_topic
+        if self._shelf is None or topic is None or self._settings.http.port is None:
+            return None
+        return keep_filled(self._shelf, FollowedTopic(self._settings.kafka, topic), self._clock)
+
+    def member(self) -> MemberFacts:
+        """Returns what the answers state about this member."""
+        assignments = [] if self._pipeline is None else self._pipeline.partitions.assignments()
+        partitions = sorted(assignment.partition for assignment in assignments)
+        return MemberFacts(
+            name=f"{platform.node()}/{os.getpid()}",
+            group=self._settings.kafka.group_id,
+            version=__version__,
+            partitions=tuple(PartitionFacts(topic=each.topic, partition=each.partition) for each in partitions),
+        )

@@ -1,0 +1,87 @@
+"""Describes the API as OpenAPI 3.1, generated from its endpoints and the types of their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from logwarden.daemon.incidents.incident import IncidentRecord
+from logwarden.daemon.settings.groups import HttpSettings
+from logwarden.daemon.web.api import ROOT, Access, Endpoint, ErrorAnswer, as_json, refused, routes
+from logwarden.daemon.web.api_incidents import IncidentsAnswer
+from logwarden.daemon.web.questions import Parameter, Refusal
+from logwarden.model.version import __version__
+
+_REF = "#/components/schemas/{name}"
+
+
+def api_routes(endpoints: Sequence[Endpoint], settings: HttpSettings) -> list[web.RouteDef]:
+    """Returns the routes of endpoints, and of their description."""
+    access, description = Access(settings), openapi(endpoints)
+
+    async def describe(request: web.Request) -> web.Response:
+        try:
+            access.check(request, writes=False)
+        except Refusal as refusal:
+            return refused(refusal)
+        return as_json(description)
+
+    return [*routes(endpoints, access), web.get(f"{ROOT}/openapi.json", describe)]
+
+
+def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """Returns the description of these endpoints."""
+    types = dict.fromkeys([ErrorAnswer, IncidentRecord, *(each.answer for each in endpoints)])
+    types |= dict.fromkeys(each.body for each in endpoints if each.body is not None)
+    schemas, components = msgspec.json.schema_components(tuple(types), ref_template=_REF)
+    if IncidentsAnswer in types:  # its records are passed on as they are
+        incidents = components[IncidentsAnswer.__name__]["properties"]["incidents"]
+        incidents["items"] = schemas[list(types).index(IncidentRecord)]
+    named = dict(zip(types, schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for each in endpoints:
+        paths.setdefault(ROOT + each.path, {})[each.method.lower()] = _operation(each, named)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "logwarden",
+            "version": __version__,
+            "description": "Services and incidents of a logwarden daemon. Writing needs the daemon's token.",
+        },
+        "paths": paths,
+        "components": {"schemas": components, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+    }
+
+
+def _operation(endpoint: Endpoint, named: dict[Any, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "summary": endpoint.summary,
+        "parameters": [_parameter(parameter) for parameter in endpoint.parameters],
+        "responses": {
+            "200": _content("The answer.", named[endpoint.answer]),
+            "default": _content("Why the request is refused.", named[ErrorAnswer]),
+        },
+        # Reading may need the token: LOGWARDEN_HTTP__TOKEN_FOR_READS.
+        "security": [{"token": []}] if endpoint.writes else [{}, {"token": []}],
+    }
+    if endpoint.body is not None:
+        operation["requestBody"] = {"required": True} | _content("", named[endpoint.body])
+    return operation
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    schema = dict(parameter.schema)
+    return {
+        "name": parameter.name,
+        "in": "query",
+        "description": parameter.meaning,
+        "schema": {"type": "array", "items": schema} if parameter.is_repeatable else schema,
+        "explode": True,
+    }
+
+
+def _content(meaning: str, schema: Any) -> dict[str, Any]:
+    return {"description": meaning, "content": {"application/json": {"schema": schema}}}

@@ -1,0 +1,227 @@
+"""`GET /api/v1/services`: the services of the partitions that this member has now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from logwarden.daemon.incidents.alert import encodable, rfc3339
+from logwarden.daemon.ports import Clock, Worker
+from logwarden.daemon.records import Partition
+from logwarden.daemon.standing import STATES, LastAlert, ServiceTable
+from logwarden.daemon.web.api import Endpoint, MemberFacts
+from logwarden.daemon.web.questions import (
+    AFTER,
+    SERVICE,
+    TIMES,
+    Parameter,
+    Question,
+    Refusal,
+    chosen_names,
+    decoded_cursor,
+    encoded_cursor,
+    limit_of,
+    moment_of,
+)
+
+DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
+FRESH_S = 1.0
+"""Age up to which a table serves another request: however many people look, the ingest thread copies one a second."""
+TIMEOUT_S = 2.0
+"""Seconds that a request waits for the ingest thread, which may be embedding new lines."""
+
+
+class AlertSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest alert of a service."""
+
+    timestamp: str | None
+    score: float
+
+
+class ServiceEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One service of one partition."""
+
+    name: str
+    topic: str
+    partition: int
+    state: Literal["learning", "known", "noisy"]
+    """`learning`: too little was logged for an alert. `noisy`: new lines are so common that novelty is no evidence."""
+    progress: float
+    """Share of the learning that is done, 0 to 1."""
+    lines: int
+    """Lines counted so far."""
+    known_lines: int
+    """Distinct masked lines."""
+    lines_per_minute: int
+    """Lines that were read within the last minute."""
+    last_seen: str | None
+    """Time of the newest line since this member has the service in memory."""
+    last_alert: AlertSummary | None
+    """The newest alert since this member has the partition."""
+
+
+class StateCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Services of this member by state, whatever the request chose."""
+
+    learning: int
+    known: int
+    noisy: int
+
+
+class ServicesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of `/api/v1/services`."""
+
+    member: MemberFacts
+    as_of: str | None
+    """Time of the figures."""
+    states: StateCounts
+    total: int
+    """Services that the request chose, of which this page shows some."""
+    services: tuple[ServiceEntry, ...]
+    """By name, topic and partition."""
+    next: str | None
+    """Value of `after` for the next page; null on the last one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSource:
+    """Where the facts about services come from."""
+
+    table: Callable[[], Awaitable[ServiceTable]]
+    """Copies the figures of all services."""
+    last_alert: Callable[[Partition, str], LastAlert | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Selection:
+    chosen: Callable[[str], bool] | None
+    """Test of names; None chooses all."""
+    states: frozenset[str]
+    since_ms: int | None
+    after: tuple[str, str, int] | None
+    limit: int
+
+
+class ServicesEndpoint:
+    """Answers the endpoint, from a table that is at most a second old where the ingest thread is free."""
+
+    def __init__(self, member: Callable[[], MemberFacts], clock: Clock, worker: Worker) -> None:
+        """`worker`: where tables are searched, so that the event loop stays free."""
+        self._member = member
+        self._clock = clock
+        self._worker = worker
+        self._lock = asyncio.Lock()
+        self._table: ServiceTable | None = None
+        self._tried_at = float("-inf")
+        self.source: ServiceSource | None = None
+        """None until the daemon has started."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint."""
+        return Endpoint(
+            method="GET",
+            path="/services",
+            summary="Services of the partitions assigned to this member, by name.",
+            answer=ServicesAnswer,
+            reply=self.reply,
+            parameters=(
+                SERVICE,
+                Parameter(
+                    name="state",
+                    meaning="Only services in this state.",
+                    schema={"type": "string", "enum": [state.word for state in STATES]},
+                    is_repeatable=True,
+                ),
+                Parameter(name="since", meaning=f"Only services with a line since then: {TIMES}."),
+                limit_of(DEFAULT_LIMIT, MAX_LIMIT),
+                AFTER,
+            ),
+        )
+
+    async def reply(self, question: Question) -> ServicesAnswer:
+        """Returns a page of services."""
+        selection = _Selection(
+            chosen=chosen_names(question),
+            states=question.words("state", [state.word for state in STATES]),
+            since_ms=moment_of(question, self._clock.now_ms()),
+            after=decoded_cursor(question, tuple[str, str, int]),
+            limit=question.number("limit", DEFAULT_LIMIT, MAX_LIMIT),
+        )
+        if self.source is None:
+            raise Refusal(503, "starting", "The daemon has not started yet. Try again in some seconds.")
+        table = await self._current(self.source)
+        places, total, has_more = await self._worker.run(_page, table, selection)
+        services = tuple(self._facts(table, place, self.source) for place in places)
+        counts = np.bincount(table.states, minlength=len(STATES)).tolist()
+        return ServicesAnswer(
+            member=self._member(),
+            as_of=rfc3339(table.at_ms),
+            states=StateCounts(**{state.word: counts[state] for state in STATES}),
+            total=total,
+            services=services,
+            next=encoded_cursor(_key(table, places[-1])) if has_more else None,
+        )
+
+    async def _current(self, source: ServiceSource) -> ServiceTable:
+        """Returns a table. An old one where the ingest thread does not answer in time; it states its time."""
+        async with self._lock:
+            if self._clock.monotonic() - self._tried_at >= FRESH_S:
+                try:
+                    async with asyncio.timeout(TIMEOUT_S):
+                        self._table = await source.table()
+                except TimeoutError:
+                    pass
+                self._tried_at = self._clock.monotonic()
+        if self._table is None:
+            raise Refusal(503, "busy", f"The daemon was busy for {TIMEOUT_S:.0f} s. Try again in some seconds.")
+        return self._table
+
+    @staticmethod
+    def _facts(table: ServiceTable, place: int, source: ServiceSource) -> ServiceEntry:
+        partition, name = table.partitions[table.partition[place]], str(table.names[place])
+        alert = source.last_alert(partition, name)
+        seen_ms = int(table.seen_ms[place])
+        return ServiceEntry(
+            name=encodable(name),
+            topic=partition.topic,
+            partition=partition.partition,
+            state=STATES[table.states[place]].word,
+            progress=round(float(table.progress[place]), 3),
+            lines=int(table.lines[place]),
+            known_lines=int(table.known_lines[place]),
+            lines_per_minute=int(table.per_minute[place]),
+            last_seen=rfc3339(seen_ms) if seen_ms >= 0 else None,
+            last_alert=None if alert is None else AlertSummary(timestamp=rfc3339(alert.at_ms), score=alert.score),
+        )
+
+
+# ---------------------------------------------------------------- pages
+
+
+def _page(table: ServiceTable, selection: _Selection) -> tuple[list[int], int, bool]:
+    """Returns the places of a page in the table, the number of services that were chosen, and whether more follow."""
+    keep = np.ones(len(table), bool)
+    if selection.states:
+        keep &= np.isin(table.states, [state for state in STATES if state.word in selection.states])
+    if selection.since_ms is not None:
+        keep &= table.seen_ms >= selection.since_ms
+    places = np.flatnonzero(keep).tolist()
+    if (chosen := selection.chosen) is not None:
+        places = [place for place in places if chosen(table.names[place])]
+    keyed = sorted((_key(table, place), place) for place in places)
+    begin = 0
+    if selection.after is not None:
+        begin = sum(1 for key, _ in keyed if key <= selection.after)
+    page = [place for _, place in keyed[begin : begin + selection.limit]]
+    return page, len(keyed), begin + len(page) < len(keyed)
+
+
+def _key(table: ServiceTable, place: int) -> tuple[str, str, int]:
+    partition = table.partitions[table.partition[place]]
+    return encodable(table.names[place]), partition.topic, partition.partition
