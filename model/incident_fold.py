@@ -4,6 +4,7 @@
 - *Across services*: a service joins the incident in which another one began to fail less than `join_ms` before. So
   services that break together are one incident, and one that has failed for an hour takes in no other.
 - *Evidence* adds over distinct lines (noisy-or, `model/runs.py`). An incident opens once it has enough.
+- *Announced maintenance*: its findings, of all services, are one incident, which no other finding joins.
 - *A fault that comes back* within `again_ms` is another incident, with four times the gap of the one before. So three
   outages are three incidents, and a check that fails once a minute becomes one.
 
@@ -62,7 +63,8 @@ class IncidentFold:
         """For each service the known incidents that it was in, with its first and last time there."""
         for one in self._known.values():
             for name, first_ms, last_ms in one.services:
-                self._past.setdefault((one.system, name), []).append((one.id, first_ms, last_ms))
+                past = (_of_plan(one.plan.id), "") if one.plan else (one.system, name)
+                self._past.setdefault(past, []).append((one.id, first_ms, last_ms))
         self._incidents: list[LiveIncident] = []  # in the order of their begin
         self._evicted: list[LiveIncident] = []
         self._recent: dict[str, deque[LiveIncident]] = {}
@@ -108,7 +110,7 @@ class IncidentFold:
         episode.first_ms, episode.last_ms = min(episode.first_ms, at), max(episode.last_ms, at)
         incident = episode.incident
         incident.take(finding, at, self.rules)
-        if finding.kind in incident.lines:
+        if finding.kind in incident.lines and finding.plan is None:
             self._last_with[finding.kind] = incident
         return incident.id
 
@@ -124,7 +126,10 @@ class IncidentFold:
             changes += self._changes(one, now_ms)
         needed = {id(one.before) for one in self._incidents if one.before is not None}
         for one in list(self._incidents):
-            is_old = one.status is not Status.OPEN and now_ms >= one.clock_ms + self.rules.again_ms
+            ends_ms = one.clock_ms if one.plan is None else max(one.clock_ms, one.plan.until_ms)
+            is_old = one.status is not Status.OPEN and (
+                now_ms >= min(ends_ms, one.begin_ms + self.rules.longest_ms) + self.rules.again_ms
+            )
             if is_old and id(one) not in needed:
                 self._forget(one)
         return changes
@@ -136,7 +141,9 @@ class IncidentFold:
 
         Returns None if the episode belongs to an incident that is known and was not begun again.
         """
-        name = (finding.system, finding.service)
+        plan = finding.plan
+        system = finding.system if plan is None else _of_plan(plan.id)
+        name = (system, finding.service)
         episodes = self._episodes.get(name)
         for episode in reversed(episodes or ()):
             incident = episode.incident
@@ -145,9 +152,11 @@ class IncidentFold:
                     return episode
                 incident.is_continued = True
         incident_id = str(uuid.uuid5(NAMESPACE, finding.id))
-        if incident_id not in self._known and self._is_of_the_past(name, at):
+        past = name if plan is None else (system, "")
+        if incident_id not in self._known and self._is_of_the_past(past, at):
             return None
-        incident = self._together(finding.system, at) or self._begin(incident_id, finding, at)
+        together = self._together(system, at) if plan is None else self._of_this_plan(system, at)
+        incident = together or self._begin(incident_id, finding, at, system)
         incident.onset_ms = max(incident.onset_ms, at)
         incident.members.append(name)
         if finding.service not in incident.services and len(incident.services) >= self.rules.max_services:
@@ -169,20 +178,33 @@ class IncidentFold:
                 return incident
         return None
 
+    def _of_this_plan(self, system: str, at: int) -> LiveIncident | None:
+        """Returns the incident of a maintenance, unless it has lasted too long."""
+        for incident in reversed(self._recent.get(system, ())):
+            if at - incident.first_ms < self.rules.longest_ms:
+                return incident
+            incident.is_continued = True
+        return None
+
     def _is_of_the_past(self, name: _Name, at: int) -> bool:
         """Returns True for a time in an episode that an earlier process folded, of an incident that is not replayed."""
         for incident_id, first_ms, last_ms in self._past.get(name, ()):
-            gap_ms = self._gap_ms(self._known[incident_id].recurrence)
-            if incident_id not in self._replayed and first_ms <= at <= last_ms + gap_ms:
+            known = self._known[incident_id]
+            ends_ms = last_ms + self._gap_ms(known.recurrence)
+            if known.plan is not None:
+                ends_ms = min(max(last_ms, known.plan.until_ms), first_ms + self.rules.longest_ms) + self.rules.again_ms
+            if incident_id not in self._replayed and first_ms <= at <= ends_ms:
                 return True
         return False
 
     def _gap_ms(self, recurrence: int) -> int:
         return min(self.rules.gap_ms << min(2 * recurrence, 32), max(self.rules.again_ms, self.rules.gap_ms))
 
-    def _begin(self, incident_id: str, finding: Finding, at: int) -> LiveIncident:
+    def _begin(self, incident_id: str, finding: Finding, at: int, joins: str) -> LiveIncident:
         rules = self.rules
         known, before = self._known.get(incident_id), self._last_with.get(finding.kind)
+        if finding.plan is not None:
+            before = None
         if before is not None and (
             before.evidence < rules.evidence or at - before.lines[finding.kind].last_ms > rules.again_ms
         ):
@@ -193,13 +215,14 @@ class IncidentFold:
         incident = LiveIncident(
             id=incident_id,
             system=finding.system,
+            joins=joins,
             first_finding=finding.id,
             first_ms=at,
             onset_ms=at,
             last_ms=at,
             begin_ms=finding.clock_ms,
             clock_ms=finding.clock_ms,
-            gap_ms=self._gap_ms(recurrence),
+            gap_ms=self._gap_ms(recurrence) if finding.plan is None else rules.longest_ms,
             recurrence=recurrence,
             before=before,
         )
@@ -208,7 +231,7 @@ class IncidentFold:
             incident.written = (known.status, known.findings)
             self._replayed.add(incident_id)
         self._incidents.append(incident)
-        self._recent.setdefault(finding.system, deque(maxlen=_LOOKED_AT)).append(incident)
+        self._recent.setdefault(joins, deque(maxlen=_LOOKED_AT)).append(incident)
         if len(self._incidents) > rules.max_incidents:
             self._evict()
         return incident
@@ -231,7 +254,7 @@ class IncidentFold:
             return  # nothing is new; a replay may even know less than the last record
         else:
             is_soon = now_ms < incident.written_ms + self.rules.update_ms
-            is_as_severe = incident.gates.severity == incident.written_severity
+            is_as_severe = incident.severity == incident.written_severity
             if is_soon and is_as_severe and written[0] is status is Status.OPEN:
                 return
         change = Change.UPDATED if status is Status.OPEN else Change(status.value)
@@ -243,14 +266,14 @@ class IncidentFold:
             return Status.PENDING
         if incident.is_continued:
             return Status.EXPIRED
-        quiet_ms = max(rules.quiet_ms, 2 * incident.gap_ms)
+        quiet_ms = rules.quiet_ms if incident.plan is not None else max(rules.quiet_ms, 2 * incident.gap_ms)
         return Status.RESOLVED if now_ms >= incident.clock_ms + quiet_ms else Status.OPEN
 
     def _published(self, incident: LiveIncident, change: Change, status: Status, now_ms: float) -> Incident:
         incident.revision += 1
         incident.written, incident.written_ms = (status, incident.findings), now_ms
         found = incident.snapshot(change, status)
-        incident.written_severity = found.gates.severity
+        incident.written_severity = found.severity
         return found
 
     # ---------------------------------------------------------------- what is forgotten
@@ -266,11 +289,11 @@ class IncidentFold:
     def _forget(self, incident: LiveIncident) -> None:
         self._incidents.remove(incident)
         incident.before = None
-        recent = self._recent[incident.system]
+        recent = self._recent[incident.joins]
         if incident in recent:
             recent.remove(incident)
         if not recent:
-            del self._recent[incident.system]
+            del self._recent[incident.joins]
         for name in incident.members:
             episodes = self._episodes.get(name)
             if episodes is None:
@@ -282,3 +305,8 @@ class IncidentFold:
         for kind in incident.lines:
             if self._last_with.get(kind) is incident:
                 del self._last_with[kind]
+
+
+def _of_plan(plan: str) -> str:
+    """Returns what the services of a maintenance are joined by. No system's name contains this letter."""
+    return f"\0{plan}"

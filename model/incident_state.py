@@ -9,12 +9,14 @@ import math
 from dataclasses import dataclass, field, replace
 
 from logwarden.model.incidents import (
+    PLANNED_SEVERITY,
     Change,
     Finding,
     Gates,
     Incident,
     IncidentLine,
     IncidentService,
+    Plan,
     Status,
     gates_of,
 )
@@ -56,6 +58,8 @@ class LiveIncident:
 
     id: str
     system: str
+    joins: str
+    """Its services, and those that may join it, are known by this name."""
     first_finding: str
     first_ms: int
     onset_ms: int
@@ -86,11 +90,18 @@ class LiveIncident:
     lines: dict[str, IncidentLine] = field(default_factory=dict)
     members: list[tuple[str, str]] = field(default_factory=list)
     """System and name of every service with an episode in it, those that are not listed included."""
+    plan: Plan | None = None
+    """The maintenance that all its findings belong to, as the newest of them knew it."""
 
     @property
     def gates(self) -> Gates:
         """Returns the answers that grade it now."""
         return gates_of(self.lines.values(), self.services, self.last_ms - self.first_ms)
+
+    @property
+    def severity(self) -> str:
+        """Returns its grade now."""
+        return self.gates.severity if self.plan is None else PLANNED_SEVERITY
 
     def snapshot(self, change: Change, status: Status) -> Incident:
         """Returns the incident as it is published for this reason, in this state."""
@@ -111,11 +122,13 @@ class LiveIncident:
             lines=tuple(sorted(self.lines.values(), key=lambda one: (one.first_ms, one.kind))),
             more_lines=self.more_lines,
             gates=self.gates,
+            plan=self.plan,
         )
 
     def take(self, finding: Finding, at: int, rules: FoldRules) -> None:
         """Adds a finding to the counts of its self."""
         self.findings += 1
+        self.plan = finding.plan
         self.first_ms, self.last_ms = min(self.first_ms, at), max(self.last_ms, at)
         self.begin_ms, self.clock_ms = min(self.begin_ms, finding.clock_ms), max(self.clock_ms, finding.clock_ms)
         service = self.services.get(finding.service)

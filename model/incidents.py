@@ -7,6 +7,7 @@ that the daemon does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +18,7 @@ NOVEL_BITS = 8.0
 """Surprise of a line that its service has logged at most once in 256 lines."""
 ODD_BITS = 6.0
 """Surprise of a line that its service has logged at most once in 64 lines."""
+PLANNED_SEVERITY = "info"
 CALM_SHARE = 0.25
 """Largest share of odd lines that a service of little noise has logged just before its first finding."""
 
@@ -43,6 +45,16 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The announced maintenance in which a line was logged."""
+
+    id: str
+    reason: str = ""
+    until_ms: int = 0
+    """Its end, as far as it was known when the line was judged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One anomalous line."""
 
@@ -66,6 +78,8 @@ class Finding:
     """Share of odd lines among the lines of the service just before."""
     system: str = ""
     """Only services of one system are joined."""
+    plan: Plan | None = None
+    """Findings of one maintenance are one incident, and no other finding is in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +159,12 @@ class Incident:
     more_lines: int
     """Findings whose kind of line is not listed."""
     gates: Gates
+    plan: Plan | None = None
+
+    @property
+    def severity(self) -> str:
+        """Returns the grade by its gates; info for what was announced, which is less than any of these."""
+        return self.gates.severity if self.plan is None else PLANNED_SEVERITY
 
     @property
     def origin(self) -> str:
@@ -163,6 +183,7 @@ class KnownIncident:
     severity: str
     recurrence: int
     system: str = ""
+    plan: Plan | None = None
     services: tuple[tuple[str, int, int], ...] = ()
     """Name, first and last time of each service that is listed."""
 
@@ -176,3 +197,14 @@ def gates_of(lines: Iterable[IncidentLine], services: Mapping[str, IncidentServi
         novelty=any(line.surprise >= NOVEL_BITS for line in lines),
         calm=any(service.odd_share <= CALM_SHARE for service in services.values()),
     )
+
+
+def system_in(pattern: re.Pattern[str] | None, service: str) -> str:
+    """Returns the system that an expression finds in the name of a service: its first group, or else its match.
+
+    Returns an empty name if it finds none, or there is no expression.
+    """
+    found = pattern.search(service) if pattern is not None else None
+    if found is None:
+        return ""
+    return (found[1] if found.re.groups else found[0]) or ""

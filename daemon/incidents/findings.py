@@ -10,7 +10,7 @@ import msgspec
 from logwarden.daemon.incidents.alert import SCHEMA_VERSION
 from logwarden.daemon.incidents.incident import TEXT_CHARS, milliseconds
 from logwarden.model.evidence import severities
-from logwarden.model.incidents import ODD_BITS, Finding
+from logwarden.model.incidents import ODD_BITS, Finding, Plan, system_in
 from logwarden.model.schema import truncated
 
 _CERTAIN = 1e-12
@@ -81,7 +81,7 @@ class FindingReader:
             is_failure=self._is_failure(alert),
             surprise=facts.lines[-1].surprise,
             odd_share=sum(line.surprise >= ODD_BITS for line in before) / max(len(before), 1),
-            system=self._system_of(alert.service.name),
+            system=system_in(self._system, alert.service.name),
         )
 
     def _is_failure(self, alert: _Alert) -> bool:
@@ -94,12 +94,6 @@ class FindingReader:
                 self._failures.clear()
             self._failures[kind] = bool(severities([alert.message])[0][0])
         return self._failures[kind]
-
-    def _system_of(self, service: str) -> str:
-        found = self._system.search(service) if self._system is not None else None
-        if found is None:
-            return ""
-        return found[1] if found.re.groups else found[0]
 
 
 def _time_ms(timestamp: str | None, published_ms: int) -> int:

@@ -9,21 +9,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logwarden.model.incident_fold import IncidentFold
-from logwarden.model.incidents import Change, Finding, Incident, KnownIncident, Status
+from logwarden.model.incidents import Change, Finding, Incident, KnownIncident, Plan, Status
 
+Rows = Sequence[tuple[int, str, str, float, Plan | None]]
 FINDINGS = st.lists(
     st.tuples(
         st.integers(0, 400),
         st.sampled_from("abcd"),
         st.sampled_from(["x", "y", "z"]),
         st.sampled_from([0.3, 1.0, 2.0]),
+        st.sampled_from([None, None, Plan(id="p", until_ms=900_000), Plan(id="q")]),
     ),
     min_size=1,
     max_size=40,
-).map(sorted)
+).map(lambda rows: sorted(rows, key=lambda row: row[0]))
 
 
-def findings_of(rows: Sequence[tuple[int, str, str, float]]) -> list[Finding]:
+def findings_of(rows: Rows) -> list[Finding]:
     """Findings that are published as they are logged, five seconds apart for each unit of time."""
     return [
         Finding(
@@ -33,8 +35,9 @@ def findings_of(rows: Sequence[tuple[int, str, str, float]]) -> list[Finding]:
             time_ms=5_000 * at,
             clock_ms=5_000 * at,
             evidence=evidence,
+            plan=plan,
         )
-        for number, (at, service, kind, evidence) in enumerate(rows)
+        for number, (at, service, kind, evidence, plan) in enumerate(rows)
     ]
 
 
@@ -47,8 +50,9 @@ def known_of(records: Sequence[Incident]) -> list[KnownIncident]:
             status=one.status,
             revision=one.revision,
             findings=one.findings,
-            severity=one.gates.severity,
+            severity=one.severity,
             recurrence=one.recurrence,
+            plan=one.plan,
             services=tuple((service.name, service.first_ms, service.last_ms) for service in one.services),
         )
         for one in newest.values()
@@ -82,13 +86,15 @@ def lived(findings: Sequence[Finding], crash_after: int | None = None) -> list[I
 
 
 @given(FINDINGS)
-def test_every_finding_is_in_one_incident_and_each_opens_once(rows: list[tuple[int, str, str, float]]) -> None:
+def test_every_finding_is_in_one_incident_and_each_opens_once(rows: Rows) -> None:
     """Ids of incidents that open are those that findings were folded into, and every life has one begin and one end."""
     findings, fold = findings_of(rows), IncidentFold()
-    folded, records = Counter[str](), list[Incident]()
+    folded, records, plans = Counter[str](), list[Incident](), dict[str, set[Plan | None]]()
     for one in findings:
         records += fold.advance(one.clock_ms)
-        folded[str(fold.add(one))] += 1
+        folded[incident := str(fold.add(one))] += 1
+        plans.setdefault(incident, set()).add(one.plan)
+    assert all(len(found) == 1 for found in plans.values())
     records += fold.advance(10**12)
     assert sum(folded.values()) == len(findings)
     newest = {one.id: one for one in records}
@@ -102,7 +108,7 @@ def test_every_finding_is_in_one_incident_and_each_opens_once(rows: list[tuple[i
 
 
 @given(FINDINGS, st.data())
-def test_a_crash_changes_no_incident(rows: list[tuple[int, str, str, float]], data: st.DataObject) -> None:
+def test_a_crash_changes_no_incident(rows: Rows, data: st.DataObject) -> None:
     """A process that replays from the committed position publishes what an undisturbed one publishes, each id once."""
     findings = findings_of(rows)
     crash_after = data.draw(st.integers(0, len(findings) - 1))
@@ -112,7 +118,7 @@ def test_a_crash_changes_no_incident(rows: list[tuple[int, str, str, float]], da
 
 
 @given(FINDINGS, st.randoms(use_true_random=False))
-def test_alerts_out_of_order_are_in_one_incident_each(rows: list[tuple[int, str, str, float]], order: object) -> None:
+def test_alerts_out_of_order_are_in_one_incident_each(rows: Rows, order: object) -> None:
     """Findings in any order, some of them twice, are counted once each, and every life begins once."""
     findings = findings_of(rows)
     shuffled = [*findings, *findings[::3]]

@@ -10,7 +10,7 @@ import pytest
 
 from logwarden.model.incident_fold import IncidentFold
 from logwarden.model.incident_state import FoldRules
-from logwarden.model.incidents import Change, Finding, Incident, KnownIncident, Status
+from logwarden.model.incidents import Change, Finding, Incident, KnownIncident, Plan, Status
 
 _NUMBERS = count()
 MINUTE = 60.0
@@ -274,3 +274,68 @@ def test_what_is_forgotten_leaves_nothing_behind() -> None:
     assert not fold._episodes
     assert not fold._recent
     assert not fold._last_with
+
+
+def test_what_a_maintenance_causes_is_one_planned_incident() -> None:
+    """Peers complain for an hour while a database is moved: one incident of the lowest severity, whatever the pauses."""
+    plan = Plan(id="move", reason="a larger disk", until_ms=3_600_000)
+    at = (0, 1, 200, 1500, 3500)
+    found = outcome(finding(t, f"lost {t}", service, plan=plan) for t in at for service in ("web", "shop"))
+    assert [(one.findings, one.severity, one.plan, one.recurrence) for one in found] == [(10, "info", plan, 0)]
+
+
+def test_a_planned_incident_takes_no_other_finding_and_gives_none() -> None:
+    """A fault that begins during the maintenance of another service is an incident of its own, in any order."""
+    plan = Plan(id="move", until_ms=60_000)
+    rows = [
+        finding(0, "lost", "web", plan=plan),
+        finding(1, "disk failure", "db"),
+        finding(2, "lost", "web", plan=plan),
+        finding(3, "disk failure", "web"),
+    ]
+    found = outcome(rows)
+    assert sorted((one.plan is None, one.findings) for one in found) == [(False, 2), (True, 2)]
+    assert {one.severity for one in found} == {"info", "warning"}
+
+
+def test_the_same_line_after_a_maintenance_does_not_come_back() -> None:
+    """A real outage is not the second time of what was announced, so that its gap is the usual one."""
+    found = outcome([finding(0, plan=Plan(id="move")), finding(100), finding(140)])
+    assert [(one.findings, one.recurrence) for one in found] == [(1, 0), (1, 0), (1, 1)]
+
+
+def test_two_maintenances_are_two_incidents() -> None:
+    """Windows that overlap stay apart, each with what is marked as its own."""
+    found = outcome(finding(t, plan=Plan(id="ab"[t % 2])) for t in range(6))
+    assert sorted((one.plan.id if one.plan else "", one.findings) for one in found) == [("a", 3), ("b", 3)]
+
+
+def test_a_planned_incident_is_continued_after_six_hours() -> None:
+    """A maintenance that nobody ends cannot collect alerts for ever."""
+    plan = Plan(id="move", until_ms=10**9)
+    found = outcome(finding(3600.0 * hour, plan=plan) for hour in range(8))
+    assert [(one.findings, one.status) for one in found] == [(6, Status.RESOLVED), (2, Status.RESOLVED)]
+
+
+def test_a_planned_incident_counts_services_beyond_those_it_lists() -> None:
+    """A datacenter in maintenance has more services than a record lists."""
+    plan = Plan(id="move")
+    [one] = outcome((finding(n, service=f"s{n}", plan=plan) for n in range(5)), FoldRules(max_services=3))
+    assert (len(one.services), one.more_services) == (3, 2)
+
+
+def test_a_restart_does_not_open_a_planned_incident_again() -> None:
+    """A member that takes over knows what was published about a maintenance, also of services it has not met there."""
+    known = KnownIncident(
+        id="x",
+        status=Status.RESOLVED,
+        revision=2,
+        findings=9,
+        severity="info",
+        recurrence=0,
+        plan=Plan(id="move"),
+        services=(("web", 0, 5_000),),
+    )
+    fold = IncidentFold(known=[known])
+    assert fold.add(finding(60, "lost", "shop", plan=Plan(id="move"))) is None
+    assert fold.add(finding(60, "lost", "shop")) is not None
