@@ -26,6 +26,7 @@ class IncidentSeverity(StrEnum):
     critical = "critical"
     error = "error"
     warning = "warning"
+    info = "info"
 
 
 class AlertFormat(StrEnum):

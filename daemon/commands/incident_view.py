@@ -62,6 +62,8 @@ def _header(record: IncidentRecord) -> Text:
     header.append(f"  {words}{f' in {services:,} services' if services > 1 else ''}")
     if facts.recurrence:
         header.append(f"  again, {facts.recurrence + 1} times so far", "yellow")
+    if facts.planned is not None:
+        header.append(f"  planned: {printable(facts.planned.reason or facts.planned.id)}", "green")
     header.append(f"  {facts.change if facts.status == 'open' else facts.status}", "dim")
     header.append(f"  {record.id}", "dim")
     return header

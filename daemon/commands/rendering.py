@@ -77,6 +77,8 @@ def _header(alert: Alert, place: str | None) -> Text:
     if alert.timestamp:
         header.append(f"  {alert.timestamp}", "cyan")
     header.append(f"  {printable(place)}", "dim")
+    if facts.planned is not None:
+        header.append(f"  planned: {printable(facts.planned.reason or facts.planned.id)}", "green")
     if facts.detection_delay_ms is not None:
         header.append(f"  after {_duration(facts.detection_delay_ms)}", "dim")
     return header

@@ -19,6 +19,7 @@ import msgspec
 
 from logwarden.daemon.incidents.quoting import quotation
 from logwarden.daemon.records import Message
+from logwarden.model.incidents import Plan
 from logwarden.model.schema import LogLine, Verdict, truncated
 from logwarden.model.severity import NAMES as LEVELS
 from logwarden.model.severity import of_line
@@ -85,6 +86,15 @@ class AlertLine(msgspec.Struct, frozen=True, kw_only=True):
     newest: bool
 
 
+class PlanFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The announced maintenance in which a line was logged, or which caused an incident."""
+
+    id: str
+    reason: str
+    until: str | None
+    """Its end, as far as it was known."""
+
+
 class AlertFindings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Facts about the anomaly for which ECS has no field."""
 
@@ -103,6 +113,8 @@ class AlertFindings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     detection_delay_ms: int | None
     shortened: bool = False
     """True if lines are missing or truncated because the topic takes no larger message. Otherwise not in the bytes."""
+    planned: PlanFacts | None = None
+    """None: it was not announced, and the bytes do not contain the field."""
 
 
 _EVENT = AlertEvent()
@@ -162,6 +174,7 @@ def build_alert(
     incarnation: str = "",
     original: bytes = b"",
     max_original_chars: int = 0,
+    plan: Plan | None = None,
 ) -> Alert:
     """Builds the alert of a verdict.
 
@@ -201,8 +214,14 @@ def build_alert(
             history_lines=verdict.history_lines,
             model_revision=verdict.model_revision,
             detection_delay_ms=_delay(newest.timestamp_ms, now_ms),
+            planned=None if plan is None else plan_facts(plan),
         ),
     )
+
+
+def plan_facts(plan: Plan) -> PlanFacts:
+    """Returns the fields of a maintenance."""
+    return PlanFacts(id=encodable(plan.id), reason=encodable(plan.reason), until=rfc3339(plan.until_ms))
 
 
 def level_of(text: str) -> str | None:

@@ -20,6 +20,7 @@ from logwarden.daemon.incidents import alert
 from logwarden.daemon.incidents.quoting import quotation
 from logwarden.daemon.records import Message, Partition
 from logwarden.model.arrays import Ints, Texts
+from logwarden.model.incidents import Plan
 from logwarden.model.schema import truncated
 from logwarden.model.verdicts import AlertPolicy, Scores, guilty_lines, surprises
 from logwarden.model.windowing import WindowBatch
@@ -36,7 +37,7 @@ _FRAME = (
     b'"probabilities":{"normal":%s,"anomaly":%s},"logits":[%s,%s],"severity":"%s","dedup_key":%s:%s",'
     b'"source":{"topic":%s,"partition":%d,"first_offset":%d,"last_offset":%d,"index":%d},"lines":['
 )
-_END = b'],"history_lines":%d,"model_revision":%s,"detection_delay_ms":%s}}'
+_END = b'],"history_lines":%d,"model_revision":%s,"detection_delay_ms":%s%s}}'
 
 
 class AlertDraft:
@@ -95,11 +96,12 @@ class AlertWriter:
         incarnation: str = "",
         original: bytes = b"",
         max_original_chars: int = 0,
+        plan: Plan | None = None,
     ) -> AlertDraft:
         """Returns the alert of the window at a place of the batch.
 
         `now_ms`: wall clock in milliseconds, for the delay. `incarnation`: see `alert_id`. `original`: the record of
-        the newest line, see `quotation`.
+        the newest line, see `quotation`. `plan`: the maintenance in which it was logged.
         """
         row = self._row[place]
         end, score, history = self._ends[row], self._scores[row], int(self._history[row])
@@ -140,7 +142,8 @@ class AlertWriter:
         )
         delay = b"null" if time_ms < 0 else b"%d" % max(now_ms - time_ms, 0)
         headers = alert.cloud_event(identity, alert.encodable(partition.topic), partition.partition, timestamp, name)
-        last = _END % (history, _quoted(policy.model_revision), delay)
+        planned = b"" if plan is None else b',"planned":%s' % msgspec.json.encode(alert.plan_facts(plan))
+        last = _END % (history, _quoted(policy.model_revision), delay, planned)
         own_bytes = len(frame) + len(last) + len(self._texts[end]) + len(self._before[end]) + len(self._after[end])
         return AlertDraft(alerts_topic, name, [frame, *self._lines(row), last], headers, own_bytes)
 

@@ -7,8 +7,8 @@ import re
 
 import msgspec
 
-from logwarden.daemon.incidents.alert import SCHEMA_VERSION
-from logwarden.daemon.incidents.incident import TEXT_CHARS, milliseconds
+from logwarden.daemon.incidents.alert import SCHEMA_VERSION, PlanFacts
+from logwarden.daemon.incidents.incident import TEXT_CHARS, milliseconds, plan_of
 from logwarden.model.evidence import severities
 from logwarden.model.incidents import ODD_BITS, Finding, Plan, system_in
 from logwarden.model.schema import truncated
@@ -36,6 +36,7 @@ class _Facts(msgspec.Struct, frozen=True):
     prediction: str
     dedup_key: str
     lines: tuple[_Line, ...]
+    planned: PlanFacts | None = None
 
 
 class _Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +83,7 @@ class FindingReader:
             surprise=facts.lines[-1].surprise,
             odd_share=sum(line.surprise >= ODD_BITS for line in before) / max(len(before), 1),
             system=system_in(self._system, alert.service.name),
+            plan=plan_of(facts.planned),
         )
 
     def _is_failure(self, alert: _Alert) -> bool:

@@ -11,9 +11,9 @@ from datetime import datetime
 
 import msgspec
 
-from logwarden.daemon.incidents.alert import AlertService, encodable, rfc3339
+from logwarden.daemon.incidents.alert import AlertService, PlanFacts, encodable, plan_facts, rfc3339
 from logwarden.daemon.records import Message
-from logwarden.model.incidents import Incident, IncidentLine, KnownIncident, Status
+from logwarden.model.incidents import Incident, IncidentLine, KnownIncident, Plan, Status
 from logwarden.model.schema import truncated
 
 SCHEMA_VERSION = 1
@@ -89,6 +89,8 @@ class IncidentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     more_lines: int
     """Alerts on lines that are not listed, and listed lines that this record leaves out."""
     system: str = ""
+    planned: PlanFacts | None = None
+    """The announced maintenance that caused it. None: it was not announced, and the bytes do not contain the field."""
 
 
 class IncidentRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,7 +143,7 @@ def build_incident(
             change=incident.change,
             status=incident.status,
             revision=incident.revision,
-            severity=incident.gates.severity,
+            severity=incident.severity,
             gates=GateFacts(
                 failure=incident.gates.failure,
                 extent=incident.gates.extent,
@@ -166,6 +168,7 @@ def build_incident(
             lines=tuple(_line(one, text_chars, time) for one in shown),
             more_lines=incident.more_lines + hidden,
             system=encodable(incident.system),
+            planned=None if incident.plan is None else plan_facts(incident.plan),
         ),
     )
 
@@ -202,12 +205,20 @@ def known_incident(record: IncidentRecord) -> KnownIncident:
         severity=facts.severity,
         recurrence=facts.recurrence,
         system=facts.system,
+        plan=plan_of(facts.planned),
         services=tuple(
             (one.name, milliseconds(one.first_seen), milliseconds(one.last_seen))
             for one in facts.services
             if one.first_seen is not None and one.last_seen is not None
         ),
     )
+
+
+def plan_of(facts: PlanFacts | None) -> Plan | None:
+    """Returns the maintenance that a record names. Returns None if it names none. Raises ValueError for a wrong time."""
+    if facts is None:
+        return None
+    return Plan(id=facts.id, reason=facts.reason, until_ms=0 if facts.until is None else milliseconds(facts.until))
 
 
 def milliseconds(timestamp: str) -> int:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from logwarden.daemon.incidents.alert import alert_message, build_alert
 from logwarden.daemon.incidents.encoding import AlertWriter
 from logwarden.daemon.records import Partition
+from logwarden.model.incidents import Plan
 from logwarden.model.verdicts import AlertPolicy, Scores
 from logwarden.model.windowing import NUMERIC_COLUMNS, WindowBatch, WindowRings
 from tests.unit.daemon.incidents.test_alert import VALIDATOR
@@ -75,6 +76,7 @@ def test_the_fast_bytes_are_the_plain_ones(seed: int) -> None:
         text = verdict.window.newest.text
         original = (b"", text.encode(), f'{{"é": "{text}"}}'.encode(), b"\xff" * 9)[place % 4]
         quotes: dict[str, Any] = {"original": original, "max_original_chars": int(rng.integers(0, 30))}
+        quotes["plan"] = (None, Plan(id="maintenance/ü", reason='a "disk"\ud800', until_ms=NOW_MS))[place % 2]
         plain = alert_message(build_alert(verdict, now_ms=NOW_MS, max_line_chars=chars, **quotes), "alerts")
         fast = writer.draft(
             place,

@@ -29,14 +29,17 @@ from logwarden.daemon.kafka.compacted import CompactedTopic
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.reading import read_settings
 from logwarden.model.incident_fold import IncidentFold
-from logwarden.model.incidents import Change, Finding, Incident, Status
+from logwarden.model.incidents import Change, Finding, Incident, Plan, Status
 from tests.incident_schema import incident_schema
 from tests.sim.incidents import BEGIN_MS, alert_value
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "incidents.md"
 
 
-def incident(*lines: tuple[str, str], count: int = 1) -> Incident:
+PLAN = Plan(id="maintenance/7", reason="a larger disk", until_ms=BEGIN_MS + 60_000)
+
+
+def incident(*lines: tuple[str, str], count: int = 1, plan: Plan | None = None) -> Incident:
     """The incident of (service, text) pairs, a second apart, each line so many times."""
     fold = IncidentFold()
     for number, (service, text) in enumerate(line for line in lines for _ in range(count)):
@@ -50,6 +53,7 @@ def incident(*lines: tuple[str, str], count: int = 1) -> Incident:
                 evidence=1.0 + number / 100,
                 text=text,
                 is_failure=text.isupper(),
+                plan=plan,
             )
         )
     [found] = fold.advance(0)
@@ -59,7 +63,8 @@ def incident(*lines: tuple[str, str], count: int = 1) -> Incident:
 def test_every_record_is_what_the_schema_promises() -> None:
     """Open and ended records, long and hostile ones, are valid against the published schema."""
     hostile = incident(("a\udc80b", "x\udcff\x1b[2J\n" * 300), *((f"s{n}", f"line {n}") for n in range(99)))
-    for record in (build_incident(incident(("web", "DISK FULL"))), expired(build_incident(hostile))):
+    planned = build_incident(incident(("web", "DISK FULL"), plan=PLAN))
+    for record in (build_incident(incident(("web", "DISK FULL"))), planned, expired(build_incident(hostile))):
         value = json.loads(record.encode())
         schema = incident_schema()
         schema["$defs"]["uuid"] = {"type": "string"}  # ids are short here
@@ -109,6 +114,31 @@ def test_a_restart_knows_what_was_published() -> None:
     assert (known.status, known.revision, known.findings, known.severity) == (Status.OPEN, 1, 6, "warning")
     assert known.services == (("web", BEGIN_MS, BEGIN_MS + 2_000), ("db", BEGIN_MS + 3_000, BEGIN_MS + 5_000))
     assert milliseconds("2026-11-23T10:00:00.001Z") == BEGIN_MS + 1
+
+
+def test_a_planned_incident_is_marked_and_of_the_lowest_severity() -> None:
+    """A bridge leaves it out by its severity or its mark, a restart knows its maintenance, and people see the reason."""
+    record = build_incident(incident(("web", "DISK FULL"), plan=PLAN))
+    value = json.loads(record.encode())["logwarden"]
+    assert value["planned"] == {"id": PLAN.id, "reason": PLAN.reason, "until": "2026-11-23T10:01:00.000Z"}
+    assert value["severity"] == "info"
+    assert known_incident(record).plan == PLAN
+    console = Console(file=io.StringIO(), width=200)
+    console.print(render_incident(record))
+    assert isinstance(console.file, io.StringIO)
+    assert "planned: a larger disk" in console.file.getvalue()
+    assert "planned" not in json.loads(build_incident(incident(("web", "DISK FULL"))).encode())["logwarden"]
+
+
+def test_the_mark_of_an_alert_reaches_its_finding() -> None:
+    """An alert within a maintenance is folded as planned; one with a mark that cannot be read is no alert."""
+    planned = {"id": PLAN.id, "reason": PLAN.reason, "until": "2026-11-23T10:01:00.000Z"}
+    value = json.loads(alert_value(1, "web", "disk", 0, 0.9))
+    value["logwarden"]["planned"] = planned
+    assert FindingReader().read(json.dumps(value).encode(), published_ms=0).plan == PLAN
+    planned["until"] = "soon"
+    with pytest.raises(ValueError, match="soon"):
+        FindingReader().read(json.dumps(value).encode(), published_ms=0)
 
 
 def test_what_is_read_of_an_alert() -> None:
