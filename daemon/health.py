@@ -104,6 +104,8 @@ class HealthState:
         """What this member does for incidents: `off`, `starting`, `folding`, `standby`, or the sentence why not."""
         self.partitions = 0
         """Partitions assigned to this member."""
+        self.feedback = "off"
+        """What is known of people's feedback: `off`, `starting`, `followed`, or the sentence why it is not read."""
         self._in_flight = 0
         self.services = self.services_learning = 0
         """Services in memory, and those of them with too few lines for an alert."""

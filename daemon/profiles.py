@@ -6,17 +6,22 @@ Builds the bounds for the joining of lines and for the state of services as well
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 from logwarden.daemon.decoding.decoder import Decoder
 from logwarden.daemon.decoding.schemas import Schemas
+from logwarden.daemon.incidents.alert import kind_name
 from logwarden.daemon.pipeline.joining import JoinLimits
 from logwarden.daemon.pipeline.memory import CutLimits
 from logwarden.daemon.pipeline.partitions import ProfileOf, TopicProfile
 from logwarden.daemon.records import InputFormat
+from logwarden.daemon.settings.fields import named_masks
 from logwarden.daemon.settings.formats import format_of
 from logwarden.daemon.settings.groups import Settings
 from logwarden.model.incident_state import FoldRules
+from logwarden.model.mask_own import compile_masks
+from logwarden.model.masking import canonical, line_hash, mask_blob
 
 
 def decoder_of(settings: Settings, *, format: InputFormat | None = None, schemas: Schemas | None = None) -> Decoder:
@@ -66,6 +71,17 @@ def system_of(settings: Settings) -> re.Pattern[str] | None:
     """Returns the expression for the system in a service's name. Returns None if all services are one system."""
     pattern = settings.incidents.system_pattern
     return None if pattern is None else re.compile(pattern)
+
+
+def kind_of(settings: Settings) -> Callable[[str], str]:
+    """Returns the function from a line's text to the name of its kind, by the masks in use."""
+    masks = compile_masks(named_masks(settings.input.masks))
+
+    def kind(text: str) -> str:
+        line = text.encode("utf-8", "replace").replace(b"\n", b" ")
+        return kind_name(line_hash(canonical(mask_blob(line + b"\n")[0], masks)))
+
+    return kind
 
 
 def profiles_of(settings: Settings, schemas: Schemas | None = None) -> ProfileOf:

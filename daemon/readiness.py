@@ -56,6 +56,7 @@ def figures(health: HealthState) -> dict[str, Any]:
         "services_learning": health.services_learning,
         "services_without_pattern": health.services_without_pattern,
         "incidents": health.incidents,
+        "feedback": health.feedback,
         "lines_per_service": round(health.lines_per_service, 1),
         "services_restored": health.services_restored,
         "services_forgotten": health.services_forgotten,

@@ -22,6 +22,7 @@ from logwarden.daemon.errors import (
     FatalError,
     LogwardenError,
 )
+from logwarden.daemon.feedback.desk import FeedbackDesk
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.incidents.desk import IncidentDesk
 from logwarden.daemon.incidents.findings import FindingReader
@@ -34,13 +35,17 @@ from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.limits import PipelineLimits
 from logwarden.daemon.pipeline.pipeline import Pipeline
 from logwarden.daemon.pipeline.schemas import SchemaShelf
-from logwarden.daemon.ports import Ports
+from logwarden.daemon.ports import Clock, Ports
 from logwarden.daemon.process import StopSignals
-from logwarden.daemon.profiles import cut_limits_of, fold_rules, join_limits_of, profiles_of, system_of
+from logwarden.daemon.profiles import cut_limits_of, fold_rules, join_limits_of, kind_of, profiles_of, system_of
 from logwarden.daemon.registry.client import RegistryClient
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.secret_files import secret_of
+<<<<<<< HEAD
 from logwarden.daemon.view import View
+=======
+from logwarden.daemon.telemetry import Telemetry
+>>>>>>> 4cf2e23 (Apply the feedback of people to alerts)
 from logwarden.daemon.waiting import abandon, attempt, failure
 from logwarden.daemon.watchdog import Held, Watchdog, WatchedWorker
 from logwarden.daemon.web.api_schema import api_routes
@@ -62,6 +67,8 @@ _STOPS_S = 0.7
 _CANCELLED_S = 0.2
 """Seconds that cancelled work may take to end. A port that closes has them too."""
 _STOPS_AFTER_FAILURE_S = 10.0
+_FEEDBACK_S = 10.0
+"""Seconds that the start waits for the feedback topic, so that no alert goes out that a person does not want."""
 
 
 async def run_service(settings: Settings, signals: StopSignals) -> int:
@@ -91,6 +98,12 @@ class Service:
         self._stop = asyncio.Event()
         self._stopped_at = 0.0
         self._drain_until: float | None = None
+<<<<<<< HEAD
+=======
+        self._feedback = feedback_desk(settings, self._clock, self._telemetry, self._health)
+        self._following: asyncio.Task[None] | None = None
+        self._workers = (ThreadWorker("ingest"), ThreadWorker("score"))
+>>>>>>> 4cf2e23 (Apply the feedback of people to alerts)
 
     @property
     def http_port(self) -> int | None:
@@ -119,8 +132,10 @@ class Service:
             await self._close(source, sink)
 
     async def _started(self, source: KafkaSource, sink: KafkaSink) -> Pipeline:
+        self._following = asyncio.create_task(self._feedback.run(), name="feedback")
         pipeline = await self._build(source, sink)
         await self._connect(sink.start)
+        await self._feedback.read_once(_FEEDBACK_S)
         await self._connect(lambda: source.start(pipeline.listener))
         return pipeline
 
@@ -138,6 +153,8 @@ class Service:
 
     async def _close(self, source: KafkaSource, sink: KafkaSink) -> None:
         """Tries every stop, whatever becomes of the others, in the time that is left."""
+        if self._following is not None:
+            abandon(self._following)
         left_s = self._left_s() if self._stop.is_set() else _STOPS_AFTER_FAILURE_S
         clients = {"source": attempt(source.stop(), left_s), "sink": attempt(sink.stop(), left_s)}
         for client, task in zip(clients, await asyncio.gather(*clients.values()), strict=True):
@@ -175,6 +192,7 @@ class Service:
             telemetry=self._telemetry,
             health=self._health,
             state=CompactedTopic(settings.kafka, settings.kafka.state_topic) if settings.kafka.state_topic else None,
+            feedback=lambda: self._feedback.book,
         )
         shelf = self._shelf(ports)
         ingestor = Ingestor(
@@ -291,6 +309,21 @@ def held_by(pipeline: Pipeline) -> list[Held]:
     return [
         Held(partition=a.partition, position=a.ledger.position(), outstanding=a.ledger.outstanding) for a in assignments
     ]
+
+
+def feedback_desk(settings: Settings, clock: Clock, telemetry: Telemetry, health: HealthState) -> FeedbackDesk:
+    """Returns the task that keeps the feedback of people."""
+    topic = settings.kafka.feedback_topic
+    return FeedbackDesk(
+        None if topic is None else CompactedTopic(settings.kafka, topic),
+        clock,
+        telemetry,
+        health,
+        kind_of=kind_of(settings),
+        topic=topic or "",
+        file=settings.feedback.file,
+        system=system_of(settings),
+    )
 
 
 def pipeline_limits(settings: Settings) -> PipelineLimits:

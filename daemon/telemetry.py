@@ -6,6 +6,7 @@ thread and never wait.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 
@@ -52,6 +53,9 @@ class Telemetry(Protocol):
 
     def withheld(self, windows: int) -> None:
         """Counts windows that raised no alert only because their service had used up its budget."""
+
+    def suppressed(self, reason: str, windows: int) -> None:
+        """Counts windows that raised no alert because a person gave feedback: `expected` or `mute`."""
 
     # ------------------------------------------------------------ publications
 
@@ -127,6 +131,15 @@ class Telemetry(Protocol):
 
     def incidents(self, opened: int, failing: bool) -> None:
         """Sets the open incidents that this member folds, and whether it should fold and cannot."""
+
+    def planned(self, alerts: int) -> None:
+        """Counts alerts that were marked, because their line was logged in an announced maintenance."""
+
+    def feedback_read(self, outcome: str, records: int) -> None:
+        """Counts records of feedback: `read`, `removed`, `unreadable`, or `refused` beyond a bound."""
+
+    def feedback(self, entries: Mapping[str, int], failing: bool) -> None:
+        """Sets the entries of feedback in force by kind, and whether some cannot be read now."""
 
     # ------------------------------------------------------------ states
 

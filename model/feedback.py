@@ -1,4 +1,4 @@
-"""What people have said about alerts: *expected*, *real*, *mute*, and the windows of announced maintenance.
+"""The feedback of people on alerts: *expected*, *real*, *mute*, and the windows of announced maintenance.
 
 Decides which of it applies to an alert. Validity goes by the time of the line, so that a replay decides as the first
 reading did. Pure, bounded, and the same in every replica: what counts depends on the set of entries alone, never on the
@@ -8,7 +8,7 @@ order in which they arrived. It is here and not in the daemon, so that the bench
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -24,7 +24,7 @@ _CACHED_SERVICES = 4_096
 
 
 class FeedbackKind(StrEnum):
-    """What an entry says."""
+    """The kinds of an entry."""
 
     EXPECTED = "expected"
     """These kinds of lines are normal."""
@@ -55,7 +55,7 @@ class Feedback:
     from_ms: int = 0
     """First time of a line to which it applies."""
     until_ms: int | None = None
-    """First time of a line to which it no longer applies. None: for ever."""
+    """First time of a line to which it no longer applies. None: it has no end."""
     services: tuple[str, ...] = ()
     """Patterns of names of services, in which * stands for any text. Empty: all services."""
     systems: tuple[str, ...] = ()
@@ -112,11 +112,11 @@ class FeedbackBook:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __iter__(self) -> Iterable[Feedback]:
+    def __iter__(self) -> Iterator[Feedback]:
         return iter(self._entries)
 
     def judgement(self, service: str, kind: str, text: str, time_ms: int) -> FeedbackKind | None:
-        """Returns what people said about such a line: the entry given last decides. Returns None without any."""
+        """Returns the judgement of such a line by the entry that was given last. Returns None without one."""
         if not self._entries:
             return None
         own = self._own(service)
@@ -163,9 +163,6 @@ class FeedbackBook:
         return own
 
 
-NO_FEEDBACK = FeedbackBook()
-
-
 def matches(pattern: str, name: str) -> bool:
     """Returns True if the whole name has the form of a pattern, in which * stands for any text.
 
@@ -194,3 +191,6 @@ def contains(pattern: str, text: str) -> bool:
 
 def _given(entry: Feedback) -> tuple[int, str]:
     return entry.given_ms, entry.key
+
+
+NO_FEEDBACK = FeedbackBook()

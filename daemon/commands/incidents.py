@@ -16,8 +16,8 @@ from rich.console import Console
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.incident_view import render_incident
 from logwarden.daemon.errors import ConfigurationError
-from logwarden.daemon.incidents.alert import rfc3339
-from logwarden.daemon.incidents.incident import IncidentRecord, decode_incident, milliseconds
+from logwarden.daemon.incidents.incident import IncidentRecord, decode_incident
+from logwarden.daemon.incidents.writing import milliseconds, rfc3339
 from logwarden.daemon.settings.groups import Settings
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}

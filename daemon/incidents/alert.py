@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from urllib.parse import quote
 
 import msgspec
 
+from logwarden.daemon.incidents.plans import PlanFacts, plan_facts
 from logwarden.daemon.incidents.quoting import quotation
+from logwarden.daemon.incidents.writing import encodable, rfc3339
 from logwarden.daemon.records import Message
 from logwarden.model.incidents import Plan
 from logwarden.model.schema import LogLine, Verdict, truncated
@@ -34,8 +35,6 @@ SEVERITIES = (("critical", 0.9), ("error", 0.5), ("warning", 0.0))
 
 _FAIR_CHARS, _LEAST_CHARS = 256, 16
 """Characters of a line that an alert which must be shorter keeps beside other lines, and at least."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# A word with a digit in it. It begins where a word begins, so that a long word without digits is read once.
 
 
 class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,15 +83,6 @@ class AlertLine(msgspec.Struct, frozen=True, kw_only=True):
     """Bits; see `model/schema.py`."""
     guilty: bool
     newest: bool
-
-
-class PlanFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """The announced maintenance in which a line was logged, or which caused an incident."""
-
-    id: str
-    reason: str
-    until: str | None
-    """Its end, as far as it was known."""
 
 
 class AlertFindings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -219,11 +209,6 @@ def build_alert(
     )
 
 
-def plan_facts(plan: Plan) -> PlanFacts:
-    """Returns the fields of a maintenance."""
-    return PlanFacts(id=encodable(plan.id), reason=encodable(plan.reason), until=rfc3339(plan.until_ms))
-
-
 def level_of(text: str) -> str | None:
     """Returns the name of the level that a line states. Returns None if it states none."""
     level = of_line(text)
@@ -309,23 +294,6 @@ def kind_name(kind: int) -> str:
     return f"{kind & 0xFFFF_FFFF_FFFF_FFFF:016x}"
 
 
-def rfc3339(timestamp_ms: int | None) -> str | None:
-    """Returns UTC with milliseconds and a Z. Returns None without a time, and outside the years 1 to 9999."""
-    if timestamp_ms is None:
-        return None
-    second = _rfc3339_second(timestamp_ms // 1000)
-    return None if second is None else f"{second}.{timestamp_ms % 1000:03d}Z"
-
-
-@lru_cache(maxsize=4096)
-def _rfc3339_second(seconds: int) -> str | None:
-    """Returns the text up to the second, which most lines share with the line before them."""
-    try:
-        return (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat(timespec="seconds")
-    except OverflowError:
-        return None
-
-
 def _line(line: LogLine, newest: bool, max_chars: int) -> AlertLine:
     return AlertLine(
         offset=line.offset,
@@ -347,8 +315,3 @@ def _delay(timestamp_ms: int | None, now_ms: int | None) -> int | None:
 
 def _shown(text: str, max_chars: int) -> str:
     return truncated(encodable(text), max_chars)
-
-
-def encodable(text: str) -> str:
-    """Replaces lone surrogates, which JSON input can carry into a text and UTF-8 cannot carry out."""
-    return text.encode("utf-8", "replace").decode()

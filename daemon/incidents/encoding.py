@@ -17,7 +17,9 @@ import msgspec
 import numpy as np
 
 from logwarden.daemon.incidents import alert
+from logwarden.daemon.incidents.plans import plan_facts
 from logwarden.daemon.incidents.quoting import quotation
+from logwarden.daemon.incidents.writing import encodable, rfc3339
 from logwarden.daemon.records import Message, Partition
 from logwarden.model.arrays import Ints, Texts
 from logwarden.model.incidents import Plan
@@ -113,7 +115,7 @@ class AlertWriter:
         answer = msgspec.json.encode(tuple(map(round, figures, digits)))[1:-1].split(b",")
         is_anomaly = score >= policy.threshold and history >= policy.learning_lines
         name, quoted = _service(service)
-        timestamp = alert.rfc3339(time_ms) if time_ms >= 0 else None
+        timestamp = rfc3339(time_ms) if time_ms >= 0 else None
         identity = alert.alert_id(*partition, service, offset, index, incarnation=incarnation)
         newest = self._windows.columns["text"][end].decode("utf-8", "replace")
         frame = _FRAME % (
@@ -141,8 +143,8 @@ class AlertWriter:
             index,
         )
         delay = b"null" if time_ms < 0 else b"%d" % max(now_ms - time_ms, 0)
-        headers = alert.cloud_event(identity, alert.encodable(partition.topic), partition.partition, timestamp, name)
-        planned = b"" if plan is None else b',"planned":%s' % msgspec.json.encode(alert.plan_facts(plan))
+        headers = alert.cloud_event(identity, encodable(partition.topic), partition.partition, timestamp, name)
+        planned = b"" if plan is None else b',"planned":%s' % msgspec.json.encode(plan_facts(plan))
         last = _END % (history, _quoted(policy.model_revision), delay, planned)
         own_bytes = len(frame) + len(last) + len(self._texts[end]) + len(self._before[end]) + len(self._after[end])
         return AlertDraft(alerts_topic, name, [frame, *self._lines(row), last], headers, own_bytes)
@@ -176,7 +178,7 @@ class AlertWriter:
         self._texts, self._before, self._after = ([b""] * len(texts) for _ in range(3))
         for i in _shown_places(self._windows, places):
             text = msgspec.json.encode(truncated(texts[i].decode("utf-8", "replace"), max_chars))
-            time = _quoted_time(alert.rfc3339(self._times[i]) if self._times[i] >= 0 else None)
+            time = _quoted_time(rfc3339(self._times[i]) if self._times[i] >= 0 else None)
             facts = (self._offsets[i], self._indexes[i], time, text)
             self._texts[i] = text
             self._before[i] = b',{"offset":%d,"index":%d,"timestamp":%s,"text":%s,"weight":' % facts
@@ -210,13 +212,13 @@ def _quoted_time(text: str | None) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _quoted(text: str) -> bytes:
-    return msgspec.json.encode(alert.encodable(text))
+    return msgspec.json.encode(encodable(text))
 
 
 @lru_cache(maxsize=4096)
 def _service(service: str) -> tuple[bytes, bytes]:
     """Returns the bytes of a service's name, and its JSON."""
-    return alert.encodable(service).encode(), _quoted(service)
+    return encodable(service).encode(), _quoted(service)
 
 
 @lru_cache(maxsize=4096)

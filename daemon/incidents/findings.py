@@ -7,10 +7,12 @@ import re
 
 import msgspec
 
-from logwarden.daemon.incidents.alert import SCHEMA_VERSION, PlanFacts
-from logwarden.daemon.incidents.incident import TEXT_CHARS, milliseconds, plan_of
+from logwarden.daemon.incidents.alert import SCHEMA_VERSION
+from logwarden.daemon.incidents.incident import TEXT_CHARS
+from logwarden.daemon.incidents.plans import PlanFacts, plan_of
+from logwarden.daemon.incidents.writing import milliseconds
 from logwarden.model.evidence import severities
-from logwarden.model.incidents import ODD_BITS, Finding, Plan, system_in
+from logwarden.model.incidents import ODD_BITS, Finding, system_in
 from logwarden.model.schema import truncated
 
 _CERTAIN = 1e-12

@@ -7,13 +7,14 @@ no earlier one. Fields follow the Elastic Common Schema, headers CloudEvents 1.0
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 
 import msgspec
 
-from logwarden.daemon.incidents.alert import AlertService, PlanFacts, encodable, plan_facts, rfc3339
+from logwarden.daemon.incidents.alert import AlertService
+from logwarden.daemon.incidents.plans import PlanFacts, plan_facts, plan_of
+from logwarden.daemon.incidents.writing import encodable, milliseconds, rfc3339
 from logwarden.daemon.records import Message
-from logwarden.model.incidents import Incident, IncidentLine, KnownIncident, Plan, Status
+from logwarden.model.incidents import Incident, IncidentLine, KnownIncident, Status
 from logwarden.model.schema import truncated
 
 SCHEMA_VERSION = 1
@@ -212,18 +213,6 @@ def known_incident(record: IncidentRecord) -> KnownIncident:
             if one.first_seen is not None and one.last_seen is not None
         ),
     )
-
-
-def plan_of(facts: PlanFacts | None) -> Plan | None:
-    """Returns the maintenance that a record names. Returns None if it names none. Raises ValueError for a wrong time."""
-    if facts is None:
-        return None
-    return Plan(id=facts.id, reason=facts.reason, until_ms=0 if facts.until is None else milliseconds(facts.until))
-
-
-def milliseconds(timestamp: str) -> int:
-    """Returns the time of a timestamp. Raises ValueError if it is none."""
-    return round(1000 * datetime.fromisoformat(timestamp).timestamp())
 
 
 def expired(record: IncidentRecord) -> IncidentRecord:

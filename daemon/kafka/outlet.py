@@ -30,7 +30,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from logwarden.daemon.errors import TopicMissing, TopicUnusable
 from logwarden.daemon.kafka import state_topic
 from logwarden.daemon.kafka.connection import check_access, connection_options, reason, stopped
-from logwarden.daemon.kafka.output_topic import INCIDENTS, TopicLimits, limits_of, require_topic
+from logwarden.daemon.kafka.output_topic import FEEDBACK, INCIDENTS, TopicLimits, limits_of, require_topic
 from logwarden.daemon.records import Delivery, Message
 from logwarden.daemon.settings.kafka import KafkaSettings
 
@@ -157,7 +157,8 @@ class Outlet:
         assert self._producer is not None, "connected"
         client, bootstrap = self._producer.client, self._settings.bootstrap_servers
         try:
-            options = INCIDENTS if self._topic == self._settings.incidents_topic else ""
+            own = {self._settings.incidents_topic: INCIDENTS, self._settings.feedback_topic: FEEDBACK}
+            options = own.get(self._topic, "")
             await require_topic(client, self._topic, bootstrap, options=options)
         except TopicMissing:
             if self._topic != self._settings.state_topic:

@@ -29,6 +29,9 @@ _SIZE, _CLEANUP = "max.message.bytes", "cleanup.policy"
 INCIDENTS = " --config cleanup.policy=compact,delete --config retention.ms=2592000000"
 """Options of an incidents topic: the newest record of each incident, for thirty days."""
 
+FEEDBACK = " --config cleanup.policy=compact"
+"""Options of a feedback topic: the newest record of each key, without an end."""
+
 
 class TopicLimits(NamedTuple):
     """Limits of a topic. None: the broker does not report it to this client."""

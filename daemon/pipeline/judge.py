@@ -6,12 +6,14 @@ acknowledgements and commits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from logwarden.daemon.incidents.alert import kind_name
 from logwarden.daemon.incidents.encoding import AlertWriter
 from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile, by_assignment
 from logwarden.daemon.pipeline.publication import Marks, Publication, PublicationKind
@@ -19,6 +21,8 @@ from logwarden.daemon.pipeline.work import Work
 from logwarden.daemon.ports import Clock, Engine
 from logwarden.daemon.standing import LastAlert
 from logwarden.model.budget import AlertBudget
+from logwarden.model.feedback import NO_FEEDBACK, FeedbackBook, FeedbackKind
+from logwarden.model.incidents import Plan
 from logwarden.model.verdicts import AlertPolicy, Scores
 from logwarden.model.windowing import WindowBatch, concatenate
 
@@ -35,6 +39,10 @@ class ScoredBatch:
     lines: int
     withheld: int = 0
     """Windows that reached the model's threshold in a service that had used up its budget, and not the strict one."""
+    suppressed: Mapping[str, int] = field(default_factory=dict)
+    """Windows that raised no alert because a person gave feedback, by its kind."""
+    planned: int = 0
+    """Alerts on lines that were logged in an announced maintenance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +62,11 @@ class WindowJudge:
         self._clock = clock
         self._budget = AlertBudget()
 
-    def judge(self, engine: Engine, work: Sequence[Work]) -> ScoredBatch:
-        """Scores the windows whose assignments have not ended; the next owner scores the others."""
+    def judge(self, engine: Engine, work: Sequence[Work], feedback: FeedbackBook = NO_FEEDBACK) -> ScoredBatch:
+        """Scores the windows whose assignments have not ended; the next owner scores the others.
+
+        `feedback`: what is in force now.
+        """
         windows = concatenate([piece.windows for piece in work])
         owners = np.concatenate([piece.assignments for piece in work])
         services = np.concatenate([piece.services for piece in work])
@@ -66,7 +77,8 @@ class WindowJudge:
         assert len(scores.probability) == len(windows), "the scorer answers every window"
         batch = _Batch(windows, scores, owners, services)
         due = _due(engine.policy, batch)
-        over = self._over_budget(engine.policy, batch, due)
+        suppressed, plans = self._heeded(batch, due, feedback)
+        over = self._over_budget(engine.policy, batch, due, plans)
         flagged = due & (~over | (scores.probability >= engine.policy.beyond_budget.threshold))
         # One row per new line: `places` is its place in the flat columns, `window` the window that judges it.
         places, window = windows.fresh_lines()
@@ -74,19 +86,48 @@ class WindowJudge:
         quiet = ~flagged[window]
         return ScoredBatch(
             quiet=by_assignment(owners[window[quiet]], offsets[quiet]),
-            publications=self._publications(engine.policy, batch, np.flatnonzero(flagged), over, offsets),
+            publications=self._publications(engine.policy, batch, np.flatnonzero(flagged), over, offsets, plans),
             windows=len(windows),
             lines=len(offsets),
             withheld=int(due.sum() - flagged.sum()),
+            suppressed=suppressed,
+            planned=len(plans),
         )
 
-    def _over_budget(self, policy: AlertPolicy, batch: _Batch, due: Mask) -> Mask:
-        """Returns a mask (w,) of the due windows whose service had used up its budget. Counts them against it."""
+    def _heeded(self, batch: _Batch, due: Mask, feedback: FeedbackBook) -> tuple[Mapping[str, int], Mapping[int, Plan]]:
+        """Removes from the mask of due windows (w,) those that people expect or muted. Returns how many, by the reason.
+
+        Returns beside it the maintenance of each window that is due in one. A line without a time is of now.
+        """
+        suppressed, plans = Counter[str](), dict[int, Plan]()
+        if not len(feedback):
+            return suppressed, plans
+        columns = batch.windows.columns
+        now_ms = self._clock.now_ms()
+        for place in np.flatnonzero(due).tolist():
+            end, service = batch.windows.ends[place], batch.services[place]
+            time_ms = int(columns["timestamp"][end])
+            time_ms = now_ms if time_ms < 0 else time_ms
+            text = columns["text"][end].decode("utf-8", "replace")
+            judgement = feedback.judgement(service, kind_name(int(columns["kind"][end])), text, time_ms)
+            if judgement in (FeedbackKind.EXPECTED, FeedbackKind.MUTE):
+                due[place] = False
+                suppressed[judgement.value] += 1
+            elif (plan := feedback.plan(service, time_ms)) is not None:
+                plans[place] = plan
+        return suppressed, plans
+
+    def _over_budget(self, policy: AlertPolicy, batch: _Batch, due: Mask, planned: Container[int]) -> Mask:
+        """Returns a mask (w,) of the due windows whose service had used up its budget. Counts them against it.
+
+        Those of an announced maintenance neither need the budget nor use it up.
+        """
         over = np.zeros(len(due), bool)
         if not policy.budget_per_day:
             return over
         # A topic with a threshold of its own has no budget.
-        places = np.array([i for i in np.flatnonzero(due).tolist() if batch.owners[i].profile.threshold is None], int)
+        unplanned = [i for i in np.flatnonzero(due).tolist() if i not in planned]
+        places = np.array([i for i in unplanned if batch.owners[i].profile.threshold is None], int)
         keys = [(batch.owners[i].system, batch.services[i]) for i in places.tolist()]
         over[places] = policy.over_budget(self._budget, keys, batch.windows, places)
         return over
@@ -98,10 +139,12 @@ class WindowJudge:
         flagged: npt.NDArray[np.int64],
         over: Mask,
         offsets: npt.NDArray[np.int64],
+        plans: Mapping[int, Plan],
     ) -> list[Publication]:
         """Returns the publications of the flagged windows, in order.
 
-        `over` (w,): windows of services beyond their budget. `offsets`: of all fresh lines, by window.
+        `over` (w,): windows of services beyond their budget. `offsets`: of all fresh lines, by window. `plans`: the
+        maintenance of each window that has one.
         """
         now_ms = self._clock.now_ms()
         # Windows with 3, 1 and 2 fresh lines have theirs at 0–2, 3 and 4–5: each begins where the one before it ends.
@@ -131,6 +174,7 @@ class WindowJudge:
                 incarnation=owner.incarnation,
                 original=owner.originals.get(newest[place], b""),
                 max_original_chars=profile.max_original_chars,
+                plan=plans.get(place),
             )
             stamp = stamps[place]
             publications.append(

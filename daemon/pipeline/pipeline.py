@@ -313,13 +313,17 @@ class Pipeline:
     async def _score(self, batch: list[Work]) -> None:
         clock = self._ports.clock
         started = clock.monotonic()
-        scored = await self._ports.score_worker.run(self._judge.judge, self.engine, batch)
+        scored = await self._ports.score_worker.run(self._judge.judge, self.engine, batch, self._ports.feedback())
         seconds = clock.monotonic() - started
         self._scored_pushes += sum(work.pushes for work in batch)
         alerts = len(scored.publications)
         self._ports.telemetry.batch(lines=scored.lines, windows=scored.windows, alerts=alerts, seconds_score=seconds)
         if scored.withheld:
             self._ports.telemetry.withheld(scored.withheld)
+        for reason, windows in scored.suppressed.items():
+            self._ports.telemetry.suppressed(reason, windows)
+        if scored.planned:
+            self._ports.telemetry.planned(scored.planned)
         log.debug("batch_scored", windows=scored.windows, alerts=alerts, seconds=round(seconds, 4))
         for assignment, offsets in scored.quiet:
             self._done(assignment, offsets)

@@ -76,7 +76,13 @@ def _outputs(kafka: KafkaSettings) -> Iterator[tuple[bool, str]]:
         "DEAD_LETTER_TOPIC": kafka.dead_letter_topic,
         "INCIDENTS_TOPIC": kafka.incidents_topic,
         "STATE_TOPIC": kafka.state_topic,
+        "FEEDBACK_TOPIC": kafka.feedback_topic,
     }
+    others = (kafka.alerts_topic, kafka.dead_letter_topic, kafka.incidents_topic or "", kafka.state_topic or "")
+    yield (
+        kafka.feedback_topic in others,
+        f"{name}FEEDBACK_TOPIC is {kafka.feedback_topic!r}, but other records go there; give it a topic of its own",
+    )
     yield (
         kafka.state_topic in (kafka.alerts_topic, kafka.dead_letter_topic, kafka.incidents_topic or ""),
         f"{name}STATE_TOPIC is {kafka.state_topic!r}, but other records go there; give it a topic of its own",

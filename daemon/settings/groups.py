@@ -151,6 +151,13 @@ class IncidentSettings(SettingsGroup):
     Services of different systems are never one incident. None: all services are one system."""
 
 
+class FeedbackSettings(SettingsGroup):
+    """What people say about alerts, beside the feedback topic."""
+
+    file: Maybe[FilePath] = None
+    """File in TOML with expected lines, mutes and maintenance, read again when it changes. None: no file."""
+
+
 class LimitSettings(SettingsGroup):
     """A bound on everything that could grow."""
 
@@ -227,6 +234,7 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     alerts: AlertSettings = AlertSettings()
     incidents: IncidentSettings = IncidentSettings()
+    feedback: FeedbackSettings = FeedbackSettings()
     limits: LimitSettings = LimitSettings()
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()

@@ -48,6 +48,9 @@ class KafkaSettings(SettingsGroup):
     incidents_topic: Maybe[Name] = "logwarden.incidents"
     """Compacted topic to which one member of the group publishes incidents, folded from the alerts topic. The members
     share the group with the suffix `-incidents` for it. None: no incidents."""
+    feedback_topic: Maybe[Name] = "logwarden.feedback"
+    """Compacted topic of what people say about alerts, and of announced maintenance, which every replica follows. The
+    daemon does not create it. None: feedback comes from the file only."""
     dead_letter_topic: Name = "logwarden.dead-letters"
     """Topic to which the daemon publishes records without a readable log line."""
     state_topic: Maybe[Name] = "logwarden.state"

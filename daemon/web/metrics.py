@@ -6,6 +6,8 @@ service or by log text: both are unbounded, and a metrics store fails under unbo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
@@ -103,6 +105,15 @@ class PrometheusTelemetry:
         )
         self._incidents_open = self._gauge("incidents_open", "Open incidents of this member.")
         self._incidents_failing = self._gauge("incidents_failing", "1 while this member cannot fold incidents.")
+        self._suppressed = self._counter(
+            "suppressed_alerts", "Windows without an alert because a person gave feedback: expected, mute.", "reason"
+        )
+        self._planned = self._counter("planned_alerts", "Alerts on lines that were logged in a maintenance.")
+        self._feedback_records = self._counter(
+            "feedback_records", "Records of feedback: read, removed, unreadable, refused.", "outcome"
+        )
+        self._feedback_entries = self._gauge("feedback_entries", "Entries of feedback in force, by kind.", "kind")
+        self._feedback_failing = self._gauge("feedback_failing", "1 while feedback cannot be read.")
         self._commit_failures = self._counter("commit_failures", "Commits that the broker did not take.")
         self._range = self._counter(
             "offset_out_of_range", "Committed offsets that the broker no longer had.", "topic", "partition"
@@ -180,6 +191,20 @@ class PrometheusTelemetry:
 
     def withheld(self, windows: int) -> None:
         self._withheld.inc(windows)
+
+    def suppressed(self, reason: str, windows: int) -> None:
+        self._suppressed.labels(reason=reason).inc(windows)
+
+    def planned(self, alerts: int) -> None:
+        self._planned.inc(alerts)
+
+    def feedback_read(self, outcome: str, records: int) -> None:
+        self._feedback_records.labels(outcome).inc(records)
+
+    def feedback(self, entries: Mapping[str, int], failing: bool) -> None:
+        for kind, count in entries.items():
+            self._feedback_entries.labels(kind=kind).set(count)
+        self._feedback_failing.set(failing)
 
     def alert_published(self, count: int) -> None:
         self._alerts.inc(count)

@@ -165,6 +165,7 @@ def test_figures_are_plain_values() -> None:
         "services_learning": 5,
         "services_without_pattern": 2,
         "incidents": "off",
+        "feedback": "off",
         "lines_per_service": 812.3,
         "services_restored": 0,
         "services_forgotten": 0,

@@ -277,7 +277,7 @@ def test_what_is_forgotten_leaves_nothing_behind() -> None:
 
 
 def test_what_a_maintenance_causes_is_one_planned_incident() -> None:
-    """Peers complain for an hour while a database is moved: one incident of the lowest severity, whatever the pauses."""
+    """Peers complain for an hour while a database is moved: one incident of the lowest severity, with long pauses."""
     plan = Plan(id="move", reason="a larger disk", until_ms=3_600_000)
     at = (0, 1, 200, 1500, 3500)
     found = outcome(finding(t, f"lost {t}", service, plan=plan) for t in at for service in ("web", "shop"))

@@ -23,9 +23,9 @@ from logwarden.daemon.incidents.alert import (
     decode_alert,
     headers,
     kind_name,
-    rfc3339,
     shorter_alert,
 )
+from logwarden.daemon.incidents.writing import rfc3339
 from logwarden.model.schema import LogLine, LogWindow, Verdict
 
 SCHEMA = json.loads(

@@ -23,8 +23,8 @@ from logwarden.daemon.incidents.incident import (
     expired,
     incident_message,
     known_incident,
-    milliseconds,
 )
+from logwarden.daemon.incidents.writing import milliseconds
 from logwarden.daemon.kafka.compacted import CompactedTopic
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.reading import read_settings
@@ -117,7 +117,7 @@ def test_a_restart_knows_what_was_published() -> None:
 
 
 def test_a_planned_incident_is_marked_and_of_the_lowest_severity() -> None:
-    """A bridge leaves it out by its severity or its mark, a restart knows its maintenance, and people see the reason."""
+    """A bridge leaves it out by severity or mark, a restart knows its maintenance, and people see the reason."""
     record = build_incident(incident(("web", "DISK FULL"), plan=PLAN))
     value = json.loads(record.encode())["logwarden"]
     assert value["planned"] == {"id": PLAN.id, "reason": PLAN.reason, "until": "2026-11-23T10:01:00.000Z"}

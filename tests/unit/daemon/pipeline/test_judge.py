@@ -15,6 +15,9 @@ from logwarden.daemon.pipeline.partitions import Assignment
 from logwarden.daemon.pipeline.publication import PublicationKind
 from logwarden.daemon.pipeline.work import Work
 from logwarden.daemon.ports import Engine
+from logwarden.daemon.profiles import kind_of
+from logwarden.daemon.settings.groups import Settings
+from logwarden.model.feedback import Feedback, FeedbackBook, FeedbackKind
 from logwarden.model.stream import LogStream
 from logwarden.model.verdicts import AlertPolicy, Scores
 from logwarden.model.windowing import WindowBatch
@@ -167,3 +170,67 @@ def test_nothing_to_judge_is_an_empty_batch() -> None:
     owner.ended = True
     assert judged(engine, work) == ScoredBatch(quiet=[], publications=[], windows=0, lines=0)
     assert PROFILE.threshold is None
+
+
+def feedback(kind: FeedbackKind, **fields: Any) -> Feedback:
+    return Feedback(key=f"{kind}/1", kind=kind, given_ms=0, **fields)
+
+
+def heeded(*entries: Feedback, lines: Sequence[str], policy: AlertPolicy | None = None) -> ScoredBatch:
+    """The answer to these lines of the service web, which were logged at 5,000 ms."""
+    owner, engine = assignment(1), engine_of()
+    engine = engine if policy is None else replace(engine, policy=policy)
+    return WindowJudge(Clock()).judge(
+        engine, work_of(engine, *((owner, line) for line in lines)), FeedbackBook(entries)
+    )
+
+
+def test_what_people_expect_or_mute_raises_no_alert() -> None:
+    """Its lines are done at once and counted by the reason, and other alerts of the service go out as they did."""
+    lines = ["disk lost 95", "disk lost 96", "check failed 97", "lost 98", "fine 10"]
+    kind = kind_of(Settings())("disk lost 1")
+    expected = feedback(FeedbackKind.EXPECTED, services=("web",), kinds=frozenset({kind}))
+    found = heeded(expected, feedback(FeedbackKind.MUTE, pattern="check"), lines=lines)
+    assert [alert["message"] for alert in alerts_in(found)] == ["lost 98"]
+    assert dict(found.suppressed) == {"expected": 2, "mute": 1}
+    assert [tuple(offsets) for _, offsets in found.quiet] == [(0, 1, 2, 4)]
+    assert (found.lines, found.withheld, found.planned) == (5, 0, 0)
+    assert kind == alerts_in(heeded(lines=lines))[0]["logwarden"]["dedup_key"].removeprefix("web:")
+    taken_back = feedback(FeedbackKind.REAL, kinds=frozenset({kind}))
+    assert len(heeded(replace(expected, given_ms=-1), taken_back, lines=lines).publications) == 4
+
+
+def test_an_alert_within_a_maintenance_is_marked() -> None:
+    """It is published with the id and the reason of the maintenance; one of another service or time is as ever."""
+    window = feedback(FeedbackKind.MAINTENANCE, services=("w*",), from_ms=4_000, until_ms=5_500, reason="a disk")
+    found = heeded(window, lines=["lost 98"])
+    [alert] = alerts_in(found)
+    assert alert["logwarden"]["planned"] == {
+        "id": "maintenance/1",
+        "reason": "a disk",
+        "until": "1970-01-01T00:00:05.500Z",
+    }
+    assert found.planned == 1
+    for other in (replace(window, services=("db",)), replace(window, from_ms=5_001)):
+        assert "planned" not in alerts_in(heeded(other, lines=["lost 98"]))[0]["logwarden"]
+
+
+def test_a_line_without_a_time_is_of_now() -> None:
+    """A service that logs no times can be in maintenance too."""
+    owner, engine = assignment(1), engine_of()
+    work = work_of(engine, (owner, "lost 98"), time_ms=-1)
+    window = feedback(FeedbackKind.MAINTENANCE, from_ms=5_999, until_ms=6_001)
+    assert WindowJudge(Clock()).judge(engine, work, FeedbackBook([window])).planned == 1
+
+
+def test_a_maintenance_uses_up_no_budget() -> None:
+    """A service whose planned restart raised many alerts still has its budget for the fault behind it."""
+    policy = AlertPolicy(threshold=0.5, learning_lines=0, model_revision="one", budget_per_day=1)
+    judge, owner, engine = WindowJudge(Clock()), assignment(1), replace(engine_of(), policy=policy)
+    window = FeedbackBook([feedback(FeedbackKind.MAINTENANCE, until_ms=70_000)])
+
+    def alerts(time_ms: int, book: FeedbackBook) -> int:
+        return len(judge.judge(engine, work_of(engine, (owner, "odd 60"), time_ms=time_ms), book).publications)
+
+    assert [alerts(5_000, window), alerts(67_000, window)] == [1, 1]
+    assert [alerts(200_000, window), alerts(300_000, window)] == [1, 0]

@@ -32,6 +32,13 @@ FACTS: list[tuple[Callable[[PrometheusTelemetry], None], dict[str, float]]] = [
     ),
     (lambda t: t.embedded(3), {"logwarden_new_lines_total": 3}),
     (lambda t: t.withheld(4), {"logwarden_withheld_alerts_total": 4}),
+    (lambda t: t.suppressed("mute", 4), {'logwarden_suppressed_alerts_total{reason="mute"}': 4}),
+    (lambda t: t.planned(4), {"logwarden_planned_alerts_total": 4}),
+    (lambda t: t.feedback_read("read", 4), {'logwarden_feedback_records_total{outcome="read"}': 4}),
+    (
+        lambda t: t.feedback({"mute": 4}, failing=True),
+        {'logwarden_feedback_entries{kind="mute"}': 4, "logwarden_feedback_failing": 1},
+    ),
     (
         lambda t: t.batch(lines=9, windows=8, alerts=2, seconds_score=0.25),
         {
@@ -140,6 +147,7 @@ def test_names_follow_the_conventions_and_no_label_is_unbounded() -> None:
         assert family.documentation.endswith(".") or not family.name.startswith("logwarden_"), family.name
         for sample in family.samples:
             allowed = {"topic", "partition", "stage", "version", "le", "generation", "outcome", "change"}
+            allowed |= {"reason", "kind"}  # of feedback, which has four kinds
             assert set(sample.labels) <= allowed, sample
             assert family.type != "counter" or sample.name.endswith(("_total", "_created")), sample
             assert family.type != "histogram" or family.name.endswith("_seconds"), sample

@@ -1,0 +1,194 @@
+"""Keeps the feedback that is in force in this replica: follows the topic, and reads the file when it changes.
+
+Every replica reads the topic from its begin and follows it, without a group. So each has the same feedback, seconds
+after it was given, and has it again after a restart. A topic that is missing or cannot be read stops no alert: what was
+read last stays in force, and readiness, a metric and one log line show why. Belongs to the event loop; other threads
+read the book, which is replaced as a whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from logwarden.daemon.errors import LogwardenError
+from logwarden.daemon.feedback.file import read_file
+from logwarden.daemon.feedback.records import KindOf, decode_feedback, feedback_of, key_of
+from logwarden.daemon.health import HealthState, sentence_of
+from logwarden.daemon.ports import Clock, FeedbackReader
+from logwarden.daemon.records import Entries
+from logwarden.daemon.telemetry import Telemetry
+from logwarden.model.feedback import NO_FEEDBACK, Feedback, FeedbackBook, FeedbackKind
+
+log = structlog.get_logger(__name__)
+
+RETRY_S = 2.0
+"""Seconds between two attempts to reach the topic: it is in force within five seconds after it was created."""
+FILE_S = 2.0
+"""Seconds between two looks at the file."""
+MOST_KEYS = 16_384
+"""Keys of the topic that are kept. Further ones are counted, and do not count."""
+
+LoadFile = Callable[[Path], bytes]
+
+
+class FeedbackDesk:
+    """The task. `run` never returns by itself. `book` is what is in force now."""
+
+    def __init__(
+        self,
+        reader: FeedbackReader | None,
+        clock: Clock,
+        telemetry: Telemetry,
+        health: HealthState,
+        *,
+        kind_of: KindOf,
+        topic: str = "",
+        file: Path | None = None,
+        load: LoadFile = Path.read_bytes,
+        system: re.Pattern[str] | None = None,
+    ) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._telemetry = telemetry
+        self._health = health
+        self._kind_of = kind_of
+        self._topic = topic
+        self._file = file
+        self._load = load
+        self._system = system
+        self._of_topic: dict[str, Feedback] = {}
+        self._incoming: dict[str, Feedback] = {}
+        """What is being read from the begin of the topic, before it replaces what is in force."""
+        self._of_file: list[Feedback] = []
+        self._content: bytes | None = None
+        self._failures: dict[str, str] = {}
+        """Why the topic or the file is not read now."""
+        self._is_read = asyncio.Event()
+        self.book = NO_FEEDBACK
+
+    async def run(self) -> None:
+        """Follows the topic and the file until it is cancelled."""
+        self._health.feedback = "starting"
+        self._look_at_file()
+        async with asyncio.TaskGroup() as group:
+            if self._file is not None:
+                group.create_task(self._follow_file(), name="feedback file")
+            if self._reader is not None:
+                group.create_task(self._follow_topic(self._reader), name="feedback topic")
+            else:
+                self._is_read.set()
+                self._rebuild()
+
+    async def read_once(self, limit_s: float) -> None:
+        """Waits until the topic was read, or cannot be read now, so that the first alert is judged by it."""
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._is_read.wait()
+        except TimeoutError:
+            log.warning("feedback_not_read_yet", topic=self._topic, limit_s=limit_s)
+
+    # ---------------------------------------------------------------- the topic
+
+    async def _follow_topic(self, reader: FeedbackReader) -> None:
+        while True:
+            self._incoming = {}
+            try:
+                await reader.follow(self._take)
+            except LogwardenError as error:
+                self._failed("topic", f"{sentence_of(str(error))} {sentence_of(error.hint)}".strip())
+            except Exception as error:  # a bug here must not end the daemon, which publishes alerts without feedback
+                log.exception("feedback_bug")
+                self._failed("topic", f"Feedback met a bug of logwarden ({type(error).__name__}); see the log.")
+            self._is_read.set()
+            await self._clock.sleep(RETRY_S)
+
+    def _take(self, entries: Entries, is_first: bool, is_whole: bool) -> None:
+        """Takes records in the order of their partitions.
+
+        `is_first`: they are the first ones from the begin of the topic. `is_whole`: nothing older is missing with them.
+        """
+        if is_first:
+            self._incoming = {}
+        counts = Counter[str]()
+        for key, value in entries:
+            counts[self._enter(key, value)] += 1
+        for outcome, count in counts.items():
+            self._telemetry.feedback_read(outcome, count)
+        if is_whole and (counts or is_first or "topic" in self._failures):
+            self._of_topic = self._incoming
+            self._failures.pop("topic", None)
+            self._rebuild()
+            self._is_read.set()
+
+    def _enter(self, key: bytes, value: bytes | None) -> str:
+        """Enters one record. Returns what became of it."""
+        name = key[:512].decode("utf-8", "replace")
+        self._incoming.pop(name, None)
+        if value is None:
+            return "removed"
+        try:
+            name = key_of(key)
+            entry = feedback_of(name, decode_feedback(value), self._kind_of)
+        except ValueError as error:
+            log.warning("feedback_unreadable", topic=self._topic, key=name[:80], reason=str(error)[:300])
+            return "unreadable"
+        if len(self._incoming) >= MOST_KEYS:
+            return "refused"
+        self._incoming[name] = entry
+        return "read"
+
+    # ---------------------------------------------------------------- the file
+
+    async def _follow_file(self) -> None:
+        while True:
+            await self._clock.sleep(FILE_S)
+            if self._look_at_file():
+                self._rebuild()
+
+    def _look_at_file(self) -> bool:
+        """Reads the file if it has changed. Returns True if its entries have changed.
+
+        A file that cannot be used leaves the last good one in force.
+        """
+        if self._file is None:
+            return False
+        try:
+            content = self._load(self._file)
+            if content == self._content:
+                return False
+            self._content = content
+            self._of_file = read_file(content, self._kind_of)
+        except (OSError, ValueError) as error:
+            cause = (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
+            self._failed("file", f"The feedback file {self._file} cannot be used: {sentence_of(cause)} Correct it.")
+            return False
+        self._failures.pop("file", None)
+        log.info("feedback_file_read", file=str(self._file), entries=len(self._of_file))
+        return True
+
+    # ---------------------------------------------------------------- what is in force
+
+    def _rebuild(self) -> None:
+        self.book = FeedbackBook([*self._of_file, *self._of_topic.values()], system=self._system)
+        if self.book.refused:
+            self._telemetry.feedback_read("refused", self.book.refused)
+            log.warning("feedback_refused", entries=self.book.refused, hint="undo feedback that is not needed")
+        self._show()
+
+    def _failed(self, what: str, sentence: str) -> None:
+        """Shows why feedback is not read; logs each reason once until it is read again."""
+        if self._failures.get(what) != sentence:
+            self._failures[what] = sentence
+            log.warning("feedback_not_read", topic=self._topic, reason=sentence)
+        self._show()
+
+    def _show(self) -> None:
+        counts = Counter(entry.kind for entry in self.book)
+        self._health.feedback = " ".join(self._failures.values()) or "followed"
+        self._telemetry.feedback({kind.value: counts[kind] for kind in FeedbackKind}, failing=bool(self._failures))
