@@ -37,6 +37,7 @@ class DaemonProcess:
             "LOGWARDEN_KAFKA__DEAD_LETTER_TOPIC": DEAD,
             "LOGWARDEN_KAFKA__INCIDENTS_TOPIC": "none",  # the demo folds, because its clock is the recording's
             "LOGWARDEN_KAFKA__STATE_TOPIC": "none",  # the demo is over before anything could be forgotten
+            "LOGWARDEN_KAFKA__FEEDBACK_TOPIC": "none",
             "LOGWARDEN_HTTP__HOST": "127.0.0.1",
             "LOGWARDEN_HTTP__PORT": str(self._port),
         }

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from logwarden.daemon.errors import LogwardenError
+from logwarden.daemon.errors import BrokerUnavailable, LogwardenError, TopicUnusable
 from logwarden.daemon.feedback.file import read_file
 from logwarden.daemon.feedback.records import KindOf, decode_feedback, feedback_of, key_of
 from logwarden.daemon.health import HealthState, sentence_of
@@ -98,14 +98,17 @@ class FeedbackDesk:
     async def _follow_topic(self, reader: FeedbackReader) -> None:
         while True:
             self._incoming = {}
+            is_silent = False
             try:
                 await reader.follow(self._take)
             except LogwardenError as error:
+                is_silent = isinstance(error, BrokerUnavailable) and not isinstance(error, TopicUnusable)
                 self._failed("topic", f"{sentence_of(str(error))} {sentence_of(error.hint)}".strip())
             except Exception as error:  # a bug here must not end the daemon, which publishes alerts without feedback
                 log.exception("feedback_bug")
                 self._failed("topic", f"Feedback met a bug of logwarden ({type(error).__name__}); see the log.")
-            self._is_read.set()
+            if not is_silent:  # a broker that answers a moment later has feedback for the first alert
+                self._is_read.set()
             await self._clock.sleep(RETRY_S)
 
     def _take(self, entries: Entries, is_first: bool, is_whole: bool) -> None:

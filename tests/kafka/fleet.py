@@ -19,6 +19,7 @@ QUICK: dict[str, object] = {
     "KAFKA__REBALANCE_TIMEOUT_MS": 6_000,
     "KAFKA__COMMIT_INTERVAL_MS": 100,
     "KAFKA__INCIDENTS_TOPIC": "none",
+    "KAFKA__FEEDBACK_TOPIC": "none",
     "MODEL__TABLE_ROWS": 4_096,
     "LIMITS__MAX_SERVICES": 256,
     # Short windows make small alerts, and these tests publish one per line.

@@ -207,10 +207,12 @@ async def test_the_start_waits_for_feedback_and_not_for_ever() -> None:
     task = asyncio.create_task(office.desk.run())
     await office.desk.read_once(10)
     task.cancel()
-    slow = Office(Topic(BrokerUnavailable("here", "gone")))
+    assert office.mutes("first")
+    slow = Office(Topic(BrokerUnavailable("here", "gone"), 1.0, [mute("first")]))
     task = asyncio.create_task(slow.desk.run())
     await slow.desk.read_once(10)
     task.cancel()
+    assert slow.mutes("first")
     with capture() as caught:
         await Office(None).desk.read_once(1)
     assert events(caught, "feedback_not_read_yet")
