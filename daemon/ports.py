@@ -128,22 +128,6 @@ class StateReader(Protocol):
         """
 
 
-TakeFeedback = Callable[[Entries, bool, bool], None]
-"""Takes records (key, value) of the feedback topic. Then: are they the first ones from its begin; is nothing older
-missing with them?"""
-
-
-class FeedbackReader(Protocol):
-    """Where the records of the feedback topic are read."""
-
-    async def follow(self, take: TakeFeedback) -> None:
-        """Passes all records from the begin of the topic on, and then each new one.
-
-        Returns after a while, so that the caller reads the topic again as it is then. Raises BrokerUnavailable if it
-        cannot be read now, TopicUnusable if it is missing or this member may not read it.
-        """
-
-
 class AlertReader(Protocol):
     """Where alerts are read again to be folded. One member of the group reads all of them; the others stand by."""
 

@@ -22,7 +22,6 @@ from logwarden.daemon.errors import (
     FatalError,
     LogwardenError,
 )
-from logwarden.daemon.feedback.desk import FeedbackDesk
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.incidents.desk import IncidentDesk
 from logwarden.daemon.incidents.findings import FindingReader
@@ -35,17 +34,13 @@ from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.limits import PipelineLimits
 from logwarden.daemon.pipeline.pipeline import Pipeline
 from logwarden.daemon.pipeline.schemas import SchemaShelf
-from logwarden.daemon.ports import Clock, Ports
+from logwarden.daemon.ports import Ports
 from logwarden.daemon.process import StopSignals
-from logwarden.daemon.profiles import cut_limits_of, fold_rules, join_limits_of, kind_of, profiles_of, system_of
+from logwarden.daemon.profiles import cut_limits_of, fold_rules, join_limits_of, profiles_of, system_of
 from logwarden.daemon.registry.client import RegistryClient
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.secret_files import secret_of
-<<<<<<< HEAD
-from logwarden.daemon.view import View
-=======
-from logwarden.daemon.telemetry import Telemetry
->>>>>>> 4cf2e23 (Apply the feedback of people to alerts)
+from logwarden.daemon.view import View, feedback_desk
 from logwarden.daemon.waiting import abandon, attempt, failure
 from logwarden.daemon.watchdog import Held, Watchdog, WatchedWorker
 from logwarden.daemon.web.api_schema import api_routes
@@ -98,12 +93,8 @@ class Service:
         self._stop = asyncio.Event()
         self._stopped_at = 0.0
         self._drain_until: float | None = None
-<<<<<<< HEAD
-=======
         self._feedback = feedback_desk(settings, self._clock, self._telemetry, self._health)
         self._following: asyncio.Task[None] | None = None
-        self._workers = (ThreadWorker("ingest"), ThreadWorker("score"))
->>>>>>> 4cf2e23 (Apply the feedback of people to alerts)
 
     @property
     def http_port(self) -> int | None:
@@ -309,21 +300,6 @@ def held_by(pipeline: Pipeline) -> list[Held]:
     return [
         Held(partition=a.partition, position=a.ledger.position(), outstanding=a.ledger.outstanding) for a in assignments
     ]
-
-
-def feedback_desk(settings: Settings, clock: Clock, telemetry: Telemetry, health: HealthState) -> FeedbackDesk:
-    """Returns the task that keeps the feedback of people."""
-    topic = settings.kafka.feedback_topic
-    return FeedbackDesk(
-        None if topic is None else CompactedTopic(settings.kafka, topic),
-        clock,
-        telemetry,
-        health,
-        kind_of=kind_of(settings),
-        topic=topic or "",
-        file=settings.feedback.file,
-        system=system_of(settings),
-    )
 
 
 def pipeline_limits(settings: Settings) -> PipelineLimits:

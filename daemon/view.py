@@ -1,4 +1,4 @@
-"""Builds what people see of a daemon over HTTP: the API, and the task that reads the incidents it shows."""
+"""Builds what people see of a daemon over HTTP, and what takes their feedback."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ import platform
 from collections.abc import Awaitable, Coroutine
 from typing import Any
 
+from logwarden.daemon.feedback.desk import FeedbackDesk
+from logwarden.daemon.health import HealthState
 from logwarden.daemon.incidents.reading import keep_filled
 from logwarden.daemon.incidents.shelf import IncidentShelf
 from logwarden.daemon.kafka.followed import FollowedTopic
+from logwarden.daemon.kafka.output_topic import FEEDBACK
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.pipeline import Pipeline
 from logwarden.daemon.ports import Clock, Worker
+from logwarden.daemon.profiles import kind_of, system_of
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.standing import ServiceTable
+from logwarden.daemon.telemetry import Telemetry
 from logwarden.daemon.web.api import Endpoint, MemberFacts, PartitionFacts
 from logwarden.daemon.web.api_incidents import IncidentsEndpoint
 from logwarden.daemon.web.api_services import ServicesEndpoint, ServiceSource
@@ -69,3 +74,18 @@ class View:
             version=__version__,
             partitions=tuple(PartitionFacts(topic=each.topic, partition=each.partition) for each in partitions),
         )
+
+
+def feedback_desk(settings: Settings, clock: Clock, telemetry: Telemetry, health: HealthState) -> FeedbackDesk:
+    """Returns the task that keeps the feedback of people."""
+    topic = settings.kafka.feedback_topic
+    return FeedbackDesk(
+        None if topic is None else FollowedTopic(settings.kafka, topic, creation=FEEDBACK),
+        clock,
+        telemetry,
+        health,
+        kind_of=kind_of(settings),
+        name=topic or "",
+        file=settings.feedback.file,
+        system=system_of(settings),
+    )

@@ -136,6 +136,7 @@ class Life:
         self.witness = Witness()
         self.state = State()
         self.incidents = Incidents()
+        self.feedback = Incidents()
         self.engine = Engine(
             scorer=AlarmedScorer(),
             table=TableSpy().table(),

@@ -12,7 +12,9 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
+from typing import Any, cast
 
 import structlog
 
@@ -20,8 +22,8 @@ from logwarden.daemon.errors import BrokerUnavailable, LogwardenError, TopicUnus
 from logwarden.daemon.feedback.file import read_file
 from logwarden.daemon.feedback.records import KindOf, decode_feedback, feedback_of, key_of
 from logwarden.daemon.health import HealthState, sentence_of
-from logwarden.daemon.ports import Clock, FeedbackReader
-from logwarden.daemon.records import Entries
+from logwarden.daemon.ports import Clock, TopicFollower
+from logwarden.daemon.records import FollowedEntries
 from logwarden.daemon.telemetry import Telemetry
 from logwarden.model.feedback import NO_FEEDBACK, Feedback, FeedbackBook, FeedbackKind
 
@@ -29,6 +31,8 @@ log = structlog.get_logger(__name__)
 
 RETRY_S = 2.0
 """Seconds between two attempts to reach the topic: it is in force within five seconds after it was created."""
+READ_AGAIN_S = 300.0
+"""Seconds after which the topic is read from its begin again."""
 FILE_S = 2.0
 """Seconds between two looks at the file."""
 MOST_KEYS = 16_384
@@ -42,23 +46,23 @@ class FeedbackDesk:
 
     def __init__(
         self,
-        reader: FeedbackReader | None,
+        topic: TopicFollower | None,
         clock: Clock,
         telemetry: Telemetry,
         health: HealthState,
         *,
         kind_of: KindOf,
-        topic: str = "",
+        name: str = "",
         file: Path | None = None,
         load: LoadFile = Path.read_bytes,
         system: re.Pattern[str] | None = None,
     ) -> None:
-        self._reader = reader
+        self._topic = topic
         self._clock = clock
         self._telemetry = telemetry
         self._health = health
         self._kind_of = kind_of
-        self._topic = topic
+        self._name = name
         self._file = file
         self._load = load
         self._system = system
@@ -76,14 +80,10 @@ class FeedbackDesk:
         """Follows the topic and the file until it is cancelled."""
         self._health.feedback = "starting"
         self._look_at_file()
-        async with asyncio.TaskGroup() as group:
-            if self._file is not None:
-                group.create_task(self._follow_file(), name="feedback file")
-            if self._reader is not None:
-                group.create_task(self._follow_topic(self._reader), name="feedback topic")
-            else:
-                self._is_read.set()
-                self._rebuild()
+        if self._topic is None:
+            self._is_read.set()
+            self._rebuild()
+        await asyncio.gather(self._follow_file(), self._follow_topic())
 
     async def read_once(self, limit_s: float) -> None:
         """Waits until the topic was read, or cannot be read now, so that the first alert is judged by it."""
@@ -91,16 +91,16 @@ class FeedbackDesk:
             async with asyncio.timeout(limit_s):
                 await self._is_read.wait()
         except TimeoutError:
-            log.warning("feedback_not_read_yet", topic=self._topic, limit_s=limit_s)
+            log.warning("feedback_not_read_yet", topic=self._name, limit_s=limit_s)
 
     # ---------------------------------------------------------------- the topic
 
-    async def _follow_topic(self, reader: FeedbackReader) -> None:
-        while True:
-            self._incoming = {}
+    async def _follow_topic(self) -> None:
+        while self._topic is not None:
             is_silent = False
             try:
-                await reader.follow(self._take)
+                await self._read(self._topic)
+                continue
             except LogwardenError as error:
                 is_silent = isinstance(error, BrokerUnavailable) and not isinstance(error, TopicUnusable)
                 self._failed("topic", f"{sentence_of(str(error))} {sentence_of(error.hint)}".strip())
@@ -111,19 +111,22 @@ class FeedbackDesk:
                 self._is_read.set()
             await self._clock.sleep(RETRY_S)
 
-    def _take(self, entries: Entries, is_first: bool, is_whole: bool) -> None:
-        """Takes records in the order of their partitions.
+    async def _read(self, topic: TopicFollower) -> None:
+        """Follows the topic from its begin for a while. A topic that was created again is then read as a whole."""
+        self._incoming, until = {}, self._clock.monotonic() + READ_AGAIN_S
+        async with aclosing(cast(Any, topic.follow(0))) as pieces:
+            async for piece in pieces:
+                self._take(piece)
+                if piece.is_caught_up and self._clock.monotonic() >= until:
+                    return
 
-        `is_first`: they are the first ones from the begin of the topic. `is_whole`: nothing older is missing with them.
-        """
-        if is_first:
-            self._incoming = {}
-        counts = Counter[str]()
-        for key, value in entries:
-            counts[self._enter(key, value)] += 1
+    def _take(self, piece: FollowedEntries) -> None:
+        """Takes records in the order of their partitions, and applies them once nothing older is missing."""
+        counts = Counter(self._enter(key, value) for key, value, _ in piece.entries)
         for outcome, count in counts.items():
             self._telemetry.feedback_read(outcome, count)
-        if is_whole and (counts or is_first or "topic" in self._failures):
+        is_new = counts or self._of_topic is not self._incoming or "topic" in self._failures
+        if piece.is_caught_up and is_new:
             self._of_topic = self._incoming
             self._failures.pop("topic", None)
             self._rebuild()
@@ -139,7 +142,7 @@ class FeedbackDesk:
             name = key_of(key)
             entry = feedback_of(name, decode_feedback(value), self._kind_of)
         except ValueError as error:
-            log.warning("feedback_unreadable", topic=self._topic, key=name[:80], reason=str(error)[:300])
+            log.warning("feedback_unreadable", topic=self._name, key=name[:80], reason=str(error)[:300])
             return "unreadable"
         if len(self._incoming) >= MOST_KEYS:
             return "refused"
@@ -149,7 +152,7 @@ class FeedbackDesk:
     # ---------------------------------------------------------------- the file
 
     async def _follow_file(self) -> None:
-        while True:
+        while self._file is not None:
             await self._clock.sleep(FILE_S)
             if self._look_at_file():
                 self._rebuild()
@@ -188,7 +191,7 @@ class FeedbackDesk:
         """Shows why feedback is not read; logs each reason once until it is read again."""
         if self._failures.get(what) != sentence:
             self._failures[what] = sentence
-            log.warning("feedback_not_read", topic=self._topic, reason=sentence)
+            log.warning("feedback_not_read", topic=self._name, reason=sentence)
         self._show()
 
     def _show(self) -> None:

@@ -111,12 +111,12 @@ def time_ms(text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        time = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
+        moment = None
+    if moment is None or moment.tzinfo is None:
         raise ValueError(f"{text[:40]!r} is no time with a zone, such as 2026-11-23T10:00:00Z")
-    return round(1000 * time.timestamp())
+    return round(1000 * moment.timestamp())
 
 
 def feedback_of(key: str, record: FeedbackRecord, kind_of: KindOf) -> Feedback:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from logwarden.daemon.incidents.incident import decode_incident, milliseconds
+from logwarden.daemon.incidents.incident import decode_incident
+from logwarden.daemon.incidents.writing import milliseconds
 
 MAX_INCIDENTS = 2_000
 MAX_BYTES = 16 * 1024 * 1024

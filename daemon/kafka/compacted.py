@@ -1,24 +1,20 @@
-"""Reads a compacted topic from its begin, over connections that are made for it and closed afterwards.
+"""Reads a compacted topic from its begin to its end, over connections that are made for it and closed afterwards.
 
 Joins no group, commits nothing and creates no topic. Knows records as bytes, and not what they are about.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from logwarden.daemon.errors import TopicMissing, TopicUnusable
+from logwarden.daemon.errors import TopicUnusable
 from logwarden.daemon.kafka.client import EARLIEST, LATEST, ReadingClient
 from logwarden.daemon.kafka.connection import connection_options, stopped, translated
 from logwarden.daemon.kafka.metadata import TOPIC_REFUSED, UNKNOWN_TOPIC
-from logwarden.daemon.kafka.output_topic import FEEDBACK
-from logwarden.daemon.ports import TakeFeedback
 from logwarden.daemon.records import Entries
 from logwarden.daemon.settings.kafka import KafkaSettings
 
@@ -26,14 +22,12 @@ log = structlog.get_logger(__name__)
 
 _PARTITION_BYTES = 8 * 1024 * 1024
 """Most bytes of a partition in one answer of a broker."""
-FOLLOWED_S = 300.0
-"""Seconds after which a topic that is followed is read from its begin again."""
 _MOST = 2_000
 """Records taken at once: the event loop answers probes between them."""
 
 
 class CompactedTopic:
-    """Reads one topic as it is at the moment of reading, or follows it. Implements `daemon/ports.py: StateReader`."""
+    """Reads one topic as it is at the moment of reading. Implements `daemon/ports.py: StateReader`."""
 
     def __init__(self, settings: KafkaSettings, topic: str) -> None:
         self._settings = settings
@@ -46,49 +40,6 @@ class CompactedTopic:
         again. None: all. Passes none if the topic does not exist. Raises BrokerUnavailable if it cannot be read now.
         Raises TopicUnusable if this client may not read it.
         """
-        async with self._opened() as (consumer, client, count):
-            numbers = range(count) if partitions is None else partitions
-            if count:
-                await self._read(consumer, client, {number % count for number in numbers}, take)
-
-    async def read_all(self) -> list[tuple[bytes, bytes | None]]:
-        """Returns all records (key, value). Raises what `read` raises."""
-        entries: list[tuple[bytes, bytes | None]] = []
-        await self.read(None, entries.extend)
-        return entries
-
-    async def follow(self, take: TakeFeedback) -> None:
-        """Passes all records from the begin on, and each new one as it comes. Implements `FeedbackReader`.
-
-        Returns after `FOLLOWED_S`: a topic that was created again is read from its begin then.
-        """
-        async with self._opened() as (consumer, client, count):
-            if not count:
-                command = (
-                    f"kafka-topics.sh --bootstrap-server {self._settings.bootstrap_servers} --create --topic "
-                    f"{self._topic} --partitions 1{FEEDBACK}"
-                )
-                raise TopicMissing(self._topic, "it does not exist", hint=f"create it with `{command}`")
-            wanted, begins, ends = await self._bounds(consumer, client, range(count))
-            for partition in wanted:
-                consumer.seek(partition, begins[partition])
-            left = {partition for partition in wanted if begins[partition] < ends[partition]}
-            take([], True, not left)
-            until = asyncio.get_running_loop().time() + FOLLOWED_S
-            while left or asyncio.get_running_loop().time() < until:
-                fetched = await consumer.getmany(timeout_ms=self._settings.fetch_max_wait_ms, max_records=_MOST)
-                for partition in list(left):
-                    if await consumer.position(partition) >= ends[partition]:
-                        left.discard(partition)
-                arrived = [(record.key or b"", record.value) for records in fetched.values() for record in records]
-                take(arrived, False, not left)
-
-    @asynccontextmanager
-    async def _opened(self) -> AsyncIterator[tuple[AIOKafkaConsumer, ReadingClient, int]]:
-        """Connects, and yields the clients and the number of partitions; 0: the topic does not exist.
-
-        Raises the errors of `read` for those of the client.
-        """
         options = connection_options(self._settings)
         consumer = AIOKafkaConsumer(
             **options,
@@ -100,7 +51,10 @@ class CompactedTopic:
         client = consumer._client = ReadingClient(**options)  # which lets no broker create a topic
         try:
             await consumer.start()
-            yield consumer, client, await self._count(client)
+            count = await self._count(client)
+            numbers = range(count) if partitions is None else partitions
+            if count:
+                await self._read(consumer, client, {number % count for number in numbers}, take)
         except TopicAuthorizationFailedError as error:
             user = self._settings.sasl_username or "this client"
             raise TopicUnusable(
@@ -115,13 +69,11 @@ class CompactedTopic:
         finally:
             await stopped(consumer.stop())
 
-    async def _bounds(
-        self, consumer: AIOKafkaConsumer, client: ReadingClient, numbers: Collection[int]
-    ) -> tuple[list[TopicPartition], Mapping[TopicPartition, int], Mapping[TopicPartition, int]]:
-        """Assigns partitions, and returns them with the offsets of their begins and of their ends."""
-        wanted = [TopicPartition(self._topic, number) for number in sorted(numbers)]
-        consumer.assign(wanted)
-        return wanted, await client.offsets(wanted, EARLIEST), await client.offsets(wanted, LATEST)
+    async def read_all(self) -> list[tuple[bytes, bytes | None]]:
+        """Returns all records (key, value). Raises what `read` raises."""
+        entries: list[tuple[bytes, bytes | None]] = []
+        await self.read(None, entries.extend)
+        return entries
 
     async def _count(self, client: ReadingClient) -> int:
         """Returns the number of the topic's partitions; 0 if it does not exist."""
@@ -142,7 +94,10 @@ class CompactedTopic:
         numbers: Collection[int],
         take: Callable[[Entries], None],
     ) -> None:
-        wanted, begins, ends = await self._bounds(consumer, client, numbers)
+        wanted = [TopicPartition(self._topic, number) for number in sorted(numbers)]
+        consumer.assign(wanted)
+        begins = await client.offsets(wanted, EARLIEST)
+        ends = await client.offsets(wanted, LATEST)
         left = {partition for partition in wanted if begins[partition] < ends[partition]}
         for partition in left:
             consumer.seek(partition, begins[partition])

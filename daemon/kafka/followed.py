@@ -28,9 +28,11 @@ _COUNT_AGAIN = 60
 class FollowedTopic:
     """Implements `daemon/ports.py: TopicFollower`."""
 
-    def __init__(self, settings: KafkaSettings, topic: str) -> None:
+    def __init__(self, settings: KafkaSettings, topic: str, *, creation: str = "") -> None:
+        """`creation`: options of the command that creates the topic, for the hint."""
         self._settings = settings
         self._topic = topic
+        self._creation = creation
 
     async def follow(self, since_ms: int) -> AsyncIterator[FollowedEntries]:
         """Yields records from this time of publication on, as they come, and an empty piece where none comes.
@@ -91,7 +93,12 @@ class FollowedTopic:
         answer = await client.describe([self._topic])
         code = answer.errors.get(self._topic, 0)
         if code == UNKNOWN_TOPIC:
-            raise TopicMissing(self._topic, "it does not exist", hint="create it", use="read")
+            command = (
+                f"kafka-topics.sh --bootstrap-server {self._settings.bootstrap_servers} --create --topic {self._topic} "
+                f"--partitions 1{self._creation}"
+            )
+            hint = f"create it with `{command}`" if self._creation else "create it"
+            raise TopicMissing(self._topic, "it does not exist", hint=hint, use="read")
         if code == TOPIC_REFUSED:
             raise TopicAuthorizationFailedError(self._topic)
         if code:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from logwarden.daemon.incidents.alert import rfc3339
 from logwarden.daemon.incidents.shelf import IncidentShelf, ShelvedIncident
+from logwarden.daemon.incidents.writing import rfc3339
 from logwarden.daemon.ports import Clock
 from logwarden.daemon.web.api import Endpoint, MemberFacts
 from logwarden.daemon.web.questions import (

@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from logwarden.daemon.incidents.alert import encodable, rfc3339
+from logwarden.daemon.incidents.writing import encodable, rfc3339
 from logwarden.daemon.ports import Clock, Worker
 from logwarden.daemon.records import Partition
 from logwarden.daemon.standing import STATES, LastAlert, ServiceTable

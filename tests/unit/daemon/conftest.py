@@ -35,7 +35,8 @@ def life(monkeypatch: pytest.MonkeyPatch) -> Life:
     monkeypatch.setattr(service, "KafkaSink", lambda settings: made.sink)
     monkeypatch.setattr(service, "KafkaWitness", lambda settings: made.witness)
     monkeypatch.setattr(service, "CompactedTopic", lambda settings, topic: made.state)
-    monkeypatch.setattr(view, "FollowedTopic", lambda settings, topic: made.incidents)
+    followed = {True: made.incidents, False: made.feedback}
+    monkeypatch.setattr(view, "FollowedTopic", lambda settings, topic, creation="": followed[not creation])
     monkeypatch.setattr(service, "load_engine", lambda settings: made.engine)
     # The real one would end the test run, seconds after a test of a daemon that is stuck.
     monkeypatch.setattr(watchdog, "DeadMansSwitch", IdleSwitch)

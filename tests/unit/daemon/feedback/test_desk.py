@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from logwarden.daemon.feedback import desk
 from logwarden.daemon.feedback.desk import FeedbackDesk
 from logwarden.daemon.feedback.giving import muted
 from logwarden.daemon.health import HealthState
-from logwarden.daemon.ports import TakeFeedback
+from logwarden.daemon.records import FollowedEntries
 from logwarden.daemon.web.metrics import PrometheusTelemetry
 from logwarden.model.feedback import FeedbackKind
 from tests.fakes import capture, events, metric, virtually
@@ -28,15 +28,15 @@ def mute(text: str, key: str = "") -> tuple[bytes, bytes | None]:
 
 
 class Topic:
-    """A feedback topic. Each step waits, fails, or passes records on."""
+    """A feedback topic. Each step of its reading waits, fails, or passes records on."""
 
     def __init__(self, *steps: Exception | Rows | float) -> None:
         self.steps = list(steps)
         self.begins = 0
 
-    async def follow(self, take: TakeFeedback) -> None:
+    async def follow(self, since_ms: int) -> AsyncIterator[FollowedEntries]:
+        assert since_ms == 0
         self.begins += 1
-        take([], True, not self.steps or isinstance(self.steps[0], float))
         while self.steps:
             step = self.steps.pop(0)
             if isinstance(step, Exception):
@@ -44,8 +44,10 @@ class Topic:
             if isinstance(step, float):
                 await asyncio.sleep(step)
             else:
-                take(step, False, True)
-        await asyncio.sleep(300)
+                yield FollowedEntries(entries=[(*row, 0) for row in step], is_caught_up=True)
+        while True:
+            await asyncio.sleep(1)
+            yield FollowedEntries(is_caught_up=True)
 
 
 class Office:
@@ -59,7 +61,7 @@ class Office:
             self.telemetry,
             self.health,
             kind_of=str,
-            topic="feedback",
+            name="feedback",
             file=None if load is None else FILE,
             load=load or Path.read_bytes,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from logwarden.daemon.incidents.alert import AlertService, rfc3339
+from logwarden.daemon.incidents.alert import AlertService
 from logwarden.daemon.incidents.incident import (
     SCHEMA_VERSION,
     GateFacts,
@@ -12,6 +12,7 @@ from logwarden.daemon.incidents.incident import (
     IncidentServiceFacts,
     LineFacts,
 )
+from logwarden.daemon.incidents.writing import rfc3339
 
 NOW_MS = 1_795_428_000_000
 """2026-11-23T10:00Z."""
