@@ -108,8 +108,8 @@ class HealthState:
         """What is known of people's feedback: `off`, `starting`, `followed`, or the sentence why it is not read."""
         self._in_flight = 0
         self.services = self.services_learning = 0
-        """Services in memory, and those of them with too few lines for an alert."""
-        self.services_without_pattern = 0
+        """Services in memory, and those of which too little is known for an alert."""
+        self.services_noisy = 0
         """Those in which new lines are so common that novelty alone is no evidence."""
         self.lines_per_service = 0.0
         """Mean number of lines of the services in memory. Next to 1, something else is taken for a service's name."""

@@ -54,7 +54,7 @@ def figures(health: HealthState) -> dict[str, Any]:
         "paused": health.paused,
         "services": health.services,
         "services_learning": health.services_learning,
-        "services_without_pattern": health.services_without_pattern,
+        "services_noisy": health.services_noisy,
         "incidents": health.incidents,
         "feedback": health.feedback,
         "lines_per_service": round(health.lines_per_service, 1),

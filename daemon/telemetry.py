@@ -149,8 +149,8 @@ class Telemetry(Protocol):
     def paused(self, now: bool) -> None:
         """Sets whether reading is paused."""
 
-    def services(self, count: int, learning: int, without_pattern: int) -> None:
-        """Sets the services in memory, and those of them with too few lines for an alert, or with mostly new lines."""
+    def services(self, *, learning: int, known: int, noisy: int) -> None:
+        """Sets the services in memory by how well each is known."""
 
     def services_evicted(self, count: int) -> None:
         """Counts services that were evicted because too many were in memory; each learns again."""

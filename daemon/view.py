@@ -52,8 +52,9 @@ class View:
         self._pipeline = pipeline
 
         def table() -> Awaitable[ServiceTable]:
-            learning = pipeline.engine.policy.learning_lines
-            return ingest_worker.run(ingestor.book.table, learning, clock.monotonic(), clock.now_ms())
+            return ingest_worker.run(
+                ingestor.book.table, pipeline.engine.policy.rules, clock.monotonic(), clock.now_ms()
+            )
 
         self._services.source = ServiceSource(table=table, last_alert=pipeline.last_alerts.of)
 

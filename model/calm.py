@@ -29,11 +29,13 @@ MATURE_LINES = LEARNING_LINES
 SHARE_IN_SUSPICION = 0.25
 _MINUTE_MS = 60_000
 LEVELS = 3
-SLOT_STATES = 2 + LEVELS
+SLOT_STATES = 3 + LEVELS
 """Figures of a slot, see `CalmCounts.of_slots`."""
 """Levels whose lines are counted: warnings, errors, critical lines."""
 CALM_COLUMNS = ("calm_log_count", "calm_log_age", "suspicion", "elsewhere", "level_rarity")
 """Names of the measures where they are columns, in the order of `Calm`."""
+EARLIEST_MS = 1_000_000_000_000
+"""Times before this one, of September 2001, are those of clocks that were not set: nothing was first seen then."""
 AGE_CAP_BITS = 14.0
 """Ages count up to 2**14 lines. Without the cap a new normal line of a service that has run for a year would stay
 surprising for months (log2(1e9 / 1e3) is still 20 bits), and the scale would grow with uptime."""
@@ -76,6 +78,7 @@ class CalmCounts:
         self._calm_age = np.zeros(max_slots, np.int64)
         self._suspicious_until = np.full(max_slots, -1)
         self._levels = np.zeros((max_slots, LEVELS), np.int64)  # lines at each level or above
+        self._first_ms = np.full(max_slots, -1)  # time of the slot's first line that has one
 
     def observe(self, rows: Ints, slots: Ints, ages: Ints, signs: Signs) -> Calm:
         """Measures n lines in order and counts them. `ages` (n,): lines of the slot before each."""
@@ -106,6 +109,7 @@ class CalmCounts:
             np.add.at(self._levels[:, level - 1], slots, signs.level >= level)
         self._minute[rows] = minutes  # of equal rows the last one stays, as of equal slots
         self._suspicious_until[slots] = until
+        self._note_first(slots, signs.at_ms)
         return seen
 
     def peek(self, slot: int, rows: Ints, keys: Ints, ranks: Ints, levels: Ints, ages: Ints, *, counted: bool) -> Calm:
@@ -127,6 +131,14 @@ class CalmCounts:
             elsewhere=_bits((self._peers.of_keys(keys) - calm).clip(0)),
             level_rarity=self._level_rarity(slots, ages, levels, own=own),
         )
+
+    def _note_first(self, slots: Ints, at_ms: Ints) -> None:
+        begins = np.flatnonzero((self._first_ms[slots] < 0) & (at_ms >= EARLIEST_MS))[::-1]
+        self._first_ms[slots[begins]] = at_ms[begins]  # of equal slots the last one stays, which is the earliest line
+
+    def first_ms(self, slots: Ints) -> Ints:
+        """Returns the time of each slot's first line that has one; -1 without such a line."""
+        return np.asarray(self._first_ms[slots])
 
     def _suspicion(self, rows: Ints, slots: Ints, ages: Ints, signs: Signs) -> tuple[Ints, Ints]:
         """Returns (n,) twice until when each line's slot is suspicious: as of the line before it, and as of itself."""
@@ -216,6 +228,7 @@ class CalmCounts:
         self._calm_age[slots] = 0
         self._suspicious_until[slots] = -1
         self._levels[slots] = 0
+        self._first_ms[slots] = -1
 
     def of_rows(self, rows: Ints | list[int]) -> tuple[Doubles, Ints]:
         """Returns the state of rows: counts in calm time, and minutes of the last occurrence."""
@@ -228,13 +241,14 @@ class CalmCounts:
         self._minute[rows] = minutes
 
     def of_slots(self, slots: Ints) -> Ints:
-        """Returns the state of slots (g, 2 + LEVELS): calm age, end of suspicion, lines by level."""
-        return np.column_stack([self._calm_age[slots], self._suspicious_until[slots], self._levels[slots]])
+        """Returns the state of slots (g, SLOT_STATES): calm age, end of suspicion, first time, lines by level."""
+        columns = (self._calm_age[slots], self._suspicious_until[slots], self._first_ms[slots], self._levels[slots])
+        return np.column_stack(columns)
 
     def set_slots(self, slots: Ints, state: Ints) -> None:
         """Sets the state of slots, as `of_slots` returns it."""
-        self._calm_age[slots], self._suspicious_until[slots] = state[:, 0], state[:, 1]
-        self._levels[slots] = state[:, 2:]
+        self._calm_age[slots], self._suspicious_until[slots], self._first_ms[slots] = state[:, :3].T
+        self._levels[slots] = state[:, 3:]
 
 
 def _within(at_ms: Ints, until: Ints) -> Bools:

@@ -22,7 +22,7 @@ from logwarden.model.arrays import Bools, Floats, Ints, rank_among_equals
 from logwarden.model.calm import CalmCounts, Signs
 from logwarden.model.defaults import MAX_HISTORY_LINES
 from logwarden.model.deltas import NO_PAIRS, HistoryDelta, Pairs
-from logwarden.model.novelty import Familiarity, distinct_before, familiarity_of, is_common
+from logwarden.model.novelty import Familiarity, distinct_before, familiarity_of
 from logwarden.model.slot_state import KnownLines, SlotHistory
 
 _MIX = np.int64(-7046029254386353131)  # odd, from the golden ratio: spreads slots over the key space
@@ -73,10 +73,9 @@ class History:
         """Puts empty slots into systems, which are numbers. Slots of a system share what they log in calm time."""
         self._system[slots] = systems
 
-    def without_pattern(self, slots: Ints, least_age: int) -> Ints:
-        """Returns those of these slots in which new lines are so common that novelty alone is no evidence."""
-        ages, distinct = self._age[slots], self._distinct[slots]
-        return np.asarray(slots[(ages >= least_age) & is_common(distinct, ages)])
+    def first_ms(self, slots: Ints) -> Ints:
+        """Returns the time of each slot's first line that has one; -1 without such a line."""
+        return self._calm.first_ms(slots)
 
     def observe(self, slots: Ints, hashes: Ints, signs: Signs) -> Familiarity:
         """Measures n ≥ 1 lines in order and counts them."""

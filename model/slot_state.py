@@ -37,7 +37,7 @@ class SlotHistory:
     age: int
     """Lines counted so far."""
     calm: Ints
-    """(2 + levels,) what `CalmCounts.of_slots` returns of the slot."""
+    """(SLOT_STATES,) what `CalmCounts.of_slots` returns of the slot."""
     lines: KnownLines
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from logwarden.model.arrays import Bools, Doubles, Floats, Ints
 from logwarden.model.budget import STRICT, AlertBudget
+from logwarden.model.learning import LearningNeed, LearningRules, learned_share
 from logwarden.model.schema import LogLine, LogWindow, Verdict
 from logwarden.model.windowing import WindowBatch
 
@@ -44,6 +45,8 @@ class AlertPolicy:
     """Lines of a service that must be counted before its newest line may raise an alert."""
     model_revision: str
     """Names the weights, for the alert's reader."""
+    learning: LearningRules | None = None
+    """How long each service learns, where services differ or time counts. None: by `learning_lines` only."""
     budget_per_day: int = 0
     """Episodes of alerts within a day from which a service needs `STRICT` for another; 0: no budget."""
 
@@ -53,6 +56,21 @@ class AlertPolicy:
         # wider than a rounding of float32 and narrower than the step of one line, 1.44 / 201 bits.
         known = batch.newest("log_age") >= np.float32(math.log2(1 + self.learning_lines)) - 1e-4
         return np.asarray((scores.probability >= self.threshold) & known)
+
+    @property
+    def rules(self) -> LearningRules:
+        """How long each service learns."""
+        return self.learning or LearningRules(LearningNeed(self.learning_lines))
+
+    def have_learned(self, services: Sequence[str], batch: WindowBatch, first_ms: Ints, places: Ints) -> Bools:
+        """Returns (d,) True for the windows at these places whose service may raise alerts.
+
+        `services` (d,): their names. `first_ms` (d,): time of the first line of each service; -1 where it has none.
+        """
+        lines = np.rint(np.exp2(batch.newest("log_age")[places].astype(np.float64)) - 1)
+        at_ms = batch.newest("timestamp")[places]
+        elapsed = np.where((first_ms >= 0) & (at_ms >= 0), at_ms - first_ms, -1)
+        return np.asarray(learned_share(*self.rules.needs(services), lines, elapsed) >= 1.0)
 
     @property
     def beyond_budget(self) -> AlertPolicy:

@@ -12,6 +12,7 @@ from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.ports import Engine
 from logwarden.daemon.settings.fields import named_masks
 from logwarden.daemon.settings.groups import Settings
+from logwarden.daemon.settings.learning import learning_rules
 from logwarden.model.checkpoint import load_checkpoint
 from logwarden.model.errors import ModelError
 from logwarden.model.mask_own import compile_masks
@@ -40,6 +41,9 @@ def load_engine(settings: Settings) -> Engine:
     policy = AlertPolicy(
         threshold=settings.alerts.threshold or loaded.calibration.threshold,
         learning_lines=settings.alerts.learning_lines,
+        learning=learning_rules(
+            settings.alerts.learning_lines, settings.alerts.learning_days, settings.alerts.learning
+        ),
         model_revision=loaded.revision,
         budget_per_day=settings.alerts.budget_per_day if settings.alerts.threshold is None else 0,
     )

@@ -291,10 +291,18 @@ class Ingestor:
         lines = batch.columns["offset"][places] >= score_from[window]
         fresh = np.bincount(window[lines], minlength=len(batch))
         new = fresh > 0
-        return Work(replace(batch, fresh=fresh).select(new), work.assignments[new], work.services[new], work.pushes)
+        return replace(
+            work,
+            windows=replace(batch, fresh=fresh).select(new),
+            assignments=work.assignments[new],
+            services=work.services[new],
+            first_ms=work.first_ms[new],
+        )
 
     def _work(self, batch: WindowBatch) -> Work:
-        return Work(batch, self._slots.owner[batch.slots], self._slots.service[batch.slots], pushes=1)
+        slots = batch.slots
+        first_ms = self._stream.history.first_ms(slots)
+        return Work(batch, self._slots.owner[slots], self._slots.service[slots], first_ms, pushes=1)
 
     def _flush(self, slots: Ints) -> Work:
         return self._without_context(self._work(self._stream.flush(slots)))

@@ -70,13 +70,17 @@ class WindowJudge:
         windows = concatenate([piece.windows for piece in work])
         owners = np.concatenate([piece.assignments for piece in work])
         services = np.concatenate([piece.services for piece in work])
+        first_ms = np.concatenate([piece.first_ms for piece in work])
         active = np.fromiter((not owner.ended for owner in owners), bool, len(owners))
         if not active.all():
             windows, owners, services = windows.select(active), owners[active], services[active]
+            first_ms = first_ms[active]
         scores = engine.scorer.score(windows)
         assert len(scores.probability) == len(windows), "the scorer answers every window"
         batch = _Batch(windows, scores, owners, services)
         due = _due(engine.policy, batch)
+        places = np.flatnonzero(due)
+        due[places] = engine.policy.have_learned(services[places].tolist(), windows, first_ms[places], places)
         suppressed, plans = self._heeded(batch, due, feedback)
         over = self._over_budget(engine.policy, batch, due, plans)
         flagged = due & (~over | (scores.probability >= engine.policy.beyond_budget.threshold))
@@ -153,7 +157,7 @@ class WindowJudge:
         stamps, newest = (batch.windows.newest(name).tolist() for name in ("timestamp", "offset"))
         writers: dict[int, AlertWriter] = {}
         policies: dict[TopicProfile, AlertPolicy] = {}
-        beyond_budget = policy.beyond_budget
+        beyond_budget = replace(policy.beyond_budget, learning_lines=0)
         probabilities = batch.scores.probability.round(4).tolist()
         publications = []
         for place in flagged.tolist():
@@ -192,7 +196,10 @@ class WindowJudge:
 
 
 def _due(policy: AlertPolicy, batch: _Batch) -> Mask:
-    """Returns a mask (w,) of the windows that reach the threshold, each by the profile of its topic."""
+    """Returns a mask (w,) of the windows that reach the threshold, each by the profile of its topic.
+
+    Their services may still be learning.
+    """
     windows, scores, owners = batch.windows, batch.scores, batch.owners
     profiles = dict.fromkeys(owner.profile for owner in owners)
     if len(profiles) <= 1:  # the usual case: one comparison for all windows
@@ -206,4 +213,6 @@ def _due(policy: AlertPolicy, batch: _Batch) -> Mask:
 
 
 def _policy_of(policy: AlertPolicy, profile: TopicProfile) -> AlertPolicy:
-    return policy if profile.threshold is None else replace(policy, threshold=profile.threshold)
+    """Returns the rule of a topic. It overlooks learning, which differs between the services of a topic."""
+    threshold = policy.threshold if profile.threshold is None else profile.threshold
+    return replace(policy, threshold=threshold, learning_lines=0)

@@ -37,7 +37,7 @@ from logwarden.daemon.pipeline.rebalance import LAST_COMMIT_S, Rebalance
 from logwarden.daemon.pipeline.recall import Recall
 from logwarden.daemon.pipeline.retries import Retries
 from logwarden.daemon.pipeline.schemas import SchemaShelf
-from logwarden.daemon.pipeline.service_facts import report_ingested, report_services
+from logwarden.daemon.pipeline.service_facts import ServiceFacts, report_ingested, report_services
 from logwarden.daemon.pipeline.state_writer import StateWriter
 from logwarden.daemon.pipeline.work import Begun, Ingested, Work
 from logwarden.daemon.ports import Engine, Ports
@@ -222,14 +222,17 @@ class Pipeline:
     async def _on_ingest_thread(self, step: Callable[..., Ingested], *args: object) -> Ingested:
         started = self._ports.clock.monotonic()
         scored, self._scored_pushes = self._scored_pushes, 0
-        ingested = await self._ports.ingest_worker.run(step, *args, started, scored)
+        ingested, facts = await self._ports.ingest_worker.run(self._with_facts, step, *args, started, scored)
         seconds = self._ports.clock.monotonic() - started
         self._pace.learn(ingested.new_lines, seconds)
         report_ingested(self._ports, ingested, seconds)
-        facts = self._ingestor.book.facts(self.engine.policy.learning_lines)
         report_services(self._ports, facts, ingested, keeps_state=bool(self._limits.state_topic))
         self._ports.telemetry.table_rows(self._ingestor.table_rows)
         return ingested
+
+    def _with_facts(self, step: Callable[..., Ingested], *args: object) -> tuple[Ingested, ServiceFacts]:
+        ingested = step(*args)
+        return ingested, self._ingestor.book.facts(self.engine.policy.rules, self._ports.clock.now_ms())
 
     def _advance_now(self, now: float, scored: int) -> Ingested:
         self._ingestor.scored(scored)

@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from logwarden.daemon.pipeline.service_facts import ServiceFacts
 from logwarden.daemon.pipeline.slots import ServiceSlots
-from logwarden.daemon.standing import ServiceState, ServiceTable
-from logwarden.model.novelty import is_common
+from logwarden.daemon.standing import STATES, ServiceState, ServiceTable
+from logwarden.model.arrays import Doubles, Ints
+from logwarden.model.learning import LearningRules, learned_share
+from logwarden.model.novelty import BRAKED_LINES, is_common
 from logwarden.model.stream import LogStream
 from logwarden.model.windowing import WindowBatch
-
-Ints = npt.NDArray[np.int64]
 
 _BUCKETS, _BUCKET_S = 12, 5.0
 
@@ -28,45 +28,61 @@ class ServiceBook:
         self._history = stream.history
         self._rings = stream.rings
         self._slots = slots
+        self._rules: LearningRules | None = None
+        # What each service needs to learn, by slot: patterns are matched once for a service.
+        self._wanted, self._days = np.zeros((2, slots.max_services))
         self.rates = MinuteRates(slots.max_services)
 
-    def facts(self, learning_lines: int) -> ServiceFacts:
-        """Returns figures about the services in memory; one is learning before `learning_lines` lines are counted."""
+    def facts(self, rules: LearningRules, now_ms: int) -> ServiceFacts:
+        """Returns figures about the services in memory. `now_ms`: wall clock."""
         slots = self._slots.in_use()
-        states, ages = self._states(slots, learning_lines), self._history.age(slots)
+        ages = self._history.age(slots)
+        counts = np.bincount(self._states(slots, self._progress(slots, rules, now_ms)), minlength=len(STATES))
         return ServiceFacts(
             services=len(slots),
-            learning=int(np.count_nonzero(states == ServiceState.LEARNING)),
-            without_pattern=int(np.count_nonzero(states == ServiceState.NOISY)),
+            learning=int(counts[ServiceState.LEARNING]),
+            noisy=int(counts[ServiceState.NOISY]),
             lines_per_service=float(ages.mean()) if len(ages) else 0.0,
         )
 
-    def table(self, learning_lines: int, now: float, now_ms: int) -> ServiceTable:
+    def table(self, rules: LearningRules, now: float, now_ms: int) -> ServiceTable:
         """Returns the figures of every service in memory. `now`: monotonic seconds, `now_ms`: wall clock."""
         places = self._slots.by_assignment()
         # Two partitions with 2 and 1 services:
         #   slots       [7, 3]  [5]
         #   partition   [0, 0,   1]
         slots = np.concatenate([own for _, own in places]) if places else np.zeros(0, np.int64)
-        ages = self._history.age(slots)
+        progress = self._progress(slots, rules, now_ms)
         return ServiceTable(
             at_ms=now_ms,
             partitions=tuple(assignment.partition for assignment, _ in places),
             partition=np.repeat(np.arange(len(places)), [len(own) for _, own in places]),
             names=self._slots.service[slots],
-            states=self._states(slots, learning_lines),
-            progress=np.minimum(ages / max(1, learning_lines), 1.0).astype(np.float32),
-            lines=ages,
+            states=self._states(slots, progress),
+            progress=progress.astype(np.float32),
+            lines=self._history.age(slots),
             known_lines=self._history.distinct(slots),
             per_minute=self.rates.of(slots, now),
             seen_ms=self._rings.newest_timestamps(slots),
         )
 
-    def _states(self, slots: Ints, learning_lines: int) -> npt.NDArray[np.int8]:
-        ages = self._history.age(slots)
-        states = np.full(len(slots), ServiceState.KNOWN, np.int8)
-        states[is_common(self._history.distinct(slots), ages)] = ServiceState.NOISY
-        states[ages < learning_lines] = ServiceState.LEARNING
+    def _progress(self, slots: Ints, rules: LearningRules, now_ms: int) -> Doubles:
+        """Returns (g,) the share of the learning that is done."""
+        if rules is not self._rules:
+            self._rules = rules
+            self._slots.is_new[slots] = True
+        new = slots[self._slots.is_new[slots]]
+        self._wanted[new], self._days[new] = rules.needs(self._slots.service[new].tolist())
+        self._slots.is_new[new] = False
+        first, seen = self._history.first_ms(slots), self._rings.newest_timestamps(slots)
+        seen[seen < 0] = now_ms  # a service that came back and has logged nothing since
+        elapsed = np.where(first >= 0, seen - first, -1)
+        return learned_share(self._wanted[slots], self._days[slots], self._history.age(slots), elapsed)
+
+    def _states(self, slots: Ints, progress: Doubles) -> npt.NDArray[np.int8]:
+        states, ages = np.full(len(slots), ServiceState.KNOWN, np.int8), self._history.age(slots)
+        states[(ages >= BRAKED_LINES) & is_common(self._history.distinct(slots), ages)] = ServiceState.NOISY
+        states[progress < 1.0] = ServiceState.LEARNING
         return states
 
 

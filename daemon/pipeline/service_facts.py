@@ -21,10 +21,15 @@ class ServiceFacts:
 
     services: int
     learning: int
-    """Services with too few lines for an alert."""
-    without_pattern: int
+    """Services of which too little is known for an alert."""
+    noisy: int
     """Services in which new lines are so common that novelty alone is no evidence."""
     lines_per_service: float
+
+    @property
+    def known(self) -> int:
+        """Services that are known."""
+        return self.services - self.learning - self.noisy
 
 
 def report_ingested(ports: Ports, ingested: Ingested, seconds: float) -> None:
@@ -46,10 +51,10 @@ def report_ingested(ports: Ports, ingested: Ingested, seconds: float) -> None:
 
 def report_services(ports: Ports, facts: ServiceFacts, ingested: Ingested, *, keeps_state: bool) -> None:
     """Sets metrics and readiness, and warns of evicted services and of names that change with every line."""
-    ports.telemetry.services(facts.services, facts.learning, facts.without_pattern)
+    ports.telemetry.services(learning=facts.learning, known=facts.known, noisy=facts.noisy)
     health = ports.health
     health.services, health.services_learning = facts.services, facts.learning
-    health.services_without_pattern, health.lines_per_service = facts.without_pattern, facts.lines_per_service
+    health.services_noisy, health.lines_per_service = facts.noisy, facts.lines_per_service
     if facts.services >= MANY_SERVICES and facts.lines_per_service < FEW_LINES:
         hint = "set LOGWARDEN_INPUT__SERVICE_PATHS, or give the records a key that names the service"
         lines = round(facts.lines_per_service, 1)

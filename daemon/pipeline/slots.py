@@ -26,6 +26,8 @@ class ServiceSlots:
         """Assignment of each slot."""
         self.service = np.empty(max_services, object)
         """Name of each slot's service."""
+        self.is_new = np.zeros(max_services, bool)
+        """True for a slot that got its service since the last look at it."""
         self._slots: dict[int, dict[str, int]] = {}  # by assignment number, then service
         self._free = list(range(max_services - 1, -1, -1))
         self._last_used = np.zeros(max_services, np.int64)
@@ -81,6 +83,7 @@ class ServiceSlots:
         slot = self._slots.setdefault(assignment.generation, {})[service] = self._free.pop()
         self.owner[slot] = assignment
         self.service[slot] = service
+        self.is_new[slot] = True
         self._last_used[slot] = self._tick
         return slot
 

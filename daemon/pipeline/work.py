@@ -40,6 +40,8 @@ class Work:
     """(w,) the Assignment that each window's lines came from."""
     services: npt.NDArray[np.object_]
     """(w,) service names."""
+    first_ms: Ints
+    """(w,) time of the first line of each window's service; -1 where it has none."""
     pushes: int
     """Batches of the log stream to report as scored afterwards."""
 

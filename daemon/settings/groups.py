@@ -18,6 +18,7 @@ from logwarden.daemon.settings.agreement import disagreements
 from logwarden.daemon.settings.fields import PREFIX, Encoding, Masks, Maybe, MoreNames, Name, SettingsGroup, TimeZone
 from logwarden.daemon.settings.formats import TopicFormats
 from logwarden.daemon.settings.kafka import KafkaSettings
+from logwarden.daemon.settings.learning import MAX_DAYS, ServiceLearning
 from logwarden.daemon.settings.patterns import Pattern
 from logwarden.daemon.settings.secret_files import SecretFile
 from logwarden.model.defaults import BUDGET_PER_DAY, LEARNING_LINES, MAX_HISTORY_LINES, MAX_LINE_CHARS, WINDOW_SIZE
@@ -128,6 +129,12 @@ class AlertSettings(SettingsGroup):
     follows each other by less than a minute. 0: no budget. With a threshold of your own there is none."""
     learning_lines: Annotated[int, Field(ge=0, le=10_000)] = LEARNING_LINES  # ages are known up to 2**14 lines only
     """Lines of a service before its first alert. They should include its restarts and nightly jobs."""
+    learning_days: Maybe[Annotated[float, Field(gt=0, le=MAX_DAYS)]] = 3.0
+    """Days after its first line from which a service may raise alerts although it has logged fewer lines: a fifth of
+    them at least. None: by lines only."""
+    learning: ServiceLearning = ()
+    """Lines and days of single services, such as `web-*=200,cron=2d,batch=500/7d`, in place of the common ones. The
+    first name or shell pattern that matches a service counts."""
     max_line_chars: Annotated[int, Field(ge=16, le=65_536)] = 1_024
     """Characters of a line that an alert quotes; longer lines are truncated."""
     max_original_chars: Annotated[int, Field(ge=0, le=65_536)] = 1_024

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-FORMAT = 2
+FORMAT = 3
 MAX_MARKS = 8
 """Periods of ownership that a commit names: what was written by an earlier one was sorted out long ago."""
 

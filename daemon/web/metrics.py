@@ -129,10 +129,10 @@ class PrometheusTelemetry:
         )
         self._in_flight = self._gauge("in_flight_lines", "Lines that are read and not done.")
         self._paused = self._gauge("paused", "1 while reading is paused because too many lines are in flight.")
-        self._services = self._gauge("services", "Services in memory.")
-        self._learning = self._gauge("services_learning", "Services in memory with too few lines for an alert.")
-        self._patternless = self._gauge(
-            "services_without_pattern", "Services in which new lines are so common that novelty alone is no evidence."
+        self._services = self._gauge(
+            "services",
+            "Services in memory: known, learning (too little is known for an alert), or noisy (new lines are common).",
+            "state",
         )
         self._evicted = self._counter("services_evicted", "Services evicted because too many were in memory.")
         self._rows = self._gauge("line_table_rows", "Distinct masked lines in the line table.")
@@ -309,10 +309,9 @@ class PrometheusTelemetry:
     def paused(self, now: bool) -> None:
         self._paused.set(int(now))
 
-    def services(self, count: int, learning: int, without_pattern: int) -> None:
-        self._services.set(count)
-        self._patternless.set(without_pattern)
-        self._learning.set(learning)
+    def services(self, *, learning: int, known: int, noisy: int) -> None:
+        for state, count in (("learning", learning), ("known", known), ("noisy", noisy)):
+            self._services.labels(state).set(count)
 
     def services_evicted(self, count: int) -> None:
         self._evicted.inc(count)

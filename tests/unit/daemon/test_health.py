@@ -151,7 +151,7 @@ def test_figures_are_plain_values() -> None:
     time = Time()
     health = member(time)
     health.partitions, health.in_flight, health.services, health.services_learning = 3, 40, 12, 5
-    health.services_without_pattern, health.lines_per_service = 2, 812.34
+    health.services_noisy, health.lines_per_service = 2, 812.34
     health.received()
     time.now += 4.25
     assert figures(health) == {
@@ -163,7 +163,7 @@ def test_figures_are_plain_values() -> None:
         "paused": False,
         "services": 12,
         "services_learning": 5,
-        "services_without_pattern": 2,
+        "services_noisy": 2,
         "incidents": "off",
         "feedback": "off",
         "lines_per_service": 812.3,

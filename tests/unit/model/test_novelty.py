@@ -49,17 +49,6 @@ def test_the_first_lines_of_a_service_brake_nothing() -> None:
     assert surprise_of_a_new_line(lines, lines) == pytest.approx(np.log2(lines + 1), abs=1e-4)
 
 
-def test_services_without_a_pattern_are_counted() -> None:
-    """Only a service of some age in which new lines are common is one."""
-    history = History(3)
-    history.observe(
-        np.repeat([0, 1, 2], [400, 400, 50]),
-        np.r_[np.arange(400) % 200, np.arange(400) % 20, np.arange(50)],
-        plain_signs(850),
-    )
-    assert history.without_pattern(np.arange(3), 100).tolist() == [0]
-
-
 def test_distinct_lines_before_each_line_of_a_batch() -> None:
     """New lines of the same slot count for the lines behind them, in any order of slots."""
     slots, first = np.array([0, 1, 0, 0, 1]), np.array([0, 3, 4])

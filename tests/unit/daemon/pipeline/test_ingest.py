@@ -10,6 +10,7 @@ import pytest
 from logwarden.daemon.pipeline.ledger import decode_metadata
 from logwarden.daemon.pipeline.partitions import by_assignment
 from logwarden.daemon.pipeline.work import Ingested, Work
+from logwarden.model.learning import LearningNeed, LearningRules
 from tests.oracles import LogRecord, assignment, fresh_lines_of, ingestor_of, records_of
 
 
@@ -65,11 +66,12 @@ def test_evicted_and_learning_services_are_counted() -> None:
     """A service that is evicted between its lines never learns enough for an alert, and nothing else shows it."""
     ingestor, owner = ingestor_of(2), assignment()
     assert ingestor.ingest([(owner, records_of("aab"))], now=0.0).evicted == 0
-    assert [ingestor.book.facts(lines).learning for lines in (0, 1, 2, 3)] == [0, 0, 1, 2]
+    needs = [LearningRules(LearningNeed(lines)) for lines in range(4)]
+    assert [ingestor.book.facts(rules, 0).learning for rules in needs] == [0, 0, 1, 2]
     assert ingestor.ingest([(owner, records_of("c", 3))], now=0.0).evicted == 1
-    assert ingestor.book.facts(3).learning == 2
+    assert ingestor.book.facts(needs[3], 0).learning == 2
     ingestor.drop([owner])
-    assert ingestor.book.facts(3).learning == 0
+    assert ingestor.book.facts(needs[3], 0).learning == 0
 
 
 def test_no_service_of_the_batch_at_hand_makes_room() -> None:

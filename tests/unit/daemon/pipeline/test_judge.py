@@ -18,6 +18,7 @@ from logwarden.daemon.ports import Engine
 from logwarden.daemon.profiles import kind_of
 from logwarden.daemon.settings.groups import Settings
 from logwarden.model.feedback import Feedback, FeedbackBook, FeedbackKind
+from logwarden.model.learning import LearningNeed, LearningRules
 from logwarden.model.stream import LogStream
 from logwarden.model.verdicts import AlertPolicy, Scores
 from logwarden.model.windowing import WindowBatch
@@ -87,6 +88,26 @@ def test_a_topic_has_its_own_threshold_and_alerts_topic() -> None:
     assert second["message"] == "a long line of …"
     assert {(owner.generation, tuple(offsets)) for owner, offsets in batch.quiet} == {(1, (3,)), (2, (1,))}
     assert (batch.windows, batch.lines) == (4, 4)
+
+
+def test_services_learn_by_their_own_rules() -> None:
+    """A service that is known after some days raises an alert, one that is as old and needs more lines does not."""
+    rules = LearningRules(LearningNeed(1_000), [(lambda name: name == "slow", LearningNeed(10, 2.0))])
+    engine = engine_of()
+    engine = replace(engine, policy=replace(engine.policy, learning_lines=1_000, learning=rules))
+    ingestor = Ingestor(LogStream(engine.table, size=3, max_slots=8), max_services=8)
+    owner, begin = assignment(1), 1_795_428_000_000
+    records = [
+        LogRecord(b"score 97", offset=10 * day + i, key=key, timestamp=begin + 86_400_000 * day + i)
+        for day in range(3)
+        for i, key in enumerate((b"slow", b"web"))
+    ]
+    batch = judged(engine, [work for record in records for work in ingestor.ingest([(owner, [record])], now=0.0).work])
+    [alert] = alerts_in(batch)
+    assert (alert["service"]["name"], alert["logwarden"]["source"]["last_offset"]) == ("slow", 20)
+    assert (alert["logwarden"]["prediction"], alert["logwarden"]["severity"]) == ("anomaly", "critical")
+    assert alert["logwarden"]["history_lines"] == 2
+    assert [p.alert.at_ms for p in batch.publications if p.alert] == [begin + 2 * 86_400_000]
 
 
 def test_an_alert_quotes_the_record_of_its_newest_line() -> None:

@@ -8,7 +8,7 @@ from tests.fakes import World, capture, events, metric, virtually
 
 
 def facts(services: int, lines: float) -> ServiceFacts:
-    return ServiceFacts(services=services, learning=3, without_pattern=2, lines_per_service=lines)
+    return ServiceFacts(services=services, learning=3, noisy=2, lines_per_service=lines)
 
 
 @virtually
@@ -35,8 +35,9 @@ async def test_the_figures_are_metrics_and_readiness() -> None:
     assert metric(world.telemetry, "state_forgotten_services_total") == world.health.services_forgotten == 3
     assert metric(world.telemetry, "state_deferred_services_total") == 2
     assert metric(world.telemetry, "state_unreadable_records_total", outcome="damaged") == 1
-    assert metric(world.telemetry, "services_without_pattern") == 2
+    assert metric(world.telemetry, "services", state="noisy") == 2
+    assert metric(world.telemetry, "services", state="known") == 35
     assert metric(world.telemetry, "services_evicted_total") == 4
-    assert (world.health.services, world.health.services_without_pattern) == (40, 2)
+    assert (world.health.services, world.health.services_noisy) == (40, 2)
     assert world.health.lines_per_service == 12.5
     assert events(caught, "services_evicted")[0]["in_memory"] == 40

@@ -87,8 +87,8 @@ FACTS: list[tuple[Callable[[PrometheusTelemetry], None], dict[str, float]]] = [
     (lambda t: t.in_flight(12), {"logwarden_in_flight_lines": 12}),
     (lambda t: t.paused(True), {"logwarden_paused": 1}),
     (
-        lambda t: t.services(12, 5, 2),
-        {"logwarden_services": 12, "logwarden_services_learning": 5, "logwarden_services_without_pattern": 2},
+        lambda t: t.services(learning=12, known=5, noisy=2),
+        {f'logwarden_services{{state="{state}"}}': n for state, n in (("learning", 12), ("known", 5), ("noisy", 2))},
     ),
     (lambda t: t.services_evicted(3), {"logwarden_services_evicted_total": 3}),
     (lambda t: t.commit_failed(), {"logwarden_commit_failures_total": 1}),
@@ -147,7 +147,7 @@ def test_names_follow_the_conventions_and_no_label_is_unbounded() -> None:
         assert family.documentation.endswith(".") or not family.name.startswith("logwarden_"), family.name
         for sample in family.samples:
             allowed = {"topic", "partition", "stage", "version", "le", "generation", "outcome", "change"}
-            allowed |= {"reason", "kind"}  # of feedback, which has four kinds
+            allowed |= {"reason", "kind", "state"}  # of feedback, which has four kinds, and of services
             assert set(sample.labels) <= allowed, sample
             assert family.type != "counter" or sample.name.endswith(("_total", "_created")), sample
             assert family.type != "histogram" or family.name.endswith("_seconds"), sample
