@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from logwarden.daemon.commands.documents import DocumentFramer
 from logwarden.daemon.commands.files import ServiceFile
+from logwarden.daemon.commands.journal_entries import JournalFramer, is_begin
 from logwarden.daemon.commands.reading import LogFile
 from logwarden.daemon.decoding.decoder import Decoded, Decoder
 from logwarden.daemon.pipeline.backlog import LineBatch
@@ -49,11 +50,13 @@ class FilePart:
 
 def parts_of(file: LogFile, service: str) -> Iterator[FilePart]:
     """Yields the records of a file as they become readable."""
-    documents = DocumentFramer()
+    framer: DocumentFramer | JournalFramer | None = None
     for lines in file.lines():
-        framed = documents.framed(lines)
+        if framer is None and lines:
+            framer = JournalFramer() if is_begin(lines[0].text) else DocumentFramer()
+        framed = framer.framed(lines) if framer else ()
         yield FilePart([FileLine(topic=service, offset=line.number, value=line.text) for line in framed], len(lines))
-    if rest := documents.rest():
+    if framer and (rest := framer.rest()):
         yield FilePart([FileLine(topic=service, offset=line.number, value=line.text) for line in rest], 0)
 
 

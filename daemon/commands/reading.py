@@ -46,6 +46,8 @@ _KINDS = (
 )
 """Place and bytes of what people pass by mistake, and what it is."""
 _LONG_ZEROS = re.compile(rb"\0{64,}")
+_SIZES = re.compile(rb"(?<=\n)[A-Z_][A-Z0-9_]{0,63}\n(?s:.{5})\0{3}")
+"""Lengths of long fields in a journal's export."""
 _CONTROLS = bytes(sorted({*range(32)} - {*b"\0\a\b\t\n\v\f\r\x1b"}))
 _MOST_CONTROLS = 0.02
 """Share of control characters up to which a sample is a text: random bytes have 9 %."""
@@ -192,6 +194,7 @@ def refuse_binary(sample: bytes, packing: str | None) -> None:
         raise Unreadable(f"is packed twice, by {packing} and {inner}: unpack it once", is_binary=True)
     # A log that was truncated while its writer went on begins with a long run of zeros.
     rest = _LONG_ZEROS.sub(b"", sample[:_SAMPLE_BYTES])
+    rest = _SIZES.sub(b"", rest) if rest.startswith(b"__") else rest
     controls = len(rest) - len(rest.translate(None, _CONTROLS))
     # Some logs separate fields by one control character: FIX by SOH, Hive by ^A, JSON sequences by RS.
     kinds = len(set(rest) & set(_CONTROLS))

@@ -52,6 +52,15 @@ _AFTER = re.compile(
 )
 _ANSWER = re.compile(rf"(HTTP/\d(?:\.\d)?[\"']?,? )({_STATUS})(?![\w.:%-])")
 _COMPLETED = re.compile(rf"\b(?:Completed|Sent|Responded|Finished)(?: with)? ({_STATUS})(?= [A-Za-z])")
+_OUTCOME = re.compile(
+    r" ((?:[a-z]+[_-])*(?:error|fail(?:ed|ure)?|timeout|refused|denied|reset|abort(?:ed)?)(?:[_-][a-z]+)*)(?= |$)"
+)
+"""A word of the server's behind the status that states more than the status does: `client-error-not-possible`."""
+_PAIR = re.compile(
+    rf"(?<![\w.-])(?:(?:up|upstream|us|rs|rsp|resp|response|origin|backend|be|target|http|sc)[_-]?(?:st|status|code|sc)?"
+    rf"|st|stat|sts|code|rc)=\"?({_STATUS})(?![\w.:%-])"
+)
+"""A short key of a status. It counts only beside a request."""
 _ADDRESS = re.compile(r"[0-9A-Fa-f:.]{3,45}$")
 
 
@@ -89,6 +98,8 @@ def _common(line: str, found: re.Match[str]) -> Frame:
         words.append(f"{upstream[1]}={upstream[2]}")
     if _ADDRESS.match(client):
         words.append(f"client={client}")
+    if outcome := _OUTCOME.search(line, found.end()):
+        words.append(outcome[1])
     return Frame(" ".join(words), at=at)
 
 
@@ -118,6 +129,9 @@ def _elsewhere(line: str) -> Frame | None:
     status = _AFTER.match(line, request.end())
     if status is None:
         status = _ANSWER.search(line, request.end())
+    if status is None and "=" in line and "status" not in line and (pair := _PAIR.search(line, request.end())):
+        words = f"{line[: request.start(2)]}{path}{line[request.end(2) : pair.start()]}"
+        return Frame(f"{words}status={line[pair.start(1) :]}")
     if status is None:
         return Frame(f"{line[: request.start(2)]}{path}{line[request.end(2) :]}") if path != request[2] else None
     return Frame(f"{line[: request.start(2)]}{path}{status[1]}status={line[status.start(2) :]}")

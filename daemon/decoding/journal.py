@@ -6,15 +6,21 @@ import re
 
 _MAX_ENTRIES = 10_000
 _MAX_FIELDS = 1_024
-_SIZE_BYTES = 8
+SIZE_BYTES = 8
+"""Bytes of the length before a field of several lines."""
 _BEGIN = re.compile(rb"__[A-Z][A-Z0-9_]{1,62}=")
 """An entry begins with the fields of its address, whose names have two underscores before them."""
 _NAME = re.compile(rb"[A-Z_][A-Z0-9_]{0,63}")
 
 
+def is_begin(line: bytes) -> bool:
+    """Returns True for the first line of an entry."""
+    return _BEGIN.match(line) is not None
+
+
 def entries_of(value: bytes) -> list[dict[str, str]] | None:
     """Returns the fields of each entry; None for a value of any other format. A torn last field is left out."""
-    if not value.startswith(b"__") or not _BEGIN.match(value) or b"\n" not in value:
+    if not value.startswith(b"__") or not is_begin(value) or b"\n" not in value:
         return None
     entries: list[dict[str, str]] = []
     fields: dict[str, str] = {}
@@ -34,7 +40,7 @@ def entries_of(value: bytes) -> list[dict[str, str]] | None:
             return None
         content = line[name.end() + 1 :]
         if name.end() == len(line):  # the field has several lines: eight bytes of its length, then its content
-            start = place + _SIZE_BYTES
+            start = place + SIZE_BYTES
             end = start + int.from_bytes(value[place:start], "little")
             if start > size or end > size:
                 break

@@ -40,7 +40,7 @@ _MAX_INNER_CHARS = 1_048_576
 _MAX_TIMES = 40
 """Fields of an event that are looked at for a time."""
 SPACES = frozenset(" \t\r\n\0")
-INNER_BEGINS = SPACES | {"{"}
+INNER_BEGINS = SPACES | {"{", "\ufeff"}
 
 
 class JsonReader:
@@ -81,6 +81,7 @@ class JsonReader:
         if text:
             if " " not in text[:64] or spelled.is_repr(text):
                 text = whole = spelled.text_of(text.strip()) or text
+            text = text.lstrip("\ufeff") or text
             if text[0] in INNER_BEGINS and (inner := self._inner(text)):
                 found = _with_fallback(self.table.find(inner), found)
                 event, text = inner, self._text(inner, found)
@@ -98,7 +99,9 @@ class JsonReader:
         if line is None:
             return None
         service, host = self._service(found, read)
-        at_ms = self._time(found[names.TIME]) if found[names.TIME] else other_time(event, self.zone)
+        at_ms = self._time(found[names.TIME]) if found[names.TIME] else None
+        if at_ms is None:
+            at_ms = other_time(event, self.zone)
         if at_ms is None and read is not None:
             at_ms = read.at_ms
         written = line.encode("utf-8", "replace")
@@ -138,7 +141,8 @@ class JsonReader:
         if found[names.ERROR] or found[names.STACK] or found[names.ERROR_TEXT] or found[names.ERROR_TYPE]:
             error = self._error(found, said)
             if error:
-                line = f"{line}: {error}" if line else with_level(level, error)
+                # A record of nothing but an error is one, even if it does not call itself so.
+                line = f"{line}: {error}" if line else with_level(severity.ERROR if level is None else level, error)
         tail = ""
         if found[names.STATUS] or found[names.CODE] or found[names.OUTCOME]:
             tail = tail_of(found, line)
@@ -199,7 +203,7 @@ class JsonReader:
 
 
 def other_time(event: dict[str, Any], zone: tzinfo) -> int | None:
-    """Returns the time of a field whose name speaks of one, where no field has a known name."""
+    """Returns the time of a field whose name speaks of one, where no field with a known name contains a time."""
     for key in list(event)[:_MAX_TIMES]:
         if is_name(key) and (at := time_ms(event[key], zone)) is not None:
             return at

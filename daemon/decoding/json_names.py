@@ -10,7 +10,18 @@ from logwarden.daemon.decoding import services, times
 _BYTES = ("$binary.base64", "$binary", "bytes", "base64", "data")
 """Where writers put bytes that are no text of JSON: extended JSON, Avro's unions, Node's buffers."""
 TEXT_PATHS = (
-    *("message", "msg", "log", "short_message", "@m", "renderedmessage", "textpayload", "body.stringvalue", "body"),
+    *(
+        "message",
+        "msg",
+        "log",
+        "short_message",
+        "@m",
+        "renderedmessage",
+        "textpayload",
+        "body.stringvalue",
+        "body",
+        "body.text.text",
+    ),
     *("record.message", "fields.message", "event.message", "log.message"),
     *("event", "event.original", "formattedmessage", "formatted_message", "log_message", "logmessage", "messagetext"),
     *("rawmessage", "raw_message", "_raw", "raw", "line", "text", "content", "log.original"),
@@ -52,7 +63,20 @@ LEVEL_PATHS = (
         "severity.string",
     ),
     *("eventlevel", "lvl_name", "severity_level_name", "logleveltext", "level_str", "severitystring", "level_label"),
-    *("logger.level", "log_type", "niveau", "nivel", "livello", "stufe", "уровень", "级别", "レベル", "type", "status"),
+    *(
+        "logger.level",
+        "log_type",
+        "niveau",
+        "nivel",
+        "livello",
+        "stufe",
+        "уровень",
+        "级别",
+        "レベル",
+        "type",
+        "status",
+        "tags",
+    ),
 )
 ERROR_PATHS = (
     *("error", "err", "exception", "thrown", "throwable", "exc_info", "ex", "exc", "errors", "context.exception"),

@@ -66,7 +66,7 @@ class PlainReader:
                 if is_day(day := objects[at][key]):
                     at_ms = with_clock(day, at_ms, [objects[of][name] for of, name in places.times], self._zone)
                 return text, level, service, file, host, at_ms
-        return text, level, service, file, host, self._other_time(event, places.times, objects)
+        return text, level, service, file, host, other_time(event, self._zone)
 
     def finished(self, begun: Begun, line: bytes, read: LogEvent | None) -> LogEvent | None:
         """Returns the event of a begun one. Returns None if the whole object has to be read again.
@@ -87,11 +87,6 @@ class PlainReader:
             written = stated.encode("utf-8", "replace")
             written = written if read is None else self._reader.clean(written)
         return LogEvent(written, service or file, at_ms, None if file else host)
-
-    def _other_time(self, event: dict[str, Any], places: tuple[Place, ...], objects: Objects) -> int | None:
-        """Returns the time of a field whose name speaks of one, if no known one has a value."""
-        has_known = any(objects[at][key] is not None for at, key in places)
-        return None if has_known else other_time(event, self._zone)
 
 
 def _places(roles: Roles) -> _Places:

@@ -129,6 +129,8 @@ def level_of_field(key: str, value: Any) -> int | None:
         return _level_of_text(key, value) if len(value) <= _MAX_WORD and len(key) <= _MAX_WORD else None
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _level_of_number(plain(key), value, key.isupper())
+    if isinstance(value, list) and value and isinstance(value[0], str):  # tags, of which the first one is the level
+        return level_of_field(key, value[0])
     return None
 
 
@@ -223,7 +225,8 @@ def request_of(found: Found) -> str:
 
 def fields_of(event: dict[str, Any], found: Found) -> str:
     """Returns the fields of an event as its text, by name, without time and level if there are others."""
-    left_out = {plain(key) for role in (names.TIME, names.LEVEL) for _, key, _ in found[role] or ()}
+    left_out = {plain(key) for _, key, _ in found[names.TIME] or ()}
+    left_out |= {plain(key) for _, key, value in found[names.LEVEL] or () if level_of_field(key, value) is not None}
     pairs = sorted(_pairs(event, left_out)) or sorted(_pairs(event, set()))
     return " ".join(f"{key}={value}" for key, value in pairs[:_MAX_FIELDS])
 

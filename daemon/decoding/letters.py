@@ -24,7 +24,7 @@ _HEADS = (
     # 2026-11-23T10:00:00.123+0000 E STORAGE  [conn1] msg, [2026-11-23 10:00:00.123] [E] msg
     re.compile(
         rf"\[?(?P<at>{_DAY}[T ]{_CLOCK}(?: ?(?:Z|[+-]\d\d:?\d\d))?)\]?(?::?[ \t]+|\|)(?:\[[^\]\n]{{1,64}}\] )?"
-        r"[\[(<|]?(?P<letter>[TVDIWEFC])[\])>|:!]?[ \t|]+(?=\S)"
+        r"(?:(?P<name>\S{1,64}) (?=[TVDIWEFC]> ))?[\[(<|]?(?P<letter>[TVDIWEFC])[\])>|:!]?[ \t|]+(?=\S)"
     ),
     # 4711:M 23 Nov 2026 10:00:00.123 # msg
     re.compile(rf"\d+:[MSCX] (?P<at>\d\d [A-Z][a-z]{{2}} (?:\d{{4}} )?{_CLOCK}) (?P<letter>[.*#-]) "),
@@ -32,6 +32,8 @@ _HEADS = (
     re.compile(r"(?P<letter>[VDIWE]) \((?P<at>)\d{1,12}\) (?=[\w.-]{1,64}: )"),
 )
 _KLOG, _LOGCAT, _BRIEF, _BRACKETS, _BEHIND_TIME, _REDIS, _UPTIME = _HEADS
+_NAMING = (_BRACKETS, _BEHIND_TIME)
+"""Heads in which a name of the writer's may stand."""
 _NUMBERED = (_LOGCAT, _BRIEF, _BEHIND_TIME, _REDIS)
 _SIGNS_OF_DAY = ("-", "/", ".")
 _SIGNS = {".": severity.DEBUG, "-": severity.DEBUG, "*": severity.NOTICE, "#": severity.WARNING}
@@ -43,7 +45,7 @@ def read(line: str) -> Frame | None:
         if found := pattern.match(line):
             letter = found["letter"]
             level = _SIGNS[letter] if letter in _SIGNS else severity.of_word(letter)
-            name = found["name"] if pattern is _BRACKETS else ""
+            name = found["name"] if pattern in _NAMING else ""
             text = line[found.end() :]
             return Frame(f"{name}: {text}" if name else text, level=level, at=found["at"])
     return None

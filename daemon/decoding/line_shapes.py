@@ -12,7 +12,7 @@ from datetime import tzinfo
 from enum import Enum
 from typing import NamedTuple
 
-from logwarden.daemon.decoding import access_log, w3c
+from logwarden.daemon.decoding import access_log, line_protocol, w3c
 from logwarden.daemon.decoding.line_times import (
     ENDS,
     FRACTION_MARKS,
@@ -260,6 +260,6 @@ def _has_method(line: bytes) -> bool:
 def _has_pairs(line: bytes) -> bool:
     """Returns True for a line that may be logfmt. All of its pairs are behind one another, or behind a bar."""
     first = line[: line.index(b"=")]
-    if (b" " not in first or b"|" in first) and _LOGFMT.match(line):
+    if (b" " not in first or b"|" in first) and (_LOGFMT.match(line) or line_protocol.may_be(first, line)):
         return True
     return (b"msg=" in line or b"message=" in line) and (b"level=" in line or b"lvl=" in line or b"severity=" in line)

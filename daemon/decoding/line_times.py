@@ -8,100 +8,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from itertools import islice
 
+from logwarden.daemon.decoding import time_forms
+from logwarden.daemon.decoding.time_forms import FIRST_YEAR, LAST_YEAR, ZONES, offset_min, to_ms
+
 HEAD_BYTES = 64
 """Bytes of a line in which its time is searched."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
 DAY_MS = 86_400_000
 UNTIMED = -(2**63) - 1
 """Stands for a record's time, which it can never be, where the time of a line is known and need not be read."""
-_FIRST_YEAR, _LAST_YEAR = 1980, 2100
-_MONTHS = {
-    name: number
-    for number, names in enumerate(
-        (
-            "jan janv ene gen янв sty sij", "feb févr fév фев lut velj", "mar mär mrz mars maart мар mrt",
-            "apr avr abr апр kwi",
-            "may mai mag май мая mei maj", "jun juin giu июн cze", "jul juil lug июл lip", "aug août ago авг sie",
-            "sep sept set сен wrz", "oct okt ott out окт paź", "nov ноя lis", "dec dez déc dic дек gru",
-        ),
-        1,
-    )
-    for name in names.split()
-}  # fmt: skip
-# Letters of zones that mean one offset all over the world; IST and CST do not.
-_ZONES = {
-    "Z": 0, "UTC": 0, "GMT": 0, "WET": 0, "WEST": 60, "BST": 60, "CET": 60, "CEST": 120, "EET": 120, "EEST": 180,
-    "MSK": 180, "SAST": 120, "NST": -210, "NDT": -150, "AST": -240, "ADT": -180, "EST": -300, "EDT": -240, "CDT": -300,
-    "MST": -420, "MDT": -360, "PST": -480, "PDT": -420, "AKST": -540, "AKDT": -480, "HST": -600, "JST": 540, "KST": 540,
-    "HKT": 480, "SGT": 480, "AWST": 480, "AEST": 600, "AEDT": 660, "ACST": 570, "ACDT": 630, "NZST": 720, "NZDT": 780,
-}  # fmt: skip
-
-_CLOCK = r"(?P<h>\d\d):(?P<m>\d\d)(?::(?P<s>\d\d)(?:[.,:](?P<f>\d{1,9}))?)?(?P<pm> [AaPp][Mm]\b)?"
-_ZONE = r"(?: ?(?P<z>Z\b|[+-]\d\d(?::?\d\d)?\b|[A-Z]{3,4}\b))?"
-_HALF = r"(?:上午|午前|오전|(?P<half>下午|午後|오후))"
-_SPOKEN = r"(?P<h>\d\d?)(?::|[時时点點] ?|시 ?)(?P<m>\d\d)(?:(?::|[分분] ?)(?P<s>\d\d)[秒초]?(?:[.,](?P<f>\d{1,9}))?)?"
-_NAME = r"(?P<mon>[^\W\d_]{3,9})\.?"
-
-
-def _compiled(*forms: str) -> list[re.Pattern[str]]:
-    return [re.compile(form.format(clock=_CLOCK, zone=_ZONE, name=_NAME, half=_HALF, spoken=_SPOKEN)) for form in forms]
-
-
-_NUMBERED = _compiled(
-    r"(?P<y>\d{{4}})[-/.](?P<mo>\d\d)[-/.](?P<d>\d\d)[T _]?(?:- )?{clock}{zone}",
-    r"(?P<d>\d\d)/{name}/(?P<y>\d{{4}})[: ]{clock}{zone}",
-    r"(?P<d>\d{{1,2}})[- ]{name}[- ](?P<y>\d{{4}})[ ,]{{1,2}}{clock}{zone}",
-    r"(?P<a>\d\d?)(?P<sep>[./-])(?P<b>\d\d?)(?P=sep)(?P<y>\d{{4}}),?[ T]{clock}{zone}",
-    r"(?P<y>\d{{4}})(?P<mo>\d\d)(?P<d>\d\d)[ T-]{clock}{zone}",
-    r"(?P<y>\d{{4}})[-/.](?P<mo>\d\d)[-/.](?P<d>\d\d)[T _-](?P<h>\d\d)\.(?P<m>\d\d)\.(?P<s>\d\d)(?!\d)"
-    r"(?:[.,](?P<f>\d{{1,9}}))?(?!\d)",
-    r"(?P<y>\d{{4}})[-.]?(?P<day>\d{{3}})[T ]{clock}{zone}",
-    r"(?P<yy>\d\d)[-/]?(?P<mo>\d\d)[-/]?(?P<d>\d\d)  ?{clock}{zone}",
-    r"(?P<mo>\d\d)-?(?P<d>\d\d) {clock}",
-    r"(?P<y>\d{{4}})[年년] ?(?P<mo>\d{{1,2}})[月월] ?(?P<d>\d{{1,2}})[日일] ?(?:{half} ?)?{spoken}{zone}",
-    r"(?P<y>\d{{4}})(?P<mo>\d\d)(?P<d>\d\d)[T_-]?(?P<h>\d\d)(?P<m>\d\d)(?P<s>\d\d)(?:[.,]?(?P<f>\d{{1,9}}))?(?!\d){zone}",
-)
-_NAMED = _compiled(
-    r"(?:\w{{2,9}}\.?,? )?(?P<d>\d{{1,2}})[- ]{name}[- ](?P<y>\d{{4}})[ ,]{{1,2}}{clock}{zone}",
-    r"(?:\w{{2,9}}\.?,? )?(?P<d>\d{{1,2}})-{name}-(?P<yy>\d\d) {clock}{zone}",
-    r"(?:\w{{2,9}}\.?,? )?{name}  ?(?P<d>\d{{1,2}}),? (?P<y>\d{{4}})[ ,]{{1,2}}{clock}{zone}",
-    r"(?:\w{{2,4}} )?{name}  ?(?P<d>\d{{1,2}}) {clock}(?: (?P<z>[A-Z]{{3,4}})(?= \d{{4}}\b))?(?: (?P<y>\d{{4}})\b)?",
-    r"[IWEFDV](?P<y>\d{{4}})(?P<mo>\d\d)(?P<d>\d\d) {clock}",
-    r"[IWEFDV](?P<mo>\d\d)(?P<d>\d\d) {clock}",
-)
-
-
-def _any_of(forms: list[re.Pattern[str]]) -> re.Pattern[str]:
-    """Returns a pattern that matches wherever one of the forms does, and perhaps elsewhere."""
-    plain = (re.sub(r"\(\?P<\w+>", "(?:", form.pattern).replace("(?P=sep)", "[./-]") for form in forms)
-    return re.compile("|".join(plain))
-
-
-_ANY_NUMBERED, _ANY_NAMED = _any_of(_NUMBERED), _any_of(_NAMED)
 _NUMBER = re.compile(r"(\d{9,10})(?:[.,](\d{1,9}))?(?![\d.])|(\d{13})(?!\d)")
 _SECONDS_OF_CLOCK = re.compile(r"[0-9]{2}:[0-9]{2}:([0-9]{2})(?:[.,]([0-9]{1,9}))?(?![0-9])")
 _WITHOUT_COLONS = re.compile(
-    rb"[\[(\"]?\d{8}[T_-]?\d{6,9}(?![\d-])|\d{4}(?:\xe5\xb9\xb4|\xeb\x85\x84)"
+    rb"[\[(\"]?\d{8}[T _-]?\d{6,9}(?![\d-])|(?:t|ts|time|timestamp)=\d{9,10}[., ]|\d{4}(?:\xe5\xb9\xb4|\xeb\x85\x84)"
     rb"|[\[(\"]?\d{4}-\d\d-\d\d[T _-]\d\d\.\d\d\.\d\d"
     rb"|(?:[^\d\n]{0,30}[\s\]])?[\[(]\d{10}[.,]\d{1,9}[\])]"
 )
 """Heads with a time whose hours and minutes no colon parts: `20261123T100000`, points, East Asia, an epoch."""
 _WORD_END = re.compile(r"[\s\[(=\"*]+")
 _MAX_WORDS = 4
-_END_MS = 253_370_764_800_000
-"""The year 9999 in milliseconds since the epoch."""
 SECONDS = {f":{second:02}".encode(): 1000 * second for second in range(61)}
 MILLIS = {f"{ms:03}".encode(): ms for ms in range(1000)}
 _POINTS = (b".", b",")
 FRACTION_MARKS = (b".", b",", b":")
 ENDS = (b" ", b"|", b"\t", b"")
 SIGNS = (b"+", b"-")
-ZONE_STARTS = frozenset(name[:3].encode() for name in _ZONES) | {b"Z", b"Z "}
+ZONE_STARTS = frozenset(name[:3].encode() for name in ZONES) | {b"Z", b"Z "}
 _ISO_REST = re.compile(rb"(?:[.,:](\d{1,9}))? ?(Z\b|[+-]\d\d:?\d\d\b|[A-Z]{3,4}\b)?")
 
 
@@ -181,7 +116,7 @@ def iso_head(line: bytes, zone: tzinfo) -> tuple[int, int] | None:
     ms = second + (int(fraction[:3].ljust(3, b"0")) if fraction else 0)
     if written is None:
         return minute[1] + ms, rest.end(1) if fraction else 19
-    offset = 0 if written == b"Z" else _offset_min(written.decode())
+    offset = 0 if written == b"Z" else offset_min(written.decode())
     if offset is None:  # the word behind the time is no zone
         return minute[1] + ms, rest.end(1) if fraction else 19
     return minute[0] + ms - offset * 60_000, rest.end()
@@ -242,24 +177,14 @@ def iso_minute(head: bytes, zone: tzinfo) -> tuple[int, int] | None:
         moment = datetime.fromisoformat(head.decode())
     except ValueError:
         return None
-    if not _FIRST_YEAR <= moment.year < _LAST_YEAR or moment.tzinfo:
+    if not FIRST_YEAR <= moment.year < LAST_YEAR or moment.tzinfo:
         return None
-    return _ms(moment.replace(tzinfo=UTC)), _ms(moment.replace(tzinfo=zone))
-
-
-def _offset_min(zone: str) -> int | None:
-    if zone[0] in "+-":
-        hours, minutes = int(zone[1:3]), int(zone[3:].lstrip(":") or 0)
-        return (hours * 60 + minutes) * (-1 if zone[0] == "-" else 1) if hours < 24 and minutes < 60 else None
-    return _ZONES.get(zone)
+    return to_ms(moment.replace(tzinfo=UTC)), to_ms(moment.replace(tzinfo=zone))
 
 
 def has_form(head: str) -> bool:
     """Returns False for a head of ASCII in which no time is found, whatever its digits are."""
-    return any(
-        (_ANY_NAMED if head[place].isalpha() else _ANY_NUMBERED).match(head, place) or _NUMBER.match(head, place)
-        for place in _places(head)
-    )
+    return any(time_forms.has_form(head, place) or _NUMBER.match(head, place) for place in _places(head))
 
 
 def _places(head: str) -> Iterator[int]:
@@ -272,14 +197,8 @@ def _places(head: str) -> Iterator[int]:
 def _of_head(head: str, near_ms: int, zone: tzinfo) -> int | None:
     """Returns the time at the head's beginning or behind one of its first words."""
     for place in _places(head):
-        is_name = head[place].isalpha()
-        # Most places match none of the forms, and one pattern for all of them finds that out at once.
-        if (_ANY_NAMED if is_name else _ANY_NUMBERED).match(head, place):
-            for form in _NAMED if is_name else _NUMBERED:
-                if found := form.match(head, place):
-                    at_ms = _of_parts(found.groupdict(), near_ms, zone)
-                    if at_ms is not None:
-                        return at_ms
+        if (at_ms := time_forms.moment_at(head, place, near_ms, zone)) is not None:
+            return at_ms
         if found := _NUMBER.match(head, place):
             return _of_number(found)
     return None
@@ -289,60 +208,3 @@ def _of_number(found: re.Match[str]) -> int | None:
     seconds, fraction, ms = found.groups()
     at_ms = int(ms) if ms else int(seconds) * 1000 + int((fraction or "0")[:3].ljust(3, "0"))
     return at_ms if 315_532_800_000 < at_ms < 4_102_444_800_000 else None
-
-
-def _of_parts(parts: dict[str, str | None], near_ms: int, zone: tzinfo) -> int | None:
-    days = _days(parts)
-    written = parts.get("z")
-    offset = _offset_min(written) if written else None
-    where = zone if offset is None else timezone(timedelta(minutes=offset))
-    hour = int(parts["h"] or 0)
-    if parts.get("pm"):
-        hour = hour % 12 + (12 if str(parts["pm"]).strip().lower() == "pm" else 0)
-    elif parts.get("half"):
-        hour = hour % 12 + 12
-    ms = int((parts.get("f") or "0")[:3].ljust(3, "0"))
-    clock = (hour, int(parts["m"] or 0), int(parts.get("s") or 0))
-    years = _years(parts, near_ms)
-    found = []
-    for year in years:
-        for month, day in days:
-            try:
-                found.append(_ms(datetime(year, month, day, *clock, tzinfo=where)) + ms)
-            except ValueError:  # the 31st of a month that has none
-                continue
-    if not found:
-        return None
-    return found[0] if near_ms < 0 else min(found, key=lambda at_ms: abs(at_ms - near_ms))
-
-
-def _days(parts: dict[str, str | None]) -> list[tuple[int, int]]:
-    """Returns the possible (month, day): two where day and month stand in unknown order."""
-    if name := parts.get("mon"):
-        key = name.lower()
-        number = _MONTHS.get(key) or _MONTHS.get(key[:3], 0)
-        return [(number, int(parts["d"] or 0))]
-    if parts.get("a"):
-        first, second = int(parts["a"] or 0), int(parts["b"] or 0)
-        # Only the United States write the month first: before a slash, or where nothing else makes a date.
-        return [(first, second), (second, first)] if parts["sep"] == "/" or second > 12 else [(second, first)]
-    if day := parts.get("day"):
-        first_day = datetime(int(parts["y"] or 0) or 1, 1, 1, tzinfo=UTC)
-        at = first_day + timedelta(days=int(day) - 1)
-        return [(at.month, at.day)] if at.year == first_day.year else []
-    return [(int(parts["mo"] or 0), int(parts["d"] or 0))]
-
-
-def _years(parts: dict[str, str | None], near_ms: int) -> list[int]:
-    if year := parts.get("y"):
-        return [int(year)] if _FIRST_YEAR <= int(year) < _LAST_YEAR else []
-    if year := parts.get("yy"):
-        return [2000 + int(year)]
-    if not 0 <= near_ms < _END_MS:  # a producer may write any number into its record
-        return []
-    now = (_EPOCH + near_ms * _MS).year
-    return [now, now - 1, now + 1]
-
-
-def _ms(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MS

@@ -1,7 +1,8 @@
 """Finds an object in a line: one of JSON behind a head, or one as a language prints its objects and maps.
 
 `cart_1 | {"level":"error",…}` · `LogEvent(level=error, message=disk full)` · `{level=error, message=disk full}` ·
-`map[level:error msg:disk full]`. It is a logger's event if it names a text, and a level or a time.
+`map[level:error msg:disk full]`. It is a logger's event if it names a text, and a level or a time. So is a point of the
+line protocol with a text.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import ast
 import json
 import re
 from typing import Any, NamedTuple
+
+from logwarden.daemon.decoding import line_protocol
 
 MAX_CHARS = 16_384
 _MAX_HEAD = 160
@@ -46,6 +49,8 @@ class FoundObject(NamedTuple):
 
 def object_in(line: str) -> FoundObject | None:
     """Returns the event that a line shows as an object; None for any other line."""
+    if line[-1:].isdecimal() and (point := line_protocol.document_of(line)):
+        return FoundObject(json.dumps(point, ensure_ascii=False).encode("utf-8", "replace"))
     if line[-1:] not in "}])>" or len(line) > MAX_CHARS:
         return None
     place = line.find('{"', 1, _MAX_HEAD)

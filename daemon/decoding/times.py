@@ -10,6 +10,8 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from logwarden.daemon.decoding.time_forms import whole_moment
+
 PATHS = (
     *("@timestamp", "timestamp", "@t", "time", "ts", "eventtime", "event.time", "event_time", "datetime", "instant"),
     *("timemillis", "time_ms", "timestamp_ms", "timestampmillis", "epoch_ms", "timestamp_epoch", "asctime", "date"),
@@ -46,31 +48,9 @@ _COMPACT = re.compile(r"((?:19|20)[0-9]{2})([01][0-9])([0-3][0-9])([0-2][0-9])([
 _NAME = re.compile(
     r"(?i)time|date|stamp|epoch|fecha|datum|zeit|heure|время|时间|時間|日時|시간|(?:[a-z]|_)at$|(?:^|_)ts$"
 )
-_SECOND = r"([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]{1,9}))?"
-_ISO = re.compile(
-    r"([0-9]{4})[-/.]?([0-9]{2})[-/.]?([0-9]{2})(?:T|t|[ _]{1,2}|:)"
-    r"([0-9]{2}):?([0-9]{2})(?::?([0-9]{2})(?:[.,:]([0-9]{1,9}))?)?"
-    r" ?(Z|z|UTC|GMT|[+-][0-9]{2}:?(?:[0-9]{2})?)?(?:\[[\w/+-]{1,40}\]| [A-Z]{3,4})?(?: m=[+-][0-9.]{1,24})?"
-)
-_CLF = re.compile(
-    rf"\[?([0-9]{{1,2}})[/ -]([A-Za-z]{{3}})[/ -]([0-9]{{4}})[: ]{_SECOND}(?: ?(Z|[+-][0-9]{{2}}:?[0-9]{{2}}))?\]?"
-)
-_CTIME = re.compile(
-    rf"(?:[A-Za-z]{{3}},? )?([A-Za-z]{{3}}) {{1,2}}([0-9]{{1,2}}),? (?:([0-9]{{4}}),? )?{_SECOND}"
-    r"(?: (AM|PM))?(?: (Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2}))?(?: ([0-9]{4}))?"
-)
-_US = re.compile(
-    r"([0-9]{1,2})[/.]([0-9]{1,2})[/.]([0-9]{4}),? ([0-9]{1,2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]{1,9}))?"
-    r"(?: ?(AM|PM|am|pm))?"
-)
-_FAR_EAST = re.compile(r"([0-9]{4})[年년] ?([0-9]{1,2})[月월] ?([0-9]{1,2})[日일] ?([0-9]{1,2}):([0-9]{2}):([0-9]{2})")
 _ASP = re.compile(r"/Date\((-?[0-9]{9,16})(?:[+-][0-9]{4})?\)/")
 _SECONDS = {f"{second:02}": 1000 * second for second in range(60)}
 _MILLIS = {f"{ms:03}": ms for ms in range(1000)}
-_MONTHS = {
-    name: number + 1
-    for number, name in enumerate(("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"))
-}
 
 
 def time_ms(value: Any, zone: tzinfo = UTC) -> int | None:
@@ -157,10 +137,7 @@ def _of_text(value: str, zone: tzinfo) -> int | None:
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
-        found = _of_other_text(value.strip(), zone) if 8 <= len(value) <= 80 else None
-        if found is None:
-            return None
-        moment = found
+        return _of_other_text(value.strip(), zone) if 8 <= len(value) <= 80 else None
     return _ms_of(moment, zone)
 
 
@@ -202,57 +179,21 @@ def _of_object(value: Mapping[str, Any], zone: tzinfo) -> int | None:
     return None
 
 
-def _of_other_text(text: str, zone: tzinfo) -> datetime | None:
-    """Returns the moment of a text that is not quite ISO: slashes, a comma, CLF, RFC 1123, ctime."""
-    try:
-        if found := _ISO.fullmatch(text):
-            year, month, day, hour, minute, second, fraction, offset = found.groups()
-            return _moment(year, int(month), day, hour, minute, second or "0", fraction, offset, zone)
-        if found := _CLF.fullmatch(text):
-            day, name, year, hour, minute, second, fraction, offset = found.groups()
-            return _moment(year, _MONTHS[name.lower()], day, hour, minute, second, fraction, offset, zone)
-        if found := _CTIME.fullmatch(text):
-            name, day, early, hour, minute, second, fraction, half, offset, late = found.groups()
-            year = early or late
-            if year is None:  # the year is not in the text, and no clock is here
-                return None
-            return _moment(year, _MONTHS[name.lower()], day, _hour(hour, half), minute, second, fraction, offset, zone)
-        if found := _US.fullmatch(text):
-            month, day, year, hour, minute, second, fraction, half = found.groups()
-            if int(month) > 12 or "." in text[:3]:  # only slashes stand behind a month
-                month, day = day, month
-            return _moment(year, int(month), day, _hour(hour, half), minute, second, fraction, None, zone)
-        if found := _FAR_EAST.fullmatch(text):
-            year, month, day, hour, minute, second = found.groups()
-            return _moment(year, int(month), day, hour, minute, second, None, None, zone)
-        if text[0] == "@" and _EPOCH_TEXT.fullmatch(text, 1):
-            return _EPOCH + timedelta(seconds=float(text[1:]))
-        if found := _ASP.fullmatch(text):
-            return _EPOCH + timedelta(milliseconds=int(found[1]))
-        if text[:3].isalpha() and "," in text[:10]:
-            return parsedate_to_datetime(text)
-    except (ValueError, KeyError, OverflowError, TypeError, IndexError):
-        return None
+def _of_other_text(text: str, zone: tzinfo) -> int | None:
+    """Returns the time of a text that is not quite ISO: in slashes, as web servers, C and people write it."""
+    at_ms = whole_moment(text, zone)
+    if at_ms is not None:
+        return at_ms
+    if text[:1] == "@" and _EPOCH_TEXT.fullmatch(text, 1):
+        return _of_number(float(text[1:]))
+    if found := _ASP.fullmatch(text):
+        return _of_number(int(found[1]))
+    if text[:3].isalpha() and "," in text[:10]:
+        try:
+            return _ms_of(parsedate_to_datetime(text), zone)
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return None
     return None
-
-
-def _moment(
-    year: str, month: int, day: str, hour: str, minute: str, second: str, fraction: str | None, offset: str | None,
-    zone: tzinfo,
-) -> datetime:  # fmt: skip
-    micro = int((fraction or "0").ljust(6, "0")[:6])
-    leap = second == "60"  # a leap second counts as the last one of its minute
-    at = datetime(int(year), month, int(day), int(hour), int(minute), 59 if leap else int(second), micro)
-    own = _fixed_zone(offset)
-    if offset and own is None:
-        raise ValueError("no zone has this offset")
-    return at.replace(tzinfo=own or zone)
-
-
-def _hour(hour: str, half: str | None) -> str:
-    if half is None:
-        return hour
-    return str(int(hour) % 12 + (12 if half.upper() == "PM" else 0))
 
 
 @lru_cache(maxsize=256)

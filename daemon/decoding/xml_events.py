@@ -13,7 +13,18 @@ from logwarden.daemon.decoding.event import quoted
 MAX_BYTES = 262_144
 _MAX_DEPTH = 8
 _MAX_ALIKE = 64
-_ROOTS = (b"<Event", b"<log4j:", b"<record>", b"<event", b"<log>", b"<LogEvent", b"<entry>", b"<?xml")
+_ROOTS = (
+    b"<Event",
+    b"<log4j:",
+    b"<record>",
+    b"<event",
+    b"<log>",
+    b"<LogEvent",
+    b"<entry",
+    b"<log ",
+    b"<message",
+    b"<?xml",
+)
 _WINDOWS = {"1": "CRITICAL", "2": "ERROR", "3": "WARNING", "4": "INFO", "5": "DEBUG"}
 """Levels of a Windows event, whose numbers are no other logger's."""
 
@@ -31,7 +42,7 @@ def document_of(value: bytes) -> dict[str, Any] | None:
         root = ElementTree.fromstring(declared)
     except (ElementTree.ParseError, ValueError, LookupError):  # the last one of a charset that there is not
         return None
-    event = _object(root, 0)
+    event = _event(root)
     return _of_windows(event) if isinstance(event.get("System"), dict) else event or None
 
 
@@ -44,6 +55,12 @@ def _object(element: ElementTree.Element, depth: int) -> dict[str, Any]:
             value["value"] = text
         _add(out, *_named(_local(child.tag), value))
     return out
+
+
+def _event(root: ElementTree.Element) -> dict[str, Any]:
+    """Returns the members of an event; what it says between its tags is its message."""
+    event, said = _object(root, 0), (root.text or "").strip()
+    return {"message": said, **event} if said else event
 
 
 def _named(tag: str, value: Any) -> tuple[str, Any]:

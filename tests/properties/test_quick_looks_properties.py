@@ -8,7 +8,16 @@ from datetime import UTC, timedelta, timezone
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from logwarden.daemon.decoding import access_log, letters, line_shapes, line_times, logfmt, plain_lines, terminal
+from logwarden.daemon.decoding import (
+    access_log,
+    letters,
+    line_shapes,
+    line_times,
+    logfmt,
+    plain_lines,
+    terminal,
+    time_forms,
+)
 from logwarden.daemon.decoding.batch_look import _NO_JSON
 from logwarden.daemon.decoding.json_values import documents
 from logwarden.daemon.decoding.structured import StructuredReader
@@ -117,8 +126,8 @@ def test_one_pattern_for_all_forms_matches_where_a_form_does(line: str, place: i
     text = f"{line[:place]}{piece}{line[place:]}"[:64]
     for start in range(len(text)):
         for one, forms in (
-            (line_times._ANY_NUMBERED, line_times._NUMBERED),
-            (line_times._ANY_NAMED, line_times._NAMED),
+            (time_forms._ANY_NUMBERED, time_forms._NUMBERED),
+            (time_forms._ANY_NAMED, time_forms._NAMED),
         ):
             assert one.match(text, start) or not any(form.match(text, start) for form in forms)
 

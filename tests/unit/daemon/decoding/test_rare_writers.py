@@ -252,8 +252,8 @@ def test_a_group_names_its_first_member() -> None:
     ("event", "line"),
     [
         ({"severity": "WARN", "displayMessage": "no plums", "outcome": {"reason": "FROST"}}, "WARNING no plums: FROST"),
-        ({"exceptions": [{"errorClass": "FrostError", "message": "no plums"}]}, "FrostError: no plums"),
-        ({"body": {"trace": {"exception": {"class": "FrostError", "message": "no"}}}}, "FrostError: no"),
+        ({"exceptions": [{"errorClass": "FrostError", "message": "no plums"}]}, "ERROR FrostError: no plums"),
+        ({"body": {"trace": {"exception": {"class": "FrostError", "message": "no"}}}}, "ERROR FrostError: no"),
         ({"records": {"t-0": [{"value": base64.b64encode(EVENT).decode(), "offset": 3}]}}, "ERROR no plums"),
     ],
 )

@@ -1,0 +1,123 @@
+"""Values as uncommon writers make them: points of time series, levels among tags, errors alone, statuses in pairs."""
+
+from __future__ import annotations
+
+import pytest
+
+from logwarden.daemon.decoding import line_protocol
+from logwarden.daemon.decoding.line_times import leading_ms
+from logwarden.daemon.decoding.times import time_ms
+from tests.oracles import LogRecord, default_decoder
+from tests.unit.daemon.decoding.test_rare_writers import lines_of
+
+AT = 1_795_430_000_500
+"""2026-11-23T10:33:20.500Z."""
+POINT = (
+    'shed,appname=orchard,severity=err,room=no\\ 7 message="no \\"red\\" plums",row="7",count=3i 1795430000500000000'
+)
+
+
+def test_a_point_with_a_text_is_an_event() -> None:
+    """Telegraf writes syslog into a topic as points: tags, fields, nanoseconds."""
+    decoded = default_decoder().decode([LogRecord(POINT.encode())])
+    assert decoded.lines == [b'ERROR no "red" plums']
+    assert (decoded.services, decoded.timestamps) == (["orchard"], [AT])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "shed,room=7 plums=3i,pears=4i 1795430000500000000",
+        'shed,room=7 message="no plums" and more 1795430000500000000',
+        "rows a,b=c went 1795430000500000000",
+        'shed message="no plums" 1795430000500000000',
+    ],
+)
+def test_a_point_of_numbers_and_other_text_stay_lines(line: str) -> None:
+    """A metric has no text, and words between the fields are no point."""
+    assert line_protocol.document_of(line) is None
+    assert lines_of(line) == [line]
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ({"tags": ["error", "shed", "row"], "message": "no plums"}, "ERROR no plums"),
+        ({"tags": ["shed", "error"], "message": "no plums"}, "no plums"),
+        ({"error": {"class": "FrostError", "message": "no plums"}, "server": {"pid": 7}}, "ERROR FrostError: no plums"),
+        ({"body": {"type": "text", "text": {"text": "no plums"}}, "service": "shed"}, "no plums"),
+        ({"log": '\ufeff{"level":"error","message":"no plums"}'}, "ERROR no plums"),
+        (
+            {"kind": "shed.done", "record": {"row": 7, "status": "frozen"}},
+            "record.row=7 record.status=frozen kind=shed.done",
+        ),
+        ('<?xml version="1.0"?><log level="error">no plums</log>', "ERROR no plums"),
+        ('<log level="warn" time="2026-11-23T10:33:20Z">no plums</log>', "WARNING no plums"),
+    ],
+)
+def test_what_is_stated_in_another_place_is_read(value: object, line: str) -> None:
+    """The level is the first tag, the error is the whole record, the text stands between tags or behind a mark."""
+    assert [" ".join(sorted(text.split())) for text in lines_of(value)] == [" ".join(sorted(line.split()))]
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("2026-11-23 10:33:20.500 [7] main/101/shed.lua E> no plums", "ERROR main/101/shed.lua: no plums"),
+        ("2026-11-23 10:33:20.500 [7] main/101/shed.lua > no plums", None),
+        ("rid=7 GET /plums?row=7 rt=0.200 up=502 300b", "rid=7 GET /plums rt=0.200 status=502 300b"),
+        ("rid=7 GET /plums rows=404 size=200", None),
+        (
+            '192.0.2.7 - - [23/Nov/2026:10:33:20 +0000] "POST /shed HTTP/1.1" 200 3 Send client-error-not-possible',
+            "POST /shed status=200 client=192.0.2.7 client-error-not-possible",
+        ),
+        (
+            '192.0.2.7 - - [23/Nov/2026:10:33:20 +0000] "POST /shed HTTP/1.1" 200 350 Send-Row successful-ok',
+            "POST /shed status=200 client=192.0.2.7",
+        ),
+    ],
+)
+def test_a_letter_a_short_key_and_a_word_behind_the_size_are_read(line: str, text: str | None) -> None:
+    """A letter before a bracket is the level, a short key its status, a word of failure the outcome."""
+    assert lines_of(line) == [text or line]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[2026.11.23-10.33.20:500][123]Shed: open",
+        "20261123 103320.500 INFO shed open",
+        "t=1795430000.5 INFO shed open",
+        "ts=1795430000.500 shed open",
+    ],
+)
+def test_a_time_at_the_head_is_read_without_colons(line: str) -> None:
+    """Points part hours and minutes, nothing parts them, or the head is a pair."""
+    assert leading_ms(line.encode()) == AT
+    assert default_decoder().decode([LogRecord(line.encode())]).timestamps == [AT]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "Mon Nov 23 10:33:20 2026 UTC",
+        "Mon Nov 23 11:33:20 CET 2026",
+        "23 novembre 2026 10:33:20",
+        "2026-11-23:10:33:20",
+        "2026-11-23  10:33:20",
+        "2026.11.23 10.33.20",
+        "Mon Nov 23 10:33:20 +0000 2026",
+        "11/23/2026 10:33:20AM",
+    ],
+)
+def test_a_field_is_read_in_the_forms_of_lines(written: str) -> None:
+    """What people write at the head of a line they write into a field as well."""
+    assert time_ms(written) == AT - 500
+    assert time_ms(f"{written} and more") is None
+
+
+def test_a_field_named_after_the_time_counts_where_the_known_ones_have_none() -> None:
+    """An epoch of 0 is no time, and the day in another field is."""
+    event = b'{"message":"open","epoch":0,"calendarTime":"Mon Nov 23 10:33:20 2026 UTC"}'
+    assert default_decoder().decode([LogRecord(event)]).timestamps == [AT - 500]
+    assert default_decoder().decode([LogRecord(event)] * 3).timestamps == [AT - 500] * 3
