@@ -15,7 +15,8 @@ from __future__ import annotations
 import numpy as np
 
 from logwarden.model.arrays import Bools, Bytes
-from logwarden.model.mask_runs import CAPITAL, SIGNS, Runs, has
+from logwarden.model.mask_frames import CAPITAL, SIGNS, has
+from logwarden.model.mask_runs import Runs
 from logwarden.model.mask_words import MIXED, announced, spelled, unpainted
 
 _DELETED = 0xFF  # never occurs in UTF-8, so it can mark the bytes to drop
@@ -55,7 +56,7 @@ def _rare_codes(blob: bytes, raw: Bytes, signs: Bytes) -> tuple[list[int], list[
     """Returns what `announced` and `spelled` do. They read only lines in which a part of one of their words stands."""
     small = raw | np.uint8(0x20)
     device = (raw == ord("%"))[:-1] & ((raw[1:] == ord("%")) | has(signs[1:], CAPITAL))
-    found = _are(small, b"qlst") | _are(small, b"bend") | _are(raw, b"son=") | device[:-2] | (raw[:-3] > 127)
+    found = _are(small, b"qlst") | _are(small, b"bend") | device[:-2] | (raw[:-3] > 127)
     places = np.flatnonzero(found)
     codes: list[int] = []
     spans: list[tuple[int, int]] = []

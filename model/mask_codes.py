@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from logwarden.model.mask_words import FOREIGN, NUMBERED
+from logwarden.model.mask_words import FOREIGN, NUMBERED, SQLSTATE, VENDORS
 
 _HIDE = {ord("0") + n: 0xE000 + n for n in range(10)} | {ord("-"): 0xE00A}
 _HIDE |= {ord(letter): 0xE010 + n for n, letter in enumerate("abcdefABCDEFxX")}
@@ -27,7 +27,7 @@ _NEAR = r"""["']?(?: (?:is|was|of|number|value|with|by|code|no\.?))?[ =:("'#]{1,
 _STRONG = (
     r"(?i:status|code|errno)|(?<![A-Za-z])(?i:err|rc|ret|retval|exit|exited|exits|signal|sig|result|res|sqlstate"
     r"|hresult|kodu|felkod|bugcheck|alert|statut|estado|stato|durum|stav"
-    r"|event[ _-]?id|http|grpc)"
+    r"|event[ _-]?id|http|grpc|reason|mqrc)"
 )
 _WEAK = (
     r"(?<![A-Za-z])(?i:returned|returns|return|finished|completed|failed|said|terminated|killed|stopped|aborted"
@@ -60,6 +60,11 @@ _NUMBERS: tuple[re.Pattern[str], ...] = tuple(
         rf"(?:{_STRONG}|{_WEAK}) with [A-Z]{{2,8}}-(\d{{3,6}})(?!\w)",
         rf"(?<![A-Za-z])(?i:error|fehler|erreur|errore){_NEAR}({_NUMBER})(?! ?{_UNIT}(?!\w))",
         r"(?<![A-Za-z])reason=(-?\d{1,5})(?![\w*])",
+        rf"[\[(]({SQLSTATE})[\])]",
+        r"\[(-[1-9]\d{1,4})\]",
+        r"(?<!\S)(0\d{4,5})(?= \((?:\d{5}|[A-Z\d\ue000-\ue01f]{5})\): )",
+        r"(?<=[\ue000-\ue009] \()(\d{5})(?=\): )",
+        r"error:([\dA-F]{8})(?=:)",
         rf"(?i:sqlstate|abend){_OPEN}([0-9A-Z]{{3,6}})(?!\w)",
         r"\bMsg (\d{1,5})(?=, Level )",
         r"\bMsg [\ue000-\ue009]+, Level (\d{1,2})(?=,)",
@@ -84,6 +89,7 @@ _NUMBERS: tuple[re.Pattern[str], ...] = tuple(
 _TOKENS = re.compile(
     r"\b(?:0[xX](?:[0-9A-Fa-f]{5,8}|[0-9A-Fa-f]{1,4}(?![ ,]{1,2}(?:\*|0[xX])))"
     r"|[A-Z]{2,8}-\d{3,6}(?=[:\])])|(?<=[<(\[])[A-Z]{2,8}-\d{3,6}(?=[>)\]])"
+    rf"|(?:{b'|'.join(sorted(VENDORS)).decode()})-?\d{{3,6}}(?!\w)"
     r"|[A-Z]{1,8}\d{3,6}(?:[A-Z]|(?=[:\])]))|[1-5][xX]{2}"
     rf"|[A-Za-z]{{0,8}}[Ii][Pp][Vv][46])\b"
     rf"|(?<![\w./:@+-])(?:{NUMBERED.pattern.decode()})(?![\w./:@+-])"

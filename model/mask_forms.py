@@ -89,6 +89,8 @@ FORM_RULES: Final[tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str
     # An owner in brackets; a noun behind "user" is a name itself.
     (" [", re.compile(rf"(?<![Uu]ser )\b((?i:user|account|principal)(?i:names?|s)?:?) \[(?!{_STATE}\])"
                      rf"{_PERSON}(?:, ?{_PERSON}){{0,20}}\]"), r"\1 *"),
+    # A name between bars, before the address of its machine; a level or a method there is no name.
+    ("|*.", re.compile(rf"(?:(?<=\|)|\A)(?!{_STATE}\||[A-Z]+\|)[A-Za-z][\w.@-]{{0,63}}\|(?=\*(?:\.\*){{3}}\|)"), "*|"),
     # database/user@address, and user@[database]/client
     ("@", re.compile(rf"(?<![\w/.*@:\])-]){_OWNER}/{_OWNER}@{_ADDRESS}(?![\w*])"), "*"),
     ("@[", re.compile(r"(?<![\w<.+*\])-])(?:[\w.+*-]{1,64}|\[[\w.*-]{1,64}\])@\[[\w.*-]{1,64}\]"

@@ -11,6 +11,7 @@ from logwarden.model.mask_words import (
     ENHANCED,
     HEX,
     LEFT,
+    LIBRARY_CODE,
     LONG,
     MAX_GAP,
     MIXED,
@@ -18,7 +19,9 @@ from logwarden.model.mask_words import (
     REPLIES,
     RIGHT,
     SHORT,
+    STATE_IN_FRAME,
     TAIL,
+    VENDORS,
     announced,
     spelled,
     unpainted,
@@ -35,7 +38,7 @@ def _masked(line: bytes, start: int, end: int) -> bytes:
     token = line[start:end]
     if token.isalpha():
         return token
-    if (start, end) in spelled(line):
+    if (start, end) in spelled(line) or _is_in_signs(line, start, end):
         return token
     if token.isdigit():
         return token if _may_be_code(line, start, end) else b"*"
@@ -50,8 +53,8 @@ def _masked(line: bytes, start: int, end: int) -> bytes:
         if re.fullmatch(rb"[a-f]{1,8}|[A-F]{1,8}", word[1]) and (word[1].islower() or size == 2 or size > HEX):
             return MIXED.encode()
         if word[1].isupper() and len(word[1]) <= TAIL and 3 <= len(word[2]) <= LONG:
-            is_code = line[end : end + 1] in (b":", b"]", b")") or _after_code_word(line, start)
-            return token if is_code else word[1] + b"*"
+            is_code = line[end : end + 1] in (b":", b"]", b")") or word[1] in VENDORS
+            return token if is_code or _after_code_word(line, start) else word[1] + b"*"
         return word[1] + b"*"
     return MIXED.encode()
 
@@ -61,8 +64,14 @@ def _may_be_code(line: bytes, start: int, end: int) -> bool:
     size, before, after = end - start, line[start - 1 : start] if start else b"\n", line[end : end + 1] or b"\n"
     if (size <= SHORT or (9 <= size <= 10 and before == b"-")) and _after_code_word(line, start):
         return True
-    if start in announced(line):
+    if start in announced(line) or (2 <= size <= SHORT and re.match(rb"\[-[1-9][0-9]+\]", line[start - 2 : end + 1])):
         return True
+    if _BEFORE_STATE.match(line, start) or (
+        before == b"("
+        and line[end : end + 2] == b"):"
+        and re.search(rb"(?:\A|[\0- ])0[0-9]{4,5} \Z", line[: start - 1])
+    ):
+        return size == SHORT or before != b"("
     if size == 3 and int(line[start:end]) in REPLIES and before in LEFT and after in RIGHT:
         return True
     if size <= 3 and before + after in (b"(:", b"<>"):
@@ -78,6 +87,8 @@ def _may_be_code(line: bytes, start: int, end: int) -> bool:
     vendor = re.search(rb"(?<![0-9A-Za-z])[A-Z]{2,8}-\Z", line[max(0, start - 10) : start])
     if not vendor or not 3 <= size <= LONG:
         return False
+    if vendor[0][:-1] in VENDORS:
+        return True
     place = max(0, start - 10) + vendor.start()
     opening = line[place - 1 : place] if place else b""
     if opening + after in (b"[]", b"()") and size >= SHORT and line[start : start + 1] == b"0":
@@ -85,7 +96,17 @@ def _may_be_code(line: bytes, start: int, end: int) -> bool:
     return after == b":" or opening + after == b"<>"
 
 
+_BEFORE_STATE = re.compile(rb"(?<![^\0- ])0[0-9]{4,5} \([0-9]{5}\):")
 _AFTER_PAREN = tuple(bytes([c]) for c in b" abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+def _is_in_signs(line: bytes, start: int, end: int) -> bool:
+    """Returns True for a state of SQL in brackets, and for a library's code between colons behind an `r`."""
+    if not line[start : start + 1].isdigit() or not start:
+        return False
+    if end - start == 8 and line[start - 2 : start - 1] == b"r":
+        return LIBRARY_CODE.match(line, start - 1) is not None
+    return STATE_IN_FRAME.match(line, start - 1) is not None
 
 
 def _after_code_word(line: bytes, start: int) -> bool:

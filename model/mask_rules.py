@@ -100,7 +100,7 @@ _RULES: tuple[Rule, ...] = (
     (" path", re.compile(rf'(\b{METHOD} path.{{0,60}}?) "[^"\n]{{0,400}}"(?: "[^"\n]{{0,400}}")*'), r"\1 *"),
     ("<", re.compile(r"(?:(?<![\w.])(?:[A-Z][\w.'-]{1,30} ){1,3})?<[\w.+*/=-]{1,100}@[\w.*-]{1,100}>"), "*"),
     # user@host, user@database/client, e-mail addresses; not Class@hash, whose hash is a star by now
-    ("@", re.compile(r"(?<![\w<.+*-])[\w.+*-]{1,64}@(?=[A-Za-z])[\w.*-]+(?:/\S+)?"), "*"),
+    ("@", re.compile(r"(?<![\w<.+*-])[\w.+*-]{1,64}@(?=[A-Za-z]|\*(?:\.\*){3})[\w.*-]+(?:/\S+)?"), "*"),
     ("\\", re.compile(
         r"(?<![\w\\])(?:[A-Za-z]:|\\\\[\w.*$-]{1,64}|%\w{1,32}%|\\\\[?.](?:\\[A-Za-z]:)?|\\(?:Device|SystemRoot|\?\?)(?=\\))"
         r"(?:\\{1,2}[^\\/:?\"<>|\r\n]{1,64}(?=\\)){0,20}"
@@ -199,7 +199,7 @@ _RULES: tuple[Rule, ...] = (
     ("%", re.compile(r"\* (?=%(?!\w))"), "*"),
     ("*", re.compile(rf"(?:[$€£¥₹₽]|\b{_MONEY} ?)\*|\* ?(?:[€£¥₹₽]|{_MONEY}\b)"), "*"),
     ("-", re.compile(r"(?i)\*-(?:rc|alpha|beta|snapshot|release|final|dev|pre|build)\b[.-]?\*?"), "*"),
-    ("*", re.compile(r"[\[(]\*[\])]"), "*"),
+    ("*", re.compile(r"[\[(]\s{0,8}\*[\])]"), "*"),
     ("*", re.compile(r"\*\s?(?:\(\)|\[\]|=+(?!\S))"), "*"),
     ("*", re.compile(r"(?<![\w*])[-+]?\*(?:[\s,.:;/|@+#%_-]*\*)+|\*(?:[\s,.:;/|@+#%-]+\*)+"), "*"),
     ("*", re.compile(r"[\[(]\*[\])]"), "*"),

@@ -8,55 +8,34 @@ is ``worker*``), and every other token with a digit becomes `MIXED`. Knows no li
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from logwarden.model.arrays import Bools, Bytes, Ints
+from logwarden.model.arrays import Bools, Ints
+from logwarden.model.mask_frames import (
+    ANNOUNCES,
+    CAPITAL,
+    DIGIT,
+    HEX_LETTER,
+    IS_LEFT,
+    IS_RIGHT,
+    KIND,
+    LETTER,
+    Digits,
+    FramedRuns,
+    has,
+)
 from logwarden.model.mask_words import (
-    BEFORE,
     HEX,
     IS_ENDING,
-    LEFT,
     LONG,
     MAX_GAP,
     REPLIES,
-    RIGHT,
     SHORT,
     TAIL,
     names_code,
+    names_vendor,
 )
-
-_LETTER, _DIGIT, CAPITAL, _NEWLINE, _ANNOUNCES, _IS_LEFT, _IS_RIGHT, _HEX_LETTER = (
-    np.uint8(1 << bit) for bit in range(8)
-)
-_KIND = _LETTER | _DIGIT | _NEWLINE
-"""Bits of a byte's signs. Those of its kind part the runs; bytes of a run have one kind."""
-
-
-def _signs(char: str) -> int:
-    byte = ord(char)
-    marks = {
-        _LETTER: char.isalpha(),
-        _DIGIT: char.isdigit(),
-        CAPITAL: char.isupper(),
-        _NEWLINE: char == "\n",
-        _ANNOUNCES: byte in BEFORE,
-        _IS_LEFT: byte in LEFT,
-        _IS_RIGHT: byte in RIGHT,
-        _HEX_LETTER: char in "abcdefABCDEF",
-    }
-    return sum(int(bit) for bit, is_marked in marks.items() if is_marked)
-
-
-SIGNS = bytes(_signs(chr(byte)) if byte < 128 else 0 for byte in range(256))
-"""Of each byte all signs that a rule asks for, so that one look-up answers all of them."""
-
-
-def has(signs: Bytes, bit: np.uint8) -> Bools:
-    """Returns which bytes have this sign, or one of these."""
-    found: Bools = (signs & bit).astype(bool)
-    return found
 
 
 def _fill(bytes_: Bools, begins: Ints, ends: Ints, *, value: bool) -> None:
@@ -68,34 +47,11 @@ def _fill(bytes_: Bools, begins: Ints, ends: Ints, *, value: bool) -> None:
         bytes_[np.repeat(begins - behind + sizes, sizes) + np.arange(behind[-1])] = value
 
 
-class _Digits(NamedTuple):
-    """Runs of digits as columns: the run, where it begins and ends, and the signs of the bytes beside it."""
-
-    run: Ints
-    at: Ints
-    end: Ints
-    before: Bytes
-    after: Bytes
-
-    def take(self, places: Ints) -> _Digits:
-        """Returns some of them."""
-        run, at, end, before, after = self
-        return _Digits(run.take(places), at.take(places), end.take(places), before.take(places), after.take(places))
-
-
-class Runs:
+class Runs(FramedRuns):
     """The runs of a blob between runs of nothing. A `run` or a `word` is an index of runs.
 
     Every rule first chooses by the bytes beside the digits: few digits have beside them what the rule asks for.
     """
-
-    def __init__(self, raw: Bytes, signs: Bytes) -> None:
-        self.raw = raw
-        self.signs = signs
-        kinds = signs & _KIND
-        self.starts = np.flatnonzero(kinds[1:] != kinds[:-1])
-        self.starts += 1
-        self.is_digit = has(kinds, _DIGIT)
 
     def gone(self, codes: Sequence[int], spelled: Sequence[tuple[int, int]]) -> tuple[Bools, Ints]:
         """Returns which bytes become a star or a part of one, and where tokens begin that become `MIXED`.
@@ -105,8 +61,8 @@ class Runs:
         """
         run = np.flatnonzero(self.is_digit.take(self.starts))
         at, end = self.starts.take(run), self.starts.take(run + 1)
-        digits = _Digits(run, at, end, self.signs.take(at - 1), self.signs.take(end))
-        glued, followed = has(digits.before, _LETTER), has(digits.after, _LETTER)
+        digits = Digits(run, at, end, self.signs.take(at - 1), self.signs.take(end))
+        glued, followed = has(digits.before, LETTER), has(digits.after, LETTER)
         numbers = digits.take(np.flatnonzero(~(glued | followed)))
         words = digits.take(np.flatnonzero(glued & ~followed))
         mixed = digits.take(np.flatnonzero(followed))
@@ -122,77 +78,57 @@ class Runs:
         _fill(gone, self.starts.take(kept), self.starts.take(kept + 1), value=False)
         for first, last in (*spans, *spelled):
             gone[first:last] = False
-        begins = np.where(has(mixed.before, _LETTER), self.starts.take(mixed.run - 1), mixed.at)
+        begins = np.where(has(mixed.before, LETTER), self.starts.take(mixed.run - 1), mixed.at)
         return gone, np.concatenate((begins, self.starts.take(hexadecimal)))
 
-    def _are_behind_a_word(self, digits: _Digits) -> Bools:
+    def _are_behind_a_word(self, digits: Digits) -> Bools:
         """Returns which of the digits have letters before them, and no digit before those."""
         sign = self.signs.take(self.starts.take(digits.run - 1) - 1)
-        return has(digits.before, _LETTER) & ~has(sign, _DIGIT)
+        return has(digits.before, LETTER) & ~has(sign, DIGIT)
 
-    def _sign(self, runs: Ints, bit: np.uint8) -> Bools:
-        """Returns which runs consist of bytes with this sign."""
-        return has(self.signs.take(self.starts.take(runs)), bit)
-
-    def _size(self, runs: Ints) -> Ints:
-        """Returns how many bytes runs have."""
-        return np.asarray(self.starts.take(runs + 1) - self.starts.take(runs))
-
-    def _told(self, numbers: _Digits, words: _Digits, mixed: _Digits) -> Bools:
+    def _told(self, numbers: Digits, words: Digits, mixed: Digits) -> Bools:
         """Returns which runs begin a token behind a word for codes, for all of which a rule asks that."""
         size = numbers.end - numbers.at
         of_size = (size <= SHORT) | ((size >= 9) & (size <= 10))
         before_word = self.signs.take(self.starts.take(words.run - 1) - 1)
         asked = (
-            numbers.run.compress(of_size & has(numbers.before, _ANNOUNCES)),
-            words.run.compress(has(words.before, CAPITAL) & has(before_word, _ANNOUNCES)) - 1,
-            mixed.run.compress(has(mixed.before, _ANNOUNCES) & (mixed.end - mixed.at == 1)),
+            numbers.run.compress(of_size & has(numbers.before, ANNOUNCES)),
+            words.run.compress(has(words.before, CAPITAL) & has(before_word, ANNOUNCES)) - 1,
+            mixed.run.compress(has(mixed.before, ANNOUNCES) & (mixed.end - mixed.at == 1)),
         )
         runs = np.concatenate(asked)
         told = np.zeros(len(self.starts), bool)
         told[runs] = self._after_code_word(runs)
         return told
 
-    def _codes(self, numbers: _Digits, told: Bools) -> Ints:
+    def _codes(self, numbers: Digits, told: Bools) -> Ints:
         """Returns the runs of the numbers that may be codes by `_may_be_code`."""
         size = numbers.end - numbers.at
         before, after = self.raw.take(numbers.at - 1), self.raw.take(numbers.end)
         found = told.take(numbers.run) & ((size <= SHORT) | (before == ord("-")))
-        three = np.flatnonzero((size == 3) & has(numbers.before, _IS_LEFT) & has(numbers.after, _IS_RIGHT))
+        three = np.flatnonzero((size == 3) & has(numbers.before, IS_LEFT) & has(numbers.after, IS_RIGHT))
         digit = self.raw.take(numbers.at.take(three)[:, None] + np.arange(3)).astype(np.int64) - 48
         found[three] |= _IS_REPLY[digit @ np.array([100, 10, 1])]
-        opens = (before == ord("(")) | (before == ord("[")) | (before == ord("<")) | (before == ord("-"))
+        dashed = before == ord("-")
+        dashes = np.flatnonzero(dashed)
+        dashes = dashes.compress(has(self.signs.take(numbers.at.take(dashes) - 2), CAPITAL))
+        if len(dashes):
+            found[dashes] |= self._behind_vendor(numbers.run.take(dashes) - 2, size.take(dashes))
+        eight = np.flatnonzero(size == 8)
+        if len(eight):
+            named = (before.take(eight) == ord(":")) & (after.take(eight) == ord(":"))
+            found[eight] |= named & (self.raw.take(numbers.at.take(eight) - 2) == ord("r"))
+        opens = (before == ord("(")) | (before == ord("[")) | (before == ord("<")) | dashed
         closes = (after == ord(")")) | (after == ord("]")) | (after == ord(">")) | (after == ord(":"))
         framed = np.flatnonzero(opens & closes & (size <= LONG))
+        behind = framed[:0]
         if len(framed):
-            found[framed] |= self._framed_codes(numbers.take(framed), before.take(framed), after.take(framed))
-        return numbers.run.compress(found)
+            codes, states = self._framed_codes(numbers.take(framed), before.take(framed), after.take(framed))
+            found[framed] |= codes
+            behind = numbers.run.take(framed.compress(states)) - 2
+        return np.concatenate((numbers.run.compress(found), behind))
 
-    def _framed_codes(self, numbers: _Digits, before: Bytes, after: Bytes) -> Bools:
-        """Returns which numbers of at most `LONG` digits are codes for the signs around them."""
-        size = numbers.end - numbers.at
-        behind = self.raw.take(numbers.end + 1)
-        capital = has(self.signs.take(numbers.end + 1), CAPITAL)
-        stands = (self.raw.take(numbers.at - 2) == ord(" ")) & (self.raw.take(numbers.at - 3) == ord(":"))
-        blank = (behind == ord(" ")) | has(self.signs.take(numbers.end + 1), _LETTER)
-        paren = (before == ord("(")) & (after == ord(")")) & (capital | (stands & blank))
-        second = (before == ord("[")) & (after == ord("]")) & self._second_bracket(numbers)
-        found = (size <= SHORT) & (paren | second)
-        colon, priority = after == ord(":"), (before == ord("<")) & (after == ord(">"))
-        found |= (size <= 3) & ((before == ord("(")) & colon | priority)
-        word = numbers.run - 2
-        opening, letters = self.raw.take(self.starts.take(word) - 1), self._size(word)
-        padded = (self.raw.take(numbers.at) == ord("0")) & (size >= SHORT)
-        padded &= (opening == ord("[")) & (after == ord("]")) | (opening == ord("(")) & (after == ord(")"))
-        vendor = (before == ord("-")) & (size >= 3) & (colon | (opening == ord("<")) & (after == ord(">")) | padded)
-        vendor &= self._sign(word, _LETTER) & (letters >= 2) & (letters <= 8) & ~self._sign(word - 1, _DIGIT)
-        vendor &= self._size(word + 1) == 1
-        places = np.flatnonzero(vendor)
-        tail = self._tails(word.take(places))
-        found[places] |= ((tail == 0) | ((tail >= 65) & (tail <= 90))).all(axis=1)
-        return np.asarray(found)
-
-    def _enhanced(self, numbers: _Digits) -> Ints:
+    def _enhanced(self, numbers: Digits) -> Ints:
         """Returns the runs of an enhanced status of mail, by the rule of `ENHANCED`."""
         likely = np.flatnonzero((self.raw.take(numbers.end) == ord(".")) & (numbers.end - numbers.at == 1))
         numbers = numbers.take(likely)
@@ -200,25 +136,19 @@ class Runs:
         runs = numbers.run.compress(
             _IS_CLASS[digit] & ((before == ord("=")) | (before == ord(" ")) | (before == ord("-")))
         )
-        runs = runs.compress(self._sign(runs + 2, _DIGIT) & (self.raw.take(self.starts.take(runs + 3)) == ord(".")))
+        runs = runs.compress(self._sign(runs + 2, DIGIT) & (self.raw.take(self.starts.take(runs + 3)) == ord(".")))
         if not len(runs):
             return runs
         starts = [self.starts.take(runs + place) for place in range(-3, 6)]
         size = {place: starts[place + 4] - starts[place + 3] for place in range(-3, 5)}
         fits = (size[1] == 1) & (size[3] == 1) & (size[2] <= 3) & (size[4] <= 3)
-        fits &= self._sign(runs + 4, _DIGIT) & ~self._sign(runs + 5, _LETTER)
+        fits &= self._sign(runs + 4, DIGIT) & ~self._sign(runs + 5, LETTER)
         fits &= self.raw.take(starts[8]) != ord(".")
-        reply = (size[-1] == 1) & (size[-2] == 3) & self._sign(runs - 2, _DIGIT) & ~self._sign(runs - 3, _LETTER)
+        reply = (size[-1] == 1) & (size[-2] == 3) & self._sign(runs - 2, DIGIT) & ~self._sign(runs - 3, LETTER)
         reply &= _IS_CLASS[self.raw.take(starts[1])]
         before = self.raw.take(starts[3] - 1)
         runs = runs[fits & ((before == ord("=")) | (reply & (before != ord("="))))]
         return np.concatenate((runs, runs + 2, runs + 4))
-
-    def _second_bracket(self, numbers: _Digits) -> Bools:
-        """Returns which numbers stand as in ``[HY000] [2002]``: behind a number in brackets of its own."""
-        behind = self._sign(numbers.run - 2, _DIGIT) & (self._size(numbers.run - 1) == 3)
-        at = numbers.at
-        return np.asarray(behind & (self.raw.take(at - 3) == ord("]")) & (self.raw.take(at - 2) == ord(" ")))
 
     def _after_code_word(self, runs: Ints) -> Bools:
         """Returns which runs, with a byte of `BEFORE` before them, stand behind a word that announces a code."""
@@ -247,21 +177,14 @@ class Runs:
 
     def _stands_before(self, words: Ints) -> Bools:
         """Returns which runs are words with a short gap behind them and no digit before them."""
-        fits = self._sign(words, _LETTER) & ~self._sign(words + 1, _KIND) & ~self._sign(words - 1, _DIGIT)
+        fits = self._sign(words, LETTER) & ~self._sign(words + 1, KIND) & ~self._sign(words - 1, DIGIT)
         return np.asarray(fits & (self._size(words + 1) <= MAX_GAP))
 
-    def _tails(self, runs: Ints) -> Bytes:
-        """Returns the last letters of runs (n, 8), the last one first, and zeros where a run is shorter."""
-        ends = self.starts.take(runs + 1)
-        back = np.arange(1, TAIL + 1)
-        tail = self.raw.take(ends[:, None] - back)
-        return np.asarray(np.where(back <= (ends - self.starts.take(runs))[:, None], tail, np.uint8(0)))
-
-    def _words(self, words: _Digits, told: Bools) -> tuple[Ints, Ints]:
+    def _words(self, words: Digits, told: Bools) -> tuple[Ints, Ints]:
         """Returns the letters of words with a number behind them that are hexadecimal, and the numbers that stay."""
         letters, last = words.at - self.starts.take(words.run - 1), self.raw.take(words.at - 1)
         first, second = self.signs.take(words.at - letters), self.signs.take(words.at - np.minimum(letters, 2))
-        likely = (letters <= TAIL) & has(words.before & first & second, _HEX_LETTER | CAPITAL)
+        likely = (letters <= TAIL) & has(words.before & first & second, HEX_LETTER | CAPITAL)
         likely |= ((last | 0x20) == ord("v")) & (words.end - words.at == 1)
         places = np.flatnonzero(likely)
         words, letters = words.take(places), letters.take(places)
@@ -274,38 +197,39 @@ class Runs:
         capitals &= (size >= 3) & (size <= LONG) & ~high
         after = self.raw.take(words.end)
         closed = (after == ord(":")) | (after == ord("]")) | (after == ord(")"))
-        closed |= told.take(words.run - 1)
+        closed |= told.take(words.run - 1) | names_vendor(tail)
         protocol = (tail[:, :3] | 0x20 == np.frombuffer(b"vpi", np.uint8)).all(axis=1) & (size == 1)
         return words.run[low | high] - 1, words.run[(capitals & closed) | protocol]
 
-    def _codes_with_letters(self, mixed: _Digits, told: Bools) -> tuple[Ints, list[tuple[int, int]]]:
+    def _codes_with_letters(self, mixed: Digits, told: Bools) -> tuple[Ints, list[tuple[int, int]]]:
         """Returns the runs of ``5xx`` and ``ANR2034E``, and begins and ends of ``0x80070005``, by `_masked`."""
-        size, glued = mixed.end - mixed.at, has(mixed.before, _LETTER)
+        size, glued = mixed.end - mixed.at, has(mixed.before, LETTER)
         x = np.flatnonzero((size == 1) & ~glued & ((self.raw.take(mixed.end) | 0x20) == ord("x")))
         run, at = mixed.run.take(x), mixed.at.take(x)
         digit = self.raw.take(at)
         classes = (digit >= 49) & (digit <= 53) & ((self.raw.take(at + 2) | 0x20) == ord("x"))
-        classes &= ~has(self.signs.take(at + 3), _LETTER | _DIGIT)
+        classes &= ~has(self.signs.take(at + 3), LETTER | DIGIT)
         classes = run.compress(classes)
         capital = has(mixed.before, CAPITAL) & has(mixed.after, CAPITAL) & (size >= 3) & (size <= 5)
         framed = self._framed(mixed.run.compress(capital))
         hexadecimal = np.flatnonzero(digit == ord("0"))
         spans = self._hex_codes(at.take(hexadecimal), told.take(run.take(hexadecimal)))
+        spans += self._in_signs(mixed.at.compress(~glued & (size <= 8)))
         inside = np.concatenate((framed, self._numbered(mixed, size)))
         return np.concatenate((classes, classes + 1, inside - 1, inside, inside + 1)), spans
 
-    def _numbered(self, mixed: _Digits, size: Ints) -> Ints:
+    def _numbered(self, mixed: Digits, size: Ints) -> Ints:
         """Returns the digits inside of words, by `NUMBERED`."""
         first, last, digit = self.raw.take(mixed.at - 1), self.raw.take(mixed.end), self.raw.take(mixed.at)
         is_word = (size <= 2) & (first >= ord("a")) & (first <= ord("z")) & (last >= ord("a")) & (last <= ord("z"))
-        is_word &= ~has(self.signs.take(mixed.end + 1), _LETTER | _DIGIT)
-        is_short = ~has(self.signs.take(mixed.at - 2), _LETTER | _DIGIT) & (first != ord("x"))
+        is_word &= ~has(self.signs.take(mixed.end + 1), LETTER | DIGIT)
+        is_short = ~has(self.signs.take(mixed.at - 2), LETTER | DIGIT) & (first != ord("x"))
         is_short &= (first > ord("f")) | (last > ord("f")) | ((size == 1) & (digit == ord("2")))
         is_long = (last == ord("j")) & (size == 1) & ((digit == ord("2")) | (digit == ord("4")))
         long = mixed.run.compress(is_word & is_long & ~is_short)
         letters, tail = self._size(long - 1), self._tails(long - 1)
         fits = (letters >= 2) & (letters <= 6) & ((tail == 0) | ((tail >= 97) & (tail <= 122))).all(axis=1)
-        fits &= ~self._sign(long - 2, _DIGIT)
+        fits &= ~self._sign(long - 2, DIGIT)
         return np.concatenate((mixed.run.compress(is_word & is_short), long.compress(fits)))
 
     def _hex_codes(self, at: Ints, told: Bools) -> list[tuple[int, int]]:
@@ -315,20 +239,11 @@ class Runs:
         is_failure &= (head[:, 2] == ord("8")) | ((head[:, 2] | 0x20) == ord("c"))
         few = np.flatnonzero(is_failure | told)
         at = at.take(few)
-        inside = has(self.signs.take(at[:, None] + np.arange(11)), _LETTER | _DIGIT)
+        inside = has(self.signs.take(at[:, None] + np.arange(11)), LETTER | DIGIT)
         length = np.argmin(inside, axis=1)  # 0 where none of eleven bytes is outside
         fits = (length >= 3) & (told.take(few) | (length == 10))
         at, length = at.compress(fits), length.compress(fits)
         return list(zip(at.tolist(), (at + length).tolist(), strict=True))
-
-    def _framed(self, runs: Ints) -> Ints:
-        """Returns the digits of a vendor's code that ends in its severity: ``ANR2034E``."""
-        fits = ~self._sign(runs - 2, _DIGIT) & ~self._sign(runs + 2, _DIGIT)
-        letters = self._size(runs - 1)
-        fits &= (letters >= 3) & (letters <= 7) & (self._size(runs + 1) == 1)
-        runs = runs[fits]
-        names = self._tails(runs - 1)
-        return np.asarray(runs[((names == 0) | ((names >= 65) & (names <= 90))).all(axis=1)])
 
 
 _WITH = np.frombuffer(b"with"[::-1].ljust(TAIL, b"\0"), np.uint8)

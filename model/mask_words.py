@@ -18,12 +18,20 @@ CODE_ENDINGS = (b"status", b"code", b"errno")
 CODE_WORDS = (
     b"err error rc ret retval exit exits exited signal sig sigs result res returned returns return sqlstate eventid"
     b" event hresult closed terminated killed failed died ended finished completed reply response responded answered"
-    b" answer got http grpc severity level lvl priority prio said stopped aborted crashed"
+    b" answer got http grpc severity level lvl priority prio said stopped aborted crashed reason mqrc"
     b" fehler erreur errore kodu felkod bugcheck msg close alert statut estado stato durum stav"
 ).split()
 MAX_GAP = 12  # columns are padded with blanks
 BEFORE = b" =:\"'([#-"
 """Bytes that can stand right before a code that a word announces."""
+VENDORS = frozenset(
+    b"CPF CPD CPI CPA CPC MCH RNX RNQ AMQ CSQ HASP DFH DSN DSNT IEF IEC ICH IKJ IST ANR ANS"
+    b" WFLY WFLYCTL WFLYSRV WFLYUT WFLYEJB WFLYJCA WFLYTX WFLYCLINF WFLYCLWEB HHH JBAS ISPN ARJUNA CWWKZ CWWKF SRVE"
+    b" ADMA SECJ DCSV HMGR TRAS WSVR WTRN DSRA CNTR CHFW AADSTS ORA TNS PLS RMAN CRS KUP PRVF PRVG LRM DIA NMS"
+    b" OPW UDE MY BEA JDK DMR NQS".split()
+)
+"""Names before the numbers of messages of vendors, as in ``CPF4131`` and ``ORA-00600``: known ones, because an order
+or a ticket has the same form."""
 LEFT, RIGHT = b" \t\"'|/([=:,->\n", b" \t\n|\"',)];:"
 """Bytes that can stand around a status that no word announces."""
 SHORT, LONG = 5, 6  # digits of a code; and of a vendor's code, as in ORA-00600
@@ -56,10 +64,17 @@ _FOREIGN = re.compile(
     .replace(rb"\uff1a", "\uff1a".encode()).replace(rb"\uff08", "\uff08".encode())
     + rb"(?<![0-9A-Za-z])([0-9]{1,5})(?![0-9A-Za-z])"
 )  # fmt: skip
-_REASON = re.compile(rb"reason=(?<![A-Za-z]reason=)-?([0-9]{1,5})(?![0-9A-Za-z])")
 _DEVICE = re.compile(rb"%[A-Z][A-Z0-9_]{1,30}-([0-7])-(?:([0-9]{3,6})(?=:))?|%%[0-9]{2}[A-Z][A-Z0-9_]{1,30}/([0-7])/")
 """Facility, severity and number of a message of a network device: ``%LINK-3-UPDOWN:``, ``%ASA-4-106023:``,
 ``%%01IFNET/4/LINK_STATE``."""
+SQLSTATE = (
+    r"(?:[0-5][0-9][SPTV][0-9]{2}|0LP01|2BP01|HY[T0-9][0-9]{2}|HV00[0-9A-Z]|IM0[0-9]{2}|XX00[0-9]"
+    r"|(?:0[ABFPZ]|2[BDF]|3[BDF]|F0|P0)00[0-9])"
+)
+"""A state of SQL with a letter inside."""
+LIBRARY_CODE = re.compile(rb":[0-9A-F]{8}:")
+"""A code of OpenSSL, behind the word for an error: ``error:0A000086:SSL routines``."""
+STATE_IN_FRAME = re.compile(rb"[\[(](?=[0-9])%s[\])]" % SQLSTATE.encode())
 _DEVICE_NAME = re.compile(rb"%%([0-9]{2}[A-Z][A-Z0-9_]{1,30})/[0-7]/")
 
 
@@ -79,8 +94,6 @@ def spelled(blob: bytes) -> list[tuple[int, int]]:
 def announced(blob: bytes) -> list[int]:
     """Returns where numbers stand that a word of another script, or the form of a device's message, makes codes."""
     found = [] if blob.isascii() else [match.start(1) for match in _FOREIGN.finditer(blob)]
-    if b"reason=" in blob:
-        found += [match.start(1) for match in _REASON.finditer(blob)]
     if b"%" in blob:
         found += [match.start(group) for match in _DEVICE.finditer(blob) for group in (1, 2, 3) if match[group]]
     return found
@@ -107,6 +120,15 @@ def _name(word: bytes) -> int:
 
 
 _NAMES = np.array(sorted({_name(word) for word in CODE_WORDS}), np.uint64)
+
+
+_VENDORS = np.array(sorted({_name(word.lower()) for word in VENDORS}), np.uint64)
+
+
+def names_vendor(tails: Bytes) -> Bools:
+    """Returns which words of capitals stand before the numbers of a vendor's messages."""
+    names = np.ascontiguousarray(tails | np.uint8(0x20)).view("<u8")[:, 0]
+    return np.asarray(_VENDORS[np.minimum(np.searchsorted(_VENDORS, names), len(_VENDORS) - 1)] == names)
 
 
 def names_code(tails: Bytes) -> Bools:

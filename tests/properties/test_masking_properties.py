@@ -31,6 +31,18 @@ PIECES = st.sampled_from(
 FRAMES = st.sampled_from(
     [
         *("SQLSTATE ", "sqlstate: ", "ABEND=", "S0C7", "%%01IF/4/", "reason=", "exit with ", "[HY000] [", "] [2002]"),
+        *(
+            "[08S01]",
+            "(42S02)",
+            "[-602]",
+            "[-0500]",
+            "000604 ",
+            "(57014): ",
+            "error:0A000086:",
+            "error:02001002:",
+            "r:",
+        ),
+        *("ORA-00600 ", "CPF4131", " ", "-00600", "HASP", "$HASP375 ", "MQRC ", "returning "),
         *("0x80070005", "5xx", "ANR2034E", "IPv4", "550 5.7.1 ", "(13) ", "(13)", "<34>", "[ORA-00600]", "kod "),
     ]
 )
@@ -46,6 +58,11 @@ FRAMED_LINES = st.lists(st.one_of(PIECES, FRAMES), max_size=14).map("".join)
 @example(["status", "=503", '" 200'])
 @example(["rc=5", "5", "", "err 1"])
 @example(["kod 5", "é"])
+@example(["000604 (57014): x", "a 000604 (57014): x", "7000604 (57014): x", "000604  (57014): x"])
+@example(["[-602] x", "[-0602] x", "[-6] x", "[-602", "(-602) x"])
+@example(["[08S01] x", "[08S01", "(0A000) x", "[0A001] x", "08S01"])
+@example(["error:0A000086:x", "error:02001002:x", "error:0A000086", "error:0a000086:x", "k:0A000086:x", "r:1408F10B:"])
+@example(["ORA-00600 x", "KLM-00600 x", "CPF4131 x", "KLM4131 x", "aCPF4131 x", "1CPF4131", "XORA-00600 x"])
 @example(["[HY000] [2002] refused", "ABC-123: x", "<ABC-123> y", "(ABC-00123) z", "f: (13) x", "a (13: b"])
 def test_the_fast_masking_is_the_reference(lines: list[str]) -> None:
     """A blob of lines is masked exactly as its lines are one by one, and contains as many."""
