@@ -49,6 +49,8 @@ class Signs:
     """(n,) the line states an error or names a failure."""
     level: Ints
     """(n,) 0 for none or a harmless level, 1 a warning, 2 an error, 3 critical."""
+    refused: Bools
+    """(n,) the line states a status 4xx or its like."""
     at_ms: Ints
     """(n,) milliseconds since the epoch; -1 = unknown."""
 

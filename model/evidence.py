@@ -38,6 +38,7 @@ NAMES = (
 WIDTH = len(NAMES)
 SEVERE = [NAMES.index(name) for name in ("level_error", "failure", "status_5xx", "exit_code", "exception")]
 """Columns that make a line severe."""
+_REFUSED = NAMES.index("status_4xx")
 _LEVELS = [NAMES.index(name) for name in ("level_warning", "level_error", "level_critical")]
 
 
@@ -100,13 +101,14 @@ def of_texts(texts: Sequence[str]) -> Floats:
     return np.array([_of_text(text) for text in texts], np.float32).reshape(len(texts), WIDTH)
 
 
-def severities(texts: Sequence[str]) -> tuple[Bools, Ints]:
-    """Returns of n canonical texts (n,) whether each states an error or names a failure, and (n,) its level.
+def severities(texts: Sequence[str]) -> tuple[Bools, Ints, Bools]:
+    """Returns of n canonical texts whether each states an error or names a failure, its level, and whether it refuses.
 
-    Levels: 0 none or harmless, 1 warning, 2 error, 3 critical.
+    All (n,). Levels: 0 none or harmless, 1 warning, 2 error, 3 critical. A refusal is a status 4xx other than 404.
     """
     columns = of_texts(texts)
-    return np.asarray(columns[:, SEVERE].any(axis=1)), columns[:, _LEVELS].sum(axis=1).astype(np.int64)
+    severe, refused = columns[:, SEVERE].any(axis=1), columns[:, _REFUSED] > 0
+    return np.asarray(severe), columns[:, _LEVELS].sum(axis=1).astype(np.int64), np.asarray(refused)
 
 
 def line_vectors(embeddings: Floats, texts: Sequence[str], width: int) -> Floats:

@@ -5,7 +5,7 @@ first sight; for every slot its age in lines. Each line is measured against the 
 stream order. The result does not depend on the batches that the stream was split into.
 
 Lines are named by their stable 64-bit hash (`logwarden.model.masking.line_hash`), never by a row of this process's
-table, so that snapshots and deltas are valid elsewhere. Bounded in lines per slot and in all: the rarest lines are
+table, so that what is taken out of it is valid elsewhere. Bounded in lines per slot and in all: the rarest lines are
 evicted first, and of these the longest unseen. Knows nothing of text, windows or torch.
 
 Legend: n lines of a batch · k pairs · g slots
@@ -13,16 +13,13 @@ Legend: n lines of a batch · k pairs · g slots
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from logwarden.model import masking
 from logwarden.model.arrays import Bools, Floats, Ints, rank_among_equals
 from logwarden.model.calm import CalmCounts, Signs
 from logwarden.model.defaults import MAX_HISTORY_LINES
-from logwarden.model.deltas import NO_PAIRS, HistoryDelta, Pairs
 from logwarden.model.novelty import Familiarity, distinct_before, familiarity_of
+from logwarden.model.rates import Rates, no_rates
 from logwarden.model.slot_state import KnownLines, SlotHistory
 
 _MIX = np.int64(-7046029254386353131)  # odd, from the golden ratio: spreads slots over the key space
@@ -51,6 +48,7 @@ class History:
         self._hash = np.zeros(0, np.int64)
         self._distance = np.zeros(0, np.float32)
         self._calm = CalmCounts(max_slots)
+        self._rates = Rates(max_slots)
         self._system = np.zeros(max_slots, np.int64)
 
     def __len__(self) -> int:
@@ -101,11 +99,12 @@ class History:
         _, slot_inverse = np.unique(slots, return_inverse=True)
         ages = self._age[slots] + rank_among_equals(slot_inverse)
         calm = self._calm.observe(rows, slots, ages, signs)
+        rates = self._rates.observe(rows, slots, signs.at_ms, signs.severe, signs.refused)
         self._count[unique_rows] += sizes
         np.add.at(self._age, slots, 1)
         np.maximum.at(self._seen_at, rows, ages)
         first = np.sort(at[new])
-        return familiarity_of(counts, ages, distinct_before(distinct, slots, first), rows, first, calm)
+        return familiarity_of(counts, ages, distinct_before(distinct, slots, first), rows, first, calm, rates)
 
     def peek(self, slot: int, hashes: Ints, levels: Ints) -> Familiarity:
         """Measures lines of one slot as `observe` would, but counts nothing. Rows are -1 where the line is unknown.
@@ -118,7 +117,7 @@ class History:
         slots = np.full(len(hashes), slot)
         distinct = distinct_before(self._distinct[slots], slots, first)
         calm = self._calm.peek(slot, rows, self._peer_keys(slots, hashes), rank, levels, ages, counted=False)
-        return familiarity_of(counts + rank, ages, distinct, rows, first, calm)
+        return familiarity_of(counts + rank, ages, distinct, rows, first, calm, no_rates(len(rows)))
 
     def recall(self, slot: int, hashes: Ints, levels: Ints) -> Familiarity:
         """Measures lines of one slot that are already counted, and counts nothing. Rows are -1 where unknown.
@@ -132,7 +131,8 @@ class History:
         distinct = np.full(len(hashes), max(0, int(self._distinct[slot]) - 1))
         keys = self._peer_keys(np.full(len(hashes), slot), hashes)
         calm = self._calm.peek(slot, rows, keys, rank, levels, ages, counted=True)
-        return familiarity_of(np.maximum(counts - 1, 0), ages, distinct, rows, first, calm)
+        counts = np.maximum(counts - 1, 0)
+        return familiarity_of(counts, ages, distinct, rows, first, calm, no_rates(len(rows)))
 
     def _find(self, slot: int, hashes: Ints) -> tuple[Ints, Ints, Ints]:
         """(n,) each: row (-1 = unknown), times the line was seen, how many of `hashes` before it are equal."""
@@ -155,81 +155,36 @@ class History:
         """Returns the hashes of a slot's known lines, in the order of first sight."""
         return np.asarray(self._hash[self._rows_of.get(slot, [])])
 
-    def trim(self) -> Pairs:
-        """Evicts pairs where a bound is passed, and returns them. Call it between batches."""
-        evicted = [
+    def trim(self) -> None:
+        """Evicts pairs where a bound is passed. Call it between batches."""
+        for slot in np.flatnonzero(self._distinct > self._max_lines).tolist():
             self._evict(np.array(self._rows_of[slot]), self._max_lines)
-            for slot in np.flatnonzero(self._distinct > self._max_lines).tolist()
-        ]
         if len(self._rows) > self._max_rows:
-            evicted.append(self._evict(np.flatnonzero(self._slot >= 0), self._max_rows))
-        if not evicted:
-            return NO_PAIRS
-        return Pairs(*(np.concatenate(columns) for columns in zip(*evicted, strict=True)))
-
-    def delta(self, slots: Ints, rows: Ints, evicted: Pairs) -> HistoryDelta:
-        """Returns what a push changed, given slots and rows (n,) of the lines it counted, and the pairs it evicted.
-
-        Call it before the history changes again: it reads the present values.
-        """
-        # Lines were counted in rows 7 3 7 9 3, and row 9 was evicted afterwards:
-        #   distinct rows                      3 7 9
-        #   place of the first of each         1 0 3
-        #   in the order of first occurrence   7 3 9
-        #   not evicted                        7 3
-        distinct, first = np.unique(rows, return_index=True)
-        kept = distinct[np.argsort(first)]
-        kept = kept[self._slot[kept] >= 0]
-        aged = np.unique(slots)
-        calm, minutes = self._calm.of_rows(kept)
-        return HistoryDelta(
-            slots=self._slot[kept],
-            hashes=self._hash[kept],
-            counts=self._count[kept],
-            seen_at=self._seen_at[kept],
-            distances=self._distance[kept],
-            calm=calm,
-            minutes=minutes,
-            aged_slots=aged,
-            ages=self._age[aged],
-            slot_states=self._calm.of_slots(aged),
-            evicted=evicted,
-        )
-
-    def apply(self, delta: HistoryDelta) -> None:
-        """Sets everything that a delta contains to its values, as if its push had happened here."""
-        keys = _key(delta.slots, delta.hashes)
-        rows = [self._rows.get(key) for key in keys.tolist()]
-        new = [i for i, row in enumerate(rows) if row is None]
-        if new:
-            for i, row in zip(new, self._allocate(keys[new], delta.slots[new], delta.hashes[new]), strict=True):
-                rows[i] = row
-        at = np.array(rows, np.int64)
-        self._count[at] = delta.counts
-        self._seen_at[at] = delta.seen_at
-        self._distance[at] = delta.distances
-        self._calm.set_rows(at, delta.calm, delta.minutes)
-        self._age[delta.aged_slots] = delta.ages
-        self._calm.set_slots(delta.aged_slots, delta.slot_states)
-        # A pair that the push both counted for the first time and evicted has no row here.
-        evicted = [self._rows.get(key) for key in _key(*delta.evicted).tolist()]
-        self._drop(np.array([row for row in evicted if row is not None], np.int64))
+            self._evict(np.flatnonzero(self._slot >= 0), self._max_rows)
 
     def clear(self, slots: Ints) -> None:
         """Drops ages and pairs of these slots."""
         self._drop(np.array([row for slot in slots.tolist() for row in self._rows_of.get(slot, [])], np.int64))
         self._age[slots] = 0
         self._calm.clear(slots)
+        self._rates.clear(slots)
 
     def take(self, slot: int) -> SlotHistory:
-        """Returns everything about a slot, for `put`."""
-        rows = self._rows_of.get(slot, [])
+        """Returns everything about a slot, for `put` into another history of the same masking."""
+        rows, own = self._rows_of.get(slot, []), np.array([slot])
         calm, minutes = self._calm.of_rows(rows)
         return SlotHistory(
             age=int(self._age[slot]),
-            calm=self._calm.of_slots(np.array([slot]))[0],
+            calm=self._calm.of_slots(own)[0],
+            rates=self._rates.of_slots(own)[0],
             lines=KnownLines(
-                self._hash[rows], self._count[rows], self._seen_at[rows], self._distance[rows], calm, minutes
+                hashes=self._hash[rows],
+                counts=self._count[rows],
+                seen_at=self._seen_at[rows],
+                distances=self._distance[rows],
+                calm=calm,
+                minutes=minutes,
+                rates=self._rates.of_rows(rows, np.repeat(own, len(rows))),
             ),
         )
 
@@ -244,36 +199,13 @@ class History:
         self._distance[rows] = lines.distances
         self._calm.set_rows(rows, lines.calm, lines.minutes)
         self._calm.set_slots(np.array([slot]), state.calm[None])
+        self._rates.set_slots(np.array([slot]), state.rates[None])
+        self._rates.set_rows(rows, slots, lines.rates)
         self._age[slot] = state.age
 
     def knows(self, slot: int, hashes: Ints) -> Bools:
         """Returns (n,) True for the lines that a slot has logged before."""
         return np.array([key in self._rows for key in _key(np.full(len(hashes), slot), hashes).tolist()], bool)
-
-    def snapshot(self, slot: int) -> dict[str, object]:
-        """Returns the slot's state as plain values, valid in another process of the same masking version."""
-        rows = self._rows_of.get(slot, [])
-        columns = (self._hash[rows], self._count[rows], self._seen_at[rows], self._distance[rows].round(4))
-        return {
-            "masking": masking.VERSION,
-            "age": int(self._age[slot]),
-            "calm": self._calm.of_slots(np.array([slot]))[0].tolist(),
-            "lines": [
-                list(line) for line in zip(*(c.tolist() for c in (*columns, *self._calm.of_rows(rows))), strict=True)
-            ],
-        }
-
-    def restore(self, slot: int, state: Mapping[str, object]) -> bool:
-        """Restores a snapshot into an empty slot. Returns False, and restores nothing, for another masking version."""
-        if state.get("masking") != masking.VERSION:
-            return False
-        lines = state["lines"]
-        assert isinstance(lines, list)
-        columns = list(zip(*lines, strict=True)) or [()] * 6
-        types = (np.int64, np.int64, np.int64, np.float32, np.float64, np.int64)
-        known = KnownLines(*(np.array(column, kind) for column, kind in zip(columns, types, strict=True)))
-        self.put(slot, SlotHistory(age=int(str(state["age"])), calm=np.array(state["calm"], np.int64), lines=known))
-        return True
 
     def _allocate(self, keys: Ints, slots: Ints, hashes: Ints) -> list[int]:
         """Gives k new pairs a row each, with all counts at zero."""
@@ -294,6 +226,7 @@ class History:
         self._seen_at[rows] = 0
         self._distance[rows] = 0.0
         self._calm.begin(rows, self._peer_keys(slots, hashes))
+        self._rates.begin(rows)
         np.add.at(self._distinct, slots, 1)
         return rows
 
@@ -309,16 +242,14 @@ class History:
             setattr(self, name, np.concatenate([column, np.zeros(more, column.dtype)]))
         self._slot = np.concatenate([self._slot, np.full(more, -1)])
         self._calm.grow(more)
+        self._rates.grow(more)
 
-    def _evict(self, rows: Ints, bound: int) -> Pairs:
+    def _evict(self, rows: Ints, bound: int) -> None:
         # 9 lines, a bound of 8: 9 - 8 + 8 // 4 = 3 are evicted, and 6 stay. Rows are sorted by count, then by the lines
         # of the slot since the line was last seen, the most first.
         surplus = len(rows) - bound + bound // _EVICTED_SHARE
         unseen = self._age[self._slot[rows]] - self._seen_at[rows]
-        victims = rows[np.lexsort((-unseen, self._count[rows]))[:surplus]]
-        evicted = Pairs(self._slot[victims], self._hash[victims])
-        self._drop(victims)
-        return evicted
+        self._drop(rows[np.lexsort((-unseen, self._count[rows]))[:surplus]])
 
     def _drop(self, rows: Ints) -> None:
         for key in _key(self._slot[rows], self._hash[rows]).tolist():

@@ -70,6 +70,7 @@ class LineTable:
         self._hashes = np.zeros(rows, np.int64)
         self._severe = np.zeros(rows, bool)
         self._level = np.zeros(rows, np.int64)
+        self._refused = np.zeros(rows, bool)
         self._last_used = np.zeros(rows, np.int64)
         self._free = list(range(rows - 1, _RESERVED - 1, -1))
         self._embeddings: Floats | None = None
@@ -93,9 +94,9 @@ class LineTable:
         """Returns the canonical text of a row; empty for padding and overflow."""
         return self._texts[line_id]
 
-    def severities(self, ids: Ids) -> tuple[Bools, Ints]:
-        """Returns (n,) whether each of these lines is severe, and (n,) its level; see `evidence.severities`."""
-        return self._severe[ids], self._level[ids]
+    def severities(self, ids: Ids) -> tuple[Bools, Ints, Bools]:
+        """Returns (n,) whether each of these lines is severe, its level, and whether it refuses: see `severities`."""
+        return self._severe[ids], self._level[ids], self._refused[ids]
 
     def lookup(self, keys: list[bytes], live_ids: LiveIds) -> tuple[Ids, Ints]:
         """Returns ids (n,) and stable hashes (n,) of n first-level keys. Embeds the new texts among them.
@@ -210,7 +211,7 @@ class LineTable:
             self._embeddings = np.zeros((len(self._texts), vectors.shape[1]), np.float32)
         at = np.array(rows, np.int64)
         self._embeddings[at] = vectors
-        self._severe[at], self._level[at] = severities(texts)
+        self._severe[at], self._level[at], self._refused[at] = severities(texts)
         self._store(at, vectors, texts)
         self.counts.embedded += len(texts)
         for row, text in zip(rows, texts, strict=True):

@@ -17,6 +17,7 @@ import numpy as np
 
 from logwarden.model.arrays import Bools, Floats, Ints, sums_before
 from logwarden.model.calm import AGE_CAP_BITS, Calm
+from logwarden.model.rates import RateUp
 
 COMMON_FROM, COMMON = 0.1, 0.3
 """Share of new lines at which the brake begins, and from which it works in full."""
@@ -41,9 +42,13 @@ class Familiarity:
     """Places of the first occurrences of lines that are new to their slot, in stream order."""
     calm: Calm
     """What `logwarden.model.calm` measures of them."""
+    rates: RateUp
+    """What `logwarden.model.rates` measures of them."""
 
 
-def familiarity_of(counts: Ints, ages: Ints, distinct: Ints, rows: Ints, first: Ints, calm: Calm) -> Familiarity:
+def familiarity_of(
+    counts: Ints, ages: Ints, distinct: Ints, rows: Ints, first: Ints, calm: Calm, rates: RateUp
+) -> Familiarity:
     """Returns the measures of n lines.
 
     All (n,), before each line was counted: its occurrences, the lines of its slot, and the distinct lines among these.
@@ -69,6 +74,7 @@ def familiarity_of(counts: Ints, ages: Ints, distinct: Ints, rows: Ints, first: 
         rows=rows,
         first=first,
         calm=calm,
+        rates=rates,
     )
 
 

@@ -28,6 +28,8 @@ class KnownLines(NamedTuple):
     """(k,) times seen in calm time, see `logwarden.model.calm`."""
     minutes: Ints
     """(k,) minute in which the line was last seen."""
+    rates: Ints
+    """(k, 2) what `Rates.of_rows` returns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,6 +40,8 @@ class SlotHistory:
     """Lines counted so far."""
     calm: Ints
     """(SLOT_STATES,) what `CalmCounts.of_slots` returns of the slot."""
+    rates: Ints
+    """(SLOT_RATES,) what `Rates.of_slots` returns of the slot."""
     lines: KnownLines
 
 

@@ -17,16 +17,16 @@ import numpy as np
 from logwarden.model.arrays import Bools, Column, Floats, Ids, Ints, Texts
 from logwarden.model.calm import CALM_COLUMNS, Signs
 from logwarden.model.defaults import MAX_HISTORY_LINES, WINDOW_SIZE
-from logwarden.model.deltas import NO_PAIRS, HistoryDelta
 from logwarden.model.history import History
 from logwarden.model.lines import LineTable
 from logwarden.model.masking import line_hash, mask_blob
 from logwarden.model.novelty import Familiarity
+from logwarden.model.rates import RATE_COLUMNS
 from logwarden.model.schema import truncated_utf8
 from logwarden.model.slot_state import SlotHistory, SlotRing, SlotState
 from logwarden.model.windowing import WindowBatch, WindowRings
 
-MEASURED = ("log_count", "log_age", "share_in_suspicion", "distance", *CALM_COLUMNS)
+MEASURED = ("log_count", "log_age", "share_in_suspicion", "distance", *CALM_COLUMNS, *RATE_COLUMNS)
 """Columns with what the history measures of a line."""
 _BLOCK = 512
 """New lines compared at a time. Ten thousand against each other at once would take gigabytes."""
@@ -73,9 +73,6 @@ class LogStream:
         self._max_slots = max_slots
         self._shown_chars = shown_chars
         self._unscored: deque[Ids] = deque()
-        # Of the newest push: slots and history rows of the lines that it counted, and the pairs that it evicted.
-        self._counted: tuple[Ints, Ints] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
-        self._evicted = NO_PAIRS
         self._asleep: dict[int, Callable[[], Sequence[str]]] = {}
         """Texts of the known lines of restored slots, which are embedded when their first new line comes."""
 
@@ -104,19 +101,15 @@ class LogStream:
         if self._asleep:
             self._wake(lines.slots, hashes, ids)
         if counted is None or counted.all():
-            measured, self._counted = self._count(lines.slots, hashes, ids, lines.timestamp)
+            measured = self._count(lines.slots, hashes, ids, lines.timestamp)
         else:
-            measured, self._counted = self._count_some(lines.slots, hashes, ids, lines.timestamp, counted)
+            measured = self._count_some(lines.slots, hashes, ids, lines.timestamp, counted)
         columns: dict[str, Column] = {"id": ids, "kind": hashes, "text": self._shown(lines.texts)}
         columns |= {"offset": lines.offset, "index": lines.index, "timestamp": lines.timestamp}
         batch = self.rings.push(lines.slots, columns | measured, now)
-        self._evicted = self.history.trim()
+        self.history.trim()
         self._unscored.append(np.unique(batch.columns["id"]))
         return batch
-
-    def delta(self) -> HistoryDelta:
-        """Returns what the newest push changed in the history. Call it before the next `push` or `clear`."""
-        return self.history.delta(*self._counted, self._evicted)
 
     def flush(self, slots: Ints) -> WindowBatch:
         """Returns the windows of lines that wait for their step to fill. Call `scored` once they are scored."""
@@ -189,30 +182,26 @@ class LogStream:
         """Ids that a later window or an unscored one refers to. Read only when the table must evict rows."""
         return np.concatenate([self.rings.live_ids(self._max_slots), *list(self._unscored)])
 
-    def _count(self, slots: Ints, hashes: Ints, ids: Ids, at_ms: Ints) -> tuple[dict[str, Column], tuple[Ints, Ints]]:
-        """Counts n lines. Returns the measured columns (n,), and slots and history rows (n,) of the counted lines."""
-        severe, level = self.table.severities(ids)
-        seen = self.history.observe(slots, hashes, Signs(severe, level, at_ms))
+    def _count(self, slots: Ints, hashes: Ints, ids: Ids, at_ms: Ints) -> dict[str, Column]:
+        """Counts n lines, and returns the measured columns (n,)."""
+        severe, level, refused = self.table.severities(ids)
+        seen = self.history.observe(slots, hashes, Signs(severe, level, refused, at_ms))
         if len(seen.first):
             self._measure_distances(seen.first, seen.rows, slots, ids)
-        return _columns(seen, self.history.distances(seen.rows)), (slots, seen.rows)
+        return _columns(seen, self.history.distances(seen.rows))
 
-    def _count_some(
-        self, slots: Ints, hashes: Ints, ids: Ids, at_ms: Ints, counted: Bools
-    ) -> tuple[dict[str, Column], tuple[Ints, Ints]]:
+    def _count_some(self, slots: Ints, hashes: Ints, ids: Ids, at_ms: Ints, counted: Bools) -> dict[str, Column]:
         """Returns what `_count` does, but only measures lines that are not `counted`. Rare: while lines are replayed.
 
         Every line is measured against the lines counted before it, so the batch is taken in runs of equal `counted`.
         """
         columns: dict[str, Column] = {name: np.empty(len(ids), np.float32) for name in MEASURED}
-        rows = np.full(len(ids), -1)
         # counted   0 0 0 1 1 0       edges   3 5       runs   [0, 3) [3, 5) [5, 6)
         edges = np.flatnonzero(counted[1:] != counted[:-1]) + 1
         for start, end in zip([0, *edges.tolist()], [*edges.tolist(), len(ids)], strict=True):
             run = np.arange(start, end)
             if counted[start]:
-                measured, (_, rows[run]) = self._count(slots[run], hashes[run], ids[run], at_ms[run])
-                for name, values in measured.items():
+                for name, values in self._count(slots[run], hashes[run], ids[run], at_ms[run]).items():
                     columns[name][run] = values
                 continue
             for slot in np.unique(slots[run]).tolist():
@@ -220,7 +209,7 @@ class LogStream:
                 seen = self.history.recall(slot, hashes[places], self.table.severities(ids[places])[1])
                 for name, values in self._peeked(slot, seen, hashes[places], ids[places]).items():
                     columns[name][places] = values
-        return columns, (slots[counted], rows[counted])
+        return columns
 
     def _peeked(self, slot: int, seen: Familiarity, hashes: Ints, ids: Ids) -> dict[str, Column]:
         """The measured columns (n,) of lines of one slot that are not counted."""
@@ -286,5 +275,9 @@ class LogStream:
 
 def _columns(seen: Familiarity, distances: Floats) -> dict[str, Column]:
     return dict(
-        zip(MEASURED, (seen.log_count, seen.log_age, seen.share_in_suspicion, distances, *seen.calm), strict=True)
+        zip(
+            MEASURED,
+            (seen.log_count, seen.log_age, seen.share_in_suspicion, distances, *seen.calm, *seen.rates),
+            strict=True,
+        )
     )

@@ -6,6 +6,7 @@ A property compares a part with its oracle on generated inputs; the oracle is ri
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from logwarden.daemon.records import Entries, InputFormat, Partition
 from logwarden.daemon.settings.groups import InputSettings
 from logwarden.daemon.state.choice import Choice, Place
 from logwarden.model.calm import Signs
+from logwarden.model.history import History
 from logwarden.model.lines import LineTable
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.windowing import NUMERIC_COLUMNS, WindowBatch, WindowRings
@@ -96,7 +98,18 @@ class NaiveRings:
 
 def plain_signs(count: int) -> Signs:
     """Returns the signs of lines that state nothing and have no time."""
-    return Signs(np.zeros(count, bool), np.zeros(count, np.int64), np.full(count, -1))
+    no = np.zeros(count, bool)
+    return Signs(no, np.zeros(count, np.int64), no, np.full(count, -1))
+
+
+def plain_state(history: History, slot: int) -> str:
+    """Returns everything that a history keeps about a slot, as text."""
+    state = history.take(slot)
+    columns = {
+        name: column.tolist() if name != "distances" else column.round(4).tolist()
+        for name, column in state.lines._asdict().items()
+    }
+    return json.dumps([state.age, state.calm.tolist(), state.rates.tolist(), columns])
 
 
 @dataclass

@@ -16,6 +16,7 @@ import numpy as np
 from logwarden.model.arrays import Bytes, Column, Floats
 from logwarden.model.calm import SLOT_STATES
 from logwarden.model.masking import line_hash
+from logwarden.model.rates import SLOT_RATES
 from logwarden.model.slot_state import KnownLines, SlotHistory, SlotRing, SlotState
 from logwarden.model.stream import MEASURED
 from logwarden.model.windowing import TEXT_COLUMN
@@ -37,6 +38,8 @@ class _Snapshot(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     age: int
     slot: list[int]
     """What `CalmCounts.of_slots` returns."""
+    slot_rates: list[int]
+    """What `Rates.of_slots` returns."""
     texts: list[str | int]
     """Of each known line its text, or its hash where the text is unknown."""
     counts: list[int]
@@ -46,6 +49,8 @@ class _Snapshot(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     quarters: list[int]
     minutes: list[int]
     """Each minute minus the one before it."""
+    rates: list[list[int]]
+    """Of the known lines the counts of the present period, and the greatest before it, see `Rates.of_rows`."""
     kinds: list[int]
     """Of each line of the ring its place among the known lines; -1 for a line of `others`."""
     others: list[str | int]
@@ -74,12 +79,14 @@ def encode(state: SlotState) -> bytes:
     snapshot = _Snapshot(
         age=state.history.age,
         slot=state.history.calm.tolist(),
+        slot_rates=state.history.rates.tolist(),
         texts=[text or name for text, name in zip(state.texts, names, strict=True)],
         counts=lines.counts.tolist(),
         unseen=(state.history.age - lines.seen_at).tolist(),
         distances=_packed(lines.distances),
         quarters=(lines.calm * _QUARTERS).astype(np.int64).tolist(),
         minutes=_steps(lines.minutes),
+        rates=lines.rates.T.tolist(),
         kinds=kinds,
         others=others,
         measured=_packed(np.concatenate([ring.columns[name] for name in MEASURED])),
@@ -125,6 +132,7 @@ def _history(found: _Snapshot) -> SlotHistory:
     history = SlotHistory(
         age=found.age,
         calm=np.array(found.slot, np.int64),
+        rates=np.array(found.slot_rates, np.int64),
         lines=KnownLines(
             hashes=np.array(list(map(_name, found.texts)), np.int64),
             counts=np.array(found.counts, np.int64),
@@ -132,13 +140,14 @@ def _history(found: _Snapshot) -> SlotHistory:
             distances=_unpacked(found.distances),
             calm=np.array(found.quarters, np.int64) / _QUARTERS,
             minutes=np.cumsum(np.array(found.minutes, np.int64)),
+            rates=np.array(found.rates, np.int64).reshape(2, -1).T,
         ),
     )
     if len({len(column) for column in history.lines}) != 1:
         raise ValueError("the columns of known lines differ in length")
     if len(set(history.lines.hashes.tolist())) < len(history.lines.hashes):
         raise ValueError("a line is known twice")
-    if len(found.slot) != SLOT_STATES:
+    if len(found.slot) != SLOT_STATES or len(found.slot_rates) != SLOT_RATES:
         raise ValueError("the figures of the slot are not those of this release")
     return history
 

@@ -1,19 +1,16 @@
-"""What a push changed can be carried elsewhere, and lines that are replayed behind a snapshot are not counted twice."""
+"""Lines that are replayed behind a snapshot are not counted twice."""
 
 from __future__ import annotations
-
-import json
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logwarden.model.deltas import HistoryDelta
 from logwarden.model.history import History
 from logwarden.model.masking import canonical
 from logwarden.model.stream import LogStream
 from logwarden.model.windowing import WindowBatch
-from tests.oracles import NaiveHistory, TableSpy, log_lines
+from tests.oracles import NaiveHistory, TableSpy, log_lines, plain_state
 
 SLOTS = 3
 WORDS = [chr(ord("a") + i) * 3 for i in range(12)]
@@ -28,8 +25,8 @@ def stream_of(**bounds: int) -> LogStream:
     return stream
 
 
-def state_of(history: History) -> str:
-    return json.dumps([history.snapshot(slot) for slot in range(SLOTS)])
+def state_of(history: History) -> list[str]:
+    return [plain_state(history, slot) for slot in range(SLOTS)]
 
 
 def parts(count: int, cuts: list[int]) -> list[slice]:
@@ -61,38 +58,6 @@ def measured(batches: list[WindowBatch]) -> dict[int, tuple[float, float, float]
     }
 
 
-@given(LINES, CUTS, st.integers(2, 12))
-def test_deltas_in_order_are_the_history(lines: list[tuple[int, str]], cuts: list[int], bound: int) -> None:
-    """An empty history that takes every delta equals the one that took every line, evictions included."""
-    stream, copy = stream_of(max_lines_per_slot=bound), History(SLOTS)
-    for part in parts(len(lines), cuts):
-        push(stream, lines[part], part.start)
-        delta = stream.delta()
-        copy.apply(delta)
-        assert state_of(copy) == state_of(stream.history)
-        copy.apply(delta)  # a journal may be read twice
-        assert state_of(copy) == state_of(stream.history)
-
-
-@given(LINES, CUTS, st.integers(0, 8), st.integers(1, 12))
-def test_a_snapshot_and_the_deltas_after_it_are_the_history(
-    lines: list[tuple[int, str]], cuts: list[int], snapshot_at: int, rows: int
-) -> None:
-    """Deltas that are kept until a snapshot covers them rebuild what came after it, at every bound on all pairs."""
-    stream, copy = stream_of(), History(SLOTS)
-    stream.history = History(SLOTS, max_rows=rows)
-    journal: list[HistoryDelta] = []
-    for number, part in enumerate(parts(len(lines), cuts)):
-        if number == snapshot_at:
-            assert all(copy.restore(slot, stream.history.snapshot(slot)) for slot in range(SLOTS))
-            journal.clear()
-        push(stream, lines[part], part.start)
-        journal.append(stream.delta())
-    for delta in journal:
-        copy.apply(delta)
-    assert state_of(copy) == state_of(stream.history)
-
-
 @given(LINES, CUTS, CUTS, st.integers(0, 40), st.integers(0, 12))
 def test_replayed_lines_are_not_counted_twice(
     lines: list[tuple[int, str]], cuts: list[int], others: list[int], contained: int, replayed: int
@@ -104,7 +69,7 @@ def test_replayed_lines_are_not_counted_twice(
     for part in parts(contained, cuts):
         push(before, lines[part], part.start)
     for slot in range(SLOTS):
-        assert after.history.restore(slot, before.history.snapshot(slot))
+        after.history.put(slot, before.history.take(slot))
     start = max(0, contained - replayed)
     found = []
     for part in parts(len(lines) - start, others):
@@ -137,8 +102,5 @@ def test_a_line_that_is_not_counted_leaves_no_trace(lines: list[tuple[int, str, 
             else:  # as the newest line that was counted, without itself
                 times, age = max(0, naive.count[slot, line] - 1), max(0, naive.age[slot] - 1)
             expected[offset] = (np.log2(1 + times), np.log2(1 + age))
-        delta = stream.delta()
-        assert delta.aged_slots.tolist() == sorted({slot for slot, _, count in batch if count})
-        assert len(delta.hashes) == len({(slot, word) for slot, word, count in batch if count})
     for offset, (log_count, log_age) in expected.items():
         np.testing.assert_allclose(found[offset][:2], (log_count, log_age), rtol=1e-6)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
-from typing import Any
 
 import numpy as np
 import pytest
 
-from logwarden.model import masking
 from logwarden.model.calm import AGE_CAP_BITS
 from logwarden.model.history import History
 from logwarden.model.novelty import Familiarity
-from tests.oracles import plain_signs
+from tests.oracles import plain_signs, plain_state
 
 
 def observe(history: History, slots: list[int], lines: list[int]) -> Familiarity:
@@ -63,8 +60,7 @@ def test_the_rarest_and_longest_unseen_go_first() -> None:
     observe(history, [1] * 8, list(range(100, 108)))
     observe(history, [0] * 4, [1, 2, 1, 2])
     observe(history, [0] * 7, [3, 4, 5, 6, 7, 8, 9])
-    evicted = history.trim()
-    assert (evicted.slots.tolist(), evicted.hashes.tolist()) == ([0, 0, 0], [3, 4, 5])
+    history.trim()
     kept = history.known_hashes(0).tolist()
     assert kept == [1, 2, 6, 7, 8, 9]  # a quarter below the bound, so that trimming is rare
     assert len(history.known_hashes(1)) == 8
@@ -96,9 +92,9 @@ def test_asking_counts_nothing() -> None:
     """A question is measured as its lines would be in the stream, repeats included, and leaves no trace."""
     history = History(1)
     observe(history, [0, 0, 0], [1, 1, 2])
-    before = json.dumps(history.snapshot(0))
+    before = plain_state(history, 0)
     asked = history.peek(0, np.array([1, 3, 3, 2]), np.zeros(4, np.int64))
-    assert json.dumps(history.snapshot(0)) == before
+    assert plain_state(history, 0) == before
     told = observe(history, [0] * 4, [1, 3, 3, 2])
     assert (counts(asked), ages(asked), asked.first.tolist()) == (counts(told), ages(told), told.first.tolist())
     assert asked.rows.tolist()[1:3] == [-1, -1]
@@ -110,76 +106,37 @@ def test_asking_an_empty_history_finds_everything_new() -> None:
     assert (counts(asked), ages(asked), asked.first.tolist()) == ([0, 1], [0, 1], [0])
 
 
-def test_a_snapshot_goes_through_json_and_measures_the_same() -> None:
+def test_a_taken_slot_measures_the_same_elsewhere() -> None:
     """Another process, whose rows lie elsewhere, goes on exactly where this one stopped."""
     history, other = History(3), History(2)
     seen = observe(history, [2] * 5, [11, 12, 11, 13, 2**62])
     history.set_distances(seen.rows[seen.first], np.array([1.0, 0.25, 0.5, 0.125], np.float32))
     observe(other, [0, 0], [12, 99])
-    assert other.restore(1, json.loads(json.dumps(history.snapshot(2))))
-    assert json.dumps(other.snapshot(1)) == json.dumps(history.snapshot(2))
+    other.put(1, history.take(2))
+    assert plain_state(other, 1) == plain_state(history, 2)
     ours, theirs = observe(history, [2] * 3, [12, 2**62, 14]), observe(other, [1] * 3, [12, 2**62, 14])
     assert counts(ours) == counts(theirs) == [1, 1, 0]
     assert ages(ours) == ages(theirs) == [5, 6, 7]
     assert history.distances(ours.rows).tolist() == other.distances(theirs.rows).tolist() == [0.25, 0.125, 0.0]
 
 
-def test_a_snapshot_of_other_masking_rules_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hashes of other rules mean nothing: the service learns anew instead of finding everything new."""
-    history = History(1)
-    observe(history, [0], [1])
-    state: dict[str, Any] = history.snapshot(0)
-    monkeypatch.setattr(masking, "VERSION", masking.VERSION + 1)
-    other = History(1)
-    assert not other.restore(0, state)
-    assert (len(other), other.age(np.array([0])).tolist()) == (0, [0])
-
-
 def test_recalling_measures_a_line_without_itself() -> None:
     """A line that is replayed was counted before: seen once means never before, and nothing is counted again."""
     history = History(1)
     observe(history, [0] * 4, [1, 1, 2, 1])
-    before = json.dumps(history.snapshot(0))
+    before = plain_state(history, 0)
     again = history.recall(0, np.array([2, 1, 1, 9, 9]), np.zeros(5, np.int64))
     assert (counts(again), ages(again)) == ([0, 2, 2, 0, 0], [3] * 5)
     assert (again.rows.tolist()[3:], again.first.tolist()) == ([-1, -1], [3])  # evicted in the meantime: new
-    assert json.dumps(history.snapshot(0)) == before
+    assert plain_state(history, 0) == before
     empty = History(1).recall(0, np.array([5]), np.zeros(1, np.int64))
     assert (counts(empty), ages(empty)) == ([0], [0])
-
-
-def test_a_delta_has_final_values() -> None:
-    """A push's delta says what is true after it: counts and ages in all, in the order of first occurrence."""
-    history = History(3)
-    observe(history, [2, 2], [5, 5])
-    slots = np.array([2, 0, 2, 2])
-    seen = history.observe(slots, np.array([6, 5, 5, 6]), plain_signs(4))
-    history.set_distances(seen.rows[seen.first], np.array([0.5, 1.0], np.float32))
-    delta = history.delta(slots, seen.rows, history.trim())
-    assert (delta.slots.tolist(), delta.hashes.tolist()) == ([2, 0, 2], [6, 5, 5])
-    assert (delta.counts.tolist(), delta.seen_at.tolist()) == ([2, 1, 3], [4, 0, 3])
-    assert delta.distances.tolist() == [0.5, 1.0, 0.0]
-    assert (delta.aged_slots.tolist(), delta.ages.tolist()) == ([0, 2], [1, 5])
-    assert len(delta.evicted.slots) == len(delta.evicted.hashes) == 0
-
-
-def test_a_delta_cannot_be_changed() -> None:
-    """A journal keeps deltas for minutes; later pushes and readers leave them as they are."""
-    history, slots = History(1), np.zeros(1, np.int64)
-    delta = history.delta(slots, observe(history, [0], [7]).rows, history.trim())
-    observe(history, [0], [7])
-    assert (delta.counts.tolist(), delta.ages.tolist()) == ([1], [1])
-    for array in (delta.hashes, delta.counts, delta.ages, delta.distances, delta.evicted.hashes):
-        with pytest.raises(ValueError, match="read-only"):
-            array[...] = 0
-    with pytest.raises(AttributeError):
-        delta.counts = slots  # type: ignore[misc]
 
 
 def test_an_empty_snapshot_is_a_snapshot() -> None:
     """A service that has said nothing yet can be handed over too."""
     other = History(1)
-    assert other.restore(0, History(1).snapshot(0))
+    other.put(0, History(1).take(0))
     assert ages(observe(other, [0], [1])) == [0]
 
 
