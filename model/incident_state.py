@@ -155,6 +155,7 @@ class LiveIncident:
                 last_ms=at,
                 is_failure=finding.is_failure,
                 surprise=finding.surprise,
+                reasons=_reasons((), finding),
             )
         else:
             self.more_lines += 1
@@ -183,4 +184,9 @@ def _repeated(line: IncidentLine, finding: Finding, at: int) -> IncidentLine:
         last_ms=max(line.last_ms, at),
         is_failure=line.is_failure or finding.is_failure,
         surprise=max(line.surprise, finding.surprise),
+        reasons=_reasons(line.reasons, finding),
     )
+
+
+def _reasons(before: tuple[str, ...], finding: Finding) -> tuple[str, ...]:
+    return tuple(sorted({*before, finding.reason} - {""}))

@@ -63,6 +63,8 @@ class Finding:
     service: str
     kind: str
     """Service and kind of the line: equal for repetitions."""
+    reason: str = ""
+    """Why the line is an anomaly: see `logwarden.model.schema.AlertKind`."""
     time_ms: int
     """When the line was logged, by its service's clock."""
     clock_ms: int
@@ -99,6 +101,8 @@ class IncidentLine:
     last_ms: int
     is_failure: bool
     surprise: float
+    reasons: tuple[str, ...] = ()
+    """Of its findings, sorted: the order in which they are delivered changes nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +169,11 @@ class Incident:
     def severity(self) -> str:
         """Returns the grade by its gates; info for what was announced, which is less than any of these."""
         return self.gates.severity if self.plan is None else PLANNED_SEVERITY
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Returns why its lines are anomalies, sorted."""
+        return tuple(sorted({reason for line in self.lines for reason in line.reasons}))
 
     @property
     def origin(self) -> str:

@@ -9,12 +9,32 @@ These are what people and machines read (alerts, `scan`, the Python API). The ho
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 LABELS = {"en": ("normal", "anomaly"), "zh": ("正常", "异常")}
 """Names of the two classes by language, index 0 = normal, 1 = anomaly."""
 
 ELLIPSIS = "…"
 """Stands at the end of every truncated text, in place of its last character."""
+
+
+class AlertKind(StrEnum):
+    """Why a line is an anomaly."""
+
+    NEW_LINE = "new_line"
+    """Its service has never logged this line before."""
+    FAILURE_AGAIN = "failure_again"
+    """A known line that states a failure, and is rare."""
+    RARE_LINE = "rare_line"
+    """A known line that states no failure."""
+    FAILURE_RATE_UP = "failure_rate_up"
+    """A failure or a refusal comes more often within ten seconds than ever before, see `logwarden.model.rates`."""
+    RATE_UP = "rate_up"
+    """A line that states no failure comes more often than ever before."""
+
+
+DEFAULT_KINDS = tuple(kind for kind in AlertKind if kind is not AlertKind.RATE_UP)
+"""Kinds that raise an alert unless settings name others: load alone is seldom news."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +74,18 @@ class LogWindow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LineRate:
+    """A count within ten seconds that is higher than ever before."""
+
+    counted: int
+    """Lines so far, with the newest."""
+    before: int
+    """The most within ten seconds before."""
+    of: str
+    """What is counted: `line`, lines like the newest; `failures` or `refusals`, all such lines of the service."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The model's answer on a window's newest line, given the lines before it and the service's history."""
 
@@ -69,6 +101,10 @@ class Verdict:
     history_lines: int
     """Number of lines of this service before the newest one."""
     model_revision: str
+    kind: AlertKind
+    """Why the newest line is an anomaly, or would be one."""
+    rate: LineRate | None = None
+    """The rate, if the kind is one of a rate."""
 
     @property
     def score(self) -> float:

@@ -8,17 +8,22 @@ Legend: w windows · L window size
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from logwarden.model import kinds
 from logwarden.model.arrays import Bools, Doubles, Floats, Ints
 from logwarden.model.budget import STRICT, AlertBudget
+from logwarden.model.kinds import KINDS
 from logwarden.model.learning import LearningNeed, LearningRules, learned_share
-from logwarden.model.schema import LogLine, LogWindow, Verdict
+from logwarden.model.rates import RATE_COLUMNS
+from logwarden.model.schema import DEFAULT_KINDS, AlertKind, LineRate, LogLine, LogWindow, Verdict
 from logwarden.model.windowing import WindowBatch
 
+RATES = ("line", "failures", "refusals")
+"""Names of what `logwarden.model.rates` counts."""
 GUILTY_SHARE = 0.5
 """A line is guilty if its weight is at least this share of the greatest weight in its window."""
 
@@ -33,6 +38,8 @@ class Scores:
     """(w,) calibrated probability of an anomaly."""
     line_weights: Floats
     """(w, L) share of the score that each line carries, oldest first; 0 in padding."""
+    kinds: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    """(w,) places in `logwarden.model.kinds.KINDS`; empty until `AlertPolicy.judged`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +56,21 @@ class AlertPolicy:
     """How long each service learns, where services differ or time counts. None: by `learning_lines` only."""
     budget_per_day: int = 0
     """Episodes of alerts within a day from which a service needs `STRICT` for another; 0: no budget."""
+    kinds: Collection[AlertKind] = DEFAULT_KINDS
+    """Kinds of anomalies that raise an alert."""
+
+    def judged(self, batch: WindowBatch, scores: Scores) -> Scores:
+        """Returns the scores with what the rates of lines say, which the model does not see."""
+        found = kinds.kinds_of(batch, self.kinds)
+        return replace(scores, probability=kinds.raised(scores.probability, found), kinds=found)
 
     def alerts_due(self, batch: WindowBatch, scores: Scores) -> Bools:
-        """Returns (w,) True for the windows that raise an alert."""
+        """Returns (w,) True for the windows that raise an alert, given what `judged` returns."""
         # With 200 learning lines, a line with 200 lines before it has log_age log2(201) and may raise one. The 1e-4 is
         # wider than a rounding of float32 and narrower than the step of one line, 1.44 / 201 bits.
         known = batch.newest("log_age") >= np.float32(math.log2(1 + self.learning_lines)) - 1e-4
-        return np.asarray((scores.probability >= self.threshold) & known)
+        due = (scores.probability >= self.threshold) & known
+        return np.asarray(due & kinds.is_wanted(scores.kinds, self.kinds))
 
     @property
     def rules(self) -> LearningRules:
@@ -105,7 +120,19 @@ class AlertPolicy:
             learning=history < self.learning_lines,
             history_lines=history,
             model_revision=self.model_revision,
+            kind=KINDS[int(scores.kinds[place])],
+            rate=rate_of(batch, place) if kinds.is_rate(scores.kinds[place]) else None,
         )
+
+
+def rate_of(batch: WindowBatch, place: int) -> LineRate:
+    """Returns the rate that went up in a window: that of its newest fresh line with one."""
+    # Three fresh lines, at places 4, 5 and 6; a rate went up at 4 and 5: the answer is that of place 5.
+    end = int(batch.ends[place])
+    fresh = slice(end + 1 - int(batch.fresh[place]), end + 1)
+    counted, before, of = (batch.columns[name][fresh] for name in RATE_COLUMNS)
+    newest = int(np.flatnonzero(counted)[-1])
+    return LineRate(counted=int(counted[newest]), before=int(before[newest]), of=RATES[int(of[newest])])
 
 
 def guilty_lines(weights: Floats) -> Bools:

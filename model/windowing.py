@@ -31,6 +31,10 @@ NUMERIC_COLUMNS: Mapping[str, type] = {
     "suspicion": np.float32,
     "elsewhere": np.float32,
     "level_rarity": np.float32,
+    "rate": np.float32,
+    "rate_before": np.float32,
+    "rate_of": np.float32,
+    "severe": np.float32,
     "offset": np.int64,
     "index": np.int32,
     "timestamp": np.int64,
@@ -113,7 +117,7 @@ class WindowRings:
     """Rings of the last `size` lines of at most `max_slots` slots.
 
     `step`: new lines of a slot from one window to the next (1 = a window at every line). `flush` makes the window of a
-    slot whose new lines have waited long enough. Memory: about 60 bytes per line of a ring, and the texts.
+    slot whose new lines have waited long enough. Memory: about 76 bytes per line of a ring, and the texts.
     """
 
     def __init__(self, size: int, max_slots: int, *, step: int = 1) -> None:

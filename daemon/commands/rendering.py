@@ -77,6 +77,10 @@ def _header(alert: Alert, place: str | None) -> Text:
     if alert.timestamp:
         header.append(f"  {alert.timestamp}", "cyan")
     header.append(f"  {printable(place)}", "dim")
+    if facts.rate is not None:
+        rate, counted = facts.rate, "" if facts.rate.of == "line" else f" {facts.rate.of}"
+        words = f"{rate.count:,}{counted} within {rate.seconds} s, at most {rate.most_before:,} before"
+        header.append(f"  {words}", "yellow")
     if facts.planned is not None:
         header.append(f"  planned: {printable(facts.planned.reason or facts.planned.id)}", "green")
     if facts.detection_delay_ms is not None:

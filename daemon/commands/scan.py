@@ -239,7 +239,7 @@ class Scanner:
 
     def _verdicts(self, work: Work, file: LogFile, counts: Counts, every: bool) -> list[Verdict]:
         batch = work.windows
-        scores = self._engine.scorer.score(batch)
+        scores = self._engine.policy.judged(batch, self._engine.scorer.score(batch))
         self._ingestor.scored(work.pushes)
         services: list[str] = work.services.tolist()
         for service, lines in zip(services, batch.fresh.tolist(), strict=True):

@@ -45,6 +45,7 @@ def load_engine(settings: Settings) -> Engine:
             settings.alerts.learning_lines, settings.alerts.learning_days, settings.alerts.learning
         ),
         model_revision=loaded.revision,
+        kinds=settings.alerts.kinds,
         budget_per_day=settings.alerts.budget_per_day if settings.alerts.threshold is None else 0,
     )
     masks = compile_masks(named_masks(settings.input.masks))

@@ -21,7 +21,8 @@ from logwarden.daemon.incidents.quoting import quotation
 from logwarden.daemon.incidents.writing import encodable, rfc3339
 from logwarden.daemon.records import Message
 from logwarden.model.incidents import Plan
-from logwarden.model.schema import LogLine, Verdict, truncated
+from logwarden.model.rates import PERIOD_MS
+from logwarden.model.schema import LineRate, LogLine, Verdict, truncated
 from logwarden.model.severity import NAMES as LEVELS
 from logwarden.model.severity import of_line
 
@@ -32,9 +33,6 @@ CE_TYPE = "logwarden.alert.v1"
 _CE_TYPE = CE_TYPE.encode()
 SEVERITIES = (("critical", 0.9), ("error", 0.5), ("warning", 0.0))
 """Severity and the least place of the score between threshold (0) and certainty (1). The words are PagerDuty's."""
-
-_FAIR_CHARS, _LEAST_CHARS = 256, 16
-"""Characters of a line that an alert which must be shorter keeps beside other lines, and at least."""
 
 
 class AlertEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +83,17 @@ class AlertLine(msgspec.Struct, frozen=True, kw_only=True):
     newest: bool
 
 
+class AlertRate(msgspec.Struct, frozen=True, kw_only=True):
+    """A count within ten seconds that is higher than ever before."""
+
+    of: str
+    """`line`, lines of the newest one's kind; `failures` or `refusals`, all such lines of the service."""
+    count: int
+    """Lines so far, with the newest."""
+    most_before: int
+    seconds: int = PERIOD_MS // 1_000
+
+
 class AlertFindings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Facts about the anomaly for which ECS has no field."""
 
@@ -94,6 +103,10 @@ class AlertFindings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     probabilities: dict[str, float]
     logits: tuple[float, ...]
     severity: str
+    kind: str = ""
+    """See `logwarden.model.schema.AlertKind`; empty in alerts of earlier releases."""
+    rate: AlertRate | None = None
+    """Only for the kinds of a rate."""
     dedup_key: str
     source: AlertOrigin
     lines: tuple[AlertLine, ...]
@@ -192,6 +205,8 @@ def build_alert(
             probabilities={"normal": round(normal, 6), "anomaly": round(anomaly, 6)},
             logits=tuple(round(logit, 4) for logit in verdict.logits),
             severity=severity(verdict.score, verdict.threshold) if verdict.is_anomaly else "info",
+            kind=verdict.kind,
+            rate=None if verdict.rate is None else rate_facts(verdict.rate),
             dedup_key=f"{service}:{kind_name(newest.kind)}",
             source=AlertOrigin(
                 topic=encodable(window.topic),
@@ -209,6 +224,11 @@ def build_alert(
     )
 
 
+def rate_facts(rate: LineRate) -> AlertRate:
+    """Returns a rate as alerts show it."""
+    return AlertRate(of=rate.of, count=rate.counted, most_before=rate.before)
+
+
 def level_of(text: str) -> str | None:
     """Returns the name of the level that a line states. Returns None if it states none."""
     level = of_line(text)
@@ -223,31 +243,6 @@ def alert_message(alert: Alert, topic: str) -> Message:
 def id_in(message: Message) -> str:
     """Returns the id of the alert in a message."""
     return dict(message.headers)["ce_id"].decode()
-
-
-def shorter_alert(value: bytes) -> bytes | None:
-    """Returns the alert in half the bytes, or as short as it can be. Returns None if it cannot be shorter.
-
-    Long texts are truncated first, then the oldest lines go, then the texts become as short as the settings allow.
-    """
-    alert = decode_alert(value)
-    lines, original = alert.logwarden.lines, alert.event.original
-    original = "" if original is msgspec.UNSET else original
-    chars = max(len(alert.message), len(original), *(len(line.text) for line in lines))
-    shorter = value
-    while len(shorter) > len(value) // 2:
-        if chars > _FAIR_CHARS or (len(lines) == 1 and chars > _LEAST_CHARS):
-            chars = max(chars // 2, _LEAST_CHARS)
-        elif len(lines) > 1:
-            lines = lines[len(lines) // 2 :]
-        else:
-            break
-        texts = tuple(msgspec.structs.replace(line, text=truncated(line.text, chars)) for line in lines)
-        findings = msgspec.structs.replace(alert.logwarden, lines=texts, shortened=True)
-        message = truncated(alert.message, chars)
-        event = msgspec.structs.replace(alert.event, original=truncated(original, chars) if original else msgspec.UNSET)
-        shorter = msgspec.structs.replace(alert, event=event, message=message, logwarden=findings).encode()
-    return shorter if len(shorter) < len(value) else None
 
 
 def headers(alert: Alert) -> list[tuple[str, bytes]]:

@@ -23,8 +23,9 @@ from logwarden.daemon.incidents.writing import encodable, rfc3339
 from logwarden.daemon.records import Message, Partition
 from logwarden.model.arrays import Ints, Texts
 from logwarden.model.incidents import Plan
+from logwarden.model.kinds import KINDS, is_rate
 from logwarden.model.schema import truncated
-from logwarden.model.verdicts import AlertPolicy, Scores, guilty_lines, surprises
+from logwarden.model.verdicts import AlertPolicy, Scores, guilty_lines, rate_of, surprises
 from logwarden.model.windowing import WindowBatch
 
 _WEIGHTS = np.array([msgspec.json.encode(number / 10_000) for number in range(10_001)], object)
@@ -36,7 +37,7 @@ _NEWEST = b',"guilty":true,"newest":true}'
 _FRAME = (
     b'{"schema_version":%d,"id":"%s","@timestamp":%s,"event":{"kind":"alert","category":["process"]%s},'
     b'"service":{"name":%s},"message":%s,"log":{"level":%s},"logwarden":{"score":%s,"threshold":%s,"prediction":"%s",'
-    b'"probabilities":{"normal":%s,"anomaly":%s},"logits":[%s,%s],"severity":"%s","dedup_key":%s:%s",'
+    b'"probabilities":{"normal":%s,"anomaly":%s},"logits":[%s,%s],"severity":"%s","kind":"%s"%s,"dedup_key":%s:%s",'
     b'"source":{"topic":%s,"partition":%d,"first_offset":%d,"last_offset":%d,"index":%d},"lines":['
 )
 _END = b'],"history_lines":%d,"model_revision":%s,"detection_delay_ms":%s%s}}'
@@ -84,6 +85,8 @@ class AlertWriter:
         self._history: list[int] = np.rint(np.exp2(windows.newest("log_age")[places].astype(np.float64)) - 1).tolist()
         self._ends: list[int] = windows.ends[places].tolist()
         self._filled: list[int] = windows.filled[places].tolist()
+        self._kind_numbers: list[int] = scores.kinds[places].tolist()
+        self._has_rate: list[bool] = is_rate(scores.kinds[places]).tolist()
         self._write_lines(places, max_line_chars)
 
     def draft(
@@ -134,6 +137,8 @@ class AlertWriter:
             answer[3],
             answer[4],
             alert.severity(score, policy.threshold).encode() if is_anomaly else b"info",
+            KINDS[self._kind_numbers[row]].encode(),
+            _rate(self._windows, place) if self._has_rate[row] else b"",
             quoted[:-1],
             alert.kind_name(self._kinds[end]).encode(),
             _quoted(partition.topic),
@@ -183,6 +188,10 @@ class AlertWriter:
             self._texts[i] = text
             self._before[i] = b',{"offset":%d,"index":%d,"timestamp":%s,"text":%s,"weight":' % facts
             self._after[i] = b',"surprise":%s' % _number(round(surprise[i], 3))
+
+
+def _rate(windows: WindowBatch, place: int) -> bytes:
+    return b',"rate":' + msgspec.json.encode(alert.rate_facts(rate_of(windows, place)))
 
 
 def _original(text: str | None) -> bytes:

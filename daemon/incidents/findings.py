@@ -38,6 +38,7 @@ class _Facts(msgspec.Struct, frozen=True):
     prediction: str
     dedup_key: str
     lines: tuple[_Line, ...]
+    kind: str = ""
     planned: PlanFacts | None = None
 
 
@@ -77,6 +78,7 @@ class FindingReader:
             id=alert.id,
             service=alert.service.name,
             kind=facts.dedup_key,
+            reason=facts.kind,
             time_ms=_time_ms(alert.timestamp, published_ms),
             clock_ms=published_ms,
             evidence=-math.log1p(-min(max(facts.score, 0.0), 1 - _CERTAIN)),

@@ -54,6 +54,8 @@ class LineFacts(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     evidence: float
     is_failure: bool
+    kinds: tuple[str, ...] = ()
+    """Why it is anomalous: the kinds of its alerts, see `logwarden.model.schema.AlertKind`."""
     first_seen: str | None
     last_seen: str | None
     alert_id: str
@@ -76,6 +78,8 @@ class IncidentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     status: str
     revision: int
     severity: str
+    kinds: tuple[str, ...] = ()
+    """Of the alerts on its lines, sorted."""
     gates: GateFacts
     evidence: float
     alerts: int
@@ -145,6 +149,7 @@ def build_incident(
             status=incident.status,
             revision=incident.revision,
             severity=incident.severity,
+            kinds=incident.reasons,
             gates=GateFacts(
                 failure=incident.gates.failure,
                 extent=incident.gates.extent,
@@ -253,6 +258,7 @@ def _line(line: IncidentLine, text_chars: int, time: Callable[[int], str | None]
         count=line.count,
         evidence=round(line.evidence, 3),
         is_failure=line.is_failure,
+        kinds=line.reasons,
         first_seen=time(line.first_ms),
         last_seen=time(line.last_ms),
         alert_id=line.finding,

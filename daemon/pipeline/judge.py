@@ -75,7 +75,7 @@ class WindowJudge:
         if not active.all():
             windows, owners, services = windows.select(active), owners[active], services[active]
             first_ms = first_ms[active]
-        scores = engine.scorer.score(windows)
+        scores = engine.policy.judged(windows, engine.scorer.score(windows))
         assert len(scores.probability) == len(windows), "the scorer answers every window"
         batch = _Batch(windows, scores, owners, services)
         due = _due(engine.policy, batch)

@@ -16,7 +16,7 @@ import structlog
 
 from logwarden.daemon.errors import BrokerUnavailable
 from logwarden.daemon.health import HealthState
-from logwarden.daemon.incidents.alert import shorter_alert
+from logwarden.daemon.incidents.shortening import shorter_alert
 from logwarden.daemon.pipeline.dead_letters import burial_of_alert, shorter_letter
 from logwarden.daemon.pipeline.lane import Lane
 from logwarden.daemon.pipeline.partitions import Assignment

@@ -11,6 +11,7 @@ from pydantic_settings import NoDecode
 
 from logwarden.daemon.settings.patterns import checked_pattern, refuse_slow
 from logwarden.model.mask_own import compile_masks
+from logwarden.model.schema import AlertKind
 
 PREFIX = "LOGWARDEN_"
 
@@ -90,6 +91,8 @@ Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(list_word), Field(
 """A JSON list or a comma list in the environment, a tuple in the program."""
 MoreNames = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(list_word)]
 """The same, and the list may be empty."""
+Kinds = Annotated[tuple[AlertKind, ...], NoDecode, BeforeValidator(list_word), Field(min_length=1)]
+"""Kinds of anomalies, as `Names`."""
 
 Masks = Annotated[
     tuple[str, ...],

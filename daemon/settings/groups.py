@@ -15,13 +15,24 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from logwarden.daemon.records import InputFormat
 from logwarden.daemon.settings.addresses import RegistryUrl
 from logwarden.daemon.settings.agreement import disagreements
-from logwarden.daemon.settings.fields import PREFIX, Encoding, Masks, Maybe, MoreNames, Name, SettingsGroup, TimeZone
+from logwarden.daemon.settings.fields import (
+    PREFIX,
+    Encoding,
+    Kinds,
+    Masks,
+    Maybe,
+    MoreNames,
+    Name,
+    SettingsGroup,
+    TimeZone,
+)
 from logwarden.daemon.settings.formats import TopicFormats
 from logwarden.daemon.settings.kafka import KafkaSettings
 from logwarden.daemon.settings.learning import MAX_DAYS, ServiceLearning
 from logwarden.daemon.settings.patterns import Pattern
 from logwarden.daemon.settings.secret_files import SecretFile
 from logwarden.model.defaults import BUDGET_PER_DAY, LEARNING_LINES, MAX_HISTORY_LINES, MAX_LINE_CHARS, WINDOW_SIZE
+from logwarden.model.schema import DEFAULT_KINDS
 
 
 class InputSettings(SettingsGroup):
@@ -127,6 +138,9 @@ class AlertSettings(SettingsGroup):
     budget_per_day: Annotated[int, Field(ge=0, le=1_000)] = BUDGET_PER_DAY
     """Episodes of alerts within a day after which a service needs a probability of .73 for an alert. An episode is what
     follows each other by less than a minute. 0: no budget. With a threshold of your own there is none."""
+    kinds: Kinds = DEFAULT_KINDS
+    """Kinds of anomalies that raise an alert: `new_line`, `failure_again`, `rare_line`, `failure_rate_up`, and
+    `rate_up`, with which every load that is higher than ever before raises alerts."""
     learning_lines: Annotated[int, Field(ge=0, le=10_000)] = LEARNING_LINES  # ages are known up to 2**14 lines only
     """Lines of a service before its first alert. They should include its restarts and nightly jobs."""
     learning_days: Maybe[Annotated[float, Field(gt=0, le=MAX_DAYS)]] = 3.0

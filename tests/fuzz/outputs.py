@@ -29,7 +29,7 @@ from logwarden.daemon.pipeline.publication import Publication, PublicationKind
 from logwarden.daemon.pipeline.publisher import Publisher
 from logwarden.daemon.records import Delivery, Message
 from logwarden.daemon.web.metrics import PrometheusTelemetry
-from logwarden.model.schema import LogLine, LogWindow, Verdict
+from logwarden.model.schema import AlertKind, LogLine, LogWindow, Verdict
 from tests.oracles import assignment, default_decoder, profile_of
 from tests.sim.loop import now_s, run_virtual
 from tests.sim.stand_ins import VirtualClock
@@ -203,6 +203,7 @@ def _alert(number: int, lines: int, chars: int) -> Message:
         learning=False,
         history_lines=number,
         model_revision="fuzz",
+        kind=AlertKind.NEW_LINE,
     )
     return alert_message(build_alert(verdict, now_ms=None), "")
 

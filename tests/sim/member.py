@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.pipeline.backlog import LineBatch
@@ -21,6 +22,7 @@ from logwarden.daemon.watchdog import Held, StuckJudge, Watchdog, WatchedWorker
 from logwarden.daemon.web.metrics import PrometheusTelemetry
 from logwarden.model.arrays import Bools
 from logwarden.model.lines import LineTable
+from logwarden.model.schema import AlertKind
 from logwarden.model.stream import LogStream
 from logwarden.model.verdicts import AlertPolicy
 from logwarden.model.windowing import WindowBatch
@@ -38,6 +40,13 @@ from tests.sim.weather import Weather
 from tests.sim.witness import SimWitness
 
 MAX_SERVICES = 64
+_POLICY = AlertPolicy(
+    threshold=0.5,
+    learning_lines=0,
+    model_revision="sim",
+    # By the score of the stand-in: a rate would raise alerts on lines that no scenario marks.
+    kinds=(AlertKind.NEW_LINE, AlertKind.FAILURE_AGAIN, AlertKind.RARE_LINE),
+)
 MAX_CONTEXTS = 260
 """Bound on the context entries of a ledger, however long a line stays undone."""
 MAX_BATCH_BYTES = 32 * 4_096
@@ -103,7 +112,7 @@ class Member:
         engine = Engine(
             scorer=self.scorer,
             table=LineTable(scenario.table_rows, encoder, self.scorer.store),
-            policy=AlertPolicy(threshold=0.5, learning_lines=scenario.learning_lines, model_revision="sim"),
+            policy=replace(_POLICY, learning_lines=scenario.learning_lines),
         )
         stream = LogStream(engine.table, size=scenario.size, step=scenario.step, max_slots=MAX_SERVICES)
         profile = _profile()

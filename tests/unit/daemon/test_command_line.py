@@ -21,7 +21,7 @@ from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError, Fatal
 from logwarden.daemon.incidents.alert import Alert, build_alert, decode_alert
 from logwarden.daemon.settings.describing import setting_fields, settings_markdown
 from logwarden.daemon.settings.groups import Settings
-from logwarden.model.schema import LogLine, LogWindow, Verdict
+from logwarden.model.schema import AlertKind, LogLine, LogWindow, Verdict
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -62,6 +62,7 @@ def an_alert(offset: int = 7, text: str = "panic") -> Alert:
             learning=False,
             history_lines=1,
             model_revision="r",
+            kind=AlertKind.NEW_LINE,
         ),
         now_ms=None,
     )

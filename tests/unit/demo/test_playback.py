@@ -15,7 +15,7 @@ from logwarden.daemon.errors import EXIT_DRAINED, EXIT_FATAL, FatalError
 from logwarden.daemon.incidents.alert import build_alert
 from logwarden.demo import playback
 from logwarden.demo.playback import CLEAN_PACE, FAULT_PACE, Demo, DemoResult, run_demo
-from logwarden.model.schema import LogLine, LogWindow, Verdict
+from logwarden.model.schema import AlertKind, LogLine, LogWindow, Verdict
 from logwarden.training.faultlab.recording import Recording
 from tests.tapes import fault, recording
 
@@ -85,6 +85,7 @@ def _alert(offset: int) -> bytes:
         learning=False,
         history_lines=1_000,
         model_revision="r",
+        kind=AlertKind.NEW_LINE,
     )
     return build_alert(verdict, now_ms=1_700_000_000_300).encode()
 

@@ -27,13 +27,16 @@ def windows_of(count: int, size: int = 4) -> WindowBatch:
     )
 
 
-def scores(probabilities: list[float], weights: list[list[float]] | None = None, size: int = 4) -> Scores:
+def scores(
+    batch: WindowBatch, probabilities: list[float], weights: list[list[float]] | None = None, size: int = 4
+) -> Scores:
     rows = weights if weights is not None else [[0.0] * size for _ in probabilities]
-    return Scores(
+    answers = Scores(
         np.tile(np.array([[-1.0, 1.0]], np.float32), (len(probabilities), 1)),
         np.array(probabilities),
         np.array(rows, np.float32),
     )
+    return POLICY.judged(batch, answers)
 
 
 POLICY = AlertPolicy(threshold=0.5, learning_lines=3, model_revision="r1")
@@ -41,7 +44,8 @@ POLICY = AlertPolicy(threshold=0.5, learning_lines=3, model_revision="r1")
 
 def test_an_alert_needs_a_score_and_a_history() -> None:
     """At the threshold or above, and only once enough lines of the service were known before."""
-    found = POLICY.alerts_due(windows_of(6), scores([0.9, 0.9, 0.9, 0.9, 0.5, 0.499]))
+    batch = windows_of(6)
+    found = POLICY.alerts_due(batch, scores(batch, [0.9, 0.9, 0.9, 0.9, 0.5, 0.499]))
     assert found.tolist() == [False, False, False, True, True, False]
 
 
@@ -52,10 +56,10 @@ def test_verdict_and_alert_agree_on_learning(learning_lines: int) -> None:
     batch = windows_of(2)
     for known in {0, 1, max(0, learning_lines - 1), learning_lines, learning_lines + 1}:
         batch.columns["log_age"][batch.ends[0]] = np.log2(np.float32(known + 1))
-        verdict = policy.verdict(batch, scores([0.9, 0.9]), 0, service="s")
+        verdict = policy.verdict(batch, scores(batch, [0.9, 0.9]), 0, service="s")
         assert verdict.history_lines == known == history_lines(batch, 0)
         assert verdict.learning == (known < learning_lines)
-        assert verdict.is_anomaly == bool(policy.alerts_due(batch, scores([0.9, 0.9]))[0])
+        assert verdict.is_anomaly == bool(policy.alerts_due(batch, scores(batch, [0.9, 0.9]))[0])
 
 
 def test_a_verdict_holds_the_window_as_it_came() -> None:
@@ -63,7 +67,7 @@ def test_a_verdict_holds_the_window_as_it_came() -> None:
     batch = windows_of(3)
     verdict = POLICY.verdict(
         batch,
-        scores([0.1, 0.2, 0.75], [[0] * 4, [0] * 4, [0.0, 0.5, 0.2, 0.3]]),
+        scores(batch, [0.1, 0.2, 0.75], [[0] * 4, [0] * 4, [0.0, 0.5, 0.2, 0.3]]),
         2,
         service="s",
         topic="t",
@@ -84,13 +88,15 @@ def test_a_verdict_holds_the_window_as_it_came() -> None:
 
 def test_a_full_window_holds_its_last_lines_only() -> None:
     """The verdict of a later line shows its own window, not the whole batch."""
-    verdict = POLICY.verdict(windows_of(6), scores([0.9] * 6), 5, service="s")
+    batch = windows_of(6)
+    verdict = POLICY.verdict(batch, scores(batch, [0.9] * 6), 5, service="s")
     assert [line.offset for line in verdict.window.lines] == [102, 103, 104, 105]
 
 
 def test_surprise_is_in_bits() -> None:
     """A line never heard is as surprising as the service is old; one that is always said, not at all."""
-    lines = POLICY.verdict(windows_of(4), scores([0.9] * 4), 3, service="s").window.lines
+    batch = windows_of(4)
+    lines = POLICY.verdict(batch, scores(batch, [0.9] * 4), 3, service="s").window.lines
     # "line *" four times, but the second ends in half a character and so is another line
     assert [line.surprise for line in lines] == pytest.approx([0.0, 1.0, np.log2(3 / 2), np.log2(4 / 3)], abs=1e-6)
 

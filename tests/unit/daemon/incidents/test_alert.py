@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import uuid
 from importlib import resources
@@ -23,10 +22,10 @@ from logwarden.daemon.incidents.alert import (
     decode_alert,
     headers,
     kind_name,
-    shorter_alert,
 )
 from logwarden.daemon.incidents.writing import rfc3339
-from logwarden.model.schema import LogLine, LogWindow, Verdict
+from logwarden.model.schema import AlertKind, LineRate, LogLine, LogWindow, Verdict
+from logwarden.model.verdicts import RATES
 
 SCHEMA = json.loads(
     resources.files("logwarden.daemon.incidents").joinpath("alert.schema.json").read_text(encoding="utf-8")
@@ -53,6 +52,7 @@ def verdict(
         "learning": False,
         "history_lines": 4_711,
         "model_revision": "abc123",
+        "kind": AlertKind.NEW_LINE,
     }
     return Verdict(**{**fields, **changes})
 
@@ -75,6 +75,7 @@ def test_an_alert_says_what_where_and_why() -> None:
             "probabilities": {"normal": 0.03, "anomaly": 0.97},
             "logits": [-1.5, 2.25],
             "severity": "critical",
+            "kind": "new_line",
             "dedup_key": "shop/api:00000000000000ff",
             "source": {"topic": "logs", "partition": 3, "first_offset": 100, "last_offset": 101, "index": 0},
             "lines": [
@@ -147,6 +148,8 @@ verdicts = st.builds(
     learning=st.booleans(),
     history_lines=st.integers(0, 2**40),
     model_revision=texts,
+    kind=st.sampled_from(AlertKind),
+    rate=st.none() | st.builds(LineRate, counted=st.integers(1), before=st.integers(1), of=st.sampled_from(RATES)),
 )
 
 
@@ -181,7 +184,8 @@ def test_the_schema_is_strict() -> None:
 
     for one in objects(SCHEMA):
         assert one["additionalProperties"] is False
-        assert sorted(one["required"]) == sorted(one["properties"].keys() - {"shortened", "original", "planned"})
+        optional = {"shortened", "original", "planned", "rate"}
+        assert sorted(one["required"]) == sorted(one["properties"].keys() - optional)
     alert = json.loads(build_alert(verdict(), now_ms=None).encode())
     for broken in ({**alert, "extra": 1}, {k: v for k, v in alert.items() if k != "id"}):
         assert not VALIDATOR.is_valid(broken)
@@ -272,6 +276,16 @@ def test_a_verdict_of_the_learning_phase_is_no_anomaly() -> None:
     assert (alert.logwarden.prediction, alert.logwarden.severity) == ("normal", "info")
 
 
+def test_a_rate_is_stated_in_numbers() -> None:
+    """What is counted, how many came within ten seconds, and how many came at most before."""
+    rate = LineRate(counted=34, before=20, of="failures")
+    alert = build_alert(verdict(kind=AlertKind.FAILURE_RATE_UP, rate=rate), now_ms=None)
+    facts = json.loads(alert.encode())["logwarden"]
+    VALIDATOR.validate(json.loads(alert.encode()))
+    assert facts["kind"] == "failure_rate_up"
+    assert facts["rate"] == {"of": "failures", "count": 34, "most_before": 20, "seconds": 10}
+
+
 def test_the_dedup_key_names_the_kind_of_the_newest_line() -> None:
     """A fault with other numbers is the same incident in every process; pinned for open incidents."""
     alert = build_alert(verdict("first", "panic"), now_ms=None)
@@ -316,30 +330,3 @@ def test_a_clock_that_runs_ahead_is_no_negative_delay() -> None:
     timeless = dataclasses.replace(timeless, window=dataclasses.replace(timeless.window, lines=(line,)))
     assert build_alert(timeless, now_ms=5).logwarden.detection_delay_ms is None
     assert "ce_time" not in dict(headers(build_alert(timeless, now_ms=5)))
-
-
-@pytest.mark.parametrize(("lines", "chars"), [(32, 1_000), (32, 20), (1, 60_000), (512, 3), (2, 300)])
-def test_an_alert_becomes_shorter_until_nothing_can_go(lines: int, chars: int) -> None:
-    """Each step is valid by the schema, keeps the id and the newest line, and is at most half as long, but the last."""
-    whole = build_alert(verdict(*(f"{i} " + "ü" * chars for i in range(lines))), now_ms=None)
-    value: bytes | None = whole.encode()
-    steps = []
-    while value is not None:
-        steps.append(value)
-        value = shorter_alert(value)
-    for longer, shorter in itertools.pairwise(steps):
-        alert = decode_alert(shorter)
-        VALIDATOR.validate(json.loads(shorter))
-        assert (alert.id, alert.logwarden.shortened) == (whole.id, True)
-        assert alert.logwarden.lines[-1].newest
-        assert len(shorter) <= len(longer) // 2 or shorter is steps[-1]
-    assert len(steps[-1]) < 1_300, "an id, the facts, and the beginning of the newest line"
-    assert len(decode_alert(steps[-1]).logwarden.lines) == 1
-    assert '"shortened"' not in whole.encode().decode()
-
-
-def test_the_newest_line_is_the_last_to_be_truncated() -> None:
-    """Long lines lose their ends before a line is dropped, so that the way to the fault stays visible."""
-    shorter = shorter_alert(build_alert(verdict(*["x" * 1_000] * 8), now_ms=None).encode())
-    assert shorter is not None
-    assert [len(line.text) for line in decode_alert(shorter).logwarden.lines] == [250] * 8

@@ -16,11 +16,12 @@ from logwarden.daemon.incidents.alert import alert_message, build_alert
 from logwarden.daemon.incidents.encoding import AlertWriter
 from logwarden.daemon.records import Partition
 from logwarden.model.incidents import Plan
+from logwarden.model.schema import AlertKind
 from logwarden.model.verdicts import AlertPolicy, Scores
 from logwarden.model.windowing import NUMERIC_COLUMNS, WindowBatch, WindowRings
 from tests.unit.daemon.incidents.test_alert import VALIDATOR
 
-POLICY = AlertPolicy(threshold=0.25, learning_lines=100, model_revision='re"vision')
+POLICY = AlertPolicy(threshold=0.25, learning_lines=100, model_revision='re"vision', kinds=tuple(AlertKind))
 NOW_MS = 1_700_000_009_999
 HOSTILE = [
     b'"lines":[]',
@@ -44,6 +45,10 @@ def batch_of(rng: np.random.Generator, lines: int, size: int, slots: int) -> Win
         columns["timestamp"] = rng.choice([-1, 0, 1_700_000_000_123, 2**62, 253_402_300_800_000], lines)
         columns["log_age"] = rng.uniform(0, 14, lines).astype(np.float32)
         columns["log_count"] = rng.uniform(0, 14, lines).astype(np.float32)
+        columns["severe"] = rng.integers(0, 2, lines).astype(np.float32)
+        columns["rate"] = (rng.integers(0, 3, lines) == 0) * rng.integers(5, 99, lines).astype(np.float32)
+        columns["rate_before"] = (columns["rate"] // 2).clip(0)
+        columns["rate_of"] = (columns["rate"] > 0) * rng.integers(0, 3, lines).astype(np.float32)
         texts = [HOSTILE[i] for i in rng.integers(0, len(HOSTILE), lines)]
         columns["text"] = np.array([*texts, None], object)[:-1]
         batch = rings.push(rng.integers(0, slots, lines), columns)
@@ -58,7 +63,7 @@ def scores_of(rng: np.random.Generator, batch: WindowBatch) -> Scores:
     weights[::3] = 1 / 32
     weights[1::5] = np.eye(batch.size)[0]
     logits = rng.normal(0, 3, (len(batch), 2)).astype(np.float32)
-    return Scores(logits, rng.uniform(0, 1, len(batch)), weights.astype(np.float32))
+    return POLICY.judged(batch, Scores(logits, rng.uniform(0, 1, len(batch)), weights.astype(np.float32)))
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from logwarden.daemon.incidents.alert import build_alert, decode_alert, shorter_alert
+from logwarden.daemon.incidents.alert import build_alert, decode_alert
 from logwarden.daemon.incidents.quoting import quotation
+from logwarden.daemon.incidents.shortening import shorter_alert
 from tests.unit.daemon.incidents.test_alert import VALIDATOR, verdict
 
 JSON = b'{"level": "error", "message": "no stock"}'

@@ -13,7 +13,7 @@ from logwarden.daemon.pipeline.lane import REFUSALS
 from logwarden.daemon.pipeline.partitions import Assignment
 from logwarden.daemon.pipeline.publication import Publication, PublicationKind
 from logwarden.daemon.records import Delivery
-from logwarden.model.schema import LogLine, LogWindow, Verdict
+from logwarden.model.schema import AlertKind, LogLine, LogWindow, Verdict
 from tests.fakes import RETRY_S, World, capture, events, metric, virtually
 from tests.sim.loop import now_s
 from tests.unit.daemon.pipeline.test_publisher import alert, letter, opened, topics
@@ -30,6 +30,7 @@ def whole_alert(owner: Assignment, *, lines: int = 32, chars: int = 1_000) -> Pu
         learning=False,
         history_lines=4_000,
         model_revision="r",
+        kind=AlertKind.NEW_LINE,
     )
     message = alert_message(build_alert(verdict, now_ms=None), "alerts")
     return Publication(kind=PublicationKind.ALERT, content=message, owner=owner, offsets=np.array([0]))
