@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from logwarden.model.arrays import Doubles, Floats
+from logwarden.model.arrays import Doubles, Floats, Ints
 from logwarden.model.checkpoint import ModelCheckpoint
 from logwarden.model.classifier import LogWindowClassifier
+from logwarden.model.kinds import KINDS, kinds_of
 from logwarden.model.scoring import WindowScorer
 from logwarden.training.benchmark.methods import AT
 from logwarden.training.evaluation.replay import without_level
@@ -49,6 +50,8 @@ class Capture:
 
     inputs: Floats
     """(n, F)"""
+    kinds: Ints
+    """(n,) places in `logwarden.model.kinds.KINDS`."""
     margins: Mapping[str, Doubles]
     """Change of the head → its margins (n,) under that change."""
 
@@ -59,19 +62,22 @@ HEAD_CHANGES = ("one expert", "all experts", "experts without a gate", "attentio
 
 def capture(views: PastViews, judged: int, past: str, changes: Sequence[str] = ()) -> Capture:
     """Streams a past and the judged run, and reads what the last step reads, under each of `changes` as well."""
-    rows, offsets = [], []
+    rows, kinds, offsets = [], [], []
     margins: dict[str, list[Doubles]] = {change: [] for change in changes}
     head = views.scorer.checkpoint.classifier
     for windows in views.windows(judged, past):
         offsets.append(windows.newest("offset"))
         rows.append(views.scorer.inputs(windows))
+        kinds.append(kinds_of(windows, KINDS))
         for change in changes:
             with changed(head, change):
                 margins[change].append(views.scorer.inputs(windows)[:, AT["margin"]].astype(np.float64))
     # A part is grouped by service; the sort of the offsets brings all lines into stream order.
     order = np.argsort(np.concatenate(offsets), kind="stable")
     return Capture(
-        np.concatenate(rows)[order], {change: np.concatenate(parts)[order] for change, parts in margins.items()}
+        np.concatenate(rows)[order],
+        np.concatenate(kinds)[order],
+        {change: np.concatenate(parts)[order] for change, parts in margins.items()},
     )
 
 

@@ -116,6 +116,7 @@ def faultlab_figures(
         },
         "faultlab": compared,
         "incidents": figures.incidents_compared(materials, twins, calibration),
+        "kinds": figures.kinds_compared(materials, twins, calibration),
         "frozen": figures.frozen_figures(materials, twins, calibration),
         "at_default": figures.default_factors(compared),
         "level_word_removed": figures.level_word_removed(materials, twins, calibration),

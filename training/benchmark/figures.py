@@ -24,7 +24,8 @@ from logwarden.training.benchmark.curves import (
     frozen_elsewhere,
     ranking_of,
 )
-from logwarden.training.benchmark.incidents import incident_figures, summed_incidents
+from logwarden.training.benchmark.incidents import IncidentFigures, incident_figures, summed_incidents
+from logwarden.training.benchmark.kinds import kind_figures, summed_kinds
 from logwarden.training.benchmark.levels import (
     AlertFigures,
     at_threshold,
@@ -43,7 +44,10 @@ from logwarden.training.benchmark.methods import (
     one_liners,
     rarity_of_groups,
     silent_lines,
+    with_rates,
+    within_budget,
 )
+from logwarden.training.evaluation.replay import log_odds
 from logwarden.training.head.judging import BUDGET_PER_MILLION
 
 NO_BUDGET = f"{OURS}, no daily budget"
@@ -125,15 +129,31 @@ def method_figures(
 
 def incidents_compared(materials: Materials, twins: Decisions, calibration: Calibration) -> dict[str, Any]:
     """Returns past → method → the incidents of all systems, for the model and for the rule of one line."""
+    threshold, found = log_odds(calibration.threshold), dict[str, Any]()
+    for past in PASTS:
+        incidents: dict[str, dict[str, IncidentFigures]] = {OURS: {}, RULE: {}}
+        for system, material in materials.items():
+            inputs, run = _inputs(material, past), material.run
+            odds = with_rates(odds_of(inputs, twins[system], calibration), material.captures[past].kinds)
+            ours = Answers(odds, within_budget(odds, threshold, silent_lines(inputs), run))
+            for method, answers in ((OURS, ours), (RULE, one_liners(inputs, run)[RULE])):
+                incidents[method][system] = incident_figures(run, answers, inputs)
+        found[past] = {method: summed_incidents(each) for method, each in incidents.items()}
+    return found
+
+
+def kinds_compared(materials: Materials, twins: Decisions, calibration: Calibration) -> dict[str, Any]:
+    """Returns past → kind → what its alerts find and disturb in all systems."""
+    hours = sum(material.run.quiet_s for material in materials.values()) / 3600
     found: dict[str, Any] = {}
     for past in PASTS:
-        answers = {s: all_answers(m, past, twins[s], None, calibration) for s, m in materials.items()}
-        found[past] = {
-            method: summed_incidents(
-                {s: incident_figures(m.run, answers[s][method], _inputs(m, past)) for s, m in materials.items()}
-            )
-            for method in (OURS, RULE)
-        }
+        by_system = {}
+        for system, material in materials.items():
+            inputs = _inputs(material, past)
+            answers = by_model(inputs, twins[system], calibration, material.run)
+            kinds = material.captures[past].kinds
+            by_system[system] = kind_figures(material.run, answers, kinds, silent_lines(inputs))
+        found[past] = summed_kinds(by_system, hours)
     return found
 
 

@@ -80,7 +80,7 @@ def material_of(task: SystemTask) -> Material:
     for past in (*PASTS, *WITHOUT_LEVEL):
         changes = HEAD_CHANGES if past in PASTS else ()
         stored = cache.arrays(f"{task.system}-{past}", lines, partial(views.capture, past, changes))
-        found[past] = Capture(stored["inputs"], {change: stored[change] for change in changes})
+        found[past] = Capture(stored["inputs"], stored["kinds"], {change: stored[change] for change in changes})
     rows = cache.arrays(
         f"{task.system}-rows", lines + str(task.seed), lambda: _rows(training_rows(views.of(plain=False), task.seed))
     )
@@ -158,7 +158,7 @@ def _recorded(run: LabelledRun) -> list[Path]:
 
 
 def _arrays(found: Capture) -> Arrays:
-    return {"inputs": found.inputs, **found.margins}
+    return {"inputs": found.inputs, "kinds": found.kinds, **found.margins}
 
 
 def _rows(rows: TrainingRows) -> Arrays:

@@ -18,6 +18,8 @@ from logwarden.model.budget import STRICT, AlertBudget
 from logwarden.model.calibration import Calibration
 from logwarden.model.decision import INPUTS, Decision
 from logwarden.model.defaults import BUDGET_PER_DAY, LEARNING_LINES
+from logwarden.model.kinds import RATE_UP_PROBABILITY, is_rate, is_wanted
+from logwarden.model.schema import DEFAULT_KINDS
 from logwarden.training.benchmark.runs import JudgedRun
 from logwarden.training.evaluation.baselines import surprises
 from logwarden.training.evaluation.replay import log_odds
@@ -48,6 +50,12 @@ def by_model(inputs: Floats, decision: Decision | None, calibration: Calibration
     """Returns the calibrated log-odds, and the alerts of the daemon's defaults, budget included."""
     odds = odds_of(inputs, decision, calibration)
     return Answers(odds, within_budget(odds, log_odds(calibration.threshold), silent_lines(inputs), run))
+
+
+def with_rates(odds: Doubles, kinds: Ints) -> Doubles:
+    """Returns the log-odds (n,), raised where the rate of failures went up, as the daemon does by default."""
+    up = is_rate(kinds) & is_wanted(kinds, DEFAULT_KINDS)
+    return np.where(up, np.maximum(odds, log_odds(RATE_UP_PROBABILITY)), odds)
 
 
 def odds_of(inputs: Floats, decision: Decision | None, calibration: Calibration) -> Doubles:

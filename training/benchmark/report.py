@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from logwarden.training.benchmark.incidents import incident_section
+from logwarden.training.benchmark.kinds import kind_section
 from logwarden.training.benchmark.plots import PAST_NAMES
 from logwarden.training.evaluation.tables import Grid
 
@@ -23,6 +24,7 @@ def document(figures: Figures) -> str:
         _head(figures),
         *(_compared(figures, past) for past in figures["faultlab"]),
         *(incident_section(found, PAST_NAMES) for name, found in figures.items() if name == "incidents"),
+        *(kind_section(found, PAST_NAMES) for name, found in figures.items() if name == "kinds"),
         _thresholds(figures),
         _systems(figures),
         _levels(figures),

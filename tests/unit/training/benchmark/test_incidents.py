@@ -13,18 +13,19 @@ from logwarden.training.benchmark.incidents import (
 )
 from logwarden.training.benchmark.methods import Answers
 from logwarden.training.benchmark.runs import JudgedRun
+from logwarden.training.faultlab.labels import State
 
 
-def figures_of(times: list[float], strong: list[bool]) -> IncidentFigures:
-    """The figures of a run with a line at each of these times, an alert on each, and enough evidence on the strong.
+def run_of(times: list[float]) -> JudgedRun:
+    """A run of one service with a line at each of these times.
 
     Its faults reach from 100 to 150 and from 400 to 450, its planned change from 700 to 720.
     """
-    at = np.array(times)
-    count = len(times)
-    run = JudgedRun(
+    at, count = np.array(times), len(times)
+    reached = np.stack([(at >= begin) & (at <= begin + 50) for begin in (100, 400)])
+    return JudgedRun(
         system="x",
-        states=np.zeros(count, np.uint8),
+        states=np.where(reached.any(axis=0), State.EVIDENCE, State.NORMAL).astype(np.uint8),
         fault=np.full(count, -1, np.int16),
         faults=2,
         times=at,
@@ -34,11 +35,15 @@ def figures_of(times: list[float], strong: list[bool]) -> IncidentFigures:
         keyword=np.zeros(count, bool),
         planned=np.zeros(count, bool),
         plans=np.array([[700.0, 720.0]]),
-        reached=np.stack([(at >= begin) & (at <= begin + 50) for begin in (100, 400)]),
+        reached=reached,
         quiet_s=1800.0,
     )
-    scores = np.where(strong, 3.0, 0.0)
-    return incident_figures(run, Answers(scores, np.ones(count, bool)), np.zeros((count, len(INPUTS)), np.float32))
+
+
+def figures_of(times: list[float], strong: list[bool]) -> IncidentFigures:
+    """The figures of a run with an alert on each line, and enough evidence on the strong ones."""
+    answers = Answers(np.where(strong, 3.0, 0.0), np.ones(len(times), bool))
+    return incident_figures(run_of(times), answers, np.zeros((len(times), len(INPUTS)), np.float32))
 
 
 def test_each_incident_counts_for_what_it_reaches() -> None:
