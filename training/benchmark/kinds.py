@@ -1,4 +1,4 @@
-"""Tells the alerts of a judged run apart by their kind: what each finds, and what it disturbs.
+"""Splits the alerts of a judged run by their kind, and counts what each finds and how often it is wrong.
 
 The kinds of the score are those of its alerts. Rates count whatever the score is, as in the daemon.
 
@@ -102,7 +102,7 @@ def kind_section(found: Mapping[str, Mapping[str, Any]], past_names: Mapping[str
     table = Grid("", header, rows).markdown().removeprefix("****\n\n")
     return f"""## Kinds of anomalies
 
-The alerts at the default threshold, each by its kind, and the lines at which a rate went up. Kinds that are
-on by default are in the table of incidents, too.
+Alerts at the default threshold by their kind, and lines at which a rate went up. The table of incidents has those that
+are on by default.
 
 {table}"""

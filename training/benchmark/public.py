@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from logwarden.model.checkpoint import SHIPPED, load_checkpoint
 from logwarden.training.benchmark.cache import Cache, stamp_of
 from logwarden.training.evaluation import grouping
 from logwarden.training.evaluation.suite import Suite
-from logwarden.training.evaluation.tables import as_json
+from logwarden.training.evaluation.tables import Grid, as_json
 from logwarden.training.faultlab.release import RECORDINGS
 
 PUBLIC = {"recording": False, "hdfs": True, "openstack-faults": True, "openstack-vm": True, "grouping": True}
@@ -72,3 +73,29 @@ def _measured(task: PublicTask) -> dict[str, Any]:
             for one in found.recording
         ],
     }
+
+
+def public_sections(found: Mapping[str, Any]) -> list[str]:
+    """Returns a section of BENCHMARKS.md for each part. `found`: part → what `public_tables` returns."""
+    parts = []
+    for name, tables in found.items():
+        grids = [
+            Grid(g["title"], tuple(g["header"]), [tuple(row) for row in g["rows"]], g["remark"])
+            for g in tables["grids"]
+        ]
+        if name == "grouping":
+            header = ("system", "lines", "events", "groups", "grouping accuracy", "F1")
+            rows: list[tuple[str, ...]] = [
+                (
+                    system,
+                    f"{one['lines']:,}",
+                    str(one["events"]),
+                    str(one["groups"]),
+                    f"{one['accuracy']:.3f}",
+                    f"{one['f1']:.3f}",
+                )
+                for system, one in tables["systems"].items()
+            ]
+            grids = [Grid("", header, rows)]
+        parts.append("\n\n".join([f"## Other data: {name}", *(grid.markdown() for grid in grids)]))
+    return parts

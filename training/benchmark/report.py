@@ -11,6 +11,7 @@ from typing import Any
 from logwarden.training.benchmark.incidents import incident_section
 from logwarden.training.benchmark.kinds import kind_section
 from logwarden.training.benchmark.plots import PAST_NAMES
+from logwarden.training.benchmark.public import public_sections
 from logwarden.training.evaluation.tables import Grid
 
 Figures = Mapping[str, Any]
@@ -32,7 +33,7 @@ def document(figures: Figures) -> str:
         _calibration(figures),
         _ablations(figures),
         _explanations(figures),
-        *_public(figures),
+        *public_sections(figures["public"]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -278,30 +279,6 @@ First evidence that was not named lies:
 {_table(("", *causes), missed)}
 
 ![Probability as lines are deleted](docs/benchmarks/deletion.svg)"""
-
-
-def _public(figures: Figures) -> list[str]:
-    parts = []
-    for name, tables in figures["public"].items():
-        grids = [
-            Grid(g["title"], tuple(g["header"]), [tuple(row) for row in g["rows"]], g["remark"])
-            for g in tables["grids"]
-        ]
-        if name == "grouping":
-            rows: Rows = [
-                (
-                    system,
-                    f"{one['lines']:,}",
-                    str(one["events"]),
-                    str(one["groups"]),
-                    _share(one["accuracy"]),
-                    _share(one["f1"]),
-                )
-                for system, one in tables["systems"].items()
-            ]
-            grids = [Grid("", ("system", "lines", "events", "groups", "grouping accuracy", "F1"), rows)]
-        parts.append("\n\n".join([f"## Other data: {name}", *(grid.markdown() for grid in grids)]))
-    return parts
 
 
 def _table(header: tuple[str, ...], rows: Rows) -> str:

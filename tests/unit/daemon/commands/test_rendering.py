@@ -13,7 +13,7 @@ from rich.console import Console
 
 from logwarden.daemon.commands.rendering import printable, render
 from logwarden.daemon.incidents.alert import Alert, build_alert
-from logwarden.model.schema import LogLine, LogWindow, Verdict
+from logwarden.model.schema import AlertKind, LineRate, LogLine, LogWindow, Verdict
 
 ANY = st.characters(exclude_categories=())
 """Every code point, lone surrogates included, which hypothesis excludes by default."""
@@ -38,6 +38,7 @@ def alert(*texts: str, guilty: tuple[int, ...] = (), weights: dict[int, float] |
         "learning": False,
         "history_lines": 1_000,
         "model_revision": "r",
+        "kind": AlertKind.NEW_LINE,
     }
     return build_alert(Verdict(**{**fields, **changes}), now_ms=1_700_000_000_300)
 
@@ -171,3 +172,12 @@ def test_a_line_of_a_file_is_called_as_editors_call_it() -> None:
     assert "  app.log:100" in text
     assert "logs/3" not in text
     assert "▶ 100 " in text
+
+
+def test_a_rate_is_shown_with_its_numbers() -> None:
+    """The reader of an alert on a known line sees at once what is new about it."""
+    rate = LineRate(counted=1_034, before=20, of="failures")
+    text = shown(alert("GET /cart 502", kind=AlertKind.FAILURE_RATE_UP, rate=rate), width=200)
+    assert "1,034 failures within 10 s, at most 20 before" in text
+    of_line = LineRate(counted=34, before=20, of="line")
+    assert "34 within 10 s, at most" in shown(alert("x", kind=AlertKind.RATE_UP, rate=of_line), width=200)
