@@ -1,6 +1,6 @@
 """Sums up a scanned file as one run: its distinct lines with their evidence, and whether it lies far out of its past.
 
-Holds a bounded number of lines, by the hash of their kind. Knows no file and no model but the sum of `model/runs.py`.
+Keeps a bounded number of lines, by the hash of their kind. Knows no file and no model but the sum of `model/runs.py`.
 """
 
 from __future__ import annotations

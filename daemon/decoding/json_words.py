@@ -199,7 +199,7 @@ def tail_of(found: Found, line: str) -> str:
 
 
 def _code_word(value: Any) -> str | None:
-    """Returns a status or a code as a word; None if the value is too long for one, or says nothing."""
+    """Returns a status or a code as a word; None if the value is too long for one, or means nothing."""
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int):

@@ -101,7 +101,7 @@ def _event(fields: dict[str, str], known: dict[str, str], prefix: str, line: str
 
 
 def _is_number(value: str) -> bool:
-    """Returns True for a number, which says nothing without its name."""
+    """Returns True for a number, which means nothing without its name."""
     return value.removeprefix("-").isdecimal()
 
 

@@ -1,4 +1,4 @@
-"""Knows the forms in which people and programs write a moment, and what it is in milliseconds since the epoch.
+"""Knows the forms in which people and programs write a moment, and its milliseconds since the epoch.
 
 `line_times.py` finds them at the heads of lines, `times.py` in fields. A moment without a zone is in the zone of the
 settings. One without a year, or with day and month in unknown order, is the one nearest to the record's own time.

@@ -1,4 +1,4 @@
-"""Describes the services in memory: how well each is known, what it logged, how fast it logs.
+"""Describes the services in memory: how well each is known, its lines and their rate.
 
 The ingest thread owns it, as it owns the slots and the history that it reads. Columns are copied, never rows: a look at
 20,000 services must not delay the next fetch.
