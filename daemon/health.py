@@ -96,6 +96,8 @@ class HealthState:
         self.without_memory: TimedSentences[str] = TimedSentences(now)
         """For each of the steps read and write of the state topic that fails now: why, and what the operator does. The
         daemon scores all the same, so this is no reason to be unready."""
+        self.learning_partitions = self.learning_records_left = 0
+        """Partitions that learn from before the group's first start, and the records that they still read for it."""
         self.services_restored = self.services_forgotten = 0
         """Services that came back from the state topic, and those evicted for good, both since the start."""
         self.errors: dict[Stage, str] = {}

@@ -61,8 +61,11 @@ class Source(Protocol):
         `bounds` described.
         """
 
-    async def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, Committed]:
-        """Returns committed offsets with their metadata; partitions without one are left out."""
+    async def committed(self, partitions: Sequence[Partition] | None) -> Mapping[Partition, Committed]:
+        """Returns committed offsets with their metadata; partitions without one are left out.
+
+        None: of all partitions of the topics that the group reads.
+        """
 
     async def bounds(self, partitions: Sequence[Partition]) -> Mapping[Partition, Bounds]:
         """Returns the offsets that these partitions hold."""

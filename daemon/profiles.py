@@ -13,7 +13,7 @@ from logwarden.daemon.decoding.decoder import Decoder
 from logwarden.daemon.decoding.schemas import Schemas
 from logwarden.daemon.incidents.alert import kind_name
 from logwarden.daemon.pipeline.joining import JoinLimits
-from logwarden.daemon.pipeline.memory import CutLimits
+from logwarden.daemon.pipeline.limits import CutLimits
 from logwarden.daemon.pipeline.partitions import ProfileOf, TopicProfile
 from logwarden.daemon.records import InputFormat
 from logwarden.daemon.settings.fields import named_masks

@@ -58,6 +58,8 @@ def figures(health: HealthState) -> dict[str, Any]:
         "incidents": health.incidents,
         "feedback": health.feedback,
         "lines_per_service": round(health.lines_per_service, 1),
+        "learning_partitions": health.learning_partitions,
+        "learning_records_left": health.learning_records_left,
         "services_restored": health.services_restored,
         "services_forgotten": health.services_forgotten,
         "without_memory": list(dict.fromkeys(health.without_memory.values())),

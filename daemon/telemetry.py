@@ -82,6 +82,12 @@ class Telemetry(Protocol):
     def context_replayed(self, records: int, short: bool) -> None:
         """Counts records read again to rebuild windows; `short`: the broker no longer had all of them."""
 
+    def learned(self, records: int) -> None:
+        """Counts records from before the first start that were read."""
+
+    def unlearned(self, records: int) -> None:
+        """Counts records from before the first start that were left out, because the time for them had passed."""
+
     def committed(self, partitions: int) -> None:
         """Counts the partitions of one commit."""
 

@@ -35,6 +35,7 @@ class DaemonProcess:
             "LOGWARDEN_KAFKA__INPUT_TOPICS": LOGS,
             "LOGWARDEN_KAFKA__ALERTS_TOPIC": ALERTS,
             "LOGWARDEN_KAFKA__DEAD_LETTER_TOPIC": DEAD,
+            "LOGWARDEN_KAFKA__FIRST_START": "earliest",  # every line of the recording is judged
             "LOGWARDEN_KAFKA__INCIDENTS_TOPIC": "none",  # the demo folds, because its clock is the recording's
             "LOGWARDEN_KAFKA__STATE_TOPIC": "none",  # the demo is over before anything could be forgotten
             "LOGWARDEN_KAFKA__FEEDBACK_TOPIC": "none",

@@ -49,6 +49,7 @@ class FakeConsumer:
         self.answered_ms: dict[TopicPartition, int] = {}
         self.coordinator_errors: list[Exception] = []
         self.known_topics: set[str] = set()
+        self.subscribed_topics: set[str] = set()
         self._subscription = SimpleNamespace(reassignment_in_progress=False)
         self._coordinator = SimpleNamespace(
             check_errors=self._check_errors, commit_offsets=self._commit, member_id="me", coordinator_dead=lambda: None
@@ -75,6 +76,9 @@ class FakeConsumer:
 
     def assignment(self) -> set[TopicPartition]:
         return set(self.positions)
+
+    def subscription(self) -> frozenset[str]:
+        return frozenset(self.subscribed_topics)
 
     def partitions_for_topic(self, topic: str) -> set[int] | None:
         return {0} if topic in self.known_topics else None

@@ -17,6 +17,7 @@ from logwarden.daemon.health import HealthState
 from logwarden.daemon.pipeline.checkpoint import Checkpoint
 from logwarden.daemon.pipeline.in_flight import InFlight
 from logwarden.daemon.pipeline.intake import Intake
+from logwarden.daemon.pipeline.learning import FirstStarts
 from logwarden.daemon.pipeline.partitions import Assignment, Partitions
 from logwarden.daemon.pipeline.phase import Lifetime
 from logwarden.daemon.pipeline.publisher import Publisher
@@ -88,8 +89,9 @@ class FakeSource:
             raise answer
         return answer if isinstance(answer, Fetched) else Fetched(records=answer)
 
-    async def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, Committed]:
+    async def committed(self, partitions: Sequence[Partition] | None) -> Mapping[Partition, Committed]:
         self._maybe_refuse()
+        partitions = list(self.offsets) if partitions is None else partitions
         return {partition: self.offsets[partition] for partition in partitions if partition in self.offsets}
 
     async def bounds(self, partitions: Sequence[Partition]) -> Mapping[Partition, Bounds]:
@@ -206,6 +208,7 @@ class World:
             keep=self._keep,
             restore=self._restore,
             recall=Recall(self.ports, self.lifetime, group="", masks=""),
+            first_starts=FirstStarts(self.ports, self.retries, at_end=False),
             budget_s=BUDGET_S,
         )
 

@@ -164,7 +164,12 @@ class Life:
 
 
 def settings_of(**values: str) -> Settings:
-    values = {"HTTP__PORT": "none", "KAFKA__INPUT_TOPICS": "logs", "KAFKA__INCIDENTS_TOPIC": "none"} | values
+    values = {
+        "HTTP__PORT": "none",
+        "KAFKA__INPUT_TOPICS": "logs",
+        "KAFKA__FIRST_START": "earliest",
+        "KAFKA__INCIDENTS_TOPIC": "none",
+    } | values
     return read_settings({f"LOGWARDEN_{name}": value for name, value in values.items()})
 
 

@@ -253,7 +253,7 @@ class KafkaSource:
 
     # ---------------------------------------------------------------- offsets
 
-    async def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, Committed]:
+    async def committed(self, partitions: Sequence[Partition] | None) -> Mapping[Partition, Committed]:
         return await self._offsets.committed(partitions)
 
     async def bounds(self, partitions: Sequence[Partition]) -> Mapping[Partition, Bounds]:

@@ -44,10 +44,12 @@ class GroupOffsets:
         self._admin = admin
         self._incarnations = incarnations
 
-    async def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, Committed]:
+    async def committed(self, partitions: Sequence[Partition] | None) -> Mapping[Partition, Committed]:
         """See `Source.committed`."""
         # Only the admin client returns the metadata; without names it would return all groups' partitions.
-        wanted = [TopicPartition(*partition) for partition in partitions]
+        wanted = (
+            self._of_the_group() if partitions is None else [TopicPartition(*partition) for partition in partitions]
+        )
         try:
             found = await self._admin.list_consumer_group_offsets(self._settings.group_id, partitions=wanted)
         except (KafkaError, OSError, TimeoutError) as error:
@@ -61,6 +63,10 @@ class GroupOffsets:
             for partition, entry in found.items()
             if entry.offset >= 0
         }
+
+    def _of_the_group(self) -> list[TopicPartition]:
+        topics = self._consumer.subscription()
+        return [TopicPartition(topic, n) for topic in topics for n in self._consumer.partitions_for_topic(topic) or ()]
 
     async def bounds(self, partitions: Sequence[Partition]) -> Mapping[Partition, Bounds]:
         """See `Source.bounds`. Reading of these topics begins with the identities that are found now."""

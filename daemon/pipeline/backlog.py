@@ -154,6 +154,17 @@ class Backlog:
                 break
         return taken
 
+    def drop_below(self, assignment: Assignment, offset: int) -> None:
+        """Drops the lines of an assignment below an offset."""
+        services = self._turns.get(assignment.generation, {})
+        for service, lines in list(services.items()):
+            while lines and lines[0].offset < offset:
+                self._count(assignment.generation, lines.popleft(), -1)
+            if not lines:
+                del services[service]
+        if not services:
+            self._turns.pop(assignment.generation, None)
+
     def drop(self, assignments: Sequence[Assignment]) -> None:
         """Drops the lines of these assignments."""
         for assignment in assignments:

@@ -54,8 +54,8 @@ class InFlight:
     def set_pressure(self, waiting: int, *, outputs_are_full: bool = False) -> None:
         """Pauses or resumes partitions.
 
-        `waiting`: windows in the batcher, and records that are on their way to it. `outputs_are_full`: so much waits
-        for an output topic that another record, whatever it contains, could be too much.
+        `waiting`: windows in the batcher, and records that are on their way to it. `outputs_are_full`: what
+        waits for an output topic has no room for another record, whatever that contains.
         """
         lines = self._partitions.lines_in_flight
         self._telemetry.in_flight(lines)

@@ -8,7 +8,6 @@ a step may embed, lines wait in a `Backlog`; the steps after this one take them 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,8 @@ from logwarden.daemon.decoding.decoder import Decoded, Decoder
 from logwarden.daemon.pipeline.backlog import Backlog, LineBatch
 from logwarden.daemon.pipeline.events import OpenEvents
 from logwarden.daemon.pipeline.joining import JoinLimits
-from logwarden.daemon.pipeline.memory import CutLimits, ServiceMemory
+from logwarden.daemon.pipeline.limits import CutLimits
+from logwarden.daemon.pipeline.memory import ServiceMemory
 from logwarden.daemon.pipeline.partitions import Assignment, by_owner, keep_originals
 from logwarden.daemon.pipeline.service_book import ServiceBook
 from logwarden.daemon.pipeline.slots import ServiceSlots
@@ -102,7 +102,7 @@ class Ingestor:
         for assignment, records in chunks:
             end = int(records[-1].offset) + 1
             memory.arrived(assignment, sum(len(record.value or b"") for record in records), now)
-            if memory.is_due(assignment, end, now):
+            if memory.is_due(assignment, end, now, lines_wait=self.backlog.bytes_of(assignment) > 0):
                 waiting = first_of(self.backlog.first_lines(assignment), self.events.first_lines(assignment))
                 cut = memory.cut(assignment, end, waiting, now)
                 if cut.entries:
@@ -153,6 +153,12 @@ class Ingestor:
             return 0
         return self.memory.restore(begun.fresh, begun.choice, now)
 
+    def skip(self, assignment: Assignment, offset: int) -> None:
+        """Drops lines below an offset that wait, and all windows: none reaches across lines that were left out."""
+        self.backlog.drop_below(assignment, offset)
+        self.events.drop([assignment])
+        self._stream.rings.clear(self._slots.numbers_of(assignment))
+
     def drop(self, assignments: Sequence[Assignment]) -> None:
         """Drops everything about these assignments."""
         for assignment in assignments:
@@ -182,8 +188,7 @@ class Ingestor:
         return record.offset >= assignment.ledger.score_from
 
     def _oldest_needed(self, assignment: Assignment, otherwise: int) -> int:
-        slots = np.array(list(self._slots.of(assignment).values()), np.int64)
-        oldest = self._stream.rings.oldest_offsets(slots)
+        oldest = self._stream.rings.oldest_offsets(self._slots.numbers_of(assignment))
         # The lines in backlog and open events are in no ring yet, and later windows need them.
         candidates = [int(oldest.min()) if len(oldest) else None]
         candidates += [self.backlog.oldest(assignment), self.events.oldest(assignment)]
@@ -262,7 +267,7 @@ class Ingestor:
             part = None if counted is None else counted[start:end]
             work = self._work(self._push_part(lines.part(start, end), out, now, part))
             if replaying or self.waits:  # with a step, context may wait in the rings long after it was read
-                new = self._without_context(work)
+                new = work.without_context()
                 out.context_lines += int(work.windows.fresh.sum() - new.windows.fresh.sum())
                 work = new
             self.book.rates.count(work.windows, now)
@@ -279,33 +284,13 @@ class Ingestor:
         )
         return self._stream.push(columns, now, counted=counted, keys=lines.keys)
 
-    @staticmethod
-    def _without_context(work: Work) -> Work:
-        """Returns the windows with new lines: context fills rings and history and is never judged again."""
-        # offsets of the fresh lines   [8, 9, 10, 11]   in windows [0, 0, 1, 1], score_from 9
-        # new                          [F, T,  T,  T]
-        # fresh per window             [1, 2]           the newest ones, as the offsets of a slot rise
-        batch = work.windows
-        score_from = np.fromiter((a.ledger.score_from for a in work.assignments), np.int64, len(batch))
-        places, window = batch.fresh_lines()
-        lines = batch.columns["offset"][places] >= score_from[window]
-        fresh = np.bincount(window[lines], minlength=len(batch))
-        new = fresh > 0
-        return replace(
-            work,
-            windows=replace(batch, fresh=fresh).select(new),
-            assignments=work.assignments[new],
-            services=work.services[new],
-            first_ms=work.first_ms[new],
-        )
-
     def _work(self, batch: WindowBatch) -> Work:
         slots = batch.slots
         first_ms = self._stream.history.first_ms(slots)
         return Work(batch, self._slots.owner[slots], self._slots.service[slots], first_ms, pushes=1)
 
     def _flush(self, slots: Ints) -> Work:
-        return self._without_context(self._work(self._stream.flush(slots)))
+        return self._work(self._stream.flush(slots)).without_context()
 
     def _slots_for(self, lines: LineBatch, out: Ingested) -> Ints:
         slots = self._slots.find(lines.owners, lines.services, lambda owner, name: self._open_slot(owner, name, out))

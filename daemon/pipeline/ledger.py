@@ -32,17 +32,26 @@ _MAX_CONTEXTS = 256
 Ints = npt.NDArray[np.int64]
 
 
+class FirstStart(NamedTuple):
+    """Where a group began with a partition. Lines before this offset are learned, and no member ever judges them."""
+
+    offset: int
+    at_ms: int
+    """When the group began, by the clock of its first member."""
+
+
 class PartitionLedger:
     """The lines of one partition for one period of ownership.
 
     `score_from`: the first offset that this member judges; records before it are context. `context`: the offset that
     the previous owner committed as the begin of that context; `read_from`: where reading begins because of it. `topic`:
-    identity of the topic, for the commit's metadata.
+    identity of the topic, for the commit's metadata. `first`: where the group began, if it began at the topic's end.
     """
 
-    def __init__(self, score_from: int, context: int, topic: str = "") -> None:
+    def __init__(self, score_from: int, context: int, topic: str = "", first: FirstStart | None = None) -> None:
         self.score_from = score_from
         self.topic = topic
+        self.first = first
         self.read_from = min(context, score_from)
         self.reached = self.read_from
         """No record below this offset is still to come, context included."""
@@ -55,6 +64,11 @@ class PartitionLedger:
         self._contexts: list[tuple[int, int]] = [(score_from, self.read_from)]
         self.outstanding = 0
         """Lines opened and not yet done."""
+
+    @property
+    def learn_to(self) -> int:
+        """The offset before which lines are learned in this period of ownership; 0 if none are."""
+        return self.first.offset if self.first is not None and self.read_from < self.first.offset else 0
 
     def open(self, offsets: Ints) -> None:
         """Takes records (n,) into account, each as one line until it is decoded. Offsets rise over all calls."""
@@ -110,12 +124,14 @@ class PartitionLedger:
         current = bisect_right(self._contexts, position, key=lambda entry: entry[0]) - 1
         del self._contexts[: max(0, current)]
         context, marks = (self._contexts[0][1], None) if journal is None else journal.at(position)
-        return Committed(position, encode_metadata(max(context, position - max_context), self.topic, marks))
+        if self.learn_to > self.reached:  # until all of it is read, another owner learns again from the begin
+            context = self.read_from
+        return Committed(position, encode_metadata(max(context, position - max_context), self.topic, marks, self.first))
 
     def continued(self) -> PartitionLedger:
         """Returns a ledger that begins where all lines of this one are done; its windows need the same context."""
         position = self.position()
-        ledger = PartitionLedger(position, position, self.topic)
+        ledger = PartitionLedger(position, position, self.topic, self.first)
         at = bisect_right(self._contexts, position, key=lambda entry: entry[0]) - 1
         ledger._contexts = [(position, min(position, self._contexts[max(0, at)][1]))]
         return ledger
@@ -187,6 +203,8 @@ class Start(NamedTuple):
     """First offset that this member reads; records before `score_from` are context."""
     is_short: bool
     """The broker no longer has all of the context."""
+    first: FirstStart | None = None
+    """Where the group began, if it began at the topic's end."""
 
 
 def where_to_start(committed: Committed | None, bounds: Bounds, max_context: int) -> Start:
@@ -206,7 +224,7 @@ def where_to_start(committed: Committed | None, bounds: Bounds, max_context: int
     wanted = decode_metadata(committed.metadata)
     wanted = committed.offset if wanted is None else min(wanted, committed.offset)
     context = max(wanted, earliest, committed.offset - max_context)
-    return Start(committed.offset, context, context > wanted)
+    return Start(committed.offset, context, context > wanted, decode_first(committed.metadata))
 
 
 def incident_of(committed: Committed, bounds: Bounds) -> str:
@@ -224,14 +242,17 @@ def may_restore(committed: Committed | None, bounds: Bounds) -> bool:
     return incident_of(committed, bounds) != "topic_recreated" and committed.offset <= bounds.end
 
 
-def encode_metadata(context: int, topic: str = "", marks: Sequence[Mark] | None = None) -> str:
+def encode_metadata(
+    context: int, topic: str = "", marks: Sequence[Mark] | None = None, first: FirstStart | None = None
+) -> str:
     """Returns the commit metadata; far below the broker's 4,096 bytes. `topic`: its identity, if that is known.
 
-    `marks`: the cuts of the state topic that count with this commit, the newest first. The version stays: earlier
-    releases read the context of these metadata, and overlook the rest.
+    `marks`: the cuts of the state topic that count with this commit, the newest first. `first`: where the group began.
+    The version stays: earlier releases read the context of these metadata, and overlook the rest.
     """
     values: dict[str, object] = {"v": METADATA_VERSION, "context": context}
     values |= ({"topic": topic} if topic else {}) | ({} if marks is None else {"state": list(marks)})
+    values |= {} if first is None else {"first": list(first)}
     return json.dumps(values, separators=(",", ":"))
 
 
@@ -253,6 +274,14 @@ def decode_marks(metadata: str) -> tuple[Mark, ...] | None:
     marks = _values(metadata).get("state")
     try:
         return None if marks is None else tuple(msgspec.convert(marks, list[Mark]))
+    except msgspec.ValidationError:
+        return None
+
+
+def decode_first(metadata: str) -> FirstStart | None:
+    """Returns where the group began. Returns None if it judged all that the partition held then, or is older."""
+    try:
+        return msgspec.convert(_values(metadata).get("first"), FirstStart | None)
     except msgspec.ValidationError:
         return None
 

@@ -19,7 +19,8 @@ import numpy.typing as npt
 import structlog
 
 from logwarden.daemon.pipeline.backlog import LineBatch
-from logwarden.daemon.pipeline.compact import MAX_COMPACT_BYTES, CompactServices
+from logwarden.daemon.pipeline.compact import CompactServices
+from logwarden.daemon.pipeline.limits import CutLimits
 from logwarden.daemon.pipeline.partitions import Assignment
 from logwarden.daemon.pipeline.slots import ServiceSlots
 from logwarden.daemon.pipeline.work import MemoryCounts
@@ -46,25 +47,6 @@ _YOUNG_BYTES = 700
 """Size of a record before any was written: that of a service with few lines."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutLimits:
-    """When an assignment makes a cut. The state topic gets about `share` of the input's bytes."""
-
-    group: str = ""
-    """Consumer group, which is part of every key: groups may share a state topic."""
-    share: float = 0.02
-    least_bytes: int = 256 * 1024
-    """Input bytes between two cuts, however small a cut is."""
-    max_records: int = 50_000
-    """Input records between two cuts, however large a cut is: the next owner reads them again."""
-    max_age_s: float = 6 * 3600.0
-    """Seconds after which the next record makes a cut, however few records there were: long before they are deleted."""
-    most_share: float = 0.05
-    """Share of the input's bytes that a cut may take at most. The services that changed least wait for a later one."""
-    max_compact_bytes: int = MAX_COMPACT_BYTES
-    """Memory of evicted services."""
-
-
 @dataclass(slots=True)
 class _Period:
     """What the memory keeps about one assignment."""
@@ -77,6 +59,8 @@ class _Period:
     cut_end: int
     deleted: set[str] = field(default_factory=set)
     """Services that were forgotten and have a record, which the next cut deletes."""
+    learns: bool = False
+    """No cut contains yet what was learned before the group's first start."""
     input_bytes: int = 0
     """Since the last cut."""
     record_bytes: float = _YOUNG_BYTES
@@ -206,7 +190,8 @@ class ServiceMemory:
             self._report_unreadable(service, error)
 
     def _period(self, assignment: Assignment, now: float) -> _Period:
-        begun = _Period(set(), set(), now, assignment.ledger.read_from)
+        ledger = assignment.ledger
+        begun = _Period(set(), set(), now, ledger.read_from, learns=ledger.learn_to > 0)
         return self._periods.setdefault(assignment.generation, begun)
 
     # ---------------------------------------------------------------- services go
@@ -240,30 +225,31 @@ class ServiceMemory:
         """Counts bytes of input."""
         self._period(assignment, now).input_bytes += size
 
-    def is_due(self, assignment: Assignment, end: int, now: float) -> bool:
-        """Returns True if a cut should be made now; `end`: the first offset that is not read."""
+    def is_due(self, assignment: Assignment, end: int, now: float, *, lines_wait: bool = False) -> bool:
+        """Returns True if a cut should be made now; `end`: the first offset that is not read.
+
+        `lines_wait`: some lines below it are in no history yet.
+        """
         period = self._periods.get(assignment.generation)
         journal = assignment.journal
-        if (
-            period is None
-            or journal is None
-            or journal.is_waiting
-            or not journal.makes_cuts
-            or end <= max(period.cut_end, assignment.replay_until)
-        ):
+        if period is None or journal is None or journal.is_waiting or not journal.makes_cuts or end <= period.cut_end:
+            return False
+        if period.learns and end >= assignment.replay_until and not lines_wait:
+            return True  # at once: a restart would learn it all again
+        if end <= assignment.replay_until:
             return False
         limits = self._limits
         if end - period.cut_end >= limits.max_records or now - period.cut_at >= limits.max_age_s:
             return True
         if period.input_bytes < limits.least_bytes:
             return False
-        changed = len(period.unwritten) + int(self._changed[self._slots_of(assignment)].sum())
+        changed = len(period.unwritten) + int(self._changed[self._slots.numbers_of(assignment)].sum())
         return period.input_bytes >= changed * period.record_bytes / limits.share
 
     def cut(self, assignment: Assignment, end: int, waiting: Mapping[str, Through], now: float) -> Cut:
         """Returns the services that changed since the last cut. `waiting`: the first line of each that waits.
 
-        Where they are so many that their records would take more than their share of the input, those that changed
+        Where their records would take more than their share of the input, the services that changed
         least are left for a later cut: after a crash they lack the lines since their last record.
         """
         period, journal = self._periods[assignment.generation], assignment.journal
@@ -294,23 +280,20 @@ class ServiceMemory:
         entries += [StateEntry(StateKey(self._limits.group, *place, service).encode(), None) for service in gone]
         period.deleted.clear()
         period.written |= snapshots.keys()
-        period.cut_at, period.cut_end, period.input_bytes = now, end, 0
+        period.cut_at, period.cut_end, period.input_bytes, period.learns = now, end, 0, False
         return Cut(end=end, replay_from=min([end, *(line.offset for line in waiting.values())]), entries=entries)
-
-    def _slots_of(self, assignment: Assignment) -> Ints:
-        return np.array(list(self._slots.of(assignment).values()), np.int64)
 
     def _changed_services(self, assignment: Assignment, period: _Period, now: float) -> dict[str, bytes]:
         """Returns the snapshots for a cut, within its share of the input; those of evicted services come first."""
         limits = self._limits
         room = max(limits.least_bytes, period.input_bytes) * limits.most_share
-        if now - period.cut_at >= limits.max_age_s:
+        if period.learns or now - period.cut_at >= limits.max_age_s:
             room = np.inf  # a quiet partition writes once in hours what it has
         compact = self._compact.of(assignment.generation)
         snapshots = {service: compact[service] for service in period.unwritten if service in compact}
         period.unwritten.clear()
         room -= sum(map(len, snapshots.values()))
-        slots = self._slots_of(assignment)
+        slots = self._slots.numbers_of(assignment)
         slots = slots[self._changed[slots]]
         history = self._stream.history
         ages, kinds = history.age(slots), history.distinct(slots)

@@ -17,7 +17,9 @@ import structlog
 
 from logwarden.daemon.decoding.decoder import Decoded, Decoder
 from logwarden.daemon.pipeline.ledger import (
+    FirstStart,
     PartitionLedger,
+    Start,
     decode_marks,
     incident_of,
     may_restore,
@@ -133,12 +135,15 @@ class Partitions:
         profile_of: ProfileOf,
         *,
         max_context_records: int,
+        learn_records: int = 0,
         keeps_state: bool = False,
     ) -> None:
+        """`learn_records`: lines before the first start that are learned; more than the context there are never."""
         self._source = source
         self._telemetry = telemetry
         self._profile_of = profile_of
         self._max_context_records = max_context_records
+        self._learn_records = min(learn_records, max_context_records)
         self._keeps_state = keeps_state
         self._assigned: dict[Partition, Assignment] = {}
         self.newest_generation = 0
@@ -163,14 +168,23 @@ class Partitions:
         return None if assignment is None or assignment.revoking else assignment
 
     def assign(
-        self, partition: Partition, committed: Committed | None, bounds: Bounds, *, makes_cuts: bool = True
+        self,
+        partition: Partition,
+        committed: Committed | None,
+        bounds: Bounds,
+        *,
+        makes_cuts: bool = True,
+        first: FirstStart | None = None,
     ) -> Assignment:
         """Begins a period of ownership at the group's committed offset, and seeks to the begin of its context.
 
-        `makes_cuts`: see `Journal`.
+        `makes_cuts`: see `Journal`. `first`: where the group begins now that it has committed nothing.
         """
         assert partition not in self._assigned, "a partition is revoked before it is assigned again"
-        start = where_to_start(committed, bounds, self._max_context_records)
+        if first is None:
+            start = where_to_start(committed, bounds, self._max_context_records)
+        else:
+            start = Start(first.offset, max(bounds.earliest, first.offset - self._learn_records), False, first)
         if committed and (incident := incident_of(committed, bounds)):
             self._telemetry.out_of_range(*partition)
             log.error(
@@ -181,12 +195,13 @@ class Partitions:
                 end=bounds.end,
                 going_on_from=start.score_from,
             )
-        self._telemetry.context_replayed(start.score_from - start.read_from, start.is_short)
+        ledger = PartitionLedger(start.score_from, start.read_from, bounds.incarnation, start.first)
+        self._telemetry.context_replayed(start.score_from - max(start.read_from, ledger.learn_to), start.is_short)
         journal = None
         if self._keeps_state:
             marks = marks_of(committed, bounds)
             journal = Journal(uuid.uuid4().hex[:12], replay_from=start.read_from, marks=marks, makes_cuts=makes_cuts)
-        return self._begin(partition, PartitionLedger(start.score_from, start.read_from, bounds.incarnation), journal)
+        return self._begin(partition, ledger, journal)
 
     def resume(self, before: Assignment) -> Assignment:
         """Begins a period of ownership that continues one of this member, which had nothing in flight at its end."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from enum import IntEnum
 
+from logwarden.daemon.errors import TaskEnded
 from logwarden.daemon.pipeline.pulse import Pulse
 
 
@@ -48,3 +50,18 @@ class Lifetime:
         except TimeoutError:
             return False
         return True
+
+
+async def watched(name: str, loop: Callable[[], Coroutine[None, None, None]], lifetime: Lifetime) -> None:
+    """Runs a loop of the pipeline. Raises TaskEnded if it ends before the pipeline drains."""
+    try:
+        await loop()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        # No part of the daemon cancelled this task: the client let one of its own cancellations escape (aiokafka
+        # issue 647), and a task group takes it for an ordinary end.
+        raise TaskEnded(name) from None
+    if lifetime.phase < Phase.DRAINING:
+        raise TaskEnded(name)

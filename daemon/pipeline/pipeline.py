@@ -12,13 +12,13 @@ a test that breaks without it:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import structlog
 
-from logwarden.daemon.errors import FatalError, TaskEnded
+from logwarden.daemon.errors import FatalError
 from logwarden.daemon.pipeline.batcher import Batcher
 from logwarden.daemon.pipeline.checkpoint import Checkpoint
 from logwarden.daemon.pipeline.dead_letters import burials
@@ -27,10 +27,11 @@ from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.intake import Chunks, Intake
 from logwarden.daemon.pipeline.judge import WindowJudge
 from logwarden.daemon.pipeline.last_alerts import LastAlerts
+from logwarden.daemon.pipeline.learning import FirstStarts, Learning
 from logwarden.daemon.pipeline.limits import PipelineLimits
 from logwarden.daemon.pipeline.pace import EmbeddingPace
 from logwarden.daemon.pipeline.partitions import Assignment, Partitions, ProfileOf
-from logwarden.daemon.pipeline.phase import Lifetime, Phase
+from logwarden.daemon.pipeline.phase import Lifetime, Phase, watched
 from logwarden.daemon.pipeline.publisher import Publisher
 from logwarden.daemon.pipeline.pulse import Pulse
 from logwarden.daemon.pipeline.rebalance import LAST_COMMIT_S, Rebalance
@@ -77,6 +78,7 @@ class Pipeline:
             ports.telemetry,
             profile_of,
             max_context_records=limits.max_context_records,
+            learn_records=limits.learn_records,
             keeps_state=bool(limits.state_topic),
         )
         state = StateWriter(ports, limits.state_topic)
@@ -92,6 +94,7 @@ class Pipeline:
         )
         self._schemas = schemas
         self._intake = Intake(ports, self.partitions, self._lifetime, self._retries, self._drop, schemas)
+        self._learning = Learning(ports, self.partitions, ingestor, seconds=limits.learn_s)
         self._judge = WindowJudge(ports.clock)
         self._batcher: Batcher[Work] = Batcher(max_windows=limits.max_windows, max_delay_s=limits.max_delay_s)
         self._publisher = Publisher(
@@ -104,7 +107,16 @@ class Pipeline:
             moved=self._pulse.beat,
             max_waiting_bytes=limits.max_waiting_bytes,
         )
-        self.listener = Rebalance(
+        self.listener = self._make_listener(ports)
+        self._arrived: Chunks = []  # of one fetch, until the ingest loop takes them
+        self._arrived_at = 0.0
+        self._scored_pushes = self._ingesting = 0  # the latter: records that are neither windows nor in the backlog yet
+        self._pace = EmbeddingPace()
+        self.last_alerts = LastAlerts()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _make_listener(self, ports: Ports) -> Rebalance:
+        return Rebalance(
             ports,
             self.partitions,
             self._lifetime,
@@ -115,15 +127,10 @@ class Pipeline:
             drop=self._drop,
             keep=self._keep,
             restore=self._restore,
-            recall=Recall(ports, self._lifetime, group=limits.group, masks=ingestor.masks),
-            budget_s=limits.revoke_budget_s,
+            recall=Recall(ports, self._lifetime, group=self._limits.group, masks=self._ingestor.masks),
+            first_starts=FirstStarts(ports, self._retries, at_end=self._limits.starts_at_end),
+            budget_s=self._limits.revoke_budget_s,
         )
-        self._arrived: Chunks = []  # of one fetch, until the ingest loop takes them
-        self._arrived_at = 0.0
-        self._scored_pushes = self._ingesting = 0  # the latter: records that are neither windows nor in the backlog yet
-        self._pace = EmbeddingPace()
-        self.last_alerts = LastAlerts()
-        self._tasks: list[asyncio.Task[None]] = []
 
     # ---------------------------------------------------------------- life
 
@@ -140,7 +147,9 @@ class Pipeline:
             loops["schemas"] = lambda: shelf.run(self._lifetime, self._pulse)
         try:
             async with asyncio.TaskGroup() as group:
-                self._tasks = [group.create_task(self._watch(name, loop), name=name) for name, loop in loops.items()]
+                self._tasks = [
+                    group.create_task(watched(name, loop, self._lifetime), name=name) for name, loop in loops.items()
+                ]
         finally:
             self._lifetime.advance(Phase.ENDED)  # a waiter for work in flight would never wake up
 
@@ -163,19 +172,6 @@ class Pipeline:
     def _left_s(self, deadline: float) -> float:
         return max(LAST_COMMIT_S, deadline - self._ports.clock.monotonic())
 
-    async def _watch(self, name: str, loop: Callable[[], Coroutine[None, None, None]]) -> None:
-        try:
-            await loop()
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # No part of the daemon cancelled this task: the client let one of its own cancellations escape (aiokafka
-            # issue 647), and a task group takes it for an ordinary end.
-            raise TaskEnded(name) from None
-        if self._lifetime.phase < Phase.DRAINING:
-            raise TaskEnded(name)
-
     # ---------------------------------------------------------------- fetch and ingest
 
     async def _fetch_forever(self) -> None:
@@ -185,6 +181,7 @@ class Pipeline:
                 raise FatalError(f"a rebalance failed: {failure}") from failure
             waiting = len(self._batcher) + self._ingesting + len(self._ingestor.events)
             self._in_flight.set_pressure(waiting, outputs_are_full=self._publisher.is_full())
+            await self._learning.look()
             chunks = await self._intake.next_chunks()
             if chunks is None:
                 return

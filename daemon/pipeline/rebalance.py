@@ -16,6 +16,7 @@ import structlog
 from logwarden.daemon.pipeline.checkpoint import Checkpoint
 from logwarden.daemon.pipeline.in_flight import InFlight
 from logwarden.daemon.pipeline.intake import Drop
+from logwarden.daemon.pipeline.learning import FirstStarts
 from logwarden.daemon.pipeline.ledger import incident_of, may_restore
 from logwarden.daemon.pipeline.partitions import Assignment, Partitions, marks_of
 from logwarden.daemon.pipeline.phase import Lifetime, Phase
@@ -57,6 +58,7 @@ class Rebalance:
         keep: Keep,
         restore: Restore,
         recall: Recall,
+        first_starts: FirstStarts,
         budget_s: float,
     ) -> None:
         self._source = ports.source
@@ -73,6 +75,7 @@ class Rebalance:
         self._keep = keep
         self._restore = restore
         self._recall = recall
+        self._first_starts = first_starts
         self._budget_s = budget_s
         self._kept: dict[Partition, tuple[Assignment, Committed]] = {}
         """Ended assignments whose services are still in memory, with what they committed last."""
@@ -106,12 +109,14 @@ class Rebalance:
                 return  # this member stops: no period of ownership begins any more
             resumable = await self._resumable(committed, bounds)
             marks = {
-                Place(p.topic, bounds[p].incarnation, p.partition): marks_of(committed.get(p), bounds[p])
+                _place(p, bounds[p]): marks_of(committed.get(p), bounds[p])
                 for p in partitions
                 if p not in resumable and may_restore(committed.get(p), bounds[p])
             }
             choice = await self._recall.choice(marks)
-            if self._lifetime.phase >= Phase.DRAINING:
+            without = [p for p in partitions if p not in committed and not (choice and choice.of(_place(p, bounds[p])))]
+            firsts = await self._first_starts.choose(without, bounds)
+            if firsts is None or self._lifetime.phase >= Phase.DRAINING:
                 return
             begun = Begun(choice=choice)
             for partition in partitions:
@@ -120,7 +125,11 @@ class Rebalance:
                     begun.resumed.append((before, self._partitions.resume(before)))
                     continue
                 assignment = self._partitions.assign(
-                    partition, committed.get(partition), bounds[partition], makes_cuts=choice is not None
+                    partition,
+                    committed.get(partition),
+                    bounds[partition],
+                    makes_cuts=choice is not None,
+                    first=firsts.get(partition),
                 )
                 if may_restore(committed.get(partition), bounds[partition]):
                     begun.fresh.append(assignment)
@@ -210,3 +219,7 @@ class Rebalance:
     def _fail(self, error: BaseException) -> None:
         self._lifetime.failure = error
         self._health.failed(str(error))
+
+
+def _place(partition: Partition, bounds: Bounds) -> Place:
+    return Place(partition.topic, bounds.incarnation, partition.partition)

@@ -78,6 +78,10 @@ class ServiceSlots:
                     found[place] = opened(assignment, service) if again is None else again
         return np.array(found, np.int64)
 
+    def numbers_of(self, assignment: Assignment) -> Ints:
+        """Returns the slots of an assignment."""
+        return np.array(list(self.of(assignment).values()), np.int64)
+
     def open(self, assignment: Assignment, service: str) -> int:
         """Gives a free slot to a service."""
         slot = self._slots.setdefault(assignment.generation, {})[service] = self._free.pop()

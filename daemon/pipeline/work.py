@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +47,25 @@ class Work:
 
     def __len__(self) -> int:
         return len(self.windows)
+
+    def without_context(self) -> Work:
+        """Returns the windows with new lines: context fills rings and history and is never judged again."""
+        # offsets of the fresh lines   [8, 9, 10, 11]   in windows [0, 0, 1, 1], score_from 9
+        # new                          [F, T,  T,  T]
+        # fresh per window             [1, 2]           the newest ones, as the offsets of a slot rise
+        batch = self.windows
+        score_from = np.fromiter((a.ledger.score_from for a in self.assignments), np.int64, len(batch))
+        places, window = batch.fresh_lines()
+        lines = batch.columns["offset"][places] >= score_from[window]
+        fresh = np.bincount(window[lines], minlength=len(batch))
+        new = fresh > 0
+        return replace(
+            self,
+            windows=replace(batch, fresh=fresh).select(new),
+            assignments=self.assignments[new],
+            services=self.services[new],
+            first_ms=self.first_ms[new],
+        )
 
 
 @dataclass(slots=True)

@@ -123,6 +123,15 @@ class KafkaSettings(SettingsGroup):
     """Milliseconds between commits, and so about the work that the next owner repeats after a crash."""
     max_context_records: Annotated[int, Field(ge=0)] = 100_000
     """Most records per partition that are read again after an assignment to rebuild the windows."""
+    first_start: Literal["latest", "earliest"] = "latest"
+    """Where a group begins that has committed nothing yet. `latest`: the daemon learns from the newest records of the
+    topic, and judges the lines that come from then on. `earliest`: it judges all records of the topic. Partitions and
+    topics that are added later are always judged from their oldest record on."""
+    learn_records: Annotated[int, Field(ge=0)] = 50_000
+    """Most records per partition, the newest ones, from which the daemon learns before a first start at `latest`. It
+    uses at most as many as `LOGWARDEN_KAFKA__MAX_CONTEXT_RECORDS`."""
+    learn_seconds: Annotated[float, Field(ge=0, le=3_600)] = 60.0
+    """Seconds that learning before a first start may take. New lines of a partition are judged only after it."""
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "zstd"
     """Compression of the alerts and dead letters that the daemon publishes. Alerts of one service share most lines."""
     start_timeout_s: Maybe[Annotated[float, Field(ge=0)]] = None

@@ -33,6 +33,16 @@ class HealthCollector(Collector):  # type: ignore[misc]  # the library ships few
         yield _gauge(
             "partitions_stalled", "Partitions of which nothing arrives although more is there.", len(health.stalled)
         )
+        yield _gauge(
+            "learning_partitions",
+            "Partitions whose lines from before the first start are being learned.",
+            health.learning_partitions,
+        )
+        yield _gauge(
+            "learning_records",
+            "Records from before the first start that are still to be read.",
+            health.learning_records_left,
+        )
         slope = health.lag_per_s
         yield _gauge(
             "lag_records_per_second",

@@ -71,6 +71,7 @@ class PrometheusTelemetry:
         self._lost = self._counter("lost_messages", "Messages that no output topic takes, by the topic.", "topic")
         self._waiting = self._gauge("waiting_bytes", "Bytes of alerts and dead letters that wait for the broker.")
         self._make_others()
+        self._make_learning()
         self._make_state()
 
     def _make_others(self) -> None:
@@ -137,6 +138,13 @@ class PrometheusTelemetry:
         self._evicted = self._counter("services_evicted", "Services evicted because too many were in memory.")
         self._rows = self._gauge("line_table_rows", "Distinct masked lines in the line table.")
         self._overflow = self._counter("line_table_overflow", "Masked lines for which the line table had no free row.")
+
+    def _make_learning(self) -> None:
+        """Makes the metrics of a group's first start."""
+        self._learned = self._counter("learned_records", "Records from before the first start that were read.")
+        self._unlearned = self._counter(
+            "unlearned_records", "Records from before the first start left out, because the time for them had passed."
+        )
 
     def _make_state(self) -> None:
         """Makes the metrics of the state topic."""
@@ -247,6 +255,12 @@ class PrometheusTelemetry:
     def context_replayed(self, records: int, short: bool) -> None:
         self._context.inc(records)
         self._short.inc(int(short))
+
+    def learned(self, records: int) -> None:
+        self._learned.inc(records)
+
+    def unlearned(self, records: int) -> None:
+        self._unlearned.inc(records)
 
     def committed(self, partitions: int) -> None:
         self._commits.inc()

@@ -18,7 +18,7 @@ import msgspec
 
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.ledger import PartitionLedger
-from logwarden.daemon.pipeline.memory import CutLimits
+from logwarden.daemon.pipeline.limits import CutLimits
 from logwarden.daemon.pipeline.partitions import Assignment
 from logwarden.daemon.records import Partition
 from logwarden.daemon.state.journal import Journal

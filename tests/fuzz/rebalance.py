@@ -89,8 +89,9 @@ class FuzzSource(FakeSource):
             self.errors.append(f"a seek in {partition}, which is not assigned")
         self.positions[partition] = offset
 
-    async def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, Committed]:
+    async def committed(self, partitions: Sequence[Partition] | None) -> Mapping[Partition, Committed]:
         await self._ask()
+        partitions = list(self.offsets) if partitions is None else partitions
         return {partition: self.offsets[partition] for partition in partitions if partition in self.offsets}
 
     async def bounds(self, partitions: Sequence[Partition]) -> Mapping[Partition, Bounds]:

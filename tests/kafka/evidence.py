@@ -18,6 +18,8 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from tests.kafka.lines import fault, usual
+
 POLL_S = 0.05
 EVERY_LINE: Mapping[str, object] = {"ALERTS__THRESHOLD": 1e-12, "ALERTS__LEARNING_LINES": 0}
 """Settings under which every line raises an alert."""
@@ -139,22 +141,30 @@ class Findings:
 class Traffic:
     """Services that write lines, each to its own partition. `sent` grows by what the broker has acknowledged."""
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str, partitions: int, seed: int) -> None:
+    def __init__(
+        self, producer: AIOKafkaProducer, topic: str, partitions: int, seed: int, services: int | None = None
+    ) -> None:
         self._producer = producer
         self._topic = topic
         self._partitions = partitions
+        self._services = services or 2 * partitions
         self._random = random.Random(seed)
         self._number = 0
         self.sent: list[Place] = []
 
     @classmethod
     @asynccontextmanager
-    async def to(cls, bootstrap: str, topic: str, *, partitions: int = 4, seed: int = 1) -> AsyncIterator[Traffic]:
-        """Yields traffic through an idempotent producer: an acknowledged line is in the topic once."""
+    async def to(
+        cls, bootstrap: str, topic: str, *, partitions: int = 4, seed: int = 1, services: int | None = None
+    ) -> AsyncIterator[Traffic]:
+        """Yields traffic through an idempotent producer: an acknowledged line is in the topic once.
+
+        `services`: their number; None: two in each partition.
+        """
         producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, linger_ms=5)
         await producer.start()
         try:
-            yield cls(producer, topic, partitions, seed)
+            yield cls(producer, topic, partitions, seed, services)
         finally:
             await producer.stop()
 
@@ -163,7 +173,19 @@ class Traffic:
 
         `line`: the text of all of them; None: lines of a few kinds.
         """
-        services = [f"service-{self._random.randrange(2 * self._partitions)}" for _ in range(count)]
+        return await self.send_of([self._random.randrange(self._services) for _ in range(count)], line=line)
+
+    async def send_faults(self, number: int) -> list[Place]:
+        """Sends a fault of every service. No two services of a partition say the same, and no two faults do."""
+        return [
+            place
+            for service in range(self._services)
+            for place in await self.send_of([service], line=fault(number, service // self._partitions))
+        ]
+
+    async def send_of(self, numbers: Iterable[int], *, line: bytes | None = None) -> list[Place]:
+        """Sends one line of each of these services, in this order, and waits until they are acknowledged."""
+        services = [f"service-{number}" for number in numbers]
         pending = []
         for service in services:
             self._number += 1
@@ -171,7 +193,7 @@ class Traffic:
                 await self._producer.send(
                     self._topic,
                     key=service.encode(),
-                    value=_line(self._number) if line is None else line,
+                    value=usual(self._number) if line is None else line,
                     partition=int(service.rpartition("-")[2]) % self._partitions,
                 )
             )
@@ -198,17 +220,6 @@ class Traffic:
         finally:
             flowing = False
             await task
-
-
-def _line(number: int) -> bytes:
-    """Returns a line of one of a few kinds."""
-    kinds = (
-        "session opened for user {n} by uid {m}",
-        "GET /api/orders/{n} 200 in {m} ms",
-        "connection from 10.0.{m}.7 port {n} closed",
-        "block blk_{n} received from node {m}",
-    )
-    return kinds[number % len(kinds)].format(n=number, m=number % 97).encode()
 
 
 async def eventually(condition: Callable[[], Awaitable[object] | object], timeout_s: float, what: str) -> None:

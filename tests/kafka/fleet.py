@@ -18,6 +18,8 @@ QUICK: dict[str, object] = {
     "KAFKA__SESSION_TIMEOUT_MS": 6_000,
     "KAFKA__REBALANCE_TIMEOUT_MS": 6_000,
     "KAFKA__COMMIT_INTERVAL_MS": 100,
+    # Most tests send lines before a member is ready, and expect an alert for each of them.
+    "KAFKA__FIRST_START": "earliest",
     "KAFKA__INCIDENTS_TOPIC": "none",
     "KAFKA__FEEDBACK_TOPIC": "none",
     "MODEL__TABLE_ROWS": 4_096,

@@ -83,6 +83,7 @@ def replay(
             "KAFKA__ALERTS_TOPIC": alerts,
             "KAFKA__DEAD_LETTER_TOPIC": dead,
             "KAFKA__GROUP_ID": prefix,
+            "KAFKA__FIRST_START": "earliest",
             **(settings or {}),
         },
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.ledger import PartitionLedger, decode_marks, decode_metadata, encode_metadata
-from logwarden.daemon.pipeline.memory import CutLimits
+from logwarden.daemon.pipeline.limits import CutLimits
 from logwarden.daemon.pipeline.partitions import Assignment
 from logwarden.daemon.pipeline.work import Work
 from logwarden.daemon.records import Committed, Partition

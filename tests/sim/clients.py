@@ -251,8 +251,9 @@ class SimSource:
 
     # ---------------------------------------------------------------- offsets
 
-    async def committed(self, partitions: Sequence[Partition]) -> Mapping[Partition, Committed]:
+    async def committed(self, partitions: Sequence[Partition] | None) -> Mapping[Partition, Committed]:
         await self._look_up()
+        partitions = list(self._broker.logs) if partitions is None else partitions
         return {p: self._broker.committed[p] for p in partitions if p in self._broker.committed}
 
     async def bounds(self, partitions: Sequence[Partition]) -> Mapping[Partition, Bounds]:

@@ -94,6 +94,13 @@ class Evidence:
     """The input partitions; the text of a line begins with the number of its own."""
     produced: dict[Era, list[Produced]] = field(default_factory=dict)
     """What each offset contains, for a reader or not."""
+    before: dict[Era, int] = field(default_factory=dict)
+    """The end of each partition when the first member started."""
+    leaves_out: bool = False
+    """The time for what is learned of these lines is short."""
+    first: dict[Era, int] = field(default_factory=dict)
+    """The first offset that a group committed which began at the end. Lines below it are never judged, or were judged
+    by a member that failed before that commit."""
     scored: dict[tuple[Era, Place], list[str]] = field(default_factory=dict)
     """The members that scored each line as new, one entry per time."""
     scored_at: dict[tuple[Era, Place], float] = field(default_factory=dict)

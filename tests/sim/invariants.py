@@ -53,7 +53,7 @@ def state_behind(broker: SimBroker, partition: Partition, position: Committed) -
 def no_hole(evidence: Evidence, broker: SimBroker) -> Iterator[str]:
     """no_hole: every line below the final committed position was scored at least once, by any owner."""
     for partition, log in broker.logs.items():
-        yield from done_below(evidence, broker, log.era, 0, broker.position(partition))
+        yield from done_below(evidence, broker, log.era, evidence.first.get(log.era, 0), broker.position(partition))
 
 
 def same_alert_ids(evidence: Evidence) -> Iterator[str]:
@@ -78,7 +78,7 @@ def windows_whole(
 
     Exempt are lines that no member could read, and before the first shown line those beyond the bound on context. Lines
     that compaction removed after they were read count as shown: the next owner begins at the oldest of them. An alert
-    that was too large for its topic shows fewer lines.
+    that was too large for its topic shows fewer lines. Exempt are also lines that there was no time to learn.
     """
     for alert in alerts:
         log = broker.eras[alert.era]
@@ -100,6 +100,8 @@ def windows_whole(
         if len(alert.lines) < size:
             lowest = (alert.offset - max_context, 0)
         kept = max(lowest, (log.earliest, 0))
+        if evidence.leaves_out:  # the time for learning is short: a window begins behind what was left out
+            kept = max(kept, min(oldest, (evidence.first.get(alert.era, 0), 0)))
         joined = _joined(records, dict(zip(alert.lines, alert.texts, strict=True))) - set(alert.lines)
         shown = joined.union(alert.lines)
         unread = [place for place in lines if place[0] in gone]
@@ -152,10 +154,20 @@ def only_lines_scored(evidence: Evidence) -> Iterator[str]:
             yield f"{_name(era, record)} was scored and has no line {place[1]}"
 
 
+def learned_not_judged(evidence: Evidence) -> Iterator[str]:
+    """learned_not_judged: no line that the topic held before the group's first start is scored or raises an alert."""
+    for era, place in evidence.scored:
+        if place[0] < evidence.before.get(era, 0):
+            yield f"{era} {place} was scored, and the group began at {evidence.before[era]}"
+    for alert in evidence.alerts:
+        if alert.offset < evidence.before.get(alert.era, 0):
+            yield f"{alert.era} {alert.offset} has an alert, and the group began at {evidence.before[alert.era]}"
+
+
 def scored_once(evidence: Evidence) -> Iterator[str]:
     """scored_once: without faults, every line is new in exactly one window, whatever the window step."""
     for era, records in evidence.produced.items():
-        for record in records:
+        for record in records[evidence.first.get(era, 0) :]:
             for place in record.lines:
                 times = evidence.times_scored(era, record, place)
                 if times != 1:
@@ -167,7 +179,7 @@ def calm_in_time(evidence: Evidence) -> Iterator[str]:
     delays = [
         evidence.scored_at.get((era, place), float("inf")) - record.at_s
         for era, records in evidence.produced.items()
-        for record in records
+        for record in records[evidence.first.get(era, 0) :]
         if record.service != NOISY and record.first is None  # else it is scored with the line before it
         for place in record.lines
     ]

@@ -10,8 +10,7 @@ from logwarden.daemon.health import HealthState
 from logwarden.daemon.pipeline.backlog import LineBatch
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.joining import JoinLimits
-from logwarden.daemon.pipeline.limits import PipelineLimits
-from logwarden.daemon.pipeline.memory import CutLimits
+from logwarden.daemon.pipeline.limits import CutLimits, PipelineLimits
 from logwarden.daemon.pipeline.partitions import TopicProfile
 from logwarden.daemon.pipeline.pipeline import Pipeline
 from logwarden.daemon.pipeline.work import Ingested
@@ -260,6 +259,9 @@ def _limits(scenario: Scenario) -> PipelineLimits:
         max_wait_s=0.5,
         max_in_flight_lines=scenario.max_in_flight_lines,
         max_context_records=scenario.max_context_records,
+        starts_at_end=scenario.before > 0,
+        learn_records=scenario.before,
+        learn_s=scenario.learn_s,
         commit_interval_s=1.0,
         revoke_budget_s=scenario.revoke_budget_s,
         max_waiting_bytes=scenario.max_waiting_bytes,

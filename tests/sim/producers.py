@@ -35,21 +35,26 @@ class Producers:
     async def produce_all(self) -> None:
         """Produces the records of the scenario, in bursts."""
         scenario, rng = self._scenario, self._rng
-        kinds = (PLAIN, ANOMALOUS, BLANK, POISON)
-        chances = (0.94 - scenario.anomalous, scenario.anomalous, 0.03, 0.03)
         left = scenario.lines
         while left:
             burst = min(left, rng.choice((1, 1, 2, 5, 20)))
             left -= burst
-            for _ in range(burst):
-                service = f"svc-{rng.randrange(scenario.services)}"
-                number = rng.randrange(len(self._partitions) - scenario.noise_is_alone) + scenario.noise_is_alone
-                kind = rng.choices(kinds, chances)[0]
-                is_calm = number >= len(self._partitions) - scenario.calm_partitions
-                self.produce(self._partitions[number], service, PLAIN if is_calm and kind == ANOMALOUS else kind)
+            self.produce_some(burst)
             if scenario.transactions and rng.random() < scenario.transactions:
                 self.end_transaction(rng.choice(self._partitions), rng.choice((0, 0, 1, 4)))
             await asyncio.sleep(rng.uniform(0, 2) * scenario.over_s * burst / scenario.lines)
+
+    def produce_some(self, records: int) -> None:
+        """Produces records of any kind."""
+        scenario, rng = self._scenario, self._rng
+        kinds = (PLAIN, ANOMALOUS, BLANK, POISON)
+        chances = (0.94 - scenario.anomalous, scenario.anomalous, 0.03, 0.03)
+        for _ in range(records):
+            service = f"svc-{rng.randrange(scenario.services)}"
+            number = rng.randrange(len(self._partitions) - scenario.noise_is_alone) + scenario.noise_is_alone
+            kind = rng.choices(kinds, chances)[0]
+            is_calm = number >= len(self._partitions) - scenario.calm_partitions
+            self.produce(self._partitions[number], service, PLAIN if is_calm and kind == ANOMALOUS else kind)
 
     async def make_noise(self) -> None:
         """Produces the lines of a service that logs nothing twice, as fast as they fit into two seconds."""

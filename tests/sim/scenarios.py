@@ -64,6 +64,10 @@ class Scenario:
     """True: each scored window is compared with that of one member that reads everything and is never disturbed."""
     cut_bytes: int = 1_000
     """Input bytes of a partition between two cuts of its state."""
+    before: int = 0
+    """Records that the topic holds before the first member starts. If there are some, the group begins behind them."""
+    learn_s: float = 3_600.0
+    """Time for what is learned of them."""
     learning_lines: int = 0
     """Learning lines: 0 by default, so that every anomalous line has an alert."""
 
@@ -93,6 +97,32 @@ SCENARIOS = {
             deed_count=8,
             faults=ROUGH,
             score_s=0.3,
+        ),
+        Scenario(name="calm_first_start", members=1, joins=False, checks_familiarity=True, table_rows=4096, before=200),
+        Scenario(
+            name="first_start",
+            members=3,
+            lines=250,
+            over_s=20.0,
+            before=250,
+            joins=False,
+            checks_familiarity=True,
+            table_rows=4096,
+            max_poll_records=10,
+            ingest_s=0.3,
+            deeds=("kill", "kill", "join", "restart", "cut", "freeze"),
+            deed_count=7,
+            faults=ROUGH,
+        ),
+        Scenario(
+            name="short_learning",
+            members=2,
+            before=400,
+            learn_s=2.0,
+            max_poll_records=5,
+            ingest_s=0.3,
+            deeds=("kill", "join", "restart"),
+            deed_count=4,
         ),
         Scenario(name="calm_steps", members=1, step=3),
         Scenario(name="rough_broker", faults=ROUGH),

@@ -127,7 +127,7 @@ def ended_chunks_are_ingested(patch: Patch) -> None:
 
 def no_context_is_read(patch: Patch) -> None:
     def at_the_commit(committed: Any, bounds: Any, max_context: int) -> Start:
-        score_from, _, _ = where_to_start(committed, bounds, max_context)
+        score_from = where_to_start(committed, bounds, max_context).score_from
         return Start(score_from, score_from, False)
 
     patch.setattr(partitions_module, "where_to_start", at_the_commit)

@@ -1,4 +1,4 @@
-"""Safeguards of the state that outlives a member, switched off: its windows are then not those of an undisturbed one.
+"""Safeguards of the state that outlives a member, and of a first start, switched off: windows then differ.
 
 The table of `tests/sim/test_ablations.py` continues here.
 """
@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
+from logwarden.daemon.pipeline import ledger, partitions
 from logwarden.daemon.pipeline.ingest import Ingestor
+from logwarden.daemon.pipeline.learning import Learning
+from logwarden.daemon.pipeline.ledger import FirstStart, Start, decode_first, encode_metadata, where_to_start
 from logwarden.daemon.pipeline.memory import ServiceMemory
 from logwarden.daemon.pipeline.partitions import Assignment
 from logwarden.daemon.pipeline.rebalance import Rebalance
+from logwarden.daemon.pipeline.work import Work
 from logwarden.daemon.state import choice
 from logwarden.daemon.state.journal import Journal
 from logwarden.model.stream import LogStream
@@ -81,6 +85,40 @@ def waiting_lines_are_taken_for_counted(patch: Patch) -> None:
     patch.setattr(ServiceMemory, "cut", lambda memory, owner, end, waiting, now: cut(memory, owner, end, {}, now))
 
 
+def learned_lines_are_judged(patch: Patch) -> None:
+    patch.setattr(Work, "without_context", lambda work: work)
+
+
+def judging_does_not_wait(patch: Patch) -> None:
+    look = Learning.look
+
+    async def at_once(learning: Learning) -> None:
+        learning._seconds = 0.0
+        await look(learning)
+
+    patch.setattr(Learning, "look", at_once)
+
+
+def every_owner_begins_at_the_end(patch: Patch) -> None:
+    def at_the_end(committed: Any, bounds: Any, max_context: int) -> Start:
+        if committed is not None and decode_first(committed.metadata) is not None:
+            return Start(bounds.end, committed.offset, False)
+        return where_to_start(committed, bounds, max_context)
+
+    patch.setattr(partitions, "where_to_start", at_the_end)
+
+
+def the_first_commit_drops_what_is_to_be_learned(patch: Patch) -> None:
+    def without(context: int, topic: str, marks: Any, first: FirstStart | None) -> str:
+        return encode_metadata(context if first is None else max(context, first.offset), topic, marks, first)
+
+    patch.setattr(ledger, "encode_metadata", without)
+
+
+def windows_reach_across_a_gap(patch: Patch) -> None:
+    patch.setattr(Ingestor, "skip", lambda *_: None)
+
+
 ABLATIONS: list[tuple[Callable[[Patch], None], str, str]] = [
     (nothing_is_read_again, "state", "as_undisturbed"),
     (replayed_lines_are_counted_again, "state_events", "as_undisturbed"),
@@ -91,6 +129,11 @@ ABLATIONS: list[tuple[Callable[[Patch], None], str, str]] = [
     (newest_lines_stay_away, "state", "windows_whole"),
     (known_lines_are_not_embedded, "state", "as_undisturbed"),
     (waiting_lines_are_taken_for_counted, "state_events", "as_undisturbed"),
+    (learned_lines_are_judged, "first_start", "learned_not_judged"),
+    (judging_does_not_wait, "first_start", "as_undisturbed"),
+    (every_owner_begins_at_the_end, "first_start", "no_early_commit"),
+    (the_first_commit_drops_what_is_to_be_learned, "first_start", "as_undisturbed"),
+    (windows_reach_across_a_gap, "short_learning", "windows_whole"),
 ]
 
 

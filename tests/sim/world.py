@@ -119,6 +119,9 @@ class World:
 
     async def live(self) -> None:
         """Runs the world from the first member's start to the last member's drain."""
+        self.producers.produce_some(self.scenario.before)
+        self.evidence.leaves_out = self.scenario.learn_s < LONGEST_S
+        self.evidence.before = {era: log.end for era, log in self.broker.eras.items()}
         for _ in range(self.scenario.members):
             await self.start_member()
         watch = Watch(self)
@@ -185,6 +188,7 @@ class World:
             "same_alert_ids": invariants.same_alert_ids(evidence),
             "only_anomalies": invariants.only_anomalies(evidence),
             "only_lines_scored": invariants.only_lines_scored(evidence),
+            "learned_not_judged": invariants.learned_not_judged(evidence),
             "no_lag_left": invariants.no_lag_left(evidence, broker),
         }
         if scenario.members == 1 and not scenario.deeds and scenario.faults == CALM:
@@ -203,7 +207,9 @@ class World:
         for breach in invariants.state_behind(self.broker, partition, position):
             self.evidence.breach("state_behind", breach)
         era = self.broker.logs[partition].era
-        start = self._checked.get(era, 0)
+        if era in self.evidence.before and self.scenario.before:
+            self.evidence.first.setdefault(era, position.offset)
+        start = max(self._checked.get(era, 0), self.evidence.first.get(era, 0))
         for breach in invariants.done_below(self.evidence, self.broker, era, start, position.offset):
             self.evidence.breach("no_early_commit", breach)
         self._checked[era] = max(start, position.offset)

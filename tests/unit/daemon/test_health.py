@@ -167,6 +167,8 @@ def test_figures_are_plain_values() -> None:
         "incidents": "off",
         "feedback": "off",
         "lines_per_service": 812.3,
+        "learning_partitions": 0,
+        "learning_records_left": 0,
         "services_restored": 0,
         "services_forgotten": 0,
         "without_memory": [],

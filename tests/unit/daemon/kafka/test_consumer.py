@@ -45,6 +45,18 @@ async def test_nothing_committed_is_an_answer() -> None:
     assert await source(answer).committed(ASKED) == {ASKED[0]: Committed(7, "context")}
 
 
+async def test_all_commits_of_the_group_are_those_of_its_topics() -> None:
+    """A topic that does not exist yet has no partition; no answer for those that do is no answer."""
+    answer = {TopicPartition("logs", 0): OffsetAndMetadata(7, "context")}
+    found, nothing = source(answer), source({})
+    for each in (found, nothing):
+        consumer = cast(FakeConsumer, each._consumer)
+        consumer.subscribed_topics, consumer.known_topics = {"logs", "late"}, {"logs"}
+    assert await found.committed(None) == {ASKED[0]: Committed(7, "context")}
+    with pytest.raises(BrokerUnavailable):
+        await nothing.committed(None)
+
+
 @pytest.mark.parametrize("answer", [{}, NodeNotReadyError()], ids=["a group that is being loaded", "no node"])
 async def test_no_answer_is_not_nothing_committed(answer: dict[TopicPartition, OffsetAndMetadata] | Exception) -> None:
     """Just after a restart the broker answers COORDINATOR_LOAD_IN_PROGRESS or NOT_COORDINATOR, which the client drops:

@@ -71,6 +71,8 @@ FACTS: list[tuple[Callable[[PrometheusTelemetry], None], dict[str, float]]] = [
         lambda t: t.context_replayed(31, True),
         {"logwarden_context_records_total": 31, "logwarden_short_contexts_total": 1},
     ),
+    (lambda t: t.learned(50), {"logwarden_learned_records_total": 50}),
+    (lambda t: t.unlearned(20), {"logwarden_unlearned_records_total": 20}),
     (lambda t: t.committed(3), {"logwarden_commits_total": 1, "logwarden_committed_partitions_total": 3}),
     (
         lambda t: t.rebalanced(assigned=4, revoked=1),
