@@ -23,9 +23,10 @@ from logwarden.daemon.commands.parsers.lines import lines
 from logwarden.daemon.commands.parsers.programs import OTHER_PROGRAMS, PASS_ON, demo, evaluate, faultlab, train
 from logwarden.daemon.commands.parsers.run import run
 from logwarden.daemon.commands.parsers.scan import scan
+from logwarden.daemon.commands.parsers.status import status
 
 COMMANDS: tuple[Callable[..., None], ...] = (
-    *(run, demo, scan, lines, alerts, incidents),
+    *(run, demo, scan, lines, status, alerts, incidents),
     *(config, train, evaluate, faultlab),
 )
 """The commands in the order of `--help`. The name of a command is its function's, its help the docstring."""

@@ -139,6 +139,8 @@ def test_the_pipeline_is_given_its_effects() -> None:
         "commands/alerts.py": {"tail_topic"},  # `logwarden alerts` reads a topic for people
         "commands/incidents.py": {"tail_topic"},  # likewise
         "commands/parsers/incidents.py": {"SystemClock"},  # `logwarden incidents --since 2h` counts from now
+        "commands/parsers/alerts.py": {"SystemClock"},  # likewise
+        "commands/parsers/status.py": {"SystemClock"},  # `logwarden status --watch` waits
         "commands/scan.py": {"loading"},  # `logwarden scan` reads files, without a broker
     }
 

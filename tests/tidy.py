@@ -172,6 +172,7 @@ EXCEPTIONS: dict[Rule, dict[str, str]] = {
         "daemon/commands/config.py": "a command: JSON and markdown, likewise",
         "daemon/commands/incidents.py": "a command: JSON lines, likewise",
         "daemon/commands/scan.py": "a command: JSON lines, likewise",
+        "daemon/commands/status.py": "a command: JSON, likewise",
         "training/benchmark/command.py": "a program: its progress",
         "training/benchmark/quoted.py": "a program: what documents quote",
         "training/encoder/distill.py": "a program: figures of a run",

@@ -1,13 +1,14 @@
 """`logwarden alerts`: shows the alerts topic, for people or as JSON lines.
 
-Shows every record: a value that is no logwarden alert (another producer, a newer version) is printed as it is, escaped,
-and does not end the tail.
+Shows every record that is wanted: a value that is no logwarden alert (another producer, a newer version) is printed as
+it is, escaped, and does not end the tail. With a choice of services or severities such a value is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, cast
 
 import msgspec
@@ -16,32 +17,67 @@ from rich.text import Text
 
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.rendering import printable, render
+from logwarden.daemon.commands.since import names_of
 from logwarden.daemon.incidents.alert import decode_alert
 from logwarden.daemon.settings.groups import Settings
 
 
-async def tail_alerts(
-    settings: Settings, form: AlertFormat, *, from_beginning: bool, limit: int | None, console: Console
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertOptions:
+    """Options of the command line."""
+
+    services: Sequence[str] = ()
+    """Names and patterns of services. Empty: all."""
+    severities: Sequence[str] = ()
+    since_ms: int | None = None
+    """Begin with the alerts published at this time. None: with the next one."""
+    from_beginning: bool = False
+    follow: bool = True
+    """False: end with the alerts that are there."""
+    form: AlertFormat = AlertFormat.pretty
+    limit: int | None = None
+
+
+async def tail_alerts(options: AlertOptions, settings: Settings, console: Console) -> None:
     """Prints alerts as they arrive, until Ctrl-C or until `limit` alerts are printed."""
-    if limit == 0:
+    is_chosen = names_of(options.services)
+    if options.limit == 0:
         return
     from logwarden.daemon.kafka.tail import tail_topic  # here, so that `--help` does not load a Kafka client
 
-    records = tail_topic(settings, settings.kafka.alerts_topic, from_beginning=from_beginning)
-    await _show(records, form, limit=limit, console=console)
+    records = tail_topic(
+        settings,
+        settings.kafka.alerts_topic,
+        from_beginning=options.from_beginning,
+        since_ms=options.since_ms,
+        follow=options.follow,
+    )
+    await _show(records, options, is_chosen, console)
 
 
 async def _show(
-    records: AsyncIterator[tuple[bytes | None, bytes]], form: AlertFormat, *, limit: int | None, console: Console
+    records: AsyncIterator[tuple[bytes | None, bytes]],
+    options: AlertOptions,
+    is_chosen: Callable[[str], bool],
+    console: Console,
 ) -> None:
     shown = 0
     async with aclosing(cast(Any, records)):  # closes the consumer when the limit ends the tail early
         async for _, value in records:
-            show_value(value, form, console)
+            if (options.services or options.severities) and not _is_wanted(value, options, is_chosen):
+                continue
+            show_value(value, options.form, console)
             shown += 1
-            if shown == limit:
+            if shown == options.limit:
                 return
+
+
+def _is_wanted(value: bytes, options: AlertOptions, is_chosen: Callable[[str], bool]) -> bool:
+    try:
+        alert = decode_alert(value)
+    except ValueError:
+        return False
+    return is_chosen(alert.service.name) and (not options.severities or alert.logwarden.severity in options.severities)
 
 
 def show_value(value: bytes | None, form: AlertFormat, console: Console) -> None:

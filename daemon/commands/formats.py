@@ -20,6 +20,14 @@ class FailOn(StrEnum):
     incident = "incident"
 
 
+class ServiceStateWord(StrEnum):
+    """How well a service is known."""
+
+    learning = "learning"
+    known = "known"
+    noisy = "noisy"
+
+
 class IncidentSeverity(StrEnum):
     """Severity of an incident."""
 

@@ -5,7 +5,6 @@ A record that is no incident of this version is left out.
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -15,12 +14,11 @@ from rich.console import Console
 
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.incident_view import render_incident
+from logwarden.daemon.commands.since import names_of
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.incidents.incident import IncidentRecord, decode_incident
-from logwarden.daemon.incidents.writing import milliseconds, rfc3339
+from logwarden.daemon.incidents.writing import milliseconds
 from logwarden.daemon.settings.groups import Settings
-
-_UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +26,11 @@ class IncidentOptions:
     """Options of the command line."""
 
     services: Sequence[str] = ()
-    """Only incidents of one of these services. Empty: of all."""
+    """Names and patterns of services. Empty: all."""
     severities: Sequence[str] = ()
     open_only: bool = False
-    since: str = ""
-    """Only incidents with an alert at this time or later, as the records write it. Empty: all."""
+    since_ms: int | None = None
+    """Only incidents with an alert at this time or later. None: all."""
     follow: bool = False
     form: AlertFormat = AlertFormat.pretty
     limit: int | None = None
@@ -56,23 +54,12 @@ async def show_incidents(options: IncidentOptions, settings: Settings, console: 
         await shown.follow(tail_topic(settings, topic, from_beginning=True))
 
 
-def since_when(text: str, now_ms: int) -> str:
-    """Returns the time of `30m`, `2h`, `7d`, or of a date. Raises ConfigurationError for another text."""
-    if match := re.fullmatch(r"(\d{1,6})([smhd])", text):
-        return rfc3339(now_ms - int(match[1]) * _UNITS_MS[match[2]]) or ""
-    try:
-        return rfc3339(milliseconds(text)) or ""
-    except (ValueError, OverflowError):
-        raise ConfigurationError(
-            f"{text!r} is no time", hint="write a time ago, such as 30m, 2h or 7d, or a date such as 2026-11-23T10:00Z"
-        ) from None
-
-
 class Shown:
     """What was printed."""
 
     def __init__(self, options: IncidentOptions, console: Console) -> None:
         self._options = options
+        self._is_chosen = names_of(options.services)
         self._console = console
         self._revisions: dict[str, int] = {}
         self.count = 0
@@ -112,11 +99,18 @@ class Shown:
     def _is_wanted(self, record: IncidentRecord) -> bool:
         options, facts = self._options, record.logwarden
         return (
-            (not options.services or any(service.name in options.services for service in facts.services))
+            any(self._is_chosen(service.name) for service in facts.services)
             and (not options.severities or facts.severity in options.severities)
             and (not options.open_only or facts.status == "open")
-            and (facts.last_seen or "") >= options.since
+            and (options.since_ms is None or _seen_ms(facts.last_seen) >= options.since_ms)
         )
+
+
+def _seen_ms(timestamp: str | None) -> int:
+    try:
+        return -1 if timestamp is None else milliseconds(timestamp)
+    except (ValueError, OverflowError):
+        return -1
 
 
 def _record(value: bytes | None) -> IncidentRecord | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import torch
 
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.ports import Engine
+from logwarden.daemon.selecting import matcher
 from logwarden.daemon.settings.fields import named_masks
-from logwarden.daemon.settings.groups import Settings
-from logwarden.daemon.settings.learning import learning_rules
+from logwarden.daemon.settings.groups import AlertSettings, Settings
+from logwarden.daemon.settings.learning import need_of
 from logwarden.model.checkpoint import load_checkpoint
 from logwarden.model.errors import ModelError
+from logwarden.model.learning import LearningNeed, LearningRules
 from logwarden.model.mask_own import compile_masks
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.stream import LineColumns, LogStream
@@ -41,9 +44,7 @@ def load_engine(settings: Settings) -> Engine:
     policy = AlertPolicy(
         threshold=settings.alerts.threshold or loaded.calibration.threshold,
         learning_lines=settings.alerts.learning_lines,
-        learning=learning_rules(
-            settings.alerts.learning_lines, settings.alerts.learning_days, settings.alerts.learning
-        ),
+        learning=learning_rules(settings.alerts),
         model_revision=loaded.revision,
         kinds=settings.alerts.kinds,
         budget_per_day=settings.alerts.budget_per_day if settings.alerts.threshold is None else 0,
@@ -52,6 +53,18 @@ def load_engine(settings: Settings) -> Engine:
     engine = Engine(scorer=scorer, table=scorer.line_table(masks), policy=policy, device=str(scorer.device))
     _warm_up(engine, settings.window.size)
     return engine
+
+
+def learning_rules(settings: AlertSettings) -> LearningRules:
+    """Returns how long each service learns."""
+    days = math.inf if settings.learning_days is None else settings.learning_days
+    common = LearningNeed(settings.learning_lines, days)
+    special = []
+    for pattern, _, text in (each.rpartition("=") for each in settings.learning):
+        lines, its_days = need_of(text)
+        need = LearningNeed(common.lines if lines is None else lines, common.days if its_days is None else its_days)
+        special.append((matcher([pattern]), need))
+    return LearningRules(common, special)
 
 
 def _warm_up(engine: Engine, window_size: int) -> None:

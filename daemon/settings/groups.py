@@ -203,7 +203,8 @@ class HttpSettings(SettingsGroup):
     port: Maybe[Annotated[int, Field(ge=0, le=65_535)]] = 8_080
     """TCP port on which the daemon serves HTTP; 0: any free port. None: no HTTP."""
     token: Maybe[SecretStr] = None
-    """Token that a client of `/api/v1` needs to write. None: the one in the file, or nobody writes."""
+    """Token that a client of `/api/v1` needs to write. None: the one in the file; without either, writing
+    is off."""
     token_file: Maybe[SecretFile] = None
     """File with that token, read again for each request. None: no file."""
     token_for_reads: bool = False

@@ -1,4 +1,4 @@
-"""Defines how the learning of single services is written, and reads it: `web-*=200,batch=500/7d`."""
+"""Defines how the learning of single services is written, and reads it: `web-*=200,batch=500/7d`. Loads no numpy."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from logwarden.daemon.selecting import MAX_PATTERN_CHARS, matcher
+from logwarden.daemon.selecting import MAX_PATTERN_CHARS
 from logwarden.daemon.settings.fields import Name, list_word
-from logwarden.model.learning import LearningNeed, LearningRules
 
 MAX_LINES = 10_000
 """Ages of services are known up to 2**14 lines."""
@@ -19,20 +18,7 @@ _NEED = re.compile(r"([0-9]{1,5})?(?:(?:^|/)([0-9]{1,4}(?:\.[0-9]{1,3})?)([dh]))
 _FORM = "write service=lines, service=days or service=lines/days, such as web-*=200,cron=2d,batch=500/7d"
 
 
-def learning_rules(lines: int, days: float | None, special: tuple[str, ...]) -> LearningRules:
-    """Returns the rules: the common need, and that of single services. `days` None: by lines only."""
-    common = LearningNeed(lines) if days is None else LearningNeed(lines, days)
-    found = []
-    for pattern, _, need in (each.rpartition("=") for each in special):
-        its_lines, its_days = _need(need)
-        merged = LearningNeed(
-            common.lines if its_lines is None else its_lines, common.days if its_days is None else its_days
-        )
-        found.append((matcher([pattern]), merged))
-    return LearningRules(common, found)
-
-
-def _need(text: str) -> tuple[int | None, float | None]:
+def need_of(text: str) -> tuple[int | None, float | None]:
     """Returns the lines and days of a text such as `500/7d`. Raises ValueError for another text."""
     match = _NEED.fullmatch(text)
     if not match or not text:
@@ -56,7 +42,7 @@ def _checked(special: tuple[str, ...]) -> tuple[str, ...]:
             raise ValueError(f"names the service {name!r} twice; write one of them")
         names.add(name)
         try:
-            _need(need)
+            need_of(need)
         except ValueError as error:
             raise ValueError(f"gives {name!r} the learning {need!r}: {error}") from None
     return special

@@ -1,8 +1,8 @@
 """Frames the HTTP API: what an endpoint is, who may use it, how it refuses. Knows no endpoint.
 
-Reading needs no token unless the operator wants one; writing always does, and without a configured token nobody may
-write. Every answer is JSON, every refusal a code for programs and a sentence for people. A request is bounded in size,
-number of values and time.
+Reading needs no token unless the operator wants one. Writing needs one, and is off without a configured token. Every
+answer is JSON, every refusal a code for programs and a sentence for people. A request is bounded in size, number of
+values and time.
 """
 
 from __future__ import annotations

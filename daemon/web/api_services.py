@@ -80,6 +80,8 @@ class ServicesAnswer(msgspec.Struct, frozen=True, kw_only=True):
     as_of: str | None
     """Time of the figures."""
     states: StateCounts
+    lines_per_minute: int
+    """Lines of all its services that were read within the last minute."""
     total: int
     """Services that the request chose, of which this page shows some."""
     services: tuple[ServiceEntry, ...]
@@ -163,6 +165,7 @@ class ServicesEndpoint:
             member=self._member(),
             as_of=rfc3339(table.at_ms),
             states=StateCounts(**{state.word: counts[state] for state in STATES}),
+            lines_per_minute=int(table.per_minute.sum()),
             total=total,
             services=services,
             next=encoded_cursor(_key(table, places[-1])) if has_more else None,

@@ -12,7 +12,8 @@ from logwarden.daemon.commands.parsers.common import EXIT_INTERRUPTED, EnvFile, 
 
 def incidents(
     service: Annotated[
-        list[str] | None, typer.Option("--service", help="Show only incidents of this service. Repeatable.")
+        list[str] | None,
+        typer.Option("--service", metavar="PATTERN", help="Show only services such as this, or web-*. Repeatable."),
     ] = None,
     severity: Annotated[
         list[IncidentSeverity] | None, typer.Option("--severity", help="Show only this severity. Repeatable.")
@@ -32,14 +33,15 @@ def incidents(
     import asyncio
 
     from logwarden.daemon.clock import SystemClock
-    from logwarden.daemon.commands.incidents import IncidentOptions, show_incidents, since_when
+    from logwarden.daemon.commands.incidents import IncidentOptions, show_incidents
+    from logwarden.daemon.commands.since import since_when
     from logwarden.daemon.settings.reading import read_settings
 
     options = IncidentOptions(
         services=service or (),
         severities=severity or (),
         open_only=open_only,
-        since=since_when(since, SystemClock().now_ms()) if since else "",
+        since_ms=since_when(since, SystemClock().now_ms()) if since else None,
         follow=follow,
         form=form,
         limit=limit,

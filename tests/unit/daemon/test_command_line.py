@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 import logwarden.daemon.__main__ as cli
-from logwarden.daemon.commands.alerts import show_value, tail_alerts
+from logwarden.daemon.commands.alerts import AlertOptions, show_value, tail_alerts
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError, FatalError
 from logwarden.daemon.incidents.alert import Alert, build_alert, decode_alert
@@ -51,12 +51,12 @@ def called(
     return exited.value.code or 0, captured.out, captured.err
 
 
-def an_alert(offset: int = 7, text: str = "panic") -> Alert:
-    window = LogWindow(service="api", lines=(LogLine(text=text, offset=offset),), topic="logs")
+def an_alert(offset: int = 7, text: str = "panic", service: str = "api", score: float = 0.9) -> Alert:
+    window = LogWindow(service=service, lines=(LogLine(text=text, offset=offset),), topic="logs")
     return build_alert(
         Verdict(
             window=window,
-            probabilities=(0.1, 0.9),
+            probabilities=(1 - score, score),
             logits=(0.0, 1.0),
             threshold=0.5,
             learning=False,
@@ -74,9 +74,10 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     state = SimpleNamespace(values=[], closed=False, request=None)
 
     async def tail_topic(
-        settings: Settings, name: str, *, from_beginning: bool
+        settings: Settings, name: str, *, from_beginning: bool, since_ms: int | None, follow: bool
     ) -> AsyncIterator[tuple[bytes | None, bytes]]:
         state.request = (name, from_beginning)
+        state.since_ms, state.follow = since_ms, follow
         try:
             for value in state.values:
                 if isinstance(value, BaseException):
@@ -110,7 +111,7 @@ def test_help_names_every_command() -> None:
     """`--help` lists every command."""
     ended = run("--help")
     assert ended.returncode == 0
-    for command in ("run", "demo", "scan", "alerts", "train", "evaluate", "faultlab", "config"):
+    for command in ("run", "demo", "scan", "status", "alerts", "train", "evaluate", "faultlab", "config"):
         assert f" {command} " in ended.stdout
 
 
@@ -242,7 +243,7 @@ async def test_alerts_leave_after_the_limit_and_close_the_reader(
     """`--limit 2` prints two alerts and closes the consumer, so that a script does not hang."""
     topic.values = [an_alert(offset).encode() for offset in range(5)]
     console = Console(file=io.StringIO())
-    await tail_alerts(Settings(), AlertFormat.jsonl, from_beginning=True, limit=2, console=console)
+    await tail_alerts(AlertOptions(form=AlertFormat.jsonl, from_beginning=True, limit=2), Settings(), console)
     lines = capsys.readouterr().out.splitlines()
     assert [json.loads(line)["logwarden"]["source"]["last_offset"] for line in lines] == [0, 1]
     assert topic.closed
@@ -251,7 +252,7 @@ async def test_alerts_leave_after_the_limit_and_close_the_reader(
 
 async def test_a_limit_of_zero_asks_nobody(topic: SimpleNamespace) -> None:
     """A limit of 0 needs no broker."""
-    await tail_alerts(Settings(), AlertFormat.jsonl, from_beginning=False, limit=0, console=Console(file=io.StringIO()))
+    await tail_alerts(AlertOptions(form=AlertFormat.jsonl, limit=0), Settings(), Console(file=io.StringIO()))
     assert topic.request is None
 
 

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.incident_view import render_incident
-from logwarden.daemon.commands.incidents import IncidentOptions, Shown, show_incidents, since_when
+from logwarden.daemon.commands.incidents import IncidentOptions, Shown, show_incidents
+from logwarden.daemon.commands.since import since_when
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.incidents.findings import FindingReader
 from logwarden.daemon.incidents.incident import (
@@ -178,10 +179,11 @@ def test_the_command_shows_the_newest_record_that_is_wanted(capsys: pytest.Captu
         (IncidentOptions(form=AlertFormat.jsonl), 1),
         (IncidentOptions(form=AlertFormat.jsonl, services=["db"], severities=["error", "warning"]), 1),
         (IncidentOptions(form=AlertFormat.jsonl, services=["web"]), 0),
+        (IncidentOptions(form=AlertFormat.jsonl, services=["web", "d*"]), 1),
         (IncidentOptions(form=AlertFormat.jsonl, severities=["critical"]), 0),
         (IncidentOptions(form=AlertFormat.jsonl, open_only=True), 0),
-        (IncidentOptions(form=AlertFormat.jsonl, since=since_when("2h", BEGIN_MS)), 1),
-        (IncidentOptions(form=AlertFormat.jsonl, since=since_when("2026-11-23T11:00+00:00", BEGIN_MS)), 0),
+        (IncidentOptions(form=AlertFormat.jsonl, since_ms=since_when("2h", BEGIN_MS)), 1),
+        (IncidentOptions(form=AlertFormat.jsonl, since_ms=since_when("2026-11-23T11:00", BEGIN_MS)), 0),
         (IncidentOptions(form=AlertFormat.jsonl, limit=0), 0),
     ):
         Shown(options, Console(file=io.StringIO())).all_of(entries)
@@ -211,7 +213,9 @@ async def test_the_command_reads_the_topic_and_follows_it(monkeypatch: pytest.Mo
     async def read(_: CompactedTopic) -> list[tuple[bytes, bytes]]:
         return [(b"1", first.encode())]
 
-    async def tail(_: Settings, topic: str, *, from_beginning: bool) -> AsyncIterator[tuple[bytes | None, bytes]]:
+    async def tail(
+        _: Settings, topic: str, *, from_beginning: bool, **_options: object
+    ) -> AsyncIterator[tuple[bytes | None, bytes]]:
         assert (topic, from_beginning) == ("found", True)
         yield b"1", expired(first).encode()
 

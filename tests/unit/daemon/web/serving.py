@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import numpy as np
+from aiohttp import web
 
 from logwarden.daemon.clock import SystemClock
 from logwarden.daemon.incidents.alert import AlertService
@@ -140,6 +141,11 @@ def member() -> MemberFacts:
     return MemberFacts(name="host/7", group="logwarden", version="1", partitions=partitions)
 
 
+async def unready(_: web.Request) -> web.Response:
+    reasons = [{"code": "not_assigned", "message": "The group has assigned nothing yet."}]
+    return web.json_response({"ready": False, "reasons": reasons}, status=503)
+
+
 async def serving(settings: Settings, *, with_topic: bool = True) -> tuple[Served, HttpServer]:
     served = Served()
 
@@ -159,7 +165,8 @@ async def serving(settings: Settings, *, with_topic: bool = True) -> tuple[Serve
     services.source = ServiceSource(table=table, last_alert=lambda *key: alerts.get(key))
     incidents = IncidentsEndpoint(member, Clock(), served.shelf if with_topic else None)
     note = Endpoint(method="POST", path="/notes", summary="Takes a note.", answer=Note, reply=take, body=Note)
-    server = HttpServer(settings.http, api_routes([services.endpoint, incidents.endpoint, note], settings.http))
+    endpoints = [services.endpoint, incidents.endpoint, note]
+    server = HttpServer(settings.http, [web.get("/readyz", unready), *api_routes(endpoints, settings.http)])
     await server.start()
     served.url = f"http://127.0.0.1:{server.port}"
     return served, server

@@ -17,7 +17,7 @@ async def test_services_are_described_with_their_state(served: Served) -> None:
     status, body = await served.ask("/services")
     assert status == 200
     assert body["states"] == {"learning": 1, "known": 2, "noisy": 1}
-    assert (body["total"], body["next"]) == (4, None)
+    assert (body["total"], body["lines_per_minute"], body["next"]) == (4, 66, None)
     assert body["member"]["partitions"] == [{"topic": "audit", "partition": 3}, {"topic": "logs", "partition": 0}]
     assert [service["name"] for service in body["services"]] == ["pkg ?", "web-1", "web-1", "web-2"]
     assert body["services"][3] == {
