@@ -115,7 +115,9 @@ def _wrong_logwarden(words: list[str]) -> Iterator[str]:
     elif name in PASSED_ON:
         yield from _unknown_options(words[1:], _options_of(PASSED_ON[name]))
     else:
-        yield from _unknown_options(words[1:], {option for p in known[name].params for option in p.opts})
+        yield from _unknown_options(
+            words[1:], {option for p in known[name].params for option in (*p.opts, *p.secondary_opts)}
+        )
 
 
 def _unknown_options(words: list[str], known: set[str]) -> Iterator[str]:
