@@ -25,7 +25,7 @@ demo: setup  ## play a real recording through an embedded broker and show the al
 	$(BIN)/logwarden demo $(ARGS)
 
 test: setup lint  ## everything: style, types, imports, units, properties, simulation, a real Kafka broker
-	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/python -m tests.together $(ARGS)
 	$(BIN)/coverage report
 
 layout: setup  # links the packages under one name, for tools that do not read pyproject.toml's table of folders
