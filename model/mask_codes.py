@@ -27,7 +27,7 @@ _NEAR = r"""["']?(?: (?:is|was|of|number|value|with|by|code|no\.?))?[ =:("'#]{1,
 _STRONG = (
     r"(?i:status|code|errno)|(?<![A-Za-z])(?i:err|rc|ret|retval|exit|exited|exits|signal|sig|result|res|sqlstate"
     r"|hresult|kodu|felkod|bugcheck|alert|statut|estado|stato|durum|stav"
-    r"|event[ _-]?id|http|grpc|reason|mqrc)"
+    r"|event[ _-]?id|http|grpc|reason|mqrc)|(?i:last_?error)(?:\(\))?"
 )
 _WEAK = (
     r"(?<![A-Za-z])(?i:returned|returns|return|finished|completed|failed|said|terminated|killed|stopped|aborted"

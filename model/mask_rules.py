@@ -119,7 +119,8 @@ _RULES: tuple[Rule, ...] = (
                        rf"{_GRAMMAR}{_PERSON}"
                        r"(?=[\s,;:.)]|$)"), r"\1 *"),
     ("for ", re.compile(rf"\b((?:[Ll]og(?:in|on)|[Pp]assword|[Aa]uthentication|[Ss]ign-?in)\b[^;:\n]{{0,40}}? for) "
-                        rf"{_GRAMMAR}(?!(?:reason|user)\b){_PERSON}(?=[,;:.)]|$)"), r"\1 *"),
+                        rf"{_GRAMMAR}(?!(?:reason|user)\b){_PERSON}(?=[,;:.)]|$| (?:on|from|at|via|using|with)\b)"),
+     r"\1 *"),
     ("", re.compile(rf"\b({_USER_ELSEWHERE}|(?i:benutzer|usuario|usuário|utente|utilisateur|gebruiker|kullanıcı"
                     rf"|użytkownik[a-z]{{0,3}})|用户|用戶|ユーザー|사용자) (?=[A-Za-z\"'*]){_PERSON}(?![^\s,;:.)])",
                     re.IGNORECASE), r"\1 *"),
@@ -129,9 +130,9 @@ _RULES: tuple[Rule, ...] = (
     ("", re.compile(rf"\b(for|user|by|of|from user) {_GRAMMAR}{_PERSON} (from|port|on port|at)\b(?= ?\*| url| path|$)"),
      r"\1 * \2"),
     ("for ", re.compile(rf"\b(for|of) (?!(?:user|the)\b){_PERSON} (from)\b"), r"\1 * \2"),
-    ("by ", re.compile(rf"\b(uploaded|created|deleted|opened|changed|requested|approved|removed|modified|locked"
+    ("by", re.compile(rf"\b(uploaded|created|deleted|opened|changed|requested|approved|removed|modified|locked"
                        rf"|added|sent|owned|submitted|initiated|triggered|started|cancelled|canceled|updated|saved)"
-                       rf"( [^;]{{1,80}}?)? by {_GRAMMAR}{_PERSON}"), r"\1\2 by *"),
+                       rf"( [^;]{{1,80}}?)? by(:?) {_GRAMMAR}{_PERSON}"), r"\1\2 by\3 *"),
     ("Client", re.compile(r"\[[\w.*@-]{1,64}\](?= (?:OK|FAIL) [A-Z]{2,16}: Client\b)"), "*"),
     ("</", re.compile(r"<([A-Za-z][\w.-]{0,60})>[^<>\n\ue000-\ue01f]{1,200}</\1>"), mask_element),
     ("(to ", re.compile(r"(?<=\(to )[\w.@*-]{1,64}\) [\w.@*-]{1,64}(?= on )"), "*) *"),

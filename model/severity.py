@@ -82,6 +82,8 @@ def of_number(number: float) -> int | None:
         return None
     if number <= 7:
         return _OF_SYSLOG[int(number)]
+    if number < 10:  # of a scale of ten, as security products have; which end is bad differs
+        return None
     steps: tuple[tuple[float, int], ...]
     if number < 100:
         steps = ((15, TRACE), (25, DEBUG), (35, INFO), (45, WARNING), (55, ERROR), (100, CRITICAL))

@@ -28,6 +28,8 @@ _LISTS = (
     "Messages",
     "Logs",
     "Entries",
+    "logEntries",
+    "log_entries",
 )
 """Lists whose elements are events if these look like events."""
 _OWN_TEXT = (

@@ -166,7 +166,12 @@ class JsonReader:
                 stack = trace.stack or trace.message
                 break
         kind = fault.type or _first_text(found[names.ERROR_TYPE])
-        message = fault.message or _first_text(found[names.ERROR_TEXT])
+        message, beside = fault.message, _first_text(found[names.ERROR_TEXT])
+        if (
+            not kind and message and " " not in message and " " in beside
+        ):  # `error` is a name, and the text stands beside
+            kind, message = message, beside
+        message = message or beside
         fault = fault._replace(type=kind, message=message[:MAX_TEXT_CHARS], stack=stack)
         return sentence_of(fault, self._condense, said)
 

@@ -28,7 +28,7 @@ _WITHOUT_COLONS = re.compile(
     rb"|(?:[^\d\n]{0,30}[\s\]])?[\[(]\d{10}[.,]\d{1,9}[\])]"
 )
 """Heads with a time whose hours and minutes no colon parts: `20261123T100000`, points, East Asia, an epoch."""
-_WORD_END = re.compile(r"[\s\[(=\"*]+")
+_WORD_END = re.compile(r"[\s\[(=\"*,]+")
 _MAX_WORDS = 4
 SECONDS = {f":{second:02}".encode(): 1000 * second for second in range(61)}
 MILLIS = {f"{ms:03}".encode(): ms for ms in range(1000)}

@@ -41,7 +41,15 @@ PATHS = (
     *("application_name", "applicationname", "component.name", "microservice", "attrs.tag", "attrs.service"),
     *("labels.app", "labels.service", "labels.service_name", "labels.app.kubernetes.io/name", "labels.job"),
     *("tags.service", "tags.app", "dd.service", "ddsource.service", "program", "programname", "app-name", "ident"),
-    *("process.program", "syslogtag", "systemd.unit", "_systemd_unit", "syslog_identifier", "log.syslog.appname"),
+    *(
+        "process.program",
+        "syslogtag",
+        "systemd.unit",
+        "_systemd_unit",
+        "syslog_identifier",
+        "log.syslog.appname",
+        "syslog.appname",
+    ),
     *("container.name", "container_name", "docker.container.name", "docker.container_name", "container.labels.app"),
     *("ecs_task_family", "ecs_container_name", "lambda.name", "function_name", "functionname", "loggroup"),
     *(

@@ -48,15 +48,16 @@ def _compiled(*forms: str) -> list[re.Pattern[str]]:
 
 
 _NUMBERED = _compiled(
-    r"(?P<y>\d{{4}})[-/.](?P<mo>\d\d)[-/.](?P<d>\d\d)[T _:]?(?:- | )?{clock}{zone}",
+    r"(?P<y>\d{{4}})[-/.](?P<mo>\d\d)[-/.](?P<d>\d\d)[T _:-]?(?:- | )?{clock}{zone}",
     r"(?P<d>\d\d)/{name}/(?P<y>\d{{4}})[: ]{clock}{zone}",
     r"(?P<d>\d{{1,2}})[- ]{name}[- ](?P<y>\d{{4}})[ ,]{{1,2}}{clock}{zone}",
     r"(?P<a>\d\d?)(?P<sep>[./-])(?P<b>\d\d?)(?P=sep)(?P<y>\d{{4}}),?[ T]{clock}{zone}",
-    r"(?P<y>\d{{4}})(?P<mo>\d\d)(?P<d>\d\d)[ T-]{clock}{zone}",
+    r"(?P<y>\d{{4}})(?P<mo>\d\d)(?P<d>\d\d)[ T:-]{clock}{zone}",
     r"(?P<y>\d{{4}})[-/.](?P<mo>\d\d)[-/.](?P<d>\d\d)[T _-](?P<h>\d\d)\.(?P<m>\d\d)\.(?P<s>\d\d)(?!\d)"
     r"(?:[.,:](?P<f>\d{{1,9}}))?(?!\d)",
     r"(?P<y>\d{{4}})[-.]?(?P<day>\d{{3}})[T ]{clock}{zone}",
     r"(?P<yy>\d\d)[-/]?(?P<mo>\d\d)[-/]?(?P<d>\d\d)  ?{clock}{zone}",
+    r"(?P<a>\d\d)(?P<sep>/)(?P<b>\d\d)/(?P<yy>\d\d)  ?{clock}{zone}",
     r"(?P<mo>\d\d)-?(?P<d>\d\d) {clock}",
     r"(?P<y>\d{{4}})[年년] ?(?P<mo>\d{{1,2}})[月월] ?(?P<d>\d{{1,2}})[日일] ?(?:{half} ?)?{spoken}{zone}",
     r"(?P<y>\d{{4}})(?P<mo>\d\d)(?P<d>\d\d)[T _-]?(?P<h>\d\d)(?P<m>\d\d)(?P<s>\d\d)(?:[.,]?(?P<f>\d{{1,9}}))?"
@@ -96,12 +97,15 @@ def moment_at(head: str, place: int, near_ms: int, zone: tzinfo) -> int | None:
     # Most places match none of the forms, and one pattern for all of them finds that out at once.
     if not has_form(head, place):
         return None
+    moments = []
     for form in _NAMED if head[place].isalpha() else _NUMBERED:
         if found := form.match(head, place):
             at_ms = _of_parts(found.groupdict(), near_ms, zone)
             if at_ms is not None:
-                return at_ms
-    return None
+                if found.lastgroup is None or near_ms < 0 or found.groupdict().get("yy") is None:
+                    return at_ms
+                moments.append(at_ms)  # of a year of two digits several forms may make a moment
+    return min(moments, key=lambda at_ms: abs(at_ms - near_ms), default=None)
 
 
 def whole_moment(text: str, zone: tzinfo) -> int | None:

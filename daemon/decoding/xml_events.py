@@ -58,7 +58,7 @@ def _object(element: ElementTree.Element, depth: int) -> dict[str, Any]:
 
 
 def _event(root: ElementTree.Element) -> dict[str, Any]:
-    """Returns the members of an event; what it says between its tags is its message."""
+    """Returns the members of an event; the text between its own tags is its message."""
     event, said = _object(root, 0), (root.text or "").strip()
     return {"message": said, **event} if said else event
 

@@ -44,6 +44,7 @@ APART = [
     ("error:0A000086:pear routines", "error:0A00010B:pear routines"),
     ("error:02001002:pear routines", "error:20074002:pear routines"),
     ("shed: reason 2009 at pick", "shed: reason 2035 at pick"),
+    ("ShedLastError() = 10054", "ShedLastError() = 10060"),
     ("MQRC 2009 on SHED", "MQRC 2035 on SHED"),
     ("<title>502 Bad Gateway</title>", "<title>504 Gateway Time-out</title>"),
 ]
@@ -98,6 +99,8 @@ TOGETHER = [
     ("shed:0A000086:pear", "shed:0A00010B:pear"),
     ("reason: 15 rows late", "reason: 3 rows late"),
     ("taken by carla@192.0.2.7 now", "taken by otto@198.51.100.9 now"),
+    ("Login incorrect for carla on tty1", "Login incorrect for otto on tty7"),
+    ("created by: carla", "created by: otto"),
     ("[  7] pear", "[123] pear"),
     ("3|otto|192.0.2.7|row", "3|carla|192.0.2.9|row"),
     ("[carla] OK UPLOAD: Client at 1", "[otto] OK UPLOAD: Client at 2"),

@@ -121,3 +121,44 @@ def test_a_field_named_after_the_time_counts_where_the_known_ones_have_none() ->
     event = b'{"message":"open","epoch":0,"calendarTime":"Mon Nov 23 10:33:20 2026 UTC"}'
     assert default_decoder().decode([LogRecord(event)]).timestamps == [AT - 500]
     assert default_decoder().decode([LogRecord(event)] * 3).timestamps == [AT - 500] * 3
+
+
+@pytest.mark.parametrize(
+    ("line", "near", "at"),
+    [
+        ("20261123:10:33:20 shed open", -1, AT - 500),
+        ("2026/11/23-10:33:20.500 shed open", -1, AT),
+        ("[shed:error,2026-11-23T10:33:20.500Z,row:7]open", -1, AT),
+        ("11/23/26 10:33:20 shed open", -1, AT - 500),
+        ("11/12/26 10:33:20 shed open", 1_794_480_000_000, 1_794_479_600_000),
+        ("26/11/12 10:33:20 shed open", 1_794_480_000_000, 1_794_479_600_000),
+    ],
+)
+def test_days_and_years_are_found_in_every_order(line: str, near: int, at: int) -> None:
+    """Of a year of two digits the record's own time tells the place."""
+    assert leading_ms(line.encode(), near) == at
+    assert default_decoder().decode([LogRecord(line.encode(), timestamp=near)]).timestamps == [at]
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ({"error": "invalid_grant", "error_description": "no plums here"}, "ERROR invalid_grant: no plums here"),
+        ({"error": "States.Failed", "cause": "no plums", "type": "Failed"}, "ERROR States.Failed: no plums"),
+        ({"error": "no plums", "cause": "frost"}, "ERROR no plums"),
+        ({"detail": {"severity": 8, "title": "no plums", "description": "as in any winter"}}, "no plums"),
+        ({"detail": {"severity": 3, "title": "no plums"}}, "ERROR no plums"),
+    ],
+)
+def test_a_name_and_a_text_of_an_error_are_one(value: object, line: str) -> None:
+    """Identity providers and workflows name the error in one field and describe it in another."""
+    assert lines_of(value) == [line]
+
+
+def test_batches_and_services_are_found_under_other_names() -> None:
+    """A log service lists entries, a syslog reader nests the program, an agent puts the time among headers."""
+    entries = {"shed": "a", "logEntries": [{"timestamp": AT, "severity": 5, "text": "no plums"}, {"text": "ripe"}]}
+    assert [line.rpartition("NOTICE ")[2] for line in lines_of(entries)] == ["no plums", "ripe"]
+    record = LogRecord(b'{"headers":{"timestamp":"1795430000500"},"body":"no plums","syslog":{"appname":"orchard"}}')
+    decoded = default_decoder().decode([record])
+    assert (decoded.lines, decoded.services, decoded.timestamps) == ([b"no plums"], ["orchard"], [AT])
