@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from logwarden.model.announcements import RARE, Announcements
 from logwarden.model.arrays import Bools, Column, Doubles, Floats, Ints, sums_before
 from logwarden.model.defaults import LEARNING_LINES
 from logwarden.model.peers import PeerSums
@@ -29,10 +30,10 @@ MATURE_LINES = LEARNING_LINES
 SHARE_IN_SUSPICION = 0.25
 _MINUTE_MS = 60_000
 LEVELS = 3
-SLOT_STATES = 3 + LEVELS
+SLOT_STATES = 4 + LEVELS
 """Figures of a slot, see `CalmCounts.of_slots`."""
 """Levels whose lines are counted: warnings, errors, critical lines."""
-CALM_COLUMNS = ("calm_log_count", "calm_log_age", "suspicion", "elsewhere", "level_rarity")
+CALM_COLUMNS = ("calm_log_count", "calm_log_age", "suspicion", "elsewhere", "level_rarity", "announced")
 """Names of the measures where they are columns, in the order of `Calm`."""
 EARLIEST_MS = 1_000_000_000_000
 """Times before this one, of September 2001, are those of clocks that were not set: nothing was first seen then."""
@@ -53,6 +54,8 @@ class Signs:
     """(n,) the line states a status 4xx or its like."""
     at_ms: Ints
     """(n,) milliseconds since the epoch; -1 = unknown."""
+    announces: Bools
+    """(n,) the line announces a stop or a restart, if it is rare."""
 
 
 class Calm(NamedTuple):
@@ -68,22 +71,29 @@ class Calm(NamedTuple):
     """(n,) log2(1 + occurrences in calm time in the other slots of the system)."""
     level_rarity: Floats
     """(n,) log2 of the slot's lines over those at this level or above; 0 for lines below a warning."""
+    announced: Floats
+    """(n,) how recently another slot of the system announced a stop or a restart, see `Announcements.observe`."""
 
 
 class CalmCounts:
-    """The counts of the rows and slots of one history, which assigns the rows."""
+    """The counts of the rows and slots of one history, which assigns the rows. `systems`: of each slot."""
 
-    def __init__(self, max_slots: int) -> None:
+    def __init__(self, systems: Ints) -> None:
+        max_slots = len(systems)
         self._calm = np.zeros(0)
         self._minute = np.zeros(0, np.int64)  # in which the row's line was last logged
         self._peers = PeerSums()
+        self._announcements = Announcements(systems)
         self._calm_age = np.zeros(max_slots, np.int64)
         self._suspicious_until = np.full(max_slots, -1)
         self._levels = np.zeros((max_slots, LEVELS), np.int64)  # lines at each level or above
         self._first_ms = np.full(max_slots, -1)  # time of the slot's first line that has one
 
-    def observe(self, rows: Ints, slots: Ints, ages: Ints, signs: Signs) -> Calm:
-        """Measures n lines in order and counts them. `ages` (n,): lines of the slot before each."""
+    def observe(self, rows: Ints, slots: Ints, known: Ints, ages: Ints, signs: Signs) -> Calm:
+        """Measures n lines in order and counts them.
+
+        `known` and `ages` (n,): before each line its occurrences, and the lines of its slot.
+        """
         # One slot, mature; line A is severe and new, B is not. Logged at seconds 0, 1, 2, 40:
         #   line         B    A    B    B
         #   until        -    31   31   31     as of the line itself
@@ -103,6 +113,9 @@ class CalmCounts:
             elsewhere=_bits(self._peers.before(rows, counts) - own),
             suspicion=_within(signs.at_ms, before).astype(np.float32),
             level_rarity=self._level_rarity(slots, ages, signs.level),
+            announced=self._announcements.observe(
+                slots, signs.at_ms, signs.announces & (RARE * (known + 1) <= ages + 1)
+            ),
         )
         np.add.at(self._calm, rows, counts)
         self._peers.add(rows, counts)
@@ -132,6 +145,7 @@ class CalmCounts:
             suspicion=np.zeros(len(rows), np.float32),
             elsewhere=_bits((self._peers.of_keys(keys) - calm).clip(0)),
             level_rarity=self._level_rarity(slots, ages, levels, own=own),
+            announced=np.zeros(len(rows), np.float32),
         )
 
     def _note_first(self, slots: Ints, at_ms: Ints) -> None:
@@ -231,6 +245,7 @@ class CalmCounts:
         self._suspicious_until[slots] = -1
         self._levels[slots] = 0
         self._first_ms[slots] = -1
+        self._announcements.clear(slots)
 
     def of_rows(self, rows: Ints | list[int]) -> tuple[Doubles, Ints]:
         """Returns the state of rows: counts in calm time, and minutes of the last occurrence."""
@@ -243,14 +258,16 @@ class CalmCounts:
         self._minute[rows] = minutes
 
     def of_slots(self, slots: Ints) -> Ints:
-        """Returns the state of slots (g, SLOT_STATES): calm age, end of suspicion, first time, lines by level."""
-        columns = (self._calm_age[slots], self._suspicious_until[slots], self._first_ms[slots], self._levels[slots])
-        return np.column_stack(columns)
+        """Returns the state of slots (g, SLOT_STATES): calm age, end of suspicion, first time, announcement, levels."""
+        announced = self._announcements.of_slots(slots)
+        columns = (self._calm_age[slots], self._suspicious_until[slots], self._first_ms[slots], announced)
+        return np.column_stack([*columns, self._levels[slots]])
 
     def set_slots(self, slots: Ints, state: Ints) -> None:
         """Sets the state of slots, as `of_slots` returns it."""
         self._calm_age[slots], self._suspicious_until[slots], self._first_ms[slots] = state[:, :3].T
-        self._levels[slots] = state[:, 3:]
+        self._announcements.set_slots(slots, state[:, 3])
+        self._levels[slots] = state[:, 4:]
 
 
 def _within(at_ms: Ints, until: Ints) -> Bools:

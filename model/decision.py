@@ -36,6 +36,7 @@ INPUTS: Mapping[str, int] = {
     "share_in_suspicion": 0,
     "suspicion": 0,
     "elsewhere": -1,
+    "announced": -1,
 }
 """Inputs in their order: 1 where the answer never falls as the input rises, -1 where it never rises, 0 for either."""
 COLUMNS = (
@@ -48,6 +49,7 @@ COLUMNS = (
     "suspicion",
     "elsewhere",
     "level_rarity",
+    "announced",
 )
 """Columns of a window batch that `inputs_of` reads."""
 HISTORY_LINES = 200

@@ -111,6 +111,13 @@ def severities(texts: Sequence[str]) -> tuple[Bools, Ints, Bools]:
     return np.asarray(severe), columns[:, _LEVELS].sum(axis=1).astype(np.int64), np.asarray(refused)
 
 
+def announcements(texts: Sequence[str]) -> Bools:
+    """Returns of n canonical texts (n,) whether each is a harmless line about a stop or a restart."""
+    columns = of_texts(texts)
+    harmless = ~columns[:, [*SEVERE, *_LEVELS]].any(axis=1)
+    return np.asarray(harmless & (columns[:, NAMES.index("planned")] > 0))
+
+
 def line_vectors(embeddings: Floats, texts: Sequence[str], width: int) -> Floats:
     """Returns what the head reads of n lines (n, E + width): the embeddings (n, E), and beside them the evidence.
 

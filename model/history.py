@@ -47,9 +47,9 @@ class History:
         self._slot = np.zeros(0, np.int64)  # -1 = free row
         self._hash = np.zeros(0, np.int64)
         self._distance = np.zeros(0, np.float32)
-        self._calm = CalmCounts(max_slots)
         self._rates = Rates(max_slots)
         self._system = np.zeros(max_slots, np.int64)
+        self._calm = CalmCounts(self._system)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -98,7 +98,7 @@ class History:
         counts = self._count[rows] + rank_among_equals(inverse)
         _, slot_inverse = np.unique(slots, return_inverse=True)
         ages = self._age[slots] + rank_among_equals(slot_inverse)
-        calm = self._calm.observe(rows, slots, ages, signs)
+        calm = self._calm.observe(rows, slots, counts, ages, signs)
         rates = self._rates.observe(rows, slots, signs.at_ms, signs.severe, signs.refused)
         self._count[unique_rows] += sizes
         np.add.at(self._age, slots, 1)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from logwarden.model.arrays import Bools, Floats, Ids, Ints
-from logwarden.model.evidence import severities
+from logwarden.model.evidence import announcements, severities
 from logwarden.model.mask_own import OwnRule
 from logwarden.model.masking import VERSION, canonical, line_hash
 
@@ -71,6 +71,7 @@ class LineTable:
         self._severe = np.zeros(rows, bool)
         self._level = np.zeros(rows, np.int64)
         self._refused = np.zeros(rows, bool)
+        self._announces = np.zeros(rows, bool)
         self._last_used = np.zeros(rows, np.int64)
         self._free = list(range(rows - 1, _RESERVED - 1, -1))
         self._embeddings: Floats | None = None
@@ -97,6 +98,10 @@ class LineTable:
     def severities(self, ids: Ids) -> tuple[Bools, Ints, Bools]:
         """Returns (n,) whether each of these lines is severe, its level, and whether it refuses: see `severities`."""
         return self._severe[ids], self._level[ids], self._refused[ids]
+
+    def announcements(self, ids: Ids) -> Bools:
+        """Returns (n,) whether each of these lines is about a planned stop; see `evidence.announcements`."""
+        return np.asarray(self._announces[ids])
 
     def lookup(self, keys: list[bytes], live_ids: LiveIds) -> tuple[Ids, Ints]:
         """Returns ids (n,) and stable hashes (n,) of n first-level keys. Embeds the new texts among them.
@@ -212,6 +217,7 @@ class LineTable:
         at = np.array(rows, np.int64)
         self._embeddings[at] = vectors
         self._severe[at], self._level[at], self._refused[at] = severities(texts)
+        self._announces[at] = announcements(texts)
         self._store(at, vectors, texts)
         self.counts.embedded += len(texts)
         for row, text in zip(rows, texts, strict=True):

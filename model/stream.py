@@ -185,7 +185,7 @@ class LogStream:
     def _count(self, slots: Ints, hashes: Ints, ids: Ids, at_ms: Ints) -> dict[str, Column]:
         """Counts n lines, and returns the measured columns (n,)."""
         severe, level, refused = self.table.severities(ids)
-        seen = self.history.observe(slots, hashes, Signs(severe, level, refused, at_ms))
+        seen = self.history.observe(slots, hashes, Signs(severe, level, refused, at_ms, self.table.announcements(ids)))
         if len(seen.first):
             self._measure_distances(seen.first, seen.rows, slots, ids)
         return _columns(seen, self.history.distances(seen.rows), severe)

@@ -31,6 +31,7 @@ NUMERIC_COLUMNS: Mapping[str, type] = {
     "suspicion": np.float32,
     "elsewhere": np.float32,
     "level_rarity": np.float32,
+    "announced": np.float32,
     "rate": np.float32,
     "rate_before": np.float32,
     "rate_of": np.float32,

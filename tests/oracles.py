@@ -99,7 +99,7 @@ class NaiveRings:
 def plain_signs(count: int) -> Signs:
     """Returns the signs of lines that state nothing and have no time."""
     no = np.zeros(count, bool)
-    return Signs(no, np.zeros(count, np.int64), no, np.full(count, -1))
+    return Signs(no, np.zeros(count, np.int64), no, np.full(count, -1), no)
 
 
 def plain_state(history: History, slot: int) -> str:

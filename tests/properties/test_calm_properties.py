@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logwarden.model import calm
+from logwarden.model import announcements, calm
 from logwarden.model.calm import Signs
 from logwarden.model.history import History
 from tests.oracles import plain_state
@@ -22,6 +22,7 @@ SYSTEMS = np.array([0, 0, 1, 0])
 KINDS = 6
 LEVELS = np.array([0, 0, 1, 2, 3, 0])
 SEVERE = np.array([False, False, False, True, True, True])
+ANNOUNCES = np.array([False, True, False, False, False, False])
 LINES = st.tuples(st.integers(0, SLOTS - 1), st.integers(0, KINDS - 1), st.integers(-5, 40))
 BATCHES = st.lists(st.lists(LINES, min_size=1, max_size=14), min_size=1, max_size=6)
 Line = tuple[int, int, int]
@@ -29,9 +30,10 @@ Line = tuple[int, int, int]
 
 @pytest.fixture(autouse=True, scope="module")
 def _mature_soon() -> Iterator[None]:
-    """A line of these few may raise a suspicion."""
+    """A line of these few may raise a suspicion, and is rare enough to announce a stop."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(calm, "MATURE_LINES", 3)
+        patch.setattr(calm, "RARE", 3)
         yield
 
 
@@ -45,18 +47,26 @@ class NaiveCalm:
     minute: dict[tuple[int, int], int] = field(default_factory=dict)
     until: dict[int, int] = field(default_factory=lambda: defaultdict(lambda: -1))
     levels: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    said: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
+    announced: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def observe(self, slot: int, kind: int, at_ms: int) -> tuple[float, ...]:
         level = int(LEVELS[kind])
         as_severe = sum(other >= level for other in self.levels[slot])
-        peers = (s for s in range(SLOTS) if SYSTEMS[s] == SYSTEMS[slot] and s != slot)
+        peers = [s for s in range(SLOTS) if SYSTEMS[s] == SYSTEMS[slot] and s != slot]
+        latest = max((at for peer in peers for at in self.announced[peer]), default=None)
+        since = at_ms - latest if latest is not None and 0 <= latest <= at_ms else announcements.REACH_MS
         measured = (
             self.calm[slot, kind],
             self.calm_age[slot],
             float(self.suspicious(slot, at_ms)),
             sum(self.calm[other, kind] for other in peers),
             max(0.0, math.log2((self.age[slot] + 1) / (as_severe + 1))) if level else 0.0,
+            max(0.0, 1 - since / announcements.REACH_MS),
         )
+        if ANNOUNCES[kind] and at_ms >= 0 and 3 * (self.said[slot, kind] + 1) <= self.age[slot] + 1:
+            self.announced[slot].append(at_ms)
+        self.said[slot, kind] += 1
         if SEVERE[kind] and at_ms >= 0 and self.age[slot] >= calm.MATURE_LINES and self.calm[slot, kind] < 1:
             self.until[slot] = at_ms + calm.SUSPICION_MS
         if not self.suspicious(slot, at_ms):
@@ -87,7 +97,8 @@ def timed(batches: list[list[Line]]) -> list[list[Line]]:
 
 def observe(history: History, batch: list[Line]) -> calm.Calm:
     slots, kinds, times = (np.array(column, np.int64) for column in zip(*batch, strict=True))
-    return history.observe(slots, kinds, Signs(SEVERE[kinds], LEVELS[kinds], np.zeros(len(kinds), bool), times)).calm
+    no = np.zeros(len(kinds), bool)
+    return history.observe(slots, kinds, Signs(SEVERE[kinds], LEVELS[kinds], no, times, ANNOUNCES[kinds])).calm
 
 
 def history_of() -> History:
@@ -98,16 +109,19 @@ def history_of() -> History:
 
 @given(BATCHES)
 def test_calm_counts_are_those_of_the_plain_rule(batches: list[list[Line]]) -> None:
-    """Counts, ages, suspicion, siblings and rarity of the level, line by line."""
+    """Counts, ages, suspicion, siblings, rarity of the level and announcements, line by line."""
     history, naive = history_of(), NaiveCalm()
     for batch in timed(batches):
         seen = observe(history, batch)
-        counts, ages, suspicion, elsewhere, rarity = zip(*(naive.observe(*line) for line in batch), strict=True)
+        counts, ages, suspicion, elsewhere, rarity, announced = zip(
+            *(naive.observe(*line) for line in batch), strict=True
+        )
         np.testing.assert_allclose(np.exp2(seen.log_count) - 1, counts, atol=1e-4)
         np.testing.assert_allclose(np.exp2(seen.log_age) - 1, ages, atol=1e-4)
         np.testing.assert_array_equal(seen.suspicion, suspicion)
         np.testing.assert_allclose(np.exp2(seen.elsewhere) - 1, elsewhere, atol=1e-4)
         np.testing.assert_allclose(seen.level_rarity, rarity, atol=1e-5)
+        np.testing.assert_allclose(seen.announced, announced, atol=1e-6)
 
 
 @given(BATCHES)
@@ -132,6 +146,6 @@ def test_sums_of_siblings_can_be_made_again(batches: list[list[Line]], per_slot:
         history.trim()
     for slot in range(SLOTS):
         other.put(slot, history.take(slot))
-    lines = [(slot, kind, 10_000_000) for slot in range(SLOTS) for kind in range(KINDS)]
+    lines = [(slot, kind, 300_000) for slot in range(SLOTS) for kind in range(KINDS)]
     for ours, theirs in zip(observe(history, lines), observe(other, lines), strict=True):
         np.testing.assert_array_equal(ours, theirs)

@@ -43,6 +43,14 @@ def test_a_failure_never_stated_before_reaches_the_floor(shipped: Decision, line
     assert is_unheard_failure(row(lines, **FAILURE, calm_log_count=0.9)).all()  # three quarters, from suspicion
 
 
+@pytest.mark.parametrize("lines", [200, 1_000, 5_000, 20_000])
+def test_an_announced_stop_hides_no_failure_never_stated_before(shipped: Decision, lines: int) -> None:
+    """A peer that stops as planned lowers the answer to lines of a service, and never below the floor."""
+    assert shipped.margins(row(lines, **FAILURE, announced=1.0))[0] >= shipped.floor
+    plain, announced = (shipped.margins(row(lines, margin=3.0, announced=share))[0] for share in (0.0, 1.0))
+    assert announced <= plain
+
+
 @pytest.mark.parametrize("name", [name for name, sign in INPUTS.items() if sign])
 def test_answers_move_only_as_sense_demands(shipped: Decision, name: str) -> None:
     """Over random lines, a greater input never moves the answer against its sign."""
