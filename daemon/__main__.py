@@ -18,6 +18,7 @@ import typer
 from logwarden.daemon.commands.parsers.alerts import alerts
 from logwarden.daemon.commands.parsers.common import explained
 from logwarden.daemon.commands.parsers.config import config
+from logwarden.daemon.commands.parsers.feedback import feedback, maintenance, mute
 from logwarden.daemon.commands.parsers.incidents import incidents
 from logwarden.daemon.commands.parsers.lines import lines
 from logwarden.daemon.commands.parsers.programs import OTHER_PROGRAMS, PASS_ON, demo, evaluate, faultlab, train
@@ -27,6 +28,7 @@ from logwarden.daemon.commands.parsers.status import status
 
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(run, demo, scan, lines, status, alerts, incidents),
+    *(feedback, mute, maintenance),
     *(config, train, evaluate, faultlab),
 )
 """The commands in the order of `--help`. The name of a command is its function's, its help the docstring."""

@@ -42,3 +42,11 @@ class AlertFormat(StrEnum):
 
     pretty = "pretty"
     jsonl = "jsonl"
+
+
+class MaintenanceAction(StrEnum):
+    """What to do about a maintenance."""
+
+    start = "start"
+    stop = "stop"
+    list = "list"

@@ -13,6 +13,8 @@ from logwarden.daemon.errors import EXIT_CONFIGURATION, LogwardenError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from logwarden.daemon.settings.groups import Settings
+
 
 EXIT_INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells expect."""
@@ -34,6 +36,13 @@ def explained(error: Exception) -> int | None:
         typer.echo(f"logwarden: {error.filename}: {error.strerror}", err=True)
         return EXIT_CONFIGURATION
     return None
+
+
+def log_warnings_only(settings: Settings) -> None:
+    """Sends the log to standard error, without what only a daemon's operator reads: the output is for programs too."""
+    from logwarden.daemon import logs
+
+    logs.configure(settings.log.model_copy(update={"level": "warning"}))
 
 
 def console() -> Console:

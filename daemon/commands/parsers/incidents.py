@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from logwarden.daemon.commands.formats import AlertFormat, IncidentSeverity
-from logwarden.daemon.commands.parsers.common import EXIT_INTERRUPTED, EnvFile, console
+from logwarden.daemon.commands.parsers.common import EXIT_INTERRUPTED, EnvFile, console, log_warnings_only
 
 
 def incidents(
@@ -47,6 +47,7 @@ def incidents(
         limit=limit,
     )
     settings = read_settings(env_file=env_file)
+    log_warnings_only(settings)
     try:
         asyncio.run(show_incidents(options, settings, console()))
     except KeyboardInterrupt:

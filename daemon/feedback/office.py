@@ -1,0 +1,161 @@
+"""Gives feedback for people: reads what the topic has, writes one record, and removes what ended long ago.
+
+The command line and the HTTP API share it. A record counts as given once all in-sync replicas have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError
+from logwarden.daemon.feedback.giving import (
+    Entries,
+    Given,
+    ended,
+    is_over,
+    judged,
+    maintained,
+    muted,
+    outdated,
+    readable,
+    refuse_too_many,
+    the_one,
+)
+from logwarden.daemon.feedback.records import FeedbackRecord, feedback_message
+from logwarden.daemon.incidents.incident import IncidentRecord, decode_incident
+from logwarden.daemon.ports import Clock, Sink
+from logwarden.daemon.records import Delivery
+from logwarden.model.feedback import FeedbackKind
+
+ReadAll = Callable[[], Awaitable[Sequence[tuple[bytes, bytes | None]]]]
+"""Returns all records (key, value) of a topic. Raises BrokerUnavailable if it cannot be read now."""
+
+_MAINTENANCE = "maintenance/"
+
+
+class FeedbackOffice:
+    """`by`: who gives the feedback."""
+
+    def __init__(
+        self, topic: str, read: ReadAll, read_incidents: ReadAll | None, sink: Sink, clock: Clock, *, by: str
+    ) -> None:
+        self._topic = topic
+        self._read = read
+        self._read_incidents = read_incidents
+        self._sink = sink
+        self._clock = clock
+        self._by = by
+
+    async def entries(self) -> Entries:
+        """Returns all feedback by its keys."""
+        return readable(await self._read())
+
+    async def incidents(self) -> dict[str, IncidentRecord]:
+        """Returns the newest record of each incident by its id."""
+        if self._read_incidents is None:
+            raise ConfigurationError(
+                "there is no incidents topic", hint="set LOGWARDEN_KAFKA__INCIDENTS_TOPIC to the topic of the daemon"
+            )
+        found: dict[str, IncidentRecord] = {}
+        for _, value in await self._read_incidents():
+            try:
+                record = decode_incident(value or b"")
+            except ValueError:  # another producer's record, or one of another version
+                continue
+            found[record.id] = record
+        return found
+
+    async def judge(
+        self, incident: str, kind: FeedbackKind, *, services: Sequence[str], for_ms: int | None, reason: str
+    ) -> Given:
+        """Judges the incident whose id begins with a text."""
+        known = await self.incidents()
+        record = known[the_one(incident, known, "incident")]
+        return await self._give(
+            judged(
+                record,
+                kind,
+                now_ms=self._clock.now_ms(),
+                services=services,
+                for_ms=for_ms,
+                reason=reason,
+                by=self._by,
+            )
+        )
+
+    async def mute(self, pattern: str, *, services: Sequence[str], for_ms: int | None, reason: str) -> Given:
+        """Mutes lines with this text."""
+        now_ms = self._clock.now_ms()
+        return await self._give(
+            muted(pattern, now_ms=now_ms, services=services, for_ms=for_ms, reason=reason, by=self._by)
+        )
+
+    async def start(
+        self, name: str, *, services: Sequence[str], systems: Sequence[str], for_ms: int | None, reason: str
+    ) -> Given:
+        """Announces a maintenance that begins now. `name`: empty for a name of its own."""
+        now_ms = self._clock.now_ms()
+        return await self._give(
+            maintained(
+                name or f"{now_ms // 1000:x}",
+                now_ms=now_ms,
+                services=services,
+                systems=systems,
+                for_ms=for_ms,
+                reason=reason,
+                by=self._by,
+            )
+        )
+
+    async def stop(self, name: str) -> Given:
+        """Ends a maintenance, or with an empty name the only one that runs."""
+        now_ms, entries = self._clock.now_ms(), await self.entries()
+        running = {
+            key: record
+            for key, record in entries.items()
+            if record.kind is FeedbackKind.MAINTENANCE and not is_over(record, now_ms)
+        }
+        if not name and len(running) > 1:
+            names = ", ".join(key.removeprefix(_MAINTENANCE) for key in running)
+            raise ConfigurationError(f"more than one maintenance runs: {names}", hint="name the one that is over")
+        if not name and not running:
+            raise ConfigurationError("no maintenance runs", hint="`logwarden maintenance list` shows those that ended")
+        key = _key_of(name, running, "maintenance that runs") if name else next(iter(running))
+        return await self._give((key, ended(running[key], now_ms)), entries)
+
+    async def undo(self, name: str) -> Given:
+        """Ends feedback. Lines before now keep what it did; what was judged real is removed."""
+        now_ms, entries = self._clock.now_ms(), await self.entries()
+        key = _key_of(name, entries, "feedback")
+        record = entries[key]
+        if record.kind is FeedbackKind.REAL:
+            await self._send([(key, None)])
+            return key, record
+        if is_over(record, now_ms):
+            raise ConfigurationError(f"{key!r} ended at {record.until}", hint="there is nothing to undo")
+        return await self._give((key, ended(record, now_ms)), entries)
+
+    async def _give(self, given: Given, entries: Entries | None = None) -> Given:
+        """Writes one record, and takes back those that ended long ago."""
+        if entries is None:
+            entries = await self.entries()
+        key, record = given
+        if key not in entries:
+            refuse_too_many(entries, record.kind)
+        old = [each for each in outdated(entries, self._clock.now_ms()) if each != key]
+        await self._send([given, *((each, None) for each in old)])
+        return given
+
+    async def _send(self, rows: Sequence[tuple[str, FeedbackRecord | None]]) -> None:
+        """Raises BrokerUnavailable unless the topic has all records."""
+        outcomes = await self._sink.send(self._topic, [feedback_message(*row, self._topic) for row in rows])
+        if any(outcome is not Delivery.ACKNOWLEDGED for outcome in outcomes):
+            raise BrokerUnavailable(self._topic, "the feedback was not taken; give it again")
+
+
+def _key_of(name: str, entries: Entries, what: str) -> str:
+    """Returns the key that begins with a text, or whose part behind its kind does."""
+    short = {key.partition("/")[2] or key: key for key in entries}
+    if name in entries or any(key.startswith(name) and "/" in name for key in entries):
+        return the_one(name, entries, what)
+    return short[the_one(name, short, what)]

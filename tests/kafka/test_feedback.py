@@ -1,0 +1,187 @@
+"""Feedback on a real broker: in force on every member within five seconds, after a restart too, and none is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from logwarden.daemon.clock import SystemClock
+from logwarden.daemon.errors import BrokerUnavailable
+from logwarden.daemon.feedback.office import FeedbackOffice
+from logwarden.daemon.incidents.incident import decode_incident
+from logwarden.daemon.kafka.compacted import CompactedTopic
+from logwarden.daemon.kafka.producer import KafkaSink
+from logwarden.daemon.settings.kafka import KafkaSettings
+from tests.kafka.broker import Broker, create_topics
+from tests.kafka.evidence import AlertLog, Group, Traffic, eventually, read_all
+from tests.kafka.fleet import Fleet
+from tests.kafka.member import READY_S, Member, command, environment
+from tests.kafka.topics import LOG_PARTITIONS, Topics
+
+IN_FORCE_S = 5.0
+LINES = 40
+ENTRIES = "logwarden_feedback_entries"
+COMPACTED = {"cleanup.policy": "compact"}
+
+
+def office_of(topics: Topics, topic: str) -> tuple[FeedbackOffice, KafkaSink]:
+    """Returns the office that the commands use."""
+    settings = KafkaSettings(bootstrap_servers=topics.bootstrap, feedback_topic=topic, request_timeout_ms=5_000)
+    sink = KafkaSink(settings)
+    return FeedbackOffice(topic, CompactedTopic(settings, topic).read_all, None, sink, SystemClock(), by="test"), sink
+
+
+async def run_command(variables: Mapping[str, str], *arguments: str) -> str:
+    """Runs `logwarden …` as an operator does, and returns its output."""
+    done = await asyncio.to_thread(
+        subprocess.run, command(*arguments), env=environment(variables), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+async def in_force(members: list[Member], entries: int) -> None:
+    """Waits until all members have so many entries. Raises AssertionError if that takes more than five seconds."""
+    await eventually(
+        lambda: all(member.metric(ENTRIES) == entries for member in members), IN_FORCE_S, f"{entries} entries"
+    )
+
+
+async def test_feedback_is_in_force_on_every_member_and_survives_a_restart(topics: Topics, forked_fleet: Fleet) -> None:
+    """A mute, its end and a maintenance reach both members in seconds; a member that starts has them at once."""
+    feedback = topics.named("feedback")
+    settings = {"KAFKA__FEEDBACK_TOPIC": feedback}
+    office, sink = office_of(topics, feedback)
+    members = [forked_fleet.start(**settings) for _ in range(2)]
+    async with (
+        Traffic.to(topics.bootstrap, topics.logs) as traffic,
+        AlertLog.reading(topics.bootstrap, topics.alerts) as alerts,
+    ):
+        for member in members:
+            await eventually(member.ready, READY_S, "a ready member")
+        assert all(f"--create --topic {feedback} " in member.body("/readyz") for member in members)
+        sent = await traffic.send(LINES)
+        await eventually(lambda: alerts.covers(sent), 60, "an alert for every line, without the topic")
+        await create_topics(topics.bootstrap, {feedback: 1}, configs=COMPACTED)
+        key, _ = await office.mute("session * of nobody", services=["service-*"], for_ms=None, reason="")
+        await in_force(members, 1)
+        muted = await traffic.send(LINES, line=b"the session 7 of nobody ended")
+        others = await traffic.send(LINES, line=b"the session 7 of somebody ended")
+        await eventually(lambda: alerts.covers(others), 30, "alerts on other lines")
+        members[0].kill()
+        third = forked_fleet.start(**settings)
+        await eventually(third.ready, READY_S, "a ready member")
+        assert third.metric(ENTRIES) == 1
+        muted += await traffic.send(LINES, line=b"the session 8 of nobody ended")
+        group = Group(topics.bootstrap, topics.group, topics.logs, LOG_PARTITIONS)
+        await eventually(group.is_done, 60, "all lines done")
+        await alerts.read()
+        assert not set(muted) & alerts.places.keys()
+        members = [members[1], third]
+        assert sum(member.metric("logwarden_suppressed_alerts_total") for member in members) >= LINES
+        await office.undo(key)
+        await office.start("deploy", services=["service-*"], systems=[], for_ms=60_000, reason="a test")
+        await in_force(members, 2)
+        planned = await traffic.send(LINES, line=b"the session 9 of nobody ended")
+        await eventually(lambda: alerts.covers(planned), 30, "alerts after the end of the mute")
+    marks = [_planned(record.value) for record in alerts.records if b"session 9 of nobody" in record.value]
+    assert marks
+    assert all(mark == ("maintenance/deploy", "a test") for mark in marks)
+    await sink.stop()
+
+
+async def test_a_person_judges_an_incident_and_takes_it_back(topics: Topics, forked_fleet: Fleet) -> None:
+    """The commands, from an incident's id to silence, to the list, to the export, and back."""
+    feedback, incidents = topics.named("feedback"), topics.named("incidents")
+    await create_topics(topics.bootstrap, {feedback: 1, incidents: 1}, configs=COMPACTED)
+    settings = {"KAFKA__FEEDBACK_TOPIC": feedback, "KAFKA__INCIDENTS_TOPIC": incidents, "INCIDENTS__LEAST_EVIDENCE": 0}
+    member = forked_fleet.start(**settings)
+    variables = {
+        "LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS": topics.bootstrap,
+        "LOGWARDEN_KAFKA__ALERTS_TOPIC": topics.alerts,
+        "LOGWARDEN_KAFKA__FEEDBACK_TOPIC": feedback,
+        "LOGWARDEN_KAFKA__INCIDENTS_TOPIC": incidents,
+    }
+    line = b"ERROR the nightly job 4711 found no file"
+    async with (
+        Traffic.to(topics.bootstrap, topics.logs) as traffic,
+        AlertLog.reading(topics.bootstrap, topics.alerts) as alerts,
+    ):
+        await eventually(member.ready, READY_S, "a ready member")
+        sent = await traffic.send(LINES, line=line)
+        await eventually(lambda: alerts.covers(sent), 60, "an alert for every line")
+
+        async def newest() -> Any:
+            found = [decode_incident(record.value) for record in await read_all(topics.bootstrap, incidents)]
+            return found[-1] if found and len(found[-1].logwarden.services) == 8 else None
+
+        await eventually(newest, 60, "an incident of all services")
+        incident = (await newest()).id
+        shown = await run_command(variables, "feedback", incident[:8], "--expected", "--note", "every night")
+        assert "EXPECTED" in shown
+        assert "every night" in shown
+        await in_force([member], 1)
+        silent = await traffic.send(LINES, line=line.replace(b"4711", b"1234"))
+        group = Group(topics.bootstrap, topics.group, topics.logs, LOG_PARTITIONS)
+        await eventually(group.is_done, 60, "all lines done")
+        await alerts.read()
+        assert not set(silent) & alerts.places.keys()
+        [row] = (await run_command(variables, "feedback", "list", "--format", "jsonl")).splitlines()
+        assert json.loads(row)["incident"] == incident
+        exported = [json.loads(row) for row in (await run_command(variables, "feedback", "export")).splitlines()]
+        assert {(row["text"], row["label"]) for row in exported} == {(line.decode(), 0)}
+        assert len(exported) == LINES
+        await run_command(variables, "feedback", "undo", incident[:8])
+        await eventually(lambda: '"feedback": "followed"' in member.body("/readyz"), 5, "a member that follows")
+        await asyncio.sleep(1)
+        loud = await traffic.send(LINES, line=line)
+        await eventually(lambda: alerts.covers(loud), 30, "alerts after it was undone")
+
+
+async def test_no_feedback_is_lost_while_broker_and_members_are_killed(
+    topics: Topics, forked_fleet: Fleet, broker: Broker
+) -> None:
+    """What was acknowledged to a person is in force at the end, whatever was killed meanwhile."""
+    feedback = topics.named("feedback")
+    await create_topics(topics.bootstrap, {feedback: 3}, configs=COMPACTED)
+    settings = {"KAFKA__FEEDBACK_TOPIC": feedback}
+    members = [forked_fleet.start(**settings) for _ in range(2)]
+    given: set[str] = set()
+
+    async def give() -> None:
+        office, sink = office_of(topics, feedback)
+        for number in range(30):
+            deadline = time.monotonic() + 60
+            while True:
+                try:
+                    key, _ = await office.mute(f"text number {number}", services=[], for_ms=None, reason="")
+                except BrokerUnavailable:
+                    assert time.monotonic() < deadline, "the broker came back"
+                    await asyncio.sleep(0.2)
+                else:
+                    given.add(key)
+                    break
+            await asyncio.sleep(0.05)
+        await sink.stop()
+
+    giving = asyncio.create_task(give())
+    await asyncio.sleep(1)
+    members[0].kill()
+    broker.kill()
+    await asyncio.to_thread(broker.start)
+    members[0] = forked_fleet.start(**settings)
+    await asyncio.wait_for(giving, 120)
+    await eventually(lambda: all(m.metric(ENTRIES) == 30 for m in members), 30, "all feedback on both members")
+    office, sink = office_of(topics, feedback)
+    assert set(await office.entries()) == given
+    assert len(given) == 30
+    await sink.stop()
+
+
+def _planned(value: bytes) -> tuple[str, str] | None:
+    planned = json.loads(value)["logwarden"].get("planned")
+    return planned and (planned["id"], planned["reason"])
