@@ -201,6 +201,7 @@ class Service:
             schemas=shelf,
         )
         self._view.attach(pipeline, ingestor, ingest_worker)
+        self._view.take_feedback(self._feedback, sink)
         return pipeline
 
     def _shelf(self, ports: Ports) -> SchemaShelf | None:

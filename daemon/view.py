@@ -8,19 +8,22 @@ from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 from logwarden.daemon.feedback.desk import FeedbackDesk
+from logwarden.daemon.feedback.office import FeedbackOffice
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.incidents.reading import keep_filled
 from logwarden.daemon.incidents.shelf import IncidentShelf
+from logwarden.daemon.kafka.compacted import CompactedTopic
 from logwarden.daemon.kafka.followed import FollowedTopic
 from logwarden.daemon.kafka.output_topic import FEEDBACK
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.pipeline import Pipeline
-from logwarden.daemon.ports import Clock, Worker
+from logwarden.daemon.ports import Clock, Sink, Worker
 from logwarden.daemon.profiles import kind_of, system_of
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.standing import ServiceTable
 from logwarden.daemon.telemetry import Telemetry
 from logwarden.daemon.web.api import Endpoint, MemberFacts, PartitionFacts
+from logwarden.daemon.web.api_feedback import FeedbackEndpoints
 from logwarden.daemon.web.api_incidents import IncidentsEndpoint
 from logwarden.daemon.web.api_services import ServicesEndpoint, ServiceSource
 from logwarden.model.version import __version__
@@ -37,11 +40,12 @@ class View:
         self._shelf = IncidentShelf() if settings.kafka.incidents_topic else None
         self._services = ServicesEndpoint(self.member, clock, worker)
         self._incidents = IncidentsEndpoint(self.member, clock, self._shelf)
+        self._feedback = FeedbackEndpoints(clock)
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Every endpoint of the API."""
-        return (self._services.endpoint, self._incidents.endpoint)
+        return (self._services.endpoint, self._incidents.endpoint, *self._feedback.endpoints)
 
     def attach(self, pipeline: Pipeline, ingestor: Ingestor, ingest_worker: Worker) -> None:
         """Lets the API answer about a pipeline.
@@ -57,6 +61,20 @@ class View:
             )
 
         self._services.source = ServiceSource(table=table, last_alert=pipeline.last_alerts.of)
+
+    def take_feedback(self, desk: FeedbackDesk, sink: Sink) -> None:
+        """Lets clients read the feedback that is in force, and give more."""
+        kafka = self._settings.kafka
+        self._feedback.entries, self._feedback.note = desk.entries, desk.note
+        if kafka.feedback_topic is not None:
+            self._feedback.office = FeedbackOffice(
+                kafka.feedback_topic,
+                CompactedTopic(kafka, kafka.feedback_topic).read_all,
+                None if kafka.incidents_topic is None else CompactedTopic(kafka, kafka.incidents_topic).read_all,
+                sink,
+                self._clock,
+                by="HTTP API",
+            )
 
     def reading(self) -> Coroutine[Any, Any, None] | None:
         """Returns the task that reads the incidents topic. Returns None where nothing is shown of it."""

@@ -6,7 +6,6 @@ What feedback means is in `daemon/feedback`; this file joins it with the topics 
 from __future__ import annotations
 
 import getpass
-import re
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -29,8 +28,6 @@ from logwarden.daemon.incidents.incident import MAX_LINES
 from logwarden.daemon.settings.groups import Settings
 from logwarden.model.feedback import FeedbackKind
 
-_UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
@@ -40,16 +37,6 @@ class Wish:
     systems: Sequence[str] = ()
     for_ms: int | None = None
     reason: str = ""
-
-
-def length_of(text: str | None) -> int | None:
-    """Returns the milliseconds of a length such as `10m`. Returns None without one. Raises ConfigurationError."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
-    if match is None or not int(match[1]):
-        raise ConfigurationError(f"{text[:80]!r} is no length of time", hint="write a number and s, m, h or d: 10m, 7d")
-    return int(match[1]) * _UNITS_MS[match[2]]
 
 
 async def judge(settings: Settings, incident: str, kind: FeedbackKind, wish: Wish, console: Console) -> None:
@@ -170,7 +157,7 @@ def _confirm(given: Given, console: Console) -> None:
     key, record = given
     console.print(_shown(key, record, over=False))
     note = f"In force on every replica within five seconds. Take it back with: logwarden feedback undo {key}"
-    Console(stderr=True).print(printable(note), markup=False, highlight=False)
+    Console(stderr=True).print(printable(note), markup=False, highlight=False, soft_wrap=True)
 
 
 def _fields(record: FeedbackRecord) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import structlog
 
 from logwarden.daemon.errors import BrokerUnavailable, LogwardenError, TopicUnusable
 from logwarden.daemon.feedback.file import read_file
-from logwarden.daemon.feedback.records import KindOf, decode_feedback, feedback_of, key_of
+from logwarden.daemon.feedback.records import FeedbackRecord, KindOf, decode_feedback, feedback_of, key_of
 from logwarden.daemon.health import HealthState, sentence_of
 from logwarden.daemon.ports import Clock, TopicFollower
 from logwarden.daemon.records import FollowedEntries
@@ -38,6 +38,7 @@ FILE_S = 2.0
 MOST_KEYS = 16_384
 """Keys of the topic that are kept. Further ones are counted, and do not count."""
 
+_Entry = tuple[FeedbackRecord, Feedback]
 LoadFile = Callable[[Path], bytes]
 
 
@@ -66,8 +67,8 @@ class FeedbackDesk:
         self._file = file
         self._load = load
         self._system = system
-        self._of_topic: dict[str, Feedback] = {}
-        self._incoming: dict[str, Feedback] = {}
+        self._of_topic: dict[str, _Entry] = {}
+        self._incoming: dict[str, _Entry] = {}
         """What is being read from the begin of the topic, before it replaces what is in force."""
         self._of_file: list[Feedback] = []
         self._content: bytes | None = None
@@ -84,6 +85,14 @@ class FeedbackDesk:
             self._is_read.set()
             self._rebuild()
         await asyncio.gather(self._follow_file(), self._follow_topic())
+
+    def entries(self) -> dict[str, FeedbackRecord]:
+        """Returns what was read of the topic by its keys."""
+        return {key: record for key, (record, _) in self._of_topic.items()}
+
+    def note(self) -> str:
+        """Returns the sentences why feedback is not read now; empty if it is."""
+        return " ".join(self._failures.values())
 
     async def read_once(self, limit_s: float) -> None:
         """Waits until the topic was read, or cannot be read now, so that the first alert is judged by it."""
@@ -140,7 +149,8 @@ class FeedbackDesk:
             return "removed"
         try:
             name = key_of(key)
-            entry = feedback_of(name, decode_feedback(value), self._kind_of)
+            record = decode_feedback(value)
+            entry = record, feedback_of(name, record, self._kind_of)
         except ValueError as error:
             log.warning("feedback_unreadable", topic=self._name, key=name[:80], reason=str(error)[:300])
             return "unreadable"
@@ -181,7 +191,8 @@ class FeedbackDesk:
     # ---------------------------------------------------------------- what is in force
 
     def _rebuild(self) -> None:
-        self.book = FeedbackBook([*self._of_file, *self._of_topic.values()], system=self._system)
+        of_topic = [entry for _, entry in self._of_topic.values()]
+        self.book = FeedbackBook([*self._of_file, *of_topic], system=self._system)
         if self.book.refused:
             self._telemetry.feedback_read("refused", self.book.refused)
             log.warning("feedback_refused", entries=self.book.refused, hint="undo feedback that is not needed")
@@ -196,5 +207,5 @@ class FeedbackDesk:
 
     def _show(self) -> None:
         counts = Counter(entry.kind for entry in self.book)
-        self._health.feedback = " ".join(self._failures.values()) or "followed"
+        self._health.feedback = self.note() or "followed"
         self._telemetry.feedback({kind.value: counts[kind] for kind in FeedbackKind}, failing=bool(self._failures))

@@ -6,12 +6,14 @@ Knows no topic and no command line; who gives feedback and when is an argument.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.feedback.records import (
+    MAX_KEY_CHARS,
     SCHEMA_VERSION,
     FeedbackLine,
     FeedbackRecord,
@@ -30,6 +32,7 @@ KEPT_MS = {FeedbackKind.MAINTENANCE: 7 * 86_400_000}
 """Time for which ended feedback is kept, so that lines that are read again are judged as the first time."""
 _KEPT_MS = 30 * 86_400_000
 _LEAST_PREFIX = 4
+_UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 Entries = Mapping[str, FeedbackRecord]
 """Records of feedback by their keys."""
@@ -128,7 +131,10 @@ def maintained(
         reason=encodable(reason),
         by=encodable(by),
     )
-    return f"maintenance/{encodable(name)}", _whole(record)
+    key = f"maintenance/{encodable(name)}"
+    if len(key) > MAX_KEY_CHARS:
+        raise ConfigurationError("the name of the maintenance is too long", hint="give it a shorter one")
+    return key, _whole(record)
 
 
 def ended(record: FeedbackRecord, now_ms: int) -> FeedbackRecord:
@@ -163,6 +169,16 @@ def refuse_too_many(entries: Entries, kind: FeedbackKind) -> None:
             f"there are {most:,} entries of the kind {kind.value!r}, and the daemon applies no more",
             hint="undo those that are not needed: `logwarden feedback list --all` shows them",
         )
+
+
+def length_of(text: str | None) -> int | None:
+    """Returns the milliseconds of a length such as `10m`. Returns None without one. Raises ConfigurationError."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
+    if match is None or not int(match[1]):
+        raise ConfigurationError(f"{text[:80]!r} is no length of time", hint="write a number and s, m, h or d: 10m, 7d")
+    return int(match[1]) * _UNITS_MS[match[2]]
 
 
 def the_one(prefix: str, ids: Iterable[str], what: str) -> str:

@@ -26,7 +26,7 @@ from logwarden.daemon.web.questions import (
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 500
 STATUSES = ("open", "resolved", "expired")
-SEVERITIES = ("critical", "error", "warning")
+SEVERITIES = ("critical", "error", "warning", "info")
 
 
 class IncidentsAnswer(msgspec.Struct, frozen=True, kw_only=True):

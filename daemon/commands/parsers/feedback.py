@@ -44,6 +44,7 @@ def feedback(
 
     from logwarden.daemon.commands import feedback as commands
     from logwarden.daemon.errors import ConfigurationError
+    from logwarden.daemon.feedback.giving import length_of
     from logwarden.daemon.settings.reading import read_settings
     from logwarden.model.feedback import FeedbackKind
 
@@ -63,7 +64,7 @@ def feedback(
         )
     else:
         kind = FeedbackKind.EXPECTED if expected else FeedbackKind.REAL
-        wish = commands.Wish(services=service or (), for_ms=commands.length_of(length), reason=note)
+        wish = commands.Wish(services=service or (), for_ms=length_of(length), reason=note)
         asyncio.run(commands.judge(settings, subject, kind, wish, console()))
 
 
@@ -78,9 +79,10 @@ def mute(
     import asyncio
 
     from logwarden.daemon.commands import feedback as commands
+    from logwarden.daemon.feedback.giving import length_of
     from logwarden.daemon.settings.reading import read_settings
 
-    wish = commands.Wish(services=service or (), for_ms=commands.length_of(length), reason=note)
+    wish = commands.Wish(services=service or (), for_ms=length_of(length), reason=note)
     settings = read_settings(env_file=env_file)
     log_warnings_only(settings)
     asyncio.run(commands.mute(settings, pattern, wish, console()))
@@ -105,9 +107,10 @@ def maintenance(
     import asyncio
 
     from logwarden.daemon.commands import feedback as commands
+    from logwarden.daemon.feedback.giving import length_of
     from logwarden.daemon.settings.reading import read_settings
 
-    wish = commands.Wish(services=service or (), systems=system or (), for_ms=commands.length_of(length), reason=note)
+    wish = commands.Wish(services=service or (), systems=system or (), for_ms=length_of(length), reason=note)
     settings = read_settings(env_file=env_file)
     log_warnings_only(settings)
     asyncio.run(commands.maintain(settings, action, name, wish, form, console()))

@@ -118,6 +118,8 @@ def test_a_maintenance_has_an_end() -> None:
     assert (key, record.until) == ("maintenance/deploy-7", written(NOW_MS + 3_600_000))
     with pytest.raises(ConfigurationError, match="at most seven days"):
         maintained("deploy-7", now_ms=NOW_MS, for_ms=8 * DAY_MS)
+    with pytest.raises(ConfigurationError, match="name of the maintenance is too long"):
+        maintained("x" * 300, now_ms=NOW_MS)
     stopped = ended(record, NOW_MS + 60_000)
     plan = book_of(key, stopped).plan("web", NOW_MS + 59_000)
     assert plan is not None
