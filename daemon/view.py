@@ -107,4 +107,5 @@ def feedback_desk(settings: Settings, clock: Clock, telemetry: Telemetry, health
         name=topic or "",
         file=settings.feedback.file,
         system=system_of(settings),
+        tail_ms=round(1000 * settings.feedback.tail_s),
     )

@@ -32,6 +32,7 @@ from logwarden.daemon.settings.learning import MAX_DAYS, ServiceLearning
 from logwarden.daemon.settings.patterns import Pattern
 from logwarden.daemon.settings.secret_files import SecretFile
 from logwarden.model.defaults import BUDGET_PER_DAY, LEARNING_LINES, MAX_HISTORY_LINES, MAX_LINE_CHARS, WINDOW_SIZE
+from logwarden.model.feedback import TAIL_MS
 from logwarden.model.schema import DEFAULT_KINDS
 
 
@@ -177,6 +178,9 @@ class FeedbackSettings(SettingsGroup):
 
     file: Maybe[FilePath] = None
     """File in TOML with expected lines, mutes and maintenance, read again when it changes. None: no file."""
+    tail_s: Annotated[float, Field(ge=0, le=600)] = TAIL_MS / 1000
+    """Seconds after the end of a maintenance in which alerts still count as planned, such as those of peers that
+    connect again."""
 
 
 class LimitSettings(SettingsGroup):

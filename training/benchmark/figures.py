@@ -24,7 +24,7 @@ from logwarden.training.benchmark.curves import (
     frozen_elsewhere,
     ranking_of,
 )
-from logwarden.training.benchmark.incidents import IncidentFigures, incident_figures, summed_incidents
+from logwarden.training.benchmark.incidents import ANNOUNCED, IncidentFigures, incident_figures, summed_incidents
 from logwarden.training.benchmark.kinds import kind_figures, summed_kinds
 from logwarden.training.benchmark.levels import (
     AlertFigures,
@@ -128,16 +128,20 @@ def method_figures(
 
 
 def incidents_compared(materials: Materials, twins: Decisions, calibration: Calibration) -> dict[str, Any]:
-    """Returns past → method → the incidents of all systems, for the model and for the rule of one line."""
+    """Returns past → method → the incidents of all systems, for the model and for the rule of one line.
+
+    A third method is the model with every planned change announced.
+    """
     threshold, found = log_odds(calibration.threshold), dict[str, Any]()
     for past in PASTS:
-        incidents: dict[str, dict[str, IncidentFigures]] = {OURS: {}, RULE: {}}
+        incidents: dict[str, dict[str, IncidentFigures]] = {OURS: {}, ANNOUNCED: {}, RULE: {}}
         for system, material in materials.items():
             inputs, run = _inputs(material, past), material.run
             odds = with_rates(odds_of(inputs, twins[system], calibration), material.captures[past].kinds)
             ours = Answers(odds, within_budget(odds, threshold, silent_lines(inputs), run))
             for method, answers in ((OURS, ours), (RULE, one_liners(inputs, run)[RULE])):
                 incidents[method][system] = incident_figures(run, answers, inputs)
+            incidents[ANNOUNCED][system] = incident_figures(run, ours, inputs, announced=True)
         found[past] = {method: summed_incidents(each) for method, each in incidents.items()}
     return found
 

@@ -17,12 +17,15 @@ import numpy as np
 
 from logwarden.model.arrays import Bools, Doubles, Floats
 from logwarden.model.defaults import WINDOW_SIZE
+from logwarden.model.feedback import Feedback, FeedbackBook, FeedbackKind
 from logwarden.model.incident_fold import IncidentFold
 from logwarden.model.incidents import ODD_BITS, Finding, Incident
 from logwarden.training.benchmark.methods import AT, Answers
 from logwarden.training.benchmark.runs import JudgedRun
 from logwarden.training.evaluation.tables import Grid
+from logwarden.training.faultlab.recording import RECOVERY_TAIL_S
 
+ANNOUNCED = "logwarden, changes announced"
 SEVERITY_WORDS = "critical", "error", "warning"
 
 
@@ -51,12 +54,17 @@ class IncidentFigures:
     quiet_s: float
 
 
-def incident_figures(run: JudgedRun, answers: Answers, inputs: Floats) -> IncidentFigures:
-    """Returns the figures of one method's alerts on one run. `inputs` (n, F)."""
+def incident_figures(run: JudgedRun, answers: Answers, inputs: Floats, *, announced: bool = False) -> IncidentFigures:
+    """Returns the figures of one method's alerts on one run. `inputs` (n, F).
+
+    `announced`: each planned change is announced as maintenance of all services. What is planned then is left out.
+    """
     assert answers.alerts is not None, "only a method with alerts has incidents"
+    book = FeedbackBook(_windows(run) if announced else ())
     places = np.flatnonzero(answers.alerts)
     places = places[np.argsort(run.times[places], kind="stable")]
-    incidents, lines_of = folded(_findings(run, answers.scores, inputs, places.tolist()))
+    incidents, lines_of = folded(_findings(run, answers.scores, inputs, places.tolist(), book))
+    incidents = [one for one in incidents if one.plan is None]
     opened = [(one, run.reached[:, lines_of[one.id]].any(axis=1)) for one in incidents]
     of_faults = [(one, faults) for one, faults in opened if faults.any()]
     false = [one for one, faults in opened if not faults.any()]
@@ -126,7 +134,21 @@ def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return {word: number for one in [sum(map(Counter, counts), Counter())] for word, number in sorted(one.items())}
 
 
-def _findings(run: JudgedRun, odds: Doubles, inputs: Floats, places: list[int]) -> Iterator[Finding]:
+def _windows(run: JudgedRun) -> Iterator[Feedback]:
+    """Yields each planned change as a maintenance, which ends when the change does."""
+    for number, (begin, end) in enumerate(run.plans.tolist()):
+        yield Feedback(
+            key=f"maintenance/{number}",
+            kind=FeedbackKind.MAINTENANCE,
+            given_ms=number,
+            from_ms=round(1000 * begin),
+            until_ms=round(1000 * (end - RECOVERY_TAIL_S)),
+        )
+
+
+def _findings(
+    run: JudgedRun, odds: Doubles, inputs: Floats, places: list[int], book: FeedbackBook
+) -> Iterator[Finding]:
     """Yields the alerts at these places, in the order of their times."""
     odd = _odd_shares(run, inputs[:, AT["surprise"]] >= ODD_BITS)
     evidence = np.logaddexp(0.0, odds)
@@ -142,6 +164,7 @@ def _findings(run: JudgedRun, odds: Doubles, inputs: Floats, places: list[int]) 
             is_failure=bool(inputs[place, AT["severe"]] > 0),
             surprise=float(inputs[place, AT["surprise"]]),
             odd_share=float(odd[place]),
+            plan=book.plan(service, at),
         )
 
 
@@ -187,6 +210,7 @@ def incident_section(found: Mapping[str, Mapping[str, Any]], past_names: Mapping
 
 The alerts of the table before, folded as the daemon folds them. The pause between a fault's recovery and the next
 fault is 13 s at least and 33 s in the median, so an incident often spans two faults: *faults with one of their own*
-counts those of which an incident belongs to no other fault.
+counts those of which an incident belongs to no other fault. *Changes announced*: each planned change is a maintenance
+of all services until it ends, and its planned incident is left out.
 
 {table}"""

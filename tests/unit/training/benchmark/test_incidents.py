@@ -40,10 +40,11 @@ def run_of(times: list[float]) -> JudgedRun:
     )
 
 
-def figures_of(times: list[float], strong: list[bool]) -> IncidentFigures:
+def figures_of(times: list[float], strong: list[bool], *, announced: bool = False) -> IncidentFigures:
     """The figures of a run with an alert on each line, and enough evidence on the strong ones."""
     answers = Answers(np.where(strong, 3.0, 0.0), np.ones(len(times), bool))
-    return incident_figures(run_of(times), answers, np.zeros((len(times), len(INPUTS)), np.float32))
+    inputs = np.zeros((len(times), len(INPUTS)), np.float32)
+    return incident_figures(run_of(times), answers, inputs, announced=announced)
 
 
 def test_each_incident_counts_for_what_it_reaches() -> None:
@@ -62,3 +63,12 @@ def test_an_incident_that_spans_two_faults_is_no_fault_s_own() -> None:
     assert (sums["faults"], sums["per_fault"], sums["outside_plans_per_hour"]) == (4, 1.0, 0.0)
     text = incident_section({"a": {"logwarden": sums}}, {"a": "clean"})
     assert "| clean | logwarden | 4 of 4 | 1.00 · 1 | 0 |" in text
+
+
+def test_an_announced_change_raises_no_incident_and_hides_no_later_fault() -> None:
+    """The plan ends 20 s before its span does: alerts up to 10 s after that are planned, and a later one is not."""
+    times, strong = [100.0, 702.0, 709.0, 740.0], [True] * 4
+    assert figures_of(times, strong).plans_with_one == 1
+    found = figures_of(times, strong, announced=True)
+    assert (found.found, found.plans_with_one, found.incidents, found.outside_plans) == (1, 0, 2, 1)
+    assert figures_of([711.0], [True], announced=True).plans_with_one == 1
