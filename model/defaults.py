@@ -10,6 +10,8 @@ LEARNING_LINES = 1_000
 """Lines of a service that are counted before its newest line may raise an alert."""
 BUDGET_PER_DAY = 3
 """Episodes of alerts of a service within a day from which another needs a high score."""
+PLANNED_TAIL_MS = 10_000
+"""Time after the end of a maintenance in which alerts still count as planned: peers report it late."""
 MAX_HISTORY_LINES = 1_024
 """Distinct masked lines that are counted for a service."""
 MAX_LINE_CHARS = 8_192

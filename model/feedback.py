@@ -12,10 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from logwarden.model.defaults import PLANNED_TAIL_MS
 from logwarden.model.incidents import Plan, system_in
 
-TAIL_MS = 10_000
-"""Time after the end of a window in which alerts still count as planned: peers reconnect and report it late."""
 MOST_JUDGEMENTS = 4_096
 """Entries with kinds of lines that are in force together."""
 MOST_MUTES = 256
@@ -93,7 +92,7 @@ class FeedbackBook:
     """All entries that count. Its readers share one thread; another set of entries is another book."""
 
     def __init__(
-        self, entries: Iterable[Feedback] = (), *, system: re.Pattern[str] | None = None, tail_ms: int = TAIL_MS
+        self, entries: Iterable[Feedback] = (), *, system: re.Pattern[str] | None = None, tail_ms: int = PLANNED_TAIL_MS
     ) -> None:
         self._system = system
         self._tail_ms = tail_ms

@@ -96,7 +96,7 @@ def show(entries: Entries, now_ms: int, form: AlertFormat, console: Console, *, 
         Console(stderr=True).print("no feedback to show", markup=False, highlight=False)
     for key, record in sorted(rows, key=lambda row: row[1].given):
         if form is AlertFormat.jsonl:
-            print(msgspec.json.encode({"key": key} | _fields(record)).decode(), flush=True)
+            console.out(msgspec.json.encode({"key": key} | _fields(record)).decode(), highlight=False)
         else:
             console.print(_shown(key, record, is_over(record, now_ms)))
 

@@ -25,7 +25,8 @@ from logwarden.daemon.health import HealthState, sentence_of
 from logwarden.daemon.ports import Clock, TopicFollower
 from logwarden.daemon.records import FollowedEntries
 from logwarden.daemon.telemetry import Telemetry
-from logwarden.model.feedback import NO_FEEDBACK, TAIL_MS, Feedback, FeedbackBook, FeedbackKind
+from logwarden.model.defaults import PLANNED_TAIL_MS
+from logwarden.model.feedback import NO_FEEDBACK, Feedback, FeedbackBook, FeedbackKind
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +58,7 @@ class FeedbackDesk:
         file: Path | None = None,
         load: LoadFile = Path.read_bytes,
         system: re.Pattern[str] | None = None,
-        tail_ms: int = TAIL_MS,
+        tail_ms: int = PLANNED_TAIL_MS,
     ) -> None:
         self._topic = topic
         self._clock = clock

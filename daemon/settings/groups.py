@@ -31,8 +31,14 @@ from logwarden.daemon.settings.kafka import KafkaSettings
 from logwarden.daemon.settings.learning import MAX_DAYS, ServiceLearning
 from logwarden.daemon.settings.patterns import Pattern
 from logwarden.daemon.settings.secret_files import SecretFile
-from logwarden.model.defaults import BUDGET_PER_DAY, LEARNING_LINES, MAX_HISTORY_LINES, MAX_LINE_CHARS, WINDOW_SIZE
-from logwarden.model.feedback import TAIL_MS
+from logwarden.model.defaults import (
+    BUDGET_PER_DAY,
+    LEARNING_LINES,
+    MAX_HISTORY_LINES,
+    MAX_LINE_CHARS,
+    PLANNED_TAIL_MS,
+    WINDOW_SIZE,
+)
 from logwarden.model.schema import DEFAULT_KINDS
 
 
@@ -178,7 +184,7 @@ class FeedbackSettings(SettingsGroup):
 
     file: Maybe[FilePath] = None
     """File in TOML with expected lines, mutes and maintenance, read again when it changes. None: no file."""
-    tail_s: Annotated[float, Field(ge=0, le=600)] = TAIL_MS / 1000
+    tail_s: Annotated[float, Field(ge=0, le=600)] = PLANNED_TAIL_MS / 1000
     """Seconds after the end of a maintenance in which alerts still count as planned, such as those of peers that
     connect again."""
 

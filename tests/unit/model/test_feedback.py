@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from logwarden.model import feedback
-from logwarden.model.feedback import TAIL_MS, Feedback, FeedbackBook, FeedbackKind, contains, matches
+from logwarden.model.defaults import PLANNED_TAIL_MS
+from logwarden.model.feedback import Feedback, FeedbackBook, FeedbackKind, contains, matches
 from logwarden.model.incidents import Plan
 
 EXPECTED, REAL, MUTE, MAINTENANCE = FeedbackKind
@@ -67,8 +68,8 @@ def test_a_mute_is_about_a_text() -> None:
 def test_a_maintenance_ends_with_a_tail() -> None:
     """Peers reconnect after a restart, so that alerts just after the end still belong to it, and later ones do not."""
     book = FeedbackBook([entry(MAINTENANCE, from_ms=1_000, until_ms=2_000, services=("web*",), reason="a disk")])
-    plan = Plan(id="maintenance/0", reason="a disk", until_ms=2_000)
-    assert [book.plan("web-1", at) for at in (999, 1_000, 1_999 + TAIL_MS, 2_000 + TAIL_MS)] == [None, plan, plan, None]
+    plan, tail_ends = Plan(id="maintenance/0", reason="a disk", until_ms=2_000), 2_000 + PLANNED_TAIL_MS
+    assert [book.plan("web-1", at) for at in (999, 1_000, tail_ends - 1, tail_ends)] == [None, plan, plan, None]
     assert book.plan("db", 1_500) is None
     assert FeedbackBook().plan("web", 0) is None
 

@@ -12,7 +12,7 @@ from logwarden.daemon.feedback.teaching import rows_of
 from logwarden.daemon.incidents.alert import build_alert
 from logwarden.daemon.records import Delivery
 from logwarden.model.feedback import FeedbackKind
-from logwarden.model.schema import LogLine, LogWindow, Verdict
+from logwarden.model.schema import AlertKind, LogLine, LogWindow, Verdict
 from tests.feedback_stand_ins import NOW_MS, FeedbackTopic
 from tests.unit.daemon.feedback.test_records import TWO
 
@@ -125,6 +125,7 @@ def alert(offset: int, *texts: str, service: str = "db") -> bytes:
         learning=False,
         history_lines=9,
         model_revision="one",
+        kind=AlertKind.NEW_LINE,
     )
     return build_alert(verdict, now_ms=None).encode()
 
