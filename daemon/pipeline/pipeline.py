@@ -228,8 +228,8 @@ class Pipeline:
         return ingested
 
     def _with_facts(self, step: Callable[..., Ingested], *args: object) -> tuple[Ingested, ServiceFacts]:
-        ingested = step(*args)
-        return ingested, self._ingestor.book.facts(self.engine.policy.rules, self._ports.clock.now_ms())
+        ingested, clock = step(*args), self._ports.clock
+        return ingested, self._ingestor.book.facts(self.engine.policy.rules, clock.monotonic(), clock.now_ms())
 
     def _advance_now(self, now: float, scored: int) -> Ingested:
         self._ingestor.scored(scored)

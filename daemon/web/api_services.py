@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -120,6 +121,7 @@ class ServicesEndpoint:
         self._lock = asyncio.Lock()
         self._table: ServiceTable | None = None
         self._tried_at = float("-inf")
+        self._order: _Order | None = None
         self.source: ServiceSource | None = None
         """None until the daemon has started."""
 
@@ -158,7 +160,10 @@ class ServicesEndpoint:
         if self.source is None:
             raise Refusal(503, "starting", "The daemon has not started yet. Try again in some seconds.")
         table = await self._current(self.source)
-        places, total, has_more = await self._worker.run(_page, table, selection)
+        order = self._order
+        if order is None or order.table is not table:
+            order = self._order = await self._worker.run(_Order, table)
+        places, total, has_more = await self._worker.run(order.page, selection)
         services = tuple(self._facts(table, place, self.source) for place in places)
         counts = np.bincount(table.states, minlength=len(STATES)).tolist()
         return ServicesAnswer(
@@ -207,22 +212,34 @@ class ServicesEndpoint:
 # ---------------------------------------------------------------- pages
 
 
-def _page(table: ServiceTable, selection: _Selection) -> tuple[list[int], int, bool]:
-    """Returns the places of a page in the table, the number of services that were chosen, and whether more follow."""
-    keep = np.ones(len(table), bool)
-    if selection.states:
-        keep &= np.isin(table.states, [state for state in STATES if state.word in selection.states])
-    if selection.since_ms is not None:
-        keep &= table.seen_ms >= selection.since_ms
-    places = np.flatnonzero(keep).tolist()
-    if (chosen := selection.chosen) is not None:
-        places = [place for place in places if chosen(table.names[place])]
-    keyed = sorted((_key(table, place), place) for place in places)
-    begin = 0
-    if selection.after is not None:
-        begin = sum(1 for key, _ in keyed if key <= selection.after)
-    page = [place for _, place in keyed[begin : begin + selection.limit]]
-    return page, len(keyed), begin + len(page) < len(keyed)
+class _Order:
+    """The services of a table in the order of pages. Made once for each table, as a sort takes longest."""
+
+    def __init__(self, table: ServiceTable) -> None:
+        keyed = sorted((_key(table, place), place) for place in range(len(table)))
+        self.table = table
+        self.keys = [key for key, _ in keyed]
+        self.places = np.array([place for _, place in keyed], np.int64)
+
+    def page(self, selection: _Selection) -> tuple[list[int], int, bool]:
+        """Returns the places of a page, the number of services that were chosen, and whether more follow."""
+        table = self.table
+        keep = np.ones(len(table), bool)
+        if selection.states:
+            keep &= np.isin(table.states, [state for state in STATES if state.word in selection.states])
+        if selection.since_ms is not None:
+            keep &= table.seen_ms >= selection.since_ms
+        if (chosen := selection.chosen) is not None:
+            kept = np.flatnonzero(keep)
+            keep[kept] = [chosen(name) for name in table.names[kept].tolist()]
+        # Places 5 2 7 in the order of pages, of which 5 and 7 are chosen, behind the service at 5:
+        #   ranks   0 2      where the chosen ones are in the order
+        #   first   1        where the page may begin; of the ranks that is number 1
+        ranks = np.flatnonzero(keep[self.places])
+        first = 0 if selection.after is None else bisect_right(self.keys, selection.after)
+        begin = int(np.searchsorted(ranks, first))
+        page = self.places[ranks[begin : begin + selection.limit]].tolist()
+        return page, len(ranks), begin + len(page) < len(ranks)
 
 
 def _key(table: ServiceTable, place: int) -> tuple[str, str, int]:

@@ -84,6 +84,20 @@ async def test_what_is_hidden_is_counted(served: Served) -> None:
     assert (chosen.count("web-"), chosen.count("pkg"), "4 services" in chosen) == (2, 0, True)
 
 
+async def test_no_more_is_requested_than_is_shown(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at a member with 20,000 services does not read all of them."""
+    paths: list[str] = []
+    get = DaemonClient.get
+
+    def counted(client: DaemonClient, path: str, *arguments: Any, **options: Any) -> Any:
+        paths.append(path)
+        return get(client, path, *arguments, **options)
+
+    monkeypatch.setattr(DaemonClient, "get", counted)
+    await status(served, limit=1, states=["known"])
+    assert paths == ["/readyz", "/api/v1/services", "/api/v1/incidents"]
+
+
 async def test_a_program_reads_json(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
     """`--json` prints one object with everything, also where a name would confuse a terminal."""
     served.shelf.put(b"", incident_value("a"), NOW_MS)

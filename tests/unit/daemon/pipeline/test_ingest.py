@@ -67,11 +67,11 @@ def test_evicted_and_learning_services_are_counted() -> None:
     ingestor, owner = ingestor_of(2), assignment()
     assert ingestor.ingest([(owner, records_of("aab"))], now=0.0).evicted == 0
     needs = [LearningRules(LearningNeed(lines)) for lines in range(4)]
-    assert [ingestor.book.facts(rules, 0).learning for rules in needs] == [0, 0, 1, 2]
+    assert [ingestor.book.facts(rules, 0.0, 0).learning for rules in needs] == [0, 0, 1, 2]
     assert ingestor.ingest([(owner, records_of("c", 3))], now=0.0).evicted == 1
-    assert ingestor.book.facts(needs[3], 0).learning == 2
+    assert ingestor.book.facts(needs[3], 0.0, 0).learning == 2
     ingestor.drop([owner])
-    assert ingestor.book.facts(needs[3], 0).learning == 0
+    assert ingestor.book.facts(needs[3], 0.0, 0).learning == 0
 
 
 def test_no_service_of_the_batch_at_hand_makes_room() -> None:

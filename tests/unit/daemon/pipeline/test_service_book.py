@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from logwarden.daemon.pipeline.last_alerts import LastAlerts
-from logwarden.daemon.pipeline.service_book import MinuteRates
+from logwarden.daemon.pipeline.service_book import MANY, MANY_S, MinuteRates
 from logwarden.daemon.records import Partition
 from logwarden.daemon.standing import STATES, LastAlert, ServiceTable
 from logwarden.model.learning import DAY_MS, LearningNeed, LearningRules
@@ -47,7 +47,7 @@ def test_each_service_has_a_state_and_a_progress() -> None:
         ("young", "logs", 1): ("learning", 0.25, 5, 1),
         ("busy", "logs", 2): ("learning", 0.5, 10, 1),
     }
-    facts = ingestor.book.facts(BY_LINES, NOW_MS)
+    facts = ingestor.book.facts(BY_LINES, 0.0, NOW_MS)
     assert (facts.services, facts.learning, facts.known, facts.noisy) == (4, 2, 1, 1)
     assert table.at_ms == NOW_MS
     assert table.seen_ms.max() == NOW_MS + 399
@@ -86,11 +86,30 @@ def test_the_rate_is_that_of_the_last_minute() -> None:
     assert ingestor.book.table(BY_LINES, 131.0, NOW_MS).per_minute.tolist() == [7]
     assert ingestor.book.table(BY_LINES, 165.0, NOW_MS).per_minute.tolist() == [2]
     assert ingestor.book.table(BY_LINES, 10_000.0, NOW_MS).per_minute.tolist() == [0]
+
+
+def test_a_slot_takes_no_rate_from_the_service_before() -> None:
+    """A service that gets the place of a dropped or an evicted one begins at zero."""
+    ingestor, owner = ingestor_of(1), assignment(1)
+    ingestor.ingest([(owner, records("web", 8))], now=100.0)
+    ingestor.ingest([(owner, records("db", 1, first=8))], now=101.0)
+    assert ingestor.book.table(BY_LINES, 101.0, NOW_MS).per_minute.tolist() == [1]
     ingestor.drop([owner])
-    assert len(ingestor.book.table(BY_LINES, 130.0, NOW_MS)) == 0
-    again = assignment(2)
-    ingestor.ingest([(again, records("db", 1))], now=10_000.0)
-    assert ingestor.book.table(BY_LINES, 10_000.0, NOW_MS).per_minute.tolist() == [1]
+    assert len(ingestor.book.table(BY_LINES, 101.0, NOW_MS)) == 0
+    ingestor.ingest([(assignment(2), records("web", 2))], now=102.0)
+    assert ingestor.book.table(BY_LINES, 102.0, NOW_MS).per_minute.tolist() == [2]
+
+
+def test_a_service_that_came_back_and_is_quiet_is_as_old_as_it_is_now() -> None:
+    """After a restart a slow service is known before its next line, which may take a day to come."""
+    rules = LearningRules(LearningNeed(50, 3.0))
+    before, after, owner = ingestor_of(1), ingestor_of(1), assignment(1)
+    before.ingest([(owner, records("slow", 12))], now=0.0)
+    slot = after._slots.open(owner, "slow")
+    after._stream.history.put(slot, before._stream.history.take(0))
+    for days, state in ((2, "learning"), (3, "known")):
+        table = after.book.table(rules, 0.0, NOW_MS + days * DAY_MS)
+        assert (rows(table)["slow", "logs", 1][0], table.seen_ms.tolist()) == (state, [-1])
 
 
 def test_rates_begin_at_any_clock() -> None:
@@ -108,13 +127,23 @@ def test_twenty_thousand_services_are_copied_in_a_moment() -> None:
     rules = LearningRules(LearningNeed(10, 3.0), [(lambda name: name.startswith("web"), LearningNeed(2))])
     lines = [LogRecord(b"up", offset=i, key=f"app-{i // 200}/web-{i % 200}".encode()) for i in range(services)]
     ingestor.ingest([(owner, lines)], now=0.0)
-    ingestor.book.facts(rules, NOW_MS)
+    ingestor.book.facts(rules, 0.0, NOW_MS)
     took = []
     for _ in range(5):
         began = time.thread_time()
         assert len(ingestor.book.table(rules, 0.0, NOW_MS)) == services
         took.append(time.thread_time() - began)
     assert min(took) < 0.05, f"{min(took):.3f} s"
+
+
+def test_many_services_are_counted_at_intervals() -> None:
+    """Steps of a few lines do not pay for all services; a moment later the figures are right again."""
+    ingestor, owner = ingestor_of(MANY + 10), assignment(1)
+    lines = [LogRecord(b"up", offset=i, key=f"app-{i // 200}/web-{i % 200}".encode()) for i in range(MANY + 2)]
+    for end, now, counted in ((MANY, 0.0, MANY), (MANY + 1, 0.1, MANY), (MANY + 2, MANY_S, MANY + 2)):
+        start = 0 if end == MANY else end - 1
+        ingestor.ingest([(owner, lines[start:end])], now=now)
+        assert ingestor.book.facts(BY_LINES, now, NOW_MS).services == counted
 
 
 def test_last_alerts_are_bounded_and_forgotten_with_their_partition() -> None:
