@@ -40,7 +40,7 @@ from logwarden.daemon.profiles import cut_limits_of, fold_rules, join_limits_of,
 from logwarden.daemon.registry.client import RegistryClient
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.secret_files import secret_of
-from logwarden.daemon.view import View, feedback_desk
+from logwarden.daemon.view import View, baseline_of, feedback_desk
 from logwarden.daemon.waiting import abandon, attempt, failure
 from logwarden.daemon.watchdog import Held, Watchdog, WatchedWorker
 from logwarden.daemon.web.api_schema import api_routes
@@ -280,6 +280,7 @@ class Service:
             topic=settings.kafka.incidents_topic,
             rules=fold_rules(settings),
             findings=FindingReader(system_of(settings)),
+            watcher=baseline_of(settings, self._feedback, sink, self._clock),
         )
         return desk.run()
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import structlog
 
@@ -48,6 +49,16 @@ MAX_KNOWN = 20_000
 """Newest incidents of the topic that a member which starts knows."""
 
 
+class IncidentWatcher(Protocol):
+    """Learns of every incident that was published."""
+
+    def remember(self, records: Iterable[IncidentRecord]) -> None:
+        """Takes the newest record of each incident that the topic has, the oldest incident first."""
+
+    async def watch(self, record: IncidentRecord) -> None:
+        """Takes a record that was acknowledged. Raises nothing that should stop the folding."""
+
+
 class IncidentDesk:
     """The task. `run` never returns by itself."""
 
@@ -62,6 +73,7 @@ class IncidentDesk:
         topic: str,
         rules: FoldRules,
         findings: FindingReader,
+        watcher: IncidentWatcher | None = None,
     ) -> None:
         self._reader = reader
         self._sink = sink
@@ -71,6 +83,7 @@ class IncidentDesk:
         self._topic = topic
         self._rules = rules
         self._findings = findings
+        self._watcher = watcher
         self._failed = ""
         self._unclaimed: dict[str, IncidentRecord] = {}
         """Incidents that are open in the topic, and none of whose alerts this term has read."""
@@ -132,6 +145,8 @@ class IncidentDesk:
         for key, value in await self._reader.published():
             newest[key] = None if value is None else _record_of(value)
         records = sorted(filter(None, newest.values()), key=lambda one: one.logwarden.last_seen or "")[-MAX_KNOWN:]
+        if self._watcher is not None:
+            self._watcher.remember(sorted(records, key=lambda one: one.logwarden.first_seen or ""))
         self._unclaimed = {record.id: record for record in records if _is_open(record)}
         return IncidentFold(self._rules, map(known_incident, records))
 
@@ -190,6 +205,8 @@ class IncidentDesk:
             outcome = await self._send_shorter(change) if first is Delivery.TOO_LARGE else first
             if outcome is Delivery.ACKNOWLEDGED:
                 self._telemetry.incident_published(change.change)
+                if self._watcher is not None:
+                    await self._watcher.watch(build_incident(change))
             else:
                 self._telemetry.lost(self._topic)
                 log.warning("incident_lost", topic=self._topic, id=change.id, outcome=outcome.name)

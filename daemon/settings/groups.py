@@ -187,6 +187,9 @@ class FeedbackSettings(SettingsGroup):
     tail_s: Annotated[float, Field(ge=0, le=600)] = PLANNED_TAIL_MS / 1000
     """Seconds after the end of a maintenance in which alerts still count as planned, such as those of peers that
     connect again."""
+    baseline_days: Maybe[Annotated[float, Field(ge=1, le=365)]] = 21.0
+    """Days after which a kind of lines becomes expected whose incidents have come back all the time without a
+    judgement. The incidents topic must keep them as long. None: never."""
 
 
 class LimitSettings(SettingsGroup):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from logwarden.daemon.errors import BrokerUnavailable, TopicUnusable
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.incidents.desk import IncidentDesk
 from logwarden.daemon.incidents.findings import FindingReader
-from logwarden.daemon.incidents.incident import decode_incident
+from logwarden.daemon.incidents.incident import IncidentRecord, decode_incident
 from logwarden.daemon.records import AlertBatch, Delivery, Message
 from logwarden.daemon.web.metrics import PrometheusTelemetry
 from logwarden.model.incident_state import FoldRules
@@ -56,10 +56,24 @@ def batch(*values: bytes, term: int = 1) -> AlertBatch:
     return AlertBatch(term=term, records=records, positions={0: len(records)}, ends={0: len(records)})
 
 
+class Watcher:
+    """Collects what it learns."""
+
+    def __init__(self) -> None:
+        self.remembered: list[IncidentRecord] = []
+        self.watched: list[IncidentRecord] = []
+
+    def remember(self, records: Iterable[IncidentRecord]) -> None:
+        self.remembered = list(records)
+
+    async def watch(self, record: IncidentRecord) -> None:
+        self.watched.append(record)
+
+
 class Office:
     """A desk with a sink, its facts, and what it published."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, watcher: Watcher | None = None) -> None:
         self.sink, self.telemetry = FakeSink(), PrometheusTelemetry()
         self.health = HealthState()
         self.desk = IncidentDesk(
@@ -71,6 +85,7 @@ class Office:
             topic="incidents",
             rules=FoldRules(),
             findings=FindingReader(),
+            watcher=watcher,
         )
 
     async def for_s(self, seconds: float) -> None:
@@ -155,3 +170,20 @@ async def test_an_open_incident_without_alerts_is_ended() -> None:
     second = Office(reader)
     await second.for_s(5)
     assert [change for change, _ in second.changes()] == ["expired"]
+
+
+@virtually
+async def test_a_watcher_learns_of_old_and_new_incidents() -> None:
+    """What looks at incidents over weeks knows those of the topic, the oldest first, and each that is published."""
+    first = Office(Reader(batch(alert_value(1, "web", "disk", 0, 0.9), alert_value(2, "db", "lost", 200_000, 0.9))))
+    await first.for_s(600)
+    before = [decode_incident(message.value or b"") for sent in first.sink.sent for message in sent]
+    assert len({one.id for one in before}) == 2
+    watcher, reader = Watcher(), Reader(batch(alert_value(3, "shop", "late", 900_000, 0.9)))
+    reader.entries = [(one.id.encode(), one.encode()) for one in reversed(before)]
+    second = Office(reader, watcher)
+    await second.for_s(5)
+    assert [one.service.name for one in watcher.remembered] == ["web", "db"]
+    published = [decode_incident(message.value or b"") for sent in second.sink.sent for message in sent]
+    assert [one.id for one in watcher.watched] == [one.id for one in published if one.logwarden.change == "opened"]
+    assert watcher.watched
