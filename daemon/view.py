@@ -7,7 +7,7 @@ import platform
 from collections.abc import Awaitable, Coroutine
 from typing import Any
 
-from logwarden.daemon.feedback.baseline import Baseline
+from logwarden.daemon.feedback.baseline import BaselineWatcher
 from logwarden.daemon.feedback.desk import FeedbackDesk
 from logwarden.daemon.feedback.office import FeedbackOffice
 from logwarden.daemon.health import HealthState
@@ -96,10 +96,10 @@ class View:
         )
 
 
-def baseline_of(settings: Settings, desk: FeedbackDesk, sink: Sink, clock: Clock) -> Baseline | None:
+def baseline_of(settings: Settings, desk: FeedbackDesk, sink: Sink, clock: Clock) -> BaselineWatcher | None:
     """Returns what makes old incidents baseline. Returns None if nothing does."""
     topic, days = settings.kafka.feedback_topic, settings.feedback.baseline_days
-    return None if topic is None or days is None else Baseline(topic, desk.entries, sink, clock, after_days=days)
+    return None if topic is None or days is None else BaselineWatcher(topic, desk.entries, sink, clock, after_days=days)
 
 
 def feedback_desk(settings: Settings, clock: Clock, telemetry: Telemetry, health: HealthState) -> FeedbackDesk:

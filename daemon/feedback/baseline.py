@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 DAY_MS = 86_400_000
 
 
-class Baseline:
+class BaselineWatcher:
     """Watches incidents. `entries` returns the feedback by its keys that this member has read."""
 
     def __init__(

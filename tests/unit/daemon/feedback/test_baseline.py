@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from logwarden.daemon.errors import BrokerUnavailable
-from logwarden.daemon.feedback.baseline import DAY_MS, Baseline
+from logwarden.daemon.feedback.baseline import DAY_MS, BaselineWatcher
 from logwarden.daemon.feedback.giving import readable
 from logwarden.daemon.feedback.records import FeedbackRecord, written
 from logwarden.daemon.incidents.incident import IncidentRecord
@@ -33,7 +33,7 @@ class Desk:
     def __init__(self) -> None:
         self.topic = FeedbackTopic()
         self.given: dict[str, FeedbackRecord] = {}
-        self.baseline = Baseline("feedback", self.entries, self.topic.sink, self.topic.clock, after_days=21)
+        self.baseline = BaselineWatcher("feedback", self.entries, self.topic.sink, self.topic.clock, after_days=21)
 
     def entries(self) -> dict[str, FeedbackRecord]:
         return self.given | self.written()
