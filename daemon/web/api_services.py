@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from logwarden.daemon.incidents.writing import encodable, rfc3339
 from logwarden.daemon.ports import Clock, Worker
@@ -30,9 +31,13 @@ from logwarden.daemon.web.questions import (
     moment_of,
 )
 
+Ints = npt.NDArray[np.int64]
+
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
 FRESH_S = 1.0
 """Age up to which a table serves another request: however many people look, the ingest thread copies one a second."""
+REST = 4.0
+"""Rest after an answer, in times of what it took: all answers together take a fifth of a core at most."""
 TIMEOUT_S = 2.0
 """Seconds that a request waits for the ingest thread, which may be embedding new lines."""
 
@@ -121,6 +126,7 @@ class ServicesEndpoint:
         self._lock = asyncio.Lock()
         self._table: ServiceTable | None = None
         self._tried_at = float("-inf")
+        self._free_at = float("-inf")
         self._order: _Order | None = None
         self.source: ServiceSource | None = None
         """None until the daemon has started."""
@@ -159,12 +165,19 @@ class ServicesEndpoint:
         )
         if self.source is None:
             raise Refusal(503, "starting", "The daemon has not started yet. Try again in some seconds.")
-        table = await self._current(self.source)
+        async with self._lock:  # one after another, with a rest between: people must not cost lines their turn
+            await self._clock.sleep(max(0.0, self._free_at - self._clock.monotonic()))
+            table = await self._current(self.source)
+            began = self._clock.monotonic()
+            answer = await self._answer(table, selection, self.source)
+            self._free_at = self._clock.monotonic() + REST * (self._clock.monotonic() - began)
+        return answer
+
+    async def _answer(self, table: ServiceTable, selection: _Selection, source: ServiceSource) -> ServicesAnswer:
         order = self._order
-        if order is None or order.table is not table:
+        if order is None or not order.is_of(table):
             order = self._order = await self._worker.run(_Order, table)
-        places, total, has_more = await self._worker.run(order.page, selection)
-        services = tuple(self._facts(table, place, self.source) for place in places)
+        places, total, has_more = await self._worker.run(order.page, table, selection)
         counts = np.bincount(table.states, minlength=len(STATES)).tolist()
         return ServicesAnswer(
             member=self._member(),
@@ -172,38 +185,40 @@ class ServicesEndpoint:
             states=StateCounts(**{state.word: counts[state] for state in STATES}),
             lines_per_minute=int(table.per_minute.sum()),
             total=total,
-            services=services,
-            next=encoded_cursor(_key(table, places[-1])) if has_more else None,
+            services=tuple(_entries(table, places, source)),
+            next=encoded_cursor(_key(table, int(places[-1]))) if has_more else None,
         )
 
     async def _current(self, source: ServiceSource) -> ServiceTable:
         """Returns a table. An old one where the ingest thread does not answer in time; it states its time."""
-        async with self._lock:
-            if self._clock.monotonic() - self._tried_at >= FRESH_S:
-                try:
-                    async with asyncio.timeout(TIMEOUT_S):
-                        self._table = await source.table()
-                except TimeoutError:
-                    pass
-                self._tried_at = self._clock.monotonic()
+        if self._clock.monotonic() - self._tried_at >= FRESH_S:
+            try:
+                async with asyncio.timeout(TIMEOUT_S):
+                    self._table = await source.table()
+            except TimeoutError:
+                pass
+            self._tried_at = self._clock.monotonic()
         if self._table is None:
             raise Refusal(503, "busy", f"The daemon was busy for {TIMEOUT_S:.0f} s. Try again in some seconds.")
         return self._table
 
-    @staticmethod
-    def _facts(table: ServiceTable, place: int, source: ServiceSource) -> ServiceEntry:
-        partition, name = table.partitions[table.partition[place]], str(table.names[place])
+
+def _entries(table: ServiceTable, places: Ints, source: ServiceSource) -> Iterator[ServiceEntry]:
+    """Yields the entries of a page."""
+    columns = (table.partition, table.names, table.states, table.progress, table.lines, table.known_lines)
+    rows = zip(*(column[places].tolist() for column in (*columns, table.per_minute, table.seen_ms)), strict=True)
+    for number, name, state, progress, lines, known_lines, per_minute, seen_ms in rows:
+        partition = table.partitions[number]
         alert = source.last_alert(partition, name)
-        seen_ms = int(table.seen_ms[place])
-        return ServiceEntry(
+        yield ServiceEntry(
             name=encodable(name),
             topic=partition.topic,
             partition=partition.partition,
-            state=STATES[table.states[place]].word,
-            progress=round(float(table.progress[place]), 3),
-            lines=int(table.lines[place]),
-            known_lines=int(table.known_lines[place]),
-            lines_per_minute=int(table.per_minute[place]),
+            state=STATES[state].word,
+            progress=round(progress, 3),
+            lines=lines,
+            known_lines=known_lines,
+            lines_per_minute=per_minute,
             last_seen=rfc3339(seen_ms) if seen_ms >= 0 else None,
             last_alert=None if alert is None else AlertSummary(timestamp=rfc3339(alert.at_ms), score=alert.score),
         )
@@ -213,17 +228,25 @@ class ServicesEndpoint:
 
 
 class _Order:
-    """The services of a table in the order of pages. Made once for each table, as a sort takes longest."""
+    """The services of tables in the order of pages. Serves until services come or go, as a sort takes longest."""
 
     def __init__(self, table: ServiceTable) -> None:
         keyed = sorted((_key(table, place), place) for place in range(len(table)))
-        self.table = table
-        self.keys = [key for key, _ in keyed]
-        self.places = np.array([place for _, place in keyed], np.int64)
+        self._table = table
+        self._keys = [key for key, _ in keyed]
+        self._places = np.array([place for _, place in keyed], np.int64)
 
-    def page(self, selection: _Selection) -> tuple[list[int], int, bool]:
+    def is_of(self, table: ServiceTable) -> bool:
+        """Returns True if a table has the same services at the same places."""
+        own = self._table
+        return table is own or (
+            table.partitions == own.partitions
+            and np.array_equal(table.partition, own.partition)
+            and np.array_equal(table.names, own.names)
+        )
+
+    def page(self, table: ServiceTable, selection: _Selection) -> tuple[Ints, int, bool]:
         """Returns the places of a page, the number of services that were chosen, and whether more follow."""
-        table = self.table
         keep = np.ones(len(table), bool)
         if selection.states:
             keep &= np.isin(table.states, [state for state in STATES if state.word in selection.states])
@@ -235,13 +258,14 @@ class _Order:
         # Places 5 2 7 in the order of pages, of which 5 and 7 are chosen, behind the service at 5:
         #   ranks   0 2      where the chosen ones are in the order
         #   first   1        where the page may begin; of the ranks that is number 1
-        ranks = np.flatnonzero(keep[self.places])
-        first = 0 if selection.after is None else bisect_right(self.keys, selection.after)
+        ranks = np.flatnonzero(keep[self._places])
+        first = 0 if selection.after is None else bisect_right(self._keys, selection.after)
         begin = int(np.searchsorted(ranks, first))
-        page = self.places[ranks[begin : begin + selection.limit]].tolist()
+        page = self._places[ranks[begin : begin + selection.limit]]
         return page, len(ranks), begin + len(page) < len(ranks)
 
 
 def _key(table: ServiceTable, place: int) -> tuple[str, str, int]:
     partition = table.partitions[table.partition[place]]
-    return encodable(table.names[place]), partition.topic, partition.partition
+    name: str = table.names[place]
+    return name if name.isascii() else encodable(name), partition.topic, partition.partition
