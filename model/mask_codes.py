@@ -27,7 +27,7 @@ _NEAR = r"""["']?(?: (?:is|was|of|number|value|with|by|code|no\.?))?[ =:("'#]{1,
 _STRONG = (
     r"(?i:status|code|errno)|(?<![A-Za-z])(?i:err|rc|ret|retval|exit|exited|exits|signal|sig|result|res|sqlstate"
     r"|hresult|kodu|felkod|bugcheck|alert|statut|estado|stato|durum|stav"
-    r"|event[ _-]?id|http|grpc|reason|mqrc)|(?i:last_?error)(?:\(\))?"
+    r"|event[ _-]?id|http|grpc|reason|mqrc|cause|alarm)|(?i:last_?error)(?:\(\))?"
 )
 _WEAK = (
     r"(?<![A-Za-z])(?i:returned|returns|return|finished|completed|failed|said|terminated|killed|stopped|aborted"
@@ -55,7 +55,7 @@ _NUMBERS: tuple[re.Pattern[str], ...] = tuple(
         rf"(?<![A-Za-z])(?i:closed?){_OPEN}([134]\d{{3}})(?=\W?$|[^\s\w]| [^a-z])",  # of a websocket: 1006, 4001
         rf"{_LEVEL}[=:] ?[\"']?({_NUMBER})",
         rf"(?:{_FOREIGN})({_FOREIGN_NUMBER})(?! ?{_UNIT}(?!\w))",
-        rf"(?i:code|error|err|errno|status){_OPEN}([A-Z]{{1,7}}\d{{3,6}}[A-Z]?)(?!\w)",
+        rf"(?i:code|error|err|errno|status|alarm|fault){_OPEN}([A-Z]{{1,7}}\d{{3,6}}[A-Z]?)(?!\w)",
         rf"(?i:error|err|code|errno|fehler|erreur|errore){_OPEN}[A-Z]{{2,8}}-(\d{{3,6}})(?!\w)",
         rf"(?:{_STRONG}|{_WEAK}) with [A-Z]{{2,8}}-(\d{{3,6}})(?!\w)",
         rf"(?<![A-Za-z])(?i:error|fehler|erreur|errore){_NEAR}({_NUMBER})(?! ?{_UNIT}(?!\w))",
@@ -66,6 +66,7 @@ _NUMBERS: tuple[re.Pattern[str], ...] = tuple(
         r"(?<=[\ue000-\ue009] \()(\d{5})(?=\): )",
         r"error:([\dA-F]{8})(?=:)",
         rf"(?i:sqlstate|abend){_OPEN}([0-9A-Z]{{3,6}})(?!\w)",
+        r", State: (\d{1,3})(?!\d)",
         r"\bMsg (\d{1,5})(?=, Level )",
         r"\bMsg [\ue000-\ue009]+, Level (\d{1,2})(?=,)",
         r"%[A-Z*][A-Z*_]{1,30}-([0-7])-",

@@ -102,7 +102,7 @@ FORM_RULES: Final[tuple[tuple[str, re.Pattern[str], str | Callable[[re.Match[str
     ("= ", re.compile(rf"(=(?:\"[^\"\n]{{0,100}}\"|[^\s=\"]{{1,100}}))((?: {_KEY}=){{1,8}})(?= {_KEY}=[^\s=])"),
      _filled),
     # What a parser was given.
-    (': "', re.compile(rf'(?<=[a-z] )({_GIVEN}): "(?!(?!null\b){_STATE}")[^"\s]{{0,200}}"(?=[\s,;.)]|$)'), r'\1: "*"'),
+    (': "', re.compile(rf'(?<=[a-z] )({_GIVEN}): "(?!(?!null\b){_STATE}")[^"\n]{{0,200}}"(?=[\s,;.)]|$)'), r'\1: "*"'),
     # What a sentence quotes before a colon. In JSON a bracket or a comma stands before a quoted key.
     ('":', re.compile(rf'(?<=[A-Za-z] )"(?!{_STATE}")([^"\s]{{1,200}})"(?=: [^"])'), _before_colon),
     # A frame of Go keeps its own file.

@@ -114,7 +114,8 @@ _RULES: tuple[Rule, ...] = (
     ("/", re.compile(r"(?<![\w<*./:=-])(?:[\w.*$@-]{1,64}/){1,20}[\w.*$@-]{1,64}\.[A-Za-z]{1,5}(?:\.\*){0,3}"
                      rf"(?![\w/*.]|{JAVA_FRAME})"), "path"),
     # People and machines in the places where daemons write them.
-    ("user", re.compile(rf"\b([Ii]nvalid user|for user|by user|to user|of user|as user) +{_PERSON}"), r"\1 *"),
+    ("user", re.compile(rf"\b([Ii]nvalid user|for user|by user|to user|of user|as user) +"
+                        rf"(?:{_PERSON}|\([\w.@*$-]{{1,64}}\))"), r"\1 *"),
     ("er ", re.compile(rf"\b((?:by|for|from|of|to) (?:customer|employee|member|visitor|operator|owner)) "
                        rf"{_GRAMMAR}{_PERSON}"
                        r"(?=[\s,;:.)]|$)"), r"\1 *"),

@@ -19,8 +19,8 @@ CODE_WORDS = (
     b"err error rc ret retval exit exits exited signal sig sigs result res returned returns return sqlstate eventid"
     b" event hresult closed terminated killed failed died ended finished completed reply response responded answered"
     b" answer got http grpc severity level lvl priority prio said stopped aborted crashed"
-    b" reason mqrc lasterror fehler erreur errore kodu felkod bugcheck msg close alert statut estado"
-    b" stato durum stav"
+    b" reason mqrc lasterror state cause alarm fault fehler erreur errore kodu felkod bugcheck msg close alert"
+    b" statut estado stato durum stav"
 ).split()
 MAX_GAP = 12  # columns are padded with blanks
 BEFORE = b" =:\"'([#-"

@@ -30,6 +30,7 @@ _LISTS = (
     "Entries",
     "logEntries",
     "log_entries",
+    "alerts",
 )
 """Lists whose elements are events if these look like events."""
 _OWN_TEXT = (

@@ -31,7 +31,7 @@ _TEXTS = (
     *("localizedmessage", "text", "value", "error", "title", "errmsg", "details"),
 )
 _STACKS = ("stacktrace", "stack", "trace", "traceback", "backtrace", "extendedstacktrace", "stacktracestring")
-_CAUSES = ("cause", "innerexception", "previous", "inner", "causedby", "rootcause", "exceptions", "values")
+_CAUSES = ("cause", "innerexception", "previous", "inner", "causedby", "rootcause", "exceptions", "exception", "values")
 _CODES = ("code", "errno", "status", "statuscode", "sqlstate", "hresult")
 _VAGUE = frozenset(("error", "exception", "object", "err", "string"))
 """Types that add nothing to a message."""

@@ -25,7 +25,7 @@ TEXT_PATHS = (
     *("record.message", "fields.message", "event.message", "log.message"),
     *("event", "event.original", "formattedmessage", "formatted_message", "log_message", "logmessage", "messagetext"),
     *("rawmessage", "raw_message", "_raw", "raw", "line", "text", "content", "log.original"),
-    *("message.text", "message.message", "event_message"),
+    *("message.text", "message.message", "event_message", "error.log.message", "annotations.summary"),
     *(
         "full_message",
         "msg_text",
@@ -73,7 +73,16 @@ LEVEL_PATHS = (
         "level.string",
         "severity.string",
     ),
-    *("eventlevel", "lvl_name", "severity_level_name", "logleveltext", "level_str", "severitystring", "level_label"),
+    *(
+        "error.log.level",
+        "eventlevel",
+        "lvl_name",
+        "severity_level_name",
+        "logleveltext",
+        "level_str",
+        "severitystring",
+        "level_label",
+    ),
     *(
         "logger.level",
         "log_type",
@@ -129,6 +138,7 @@ ERROR_TEXT_PATHS = (
         "root_cause",
         "state_reason",
         "stopped_reason",
+        "status_reason",
     ),
 )
 ERROR_TYPE_PATHS = (
@@ -191,7 +201,15 @@ CODE_PATHS = (
         "signal",
         "exit_signal",
     ),
-    *("grpc.code", "grpc_code", "grpc.status_code", "grpc_status", "rpc.grpc.status_code", "grpc_status_code"),
+    *(
+        "grpc.code",
+        "grpc_code",
+        "grpc.status_code",
+        "grpc_status",
+        "rpc.grpc.status_code",
+        "grpc_status_code",
+        "grpc.status",
+    ),
     *("event_id", "eventid", "winlog.event_id", "event.code", "hresult", "ntstatus", "sqlstate", "sql_state"),
     *("state_code", "sql_state_code", "vendor_code", "db.response.status_code", "result_code", "resultcode"),
     *(
@@ -222,7 +240,18 @@ OUTCOME_PATHS = (
         "iserror",
     ),
     *("has_error", "timed_out", "timedout", "passed", "available", "ready", "alive", "oom_killed", "oomkilled"),
-    *("event.result", "auth_result", "crashed", "aborted", "res", "verdict", "disposition"),
+    *(
+        "conclusion",
+        "workflow_run.conclusion",
+        "check_run.conclusion",
+        "event.result",
+        "auth_result",
+        "crashed",
+        "aborted",
+        "res",
+        "verdict",
+        "disposition",
+    ),
 )
 METHOD_PATHS = (
     *("http.request.method", "http.method", "request.method", "httprequest.requestmethod", "request_method", "method"),

@@ -26,12 +26,14 @@ _HEADS = (
         rf"\[?(?P<at>{_DAY}[T ]{_CLOCK}(?: ?(?:Z|[+-]\d\d:?\d\d))?)\]?(?::?[ \t]+|\|)(?:\[[^\]\n]{{1,64}}\] )?"
         r"(?:(?P<name>\S{1,64}) (?=[TVDIWEFC]> ))?[\[(<|]?(?P<letter>[TVDIWEFC])[\])>|:!]?[ \t|]+(?=\S)"
     ),
+    # [2026-11-23 10:00:00,123 E 4711 4712] msg
+    re.compile(rf"\[(?P<at>{_DAY}[T ]{_CLOCK}) (?P<letter>[DIWECF])(?: \d{{1,10}}){{1,2}}\] +(?=\S)"),
     # 4711:M 23 Nov 2026 10:00:00.123 # msg
     re.compile(rf"\d+:[MSCX] (?P<at>\d\d [A-Z][a-z]{{2}} (?:\d{{4}} )?{_CLOCK}) (?P<letter>[.*#-]) "),
     # E (4711) wifi: msg, with the milliseconds since the start
     re.compile(r"(?P<letter>[VDIWE]) \((?P<at>)\d{1,12}\) (?=[\w.-]{1,64}: )"),
 )
-_KLOG, _LOGCAT, _BRIEF, _BRACKETS, _BEHIND_TIME, _REDIS, _UPTIME = _HEADS
+_KLOG, _LOGCAT, _BRIEF, _BRACKETS, _BEHIND_TIME, _IN_BRACKETS, _REDIS, _UPTIME = _HEADS
 _NAMING = (_BRACKETS, _BEHIND_TIME)
 """Heads in which a name of the writer's may stand."""
 _NUMBERED = (_LOGCAT, _BRIEF, _BEHIND_TIME, _REDIS)
@@ -57,7 +59,7 @@ def _heads(begin: str) -> tuple[re.Pattern[str], ...]:
     if first.isdecimal():  # a day has its first sign behind two digits or four
         return _NUMBERED if begin[2:3] in _SIGNS_OF_DAY or begin[4:5] in _SIGNS_OF_DAY else (_REDIS,)
     if first == "[":
-        return (_BRACKETS,) if second in "DIWECF" else (_BEHIND_TIME,)
+        return (_BRACKETS,) if second in "DIWECF" else (_IN_BRACKETS, _BEHIND_TIME)
     if second == "/":
         return (_BRIEF,) if first in "VDIWEFA" else ()
     if begin[1:3] == " (":

@@ -20,7 +20,7 @@ HEAD_BYTES = 64
 DAY_MS = 86_400_000
 UNTIMED = -(2**63) - 1
 """Stands for a record's time, which it can never be, where the time of a line is known and need not be read."""
-_NUMBER = re.compile(r"(\d{9,10})(?:[.,](\d{1,9}))?(?![\d.])|(\d{13})(?!\d)")
+_NUMBER = re.compile(r"(\d{9,10})(?:[.,](\d{1,9}))?(?![\d.])|(\d{13})(?:\d{3})?(?!\d)")
 _SECONDS_OF_CLOCK = re.compile(r"[0-9]{2}:[0-9]{2}:([0-9]{2})(?:[.,]([0-9]{1,9}))?(?![0-9])")
 _WITHOUT_COLONS = re.compile(
     rb"[\[(\"]?\d{8}[T _-]?\d{6,9}(?![\d-])|(?:t|ts|time|timestamp)=\d{9,10}[., ]|\d{4}(?:\xe5\xb9\xb4|\xeb\x85\x84)"

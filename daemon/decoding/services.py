@@ -38,7 +38,8 @@ PATHS = (
         "fields.service.name",
     ),
     *("fields.app", "fields.application", "app.name", "app", "application.name", "application", "app_name", "appname"),
-    *("application_name", "applicationname", "component.name", "microservice", "attrs.tag", "attrs.service"),
+    *("application_name", "applicationname", "component.name", "microservice", "attrs.com.docker.compose.service"),
+    *("attrs.tag", "attrs.service"),
     *("labels.app", "labels.service", "labels.service_name", "labels.app.kubernetes.io/name", "labels.job"),
     *("tags.service", "tags.app", "dd.service", "ddsource.service", "program", "programname", "app-name", "ident"),
     *(
@@ -66,7 +67,7 @@ PATHS = (
     *("fly.app.name", "cf.app.name", "cf_app_name", "cloudfoundry.app.name", "nomad.job.name", "nomad.job_name"),
     *("nomad.task_name", "heroku.app", "projectname", "scriptname", "script_name", "worker.name", "dyno.app"),
     *("docker.container.labels.com_docker_compose_service", "container.labels.com_docker_compose_service"),
-    *("container.labels.com.docker.compose.service", "attrs.com.docker.compose.service"),
+    "container.labels.com.docker.compose.service",
     *("docker.container.labels.com.docker.compose.service", "attrs.com.docker.swarm.service.name"),
 )
 """Fields that name a service, the best first. They are found in any case and with `_` or `-` between their words."""

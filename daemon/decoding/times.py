@@ -31,7 +31,7 @@ PATHS = (
     *("__realtime_timestamp", "_source_realtime_timestamp", "t.$date", "t", "start_time", "starttime", "created"),
     *("record.time", "systemtime", "timecreated", "when", "dt", "event.ingested", "ingested_at", "published"),
     *("eventdate", "received_at", "receivedat", "reported_at", "emitted_at", "sent_at", "log_timestamp", "epoch"),
-    *("headers.timestamp", "occurred_on", "created_on", "raised_on", "logged_on"),
+    *("headers.timestamp", "starts_at", "occurred_on", "created_on", "raised_on", "logged_on"),
 )
 """Fields that contain the time of an event, the best first."""
 

@@ -12,6 +12,12 @@ from tests.unit.daemon.decoding.test_rare_writers import lines_of
 
 AT = 1_795_430_000_500
 """2026-11-23T10:33:20.500Z."""
+FIRING = {
+    "status": "firing",
+    "labels": {"severity": "critical"},
+    "annotations": {"summary": "no plums left"},
+    "startsAt": "2026-11-23T10:33:20.500Z",
+}
 POINT = (
     'shed,appname=orchard,severity=err,room=no\\ 7 message="no \\"red\\" plums",row="7",count=3i 1795430000500000000'
 )
@@ -162,3 +168,40 @@ def test_batches_and_services_are_found_under_other_names() -> None:
     record = LogRecord(b'{"headers":{"timestamp":"1795430000500"},"body":"no plums","syslog":{"appname":"orchard"}}')
     decoded = default_decoder().decode([record])
     assert (decoded.lines, decoded.services, decoded.timestamps) == ([b"no plums"], ["orchard"], [AT])
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ({"grpc": {"status": "UNAVAILABLE"}, "msg": "row asked"}, "row asked status=UNAVAILABLE"),
+        ({"status": "firing", "alerts": [FIRING], "version": "4"}, "CRITICAL no plums left status=firing"),
+        ({"error": {"id": "a", "exception": [{"type": "Frost", "message": "no plums"}]}}, "ERROR Frost: no plums"),
+        (
+            {"error": {"exception": [{"message": "no plums"}], "log": {"level": "error", "message": "row failed"}}},
+            "ERROR row failed: no plums",
+        ),
+        (
+            {"detail-type": "Row State", "detail": {"status": "FAILED", "statusReason": "no plums"}},
+            "Row State: no plums status=FAILED",
+        ),
+        ({"action": "completed", "workflow_run": {"conclusion": "failure"}}, "completed conclusion=failure"),
+        ({"action": "completed", "workflow_run": {"conclusion": "success"}}, "completed"),
+        ("[2026-11-23 10:33:20,500 E 12 7] row.cc:158: no plums", "ERROR row.cc:158: no plums"),
+        ("[2026-11-23 10:33:20,500 x 12 7] row.cc:158: no plums", None),
+    ],
+)
+def test_outcomes_of_alarms_runs_and_jobs_are_read(value: object, line: str | None) -> None:
+    """Alert managers, workflows, batches and agents of traces state the cause in places of their own."""
+    assert lines_of(value) == [line or value]
+
+
+def test_a_service_of_compose_counts_before_a_tag() -> None:
+    """Docker adds both as attributes; the tag is free text."""
+    record = LogRecord(b'{"message":"ripe","attrs":{"tag":"x","com.docker.compose.service":"orchard"}}')
+    assert default_decoder().decode([record]).services == ["orchard"]
+
+
+def test_microseconds_at_the_head_are_a_time() -> None:
+    """Sixteen digits are microseconds; nineteen may be an id, and are none."""
+    assert leading_ms(b"1795430000500000 INFO shed open") == AT
+    assert leading_ms(b"1783456789012345678 INFO shed open") is None
