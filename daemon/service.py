@@ -48,6 +48,7 @@ from logwarden.daemon.web.metrics import CONTENT_TYPE, PrometheusTelemetry
 from logwarden.daemon.web.probes import metrics_routes, probe_routes
 from logwarden.daemon.web.server import HttpServer
 from logwarden.daemon.worker import ThreadWorker
+from logwarden.model.schema import AlertKind
 
 log = structlog.get_logger(__name__)
 
@@ -191,6 +192,7 @@ class Service:
             max_services=max_services,
             join=join_limits_of(settings),
             cuts=cut_limits_of(settings),
+            now_ms=self._clock.now_ms if AlertKind.SILENCE in settings.alerts.kinds else None,
         )
         pipeline = Pipeline(
             ports,

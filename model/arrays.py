@@ -55,3 +55,14 @@ def sums_before(groups: Ints, values: Column) -> Column:
     result = np.empty_like(before)
     result[order] = before - np.repeat(before[starts], np.diff(np.r_[starts, len(groups)]))
     return result
+
+
+def running_max(values: Ints, is_first: Bools) -> Ints:
+    """Returns (n,) the greatest value so far of each group, n ≥ 1; a group begins where `is_first`.
+
+    Values are at least -1, and their greatest times the number of groups fits into 62 bits.
+    """
+    # values   3 1 | 7 2     begins at 0 and 2
+    # lifted   3 1 | S+7 S+2, with S beyond every value, so that no group reaches into the next
+    lift = (np.cumsum(is_first) - 1) * (int(values.max()) + 2)
+    return np.asarray(np.maximum.accumulate(values + lift) - lift)

@@ -20,6 +20,7 @@ from logwarden.model.calm import CalmCounts, Signs
 from logwarden.model.defaults import MAX_HISTORY_LINES
 from logwarden.model.novelty import Familiarity, distinct_before, familiarity_of
 from logwarden.model.rates import Rates, no_rates
+from logwarden.model.rhythm import Silence
 from logwarden.model.slot_state import KnownLines, SlotHistory
 
 _MIX = np.int64(-7046029254386353131)  # odd, from the golden ratio: spreads slots over the key space
@@ -74,6 +75,10 @@ class History:
     def first_ms(self, slots: Ints) -> Ints:
         """Returns the time of each slot's first line that has one; -1 without such a line."""
         return self._calm.first_ms(slots)
+
+    def silent(self, slots: Ints, now_ms: int) -> Silence:
+        """Returns those of these slots that are silent, see `logwarden.model.rhythm`."""
+        return self._rates.silent(slots, now_ms)
 
     def observe(self, slots: Ints, hashes: Ints, signs: Signs) -> Familiarity:
         """Measures n ≥ 1 lines in order and counts them."""

@@ -12,7 +12,7 @@ from collections.abc import Collection
 import numpy as np
 
 from logwarden.model.arrays import Bools, Doubles, Floats, Ints
-from logwarden.model.rates import OF_LINE
+from logwarden.model.rates import OF_LINE, OF_SILENCE
 from logwarden.model.schema import AlertKind
 from logwarden.model.windowing import WindowBatch
 
@@ -28,10 +28,15 @@ _NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 def kinds_of(batch: WindowBatch, wanted: Collection[AlertKind]) -> Ints:
     """Returns (w,) the number of each window's kind in `KINDS`. A rate that is not `wanted` is not looked at."""
     severe, rate, of = (_worst(batch, name) for name in ("severe", "rate", "rate_of"))
-    failing = (severe > 0) | (of != OF_LINE)
+    failing, silent = (severe > 0) | (of != OF_LINE), of == OF_SILENCE
     known = np.where(severe > 0, _NUMBER[AlertKind.FAILURE_AGAIN], _NUMBER[AlertKind.RARE_LINE])
     kinds = np.where(_worst(batch, "log_count", np.minimum) > 0, known, _NUMBER[AlertKind.NEW_LINE])
-    for kind, places in ((AlertKind.FAILURE_RATE_UP, (rate > 0) & failing), (AlertKind.RATE_UP, (rate > 0) & ~failing)):
+    by_rate = {
+        AlertKind.FAILURE_RATE_UP: (rate > 0) & failing & ~silent,
+        AlertKind.RATE_UP: (rate > 0) & ~failing,
+        AlertKind.SILENCE: silent,
+    }
+    for kind, places in by_rate.items():
         if kind in wanted:
             kinds[places] = _NUMBER[kind]
     return np.asarray(kinds)
@@ -39,7 +44,12 @@ def kinds_of(batch: WindowBatch, wanted: Collection[AlertKind]) -> Ints:
 
 def is_rate(kinds: Ints) -> Bools:
     """Returns (w,) True for the kinds that a rate makes."""
-    return np.asarray(kinds >= _NUMBER[AlertKind.FAILURE_RATE_UP])
+    return np.asarray((kinds == _NUMBER[AlertKind.FAILURE_RATE_UP]) | (kinds == _NUMBER[AlertKind.RATE_UP]))
+
+
+def is_silence(kinds: Ints) -> Bools:
+    """Returns (w,) True for silences."""
+    return np.asarray(kinds == _NUMBER[AlertKind.SILENCE])
 
 
 def is_wanted(kinds: Ints, wanted: Collection[AlertKind]) -> Bools:
@@ -48,15 +58,17 @@ def is_wanted(kinds: Ints, wanted: Collection[AlertKind]) -> Bools:
 
 
 def raised(probability: Doubles, kinds: Ints) -> Doubles:
-    """Returns the probabilities (w,), at least `RATE_UP_PROBABILITY` where a rate went up."""
-    return np.where(is_rate(kinds), np.maximum(probability, RATE_UP_PROBABILITY), probability)
+    """Returns the probabilities (w,), at least `RATE_UP_PROBABILITY` where a rate went up or a service is silent."""
+    return np.where(is_rate(kinds) | is_silence(kinds), np.maximum(probability, RATE_UP_PROBABILITY), probability)
 
 
 def _worst(batch: WindowBatch, name: str, worse: np.ufunc = np.maximum) -> Floats:
-    """(w,) the greatest value of a window's fresh lines, or the least."""
-    if not len(batch) or batch.fresh.max() == 1:
-        return batch.newest(name)
-    # One window after the other, each in one piece: fresh lines 3 and 2, so the pieces begin at places 0 and 3.
-    places, _ = batch.fresh_lines()
-    begins = np.cumsum(batch.fresh) - batch.fresh
-    return np.asarray(worse.reduceat(batch.columns[name][places], begins))
+    """(w,) the greatest value of a window's fresh lines, or the least; that of the newest line where none is fresh."""
+    found = batch.newest(name)
+    if len(batch) and batch.fresh.max() > 1:
+        # One window after the other, each in one piece: fresh lines 3, 0 and 2, so the pieces begin at places 0 and 3.
+        places, _ = batch.fresh_lines()
+        some = batch.fresh > 0
+        fresh = batch.fresh[some]
+        found[some] = worse.reduceat(batch.columns[name][places], np.cumsum(fresh) - fresh)
+    return np.asarray(found)

@@ -17,21 +17,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from logwarden.model.arrays import Bools, Floats, Ints
+from logwarden.model.arrays import Bools, Floats, Ints, running_max
+from logwarden.model.rhythm import SLOT_RHYTHM, Rhythm, Silence
 
 PERIOD_MS = 10_000
 FACTOR, MORE = 1.5, 3
 """A count is up when it is above FACTOR times the greatest earlier one, plus MORE."""
 LATE_PERIODS = 6
-OF_LINE, OF_SEVERE, OF_REFUSED = 0, 1, 2
+OF_LINE, OF_SEVERE, OF_REFUSED, OF_SILENCE = range(4)
 """What was counted, see `RateUp.of`."""
 RATE_COLUMNS = ("rate", "rate_before", "rate_of")
 """Names of the measures where they are columns, in the order of `RateUp`."""
 CLASSES = 2
-SLOT_RATES = 2 + 2 * CLASSES
+SLOT_RATES = 2 + 2 * CLASSES + SLOT_RHYTHM
 """Figures of a slot, see `Rates.of_slots`."""
-_WIDEST = 1 << 40
-"""Above every count and every period number, so that groups can be told apart by adding it."""
+_LATEST = 1 << 40
+"""A bucket beyond every calendar."""
 
 
 class RateUp(NamedTuple):
@@ -56,12 +57,18 @@ class Rates:
     def __init__(self, max_slots: int) -> None:
         self._bucket = np.full(max_slots, -1)  # ten seconds since the epoch, of the present period
         self._period = np.zeros(max_slots, np.int64)  # periods that the slot has begun
+        self._rhythm = Rhythm(max_slots)
         self._rows = _Counts(0)
         self._classes = _Counts(CLASSES * max_slots)
+
+    def silent(self, slots: Ints, now_ms: int) -> Silence:
+        """Returns those of these slots that are silent, see `Rhythm.silent`."""
+        return self._rhythm.silent(slots, now_ms)
 
     def observe(self, rows: Ints, slots: Ints, at_ms: Ints, severe: Bools, refused: Bools) -> RateUp:
         """Measures n lines in order and counts them."""
         periods = self._periods(slots, at_ms)
+        self._rhythm.observe(slots, at_ms)
         found = np.zeros((3, len(rows)), np.float32)
         # From the widest to the narrowest: where several counts pass their bounds, the line's own is shown.
         for number, members in ((OF_REFUSED, refused), (OF_SEVERE, severe)):
@@ -92,7 +99,7 @@ class Rates:
         starts = np.flatnonzero(is_first)
         ends = np.r_[starts[1:], len(order)]
         present = self._bucket[ordered[starts]]
-        buckets = np.minimum(np.where(at_ms >= 0, at_ms // PERIOD_MS, -1)[order], _WIDEST - 1)
+        buckets = np.minimum(np.where(at_ms >= 0, at_ms // PERIOD_MS, -1)[order], _LATEST)
         newest = running_max(np.where(is_first, np.maximum(buckets, self._bucket[ordered]), buckets), is_first)
         late = (buckets >= 0) & (buckets < newest - LATE_PERIODS)
         if late.any():
@@ -124,6 +131,7 @@ class Rates:
         """Empties slots."""
         self._bucket[slots] = -1
         self._period[slots] = 0
+        self._rhythm.clear(slots)
         self._classes.clear(_tracks(slots))
 
     def of_rows(self, rows: Ints | list[int], slots: Ints) -> Ints:
@@ -135,16 +143,18 @@ class Rates:
         self._rows.set(rows, self._period[slots], state)
 
     def of_slots(self, slots: Ints) -> Ints:
-        """Returns the state (g, SLOT_RATES) of slots: present bucket, periods begun, each class as a row."""
+        """Returns the state (g, SLOT_RATES) of slots: present bucket, periods begun, each class as a row,
+        and the rhythm."""
         tracks = _tracks(slots)
         classes = self._classes.of(tracks, self._period[tracks // CLASSES]).reshape(len(slots), -1)
-        return np.column_stack([self._bucket[slots], self._period[slots], classes])
+        return np.column_stack([self._bucket[slots], self._period[slots], classes, self._rhythm.of_slots(slots)])
 
     def set_slots(self, slots: Ints, state: Ints) -> None:
         """Sets the state of slots, as `of_slots` returns it."""
         self._bucket[slots], self._period[slots] = state[:, 0], state[:, 1]
         tracks = _tracks(slots)
-        self._classes.set(tracks, self._period[tracks // CLASSES], state[:, 2:].reshape(-1, 2))
+        self._classes.set(tracks, self._period[tracks // CLASSES], state[:, 2:-SLOT_RHYTHM].reshape(-1, 2))
+        self._rhythm.set_slots(slots, state[:, -SLOT_RHYTHM:])
 
 
 class _Counts:
@@ -200,12 +210,6 @@ class _Counts:
     def set(self, tracks: Ints, present: Ints, state: Ints) -> None:
         self._period[tracks] = np.where(state[:, 0] > 0, present, -1)
         self._count[tracks], self._most[tracks] = state[:, 0], state[:, 1]
-
-
-def running_max(values: Ints, is_first: Bools) -> Ints:
-    """Returns (n,) the greatest value so far of each group; values are from -1 to 2**40."""
-    shift = np.cumsum(is_first) * (2 * _WIDEST)
-    return np.asarray(np.maximum.accumulate(values + shift) - shift)
 
 
 def _newest_of(buckets: list[int], present: int) -> list[int]:

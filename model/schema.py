@@ -31,10 +31,12 @@ class AlertKind(StrEnum):
     """A failure or a refusal comes more often within ten seconds than ever before, see `logwarden.model.rates`."""
     RATE_UP = "rate_up"
     """A line that states no failure comes more often than ever before."""
+    SILENCE = "silence"
+    """The service logs nothing for longer than ever before, see `logwarden.model.rhythm`."""
 
 
-DEFAULT_KINDS = tuple(kind for kind in AlertKind if kind is not AlertKind.RATE_UP)
-"""Kinds that raise an alert unless settings name others: load alone is seldom news."""
+DEFAULT_KINDS = tuple(kind for kind in AlertKind if kind not in (AlertKind.RATE_UP, AlertKind.SILENCE))
+"""Kinds that raise an alert unless settings name others: load and nights alone are seldom news."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,20 @@ class LineRate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LineSilence:
+    """A time without a line that is longer than ever before."""
+
+    seconds: int
+    longest_before: int
+    """Seconds of the longest pause before."""
+
+    @property
+    def sentence(self) -> str:
+        """What people read in place of a line."""
+        return f"no line for {self.seconds:,} s, at most {self.longest_before:,} s before; the last one:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """The model's answer on a window's newest line, given the lines before it and the service's history."""
 
@@ -105,6 +121,8 @@ class Verdict:
     """Why the newest line is an anomaly, or would be one."""
     rate: LineRate | None = None
     """The rate, if the kind is one of a rate."""
+    silence: LineSilence | None = None
+    """The silence, if the kind is one. The newest line is then the last before it."""
 
     @property
     def score(self) -> float:

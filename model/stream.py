@@ -21,13 +21,16 @@ from logwarden.model.history import History
 from logwarden.model.lines import LineTable
 from logwarden.model.masking import line_hash, mask_blob
 from logwarden.model.novelty import Familiarity
-from logwarden.model.rates import RATE_COLUMNS
+from logwarden.model.rates import OF_SILENCE, RATE_COLUMNS
+from logwarden.model.rhythm import Silence
 from logwarden.model.schema import truncated_utf8
 from logwarden.model.slot_state import SlotHistory, SlotRing, SlotState
 from logwarden.model.windowing import WindowBatch, WindowRings
 
 MEASURED = ("log_count", "log_age", "share_in_suspicion", "distance", *CALM_COLUMNS, *RATE_COLUMNS, "severe")
 """Columns with what the history measures of a line, and whether its text states a failure."""
+SILENCE_KIND = line_hash("no line")
+"""Stands for the kind of line where there is none: all silences of a service are of one kind."""
 _BLOCK = 512
 """New lines compared at a time. Ten thousand against each other at once would take gigabytes."""
 
@@ -114,6 +117,21 @@ class LogStream:
     def flush(self, slots: Ints) -> WindowBatch:
         """Returns the windows of lines that wait for their step to fill. Call `scored` once they are scored."""
         batch = self.rings.flush(slots)
+        self._unscored.append(np.unique(batch.columns["id"]))
+        return batch
+
+    def silent(self, found: Silence) -> WindowBatch:
+        """Returns the newest windows of silent slots, without a fresh line. Call `scored` once they are scored.
+
+        The newest line is of the kind of all silences, and its columns of rates are seconds: since then, and of the
+        longest pause before.
+        """
+        batch = self.rings.latest(found.slots)
+        places = np.searchsorted(found.slots, batch.slots, sorter=(order := np.argsort(found.slots)))
+        measured = (found.since_ms // 1000, found.longest_ms // 1000, np.full(len(found.slots), OF_SILENCE))
+        for name, values in zip(RATE_COLUMNS, measured, strict=True):
+            batch.columns[name][batch.ends] = values[order[places]]
+        batch.columns["kind"][batch.ends] = SILENCE_KIND
         self._unscored.append(np.unique(batch.columns["id"]))
         return batch
 

@@ -19,7 +19,7 @@ from logwarden.model.budget import STRICT, AlertBudget
 from logwarden.model.kinds import KINDS
 from logwarden.model.learning import LearningNeed, LearningRules, learned_share
 from logwarden.model.rates import RATE_COLUMNS
-from logwarden.model.schema import DEFAULT_KINDS, AlertKind, LineRate, LogLine, LogWindow, Verdict
+from logwarden.model.schema import DEFAULT_KINDS, AlertKind, LineRate, LineSilence, LogLine, LogWindow, Verdict
 from logwarden.model.windowing import WindowBatch
 
 RATES = ("line", "failures", "refusals")
@@ -122,6 +122,7 @@ class AlertPolicy:
             model_revision=self.model_revision,
             kind=KINDS[int(scores.kinds[place])],
             rate=rate_of(batch, place) if kinds.is_rate(scores.kinds[place]) else None,
+            silence=silence_of(batch, place) if kinds.is_silence(scores.kinds[place]) else None,
         )
 
 
@@ -133,6 +134,13 @@ def rate_of(batch: WindowBatch, place: int) -> LineRate:
     counted, before, of = (batch.columns[name][fresh] for name in RATE_COLUMNS)
     newest = int(np.flatnonzero(counted)[-1])
     return LineRate(counted=int(counted[newest]), before=int(before[newest]), of=RATES[int(of[newest])])
+
+
+def silence_of(batch: WindowBatch, place: int) -> LineSilence:
+    """Returns the silence after the newest line of a window."""
+    end = int(batch.ends[place])
+    seconds, longest = (int(batch.columns[name][end]) for name in ("rate", "rate_before"))
+    return LineSilence(seconds=seconds, longest_before=longest)
 
 
 def guilty_lines(weights: Floats) -> Bools:

@@ -201,17 +201,25 @@ class WindowRings:
     def flush(self, slots: Ints) -> WindowBatch:
         """Returns the windows of these slots' pending lines, before their step is full. Skips slots without any."""
         slots = slots[self._pending[slots] > 0]
-        batch = WindowBatch(
+        batch = self._at(slots, self._pending[slots])
+        self._pending[slots] = 0
+        self._waiting_since[slots] = np.inf
+        return batch
+
+    def latest(self, slots: Ints) -> WindowBatch:
+        """Returns the newest windows of these slots once more, without a fresh line. Skips slots without a line."""
+        slots = slots[self._filled[slots] > 0]
+        return self._at(slots, np.zeros(len(slots), np.int64))
+
+    def _at(self, slots: Ints, fresh: Ints) -> WindowBatch:
+        return WindowBatch(
             size=self.size,
             columns={name: ring[slots].ravel() for name, ring in self._rings.items()},
             ends=np.arange(1, len(slots) + 1) * self.size - 1,  # rings in a row: with size 3 they end at 2, 5, 8, …
             filled=self._filled[slots],
-            fresh=self._pending[slots],
+            fresh=fresh,
             slots=slots,
         )
-        self._pending[slots] = 0
-        self._waiting_since[slots] = np.inf
-        return batch
 
     def clear(self, slots: Ints) -> None:
         """Empties these slots, which can serve other services afterwards. Drops pending lines: flush first."""

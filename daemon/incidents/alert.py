@@ -22,7 +22,7 @@ from logwarden.daemon.incidents.writing import encodable, rfc3339
 from logwarden.daemon.records import Message
 from logwarden.model.incidents import Plan
 from logwarden.model.rates import PERIOD_MS
-from logwarden.model.schema import LineRate, LogLine, Verdict, truncated
+from logwarden.model.schema import LineRate, LineSilence, LogLine, Verdict, truncated
 from logwarden.model.severity import NAMES as LEVELS
 from logwarden.model.severity import of_line
 
@@ -94,6 +94,13 @@ class AlertRate(msgspec.Struct, frozen=True, kw_only=True):
     seconds: int = PERIOD_MS // 1_000
 
 
+class AlertSilence(msgspec.Struct, frozen=True, kw_only=True):
+    """A time without a line that is longer than ever before."""
+
+    seconds: int
+    longest_before: int
+
+
 class AlertFindings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Facts about the anomaly for which ECS has no field."""
 
@@ -107,6 +114,8 @@ class AlertFindings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """See `logwarden.model.schema.AlertKind`; empty in alerts of earlier releases."""
     rate: AlertRate | None = None
     """Only for the kinds of a rate."""
+    silence: AlertSilence | None = None
+    """Only for a silence, of which the newest line is the last before it."""
     dedup_key: str
     source: AlertOrigin
     lines: tuple[AlertLine, ...]
@@ -154,13 +163,29 @@ def decode_alert(value: bytes) -> Alert:
 _DECODER = msgspec.json.Decoder(Alert)
 
 
-def alert_id(topic: str, partition: int, service: str, offset: int, index: int, *, incarnation: str = "") -> str:
+def message_of(text: str, silence: LineSilence | None) -> str:
+    """Returns what people read first: the newest line, and what is missing behind it."""
+    return text if silence is None else f"{silence.sentence} {text}"
+
+
+def alert_id(
+    topic: str,
+    partition: int,
+    service: str,
+    offset: int,
+    index: int,
+    *,
+    incarnation: str = "",
+    is_silence: bool = False,
+) -> str:
     """Returns the identity of the window that ends at this line; stable over replays, restarts and model versions.
 
     `incarnation`: identity of the topic, which a later topic of this name, or one of another cluster, does not have.
+    `is_silence`: the alert is about what is missing behind the line.
     """
     named = f"{topic}@{incarnation}" if incarnation else topic  # no topic's name contains @
-    name = encodable(f"{named}|{partition}|{service}|{offset}|{index}").encode()
+    place = f"{offset}|{index}|silence" if is_silence else f"{offset}|{index}"
+    name = encodable(f"{named}|{partition}|{service}|{place}").encode()
     # As str(uuid.uuid5(NAMESPACE, name)), in a third of the time: SHA-1, with the version and the variant in its bits.
     digest = bytearray(hashlib.sha1(NAMESPACE.bytes + name, usedforsecurity=False).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x50
@@ -191,13 +216,19 @@ def build_alert(
     return Alert(
         schema_version=SCHEMA_VERSION,
         id=alert_id(
-            window.topic, window.partition, window.service, newest.offset, newest.index, incarnation=incarnation
+            window.topic,
+            window.partition,
+            window.service,
+            newest.offset,
+            newest.index,
+            incarnation=incarnation,
+            is_silence=verdict.silence is not None,
         ),
         timestamp=rfc3339(newest.timestamp_ms),
         event=_EVENT if quoted is None else AlertEvent(original=quoted),
         service=AlertService(name=service),
-        message=_shown(newest.text, max_line_chars),
-        log=AlertLog(level=level_of(newest.text)),
+        message=_shown(message_of(newest.text, verdict.silence), max_line_chars),
+        log=AlertLog(level=None if verdict.silence else level_of(newest.text)),
         logwarden=AlertFindings(
             score=round(verdict.score, 6),
             threshold=round(verdict.threshold, 6),
@@ -207,6 +238,7 @@ def build_alert(
             severity=severity(verdict.score, verdict.threshold) if verdict.is_anomaly else "info",
             kind=verdict.kind,
             rate=None if verdict.rate is None else rate_facts(verdict.rate),
+            silence=None if verdict.silence is None else silence_facts(verdict.silence),
             dedup_key=f"{service}:{kind_name(newest.kind)}",
             source=AlertOrigin(
                 topic=encodable(window.topic),
@@ -222,6 +254,11 @@ def build_alert(
             planned=None if plan is None else plan_facts(plan),
         ),
     )
+
+
+def silence_facts(silence: LineSilence) -> AlertSilence:
+    """Returns a silence as alerts show it."""
+    return AlertSilence(seconds=silence.seconds, longest_before=silence.longest_before)
 
 
 def rate_facts(rate: LineRate) -> AlertRate:

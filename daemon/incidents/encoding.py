@@ -23,9 +23,9 @@ from logwarden.daemon.incidents.writing import encodable, rfc3339
 from logwarden.daemon.records import Message, Partition
 from logwarden.model.arrays import Ints, Texts
 from logwarden.model.incidents import Plan
-from logwarden.model.kinds import KINDS, is_rate
-from logwarden.model.schema import truncated
-from logwarden.model.verdicts import AlertPolicy, Scores, guilty_lines, rate_of, surprises
+from logwarden.model.kinds import KINDS, is_rate, is_silence
+from logwarden.model.schema import LineSilence, truncated
+from logwarden.model.verdicts import AlertPolicy, Scores, guilty_lines, rate_of, silence_of, surprises
 from logwarden.model.windowing import WindowBatch
 
 _WEIGHTS = np.array([msgspec.json.encode(number / 10_000) for number in range(10_001)], object)
@@ -87,6 +87,8 @@ class AlertWriter:
         self._filled: list[int] = windows.filled[places].tolist()
         self._kind_numbers: list[int] = scores.kinds[places].tolist()
         self._has_rate: list[bool] = is_rate(scores.kinds[places]).tolist()
+        self._is_silence: list[bool] = is_silence(scores.kinds[places]).tolist()
+        self._max_chars = max_line_chars
         self._write_lines(places, max_line_chars)
 
     def draft(
@@ -119,7 +121,10 @@ class AlertWriter:
         is_anomaly = score >= policy.threshold and history >= policy.learning_lines
         name, quoted = _service(service)
         timestamp = rfc3339(time_ms) if time_ms >= 0 else None
-        identity = alert.alert_id(*partition, service, offset, index, incarnation=incarnation)
+        silence = silence_of(self._windows, place) if self._is_silence[row] else None
+        identity = alert.alert_id(
+            *partition, service, offset, index, incarnation=incarnation, is_silence=silence is not None
+        )
         newest = self._windows.columns["text"][end].decode("utf-8", "replace")
         frame = _FRAME % (
             alert.SCHEMA_VERSION,
@@ -127,8 +132,8 @@ class AlertWriter:
             _quoted_time(timestamp),
             _original(quotation(original, newest, max_original_chars)),
             quoted,
-            self._texts[end],
-            _quoted_level(newest),
+            self._texts[end] if silence is None else self._message(newest, silence),
+            b"null" if silence is not None else _quoted_level(newest),
             answer[0],
             answer[1],
             b"anomaly" if is_anomaly else b"normal",
@@ -138,7 +143,7 @@ class AlertWriter:
             answer[4],
             alert.severity(score, policy.threshold).encode() if is_anomaly else b"info",
             KINDS[self._kind_numbers[row]].encode(),
-            _rate(self._windows, place) if self._has_rate[row] else b"",
+            self._measured(place, silence) if self._has_rate[row] or silence is not None else b"",
             quoted[:-1],
             alert.kind_name(self._kinds[end]).encode(),
             _quoted(partition.topic),
@@ -153,6 +158,15 @@ class AlertWriter:
         last = _END % (history, _quoted(policy.model_revision), delay, planned)
         own_bytes = len(frame) + len(last) + len(self._texts[end]) + len(self._before[end]) + len(self._after[end])
         return AlertDraft(alerts_topic, name, [frame, *self._lines(row), last], headers, own_bytes)
+
+    def _message(self, newest: str, silence: LineSilence) -> bytes:
+        return msgspec.json.encode(truncated(alert.message_of(newest, silence), self._max_chars))
+
+    def _measured(self, place: int, silence: LineSilence | None) -> bytes:
+        """Returns the rate that went up in a window, or its silence."""
+        if silence is not None:
+            return b',"silence":' + msgspec.json.encode(alert.silence_facts(silence))
+        return b',"rate":' + msgspec.json.encode(alert.rate_facts(rate_of(self._windows, place)))
 
     def _lines(self, row: int) -> list[bytes]:
         """Returns the pieces of a window's lines."""
@@ -188,10 +202,6 @@ class AlertWriter:
             self._texts[i] = text
             self._before[i] = b',{"offset":%d,"index":%d,"timestamp":%s,"text":%s,"weight":' % facts
             self._after[i] = b',"surprise":%s' % _number(round(surprise[i], 3))
-
-
-def _rate(windows: WindowBatch, place: int) -> bytes:
-    return b',"rate":' + msgspec.json.encode(alert.rate_facts(rate_of(windows, place)))
 
 
 def _original(text: str | None) -> bytes:

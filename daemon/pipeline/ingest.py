@@ -7,7 +7,7 @@ a step may embed, lines wait in a `Backlog`; the steps after this one take them 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from logwarden.daemon.pipeline.limits import CutLimits
 from logwarden.daemon.pipeline.memory import ServiceMemory
 from logwarden.daemon.pipeline.partitions import Assignment, by_owner, keep_originals
 from logwarden.daemon.pipeline.service_book import ServiceBook
+from logwarden.daemon.pipeline.silences import Silences
 from logwarden.daemon.pipeline.slots import ServiceSlots
 from logwarden.daemon.pipeline.work import Begun, Ingested, Work
 from logwarden.daemon.records import Record
@@ -41,14 +42,24 @@ class Ingestor:
     """All services of the assigned partitions, at most `max_services`; the one idle for longest is evicted first."""
 
     def __init__(
-        self, stream: LogStream, *, max_services: int, join: JoinLimits | None = None, cuts: CutLimits | None = None
+        self,
+        stream: LogStream,
+        *,
+        max_services: int,
+        join: JoinLimits | None = None,
+        cuts: CutLimits | None = None,
+        now_ms: Callable[[], int] | None = None,
     ) -> None:
-        """`cuts`: when the state of services is cut off for the state topic; None: it is not kept."""
+        """`cuts`: when the state of services is cut off for the state topic; None: it is not kept.
+
+        `now_ms`: the wall clock by which services are silent; None: nobody wants to know.
+        """
         self._stream = stream
         self._slots = ServiceSlots(max_services)
         self._embedded = 0
         self._overflowed = 0
         self.memory = None if cuts is None else ServiceMemory(stream, self._slots, cuts, masks=stream.table.fingerprint)
+        self.silences = None if now_ms is None else Silences(stream, self._slots, now_ms)
         self.backlog = Backlog()
         self.events = OpenEvents(join, stream.mask)
         self.book = ServiceBook(stream, self._slots)
@@ -92,6 +103,8 @@ class Ingestor:
             self._decode(decoder, sources, out, now, new_lines)
         for assignment, records in chunks:
             assignment.ingested_to = int(records[-1].offset) + 1
+        if self.silences is not None:
+            out.work += map(self._work, self.silences.windows([assignment for assignment, _ in chunks], now))
         if self.memory is not None:
             out.cuts += self._cuts(self.memory, chunks, now)
         return self._counted(out)
@@ -166,6 +179,8 @@ class Ingestor:
             self._clear(slots)
             if self.memory is not None:
                 self.memory.drop(assignment, slots)
+            if self.silences is not None:
+                self.silences.drop(assignment)
         self.backlog.drop(assignments)
         self.events.drop(assignments)
 

@@ -23,6 +23,7 @@ from logwarden.daemon.standing import LastAlert
 from logwarden.model.budget import AlertBudget
 from logwarden.model.feedback import NO_FEEDBACK, FeedbackBook, FeedbackKind
 from logwarden.model.incidents import Plan
+from logwarden.model.kinds import is_silence
 from logwarden.model.verdicts import AlertPolicy, Scores
 from logwarden.model.windowing import WindowBatch, concatenate
 
@@ -159,6 +160,7 @@ class WindowJudge:
         policies: dict[TopicProfile, AlertPolicy] = {}
         beyond_budget = replace(policy.beyond_budget, learning_lines=0)
         probabilities = batch.scores.probability.round(4).tolist()
+        is_silent = is_silence(batch.scores.kinds).tolist()
         publications = []
         for place in flagged.tolist():
             owner: Assignment = batch.owners[place]
@@ -187,7 +189,7 @@ class WindowJudge:
                     content=draft,
                     owner=owner,
                     offsets=offsets[begins[place] : ends[place]],
-                    delay_ms=None if stamp < 0 else now_ms - stamp,
+                    delay_ms=None if stamp < 0 or is_silent[place] else now_ms - stamp,
                     service=batch.services[place],
                     alert=LastAlert(at_ms=None if stamp < 0 else stamp, score=probabilities[place]),
                 )

@@ -146,8 +146,8 @@ class AlertSettings(SettingsGroup):
     """Episodes of alerts within a day after which a service needs a probability of .73 for an alert. An episode is what
     follows each other by less than a minute. 0: no budget. With a threshold of your own there is none."""
     kinds: Kinds = DEFAULT_KINDS
-    """Kinds of anomalies that raise an alert: `new_line`, `failure_again`, `rare_line`, `failure_rate_up`, and
-    `rate_up`, with which every load that is higher than ever before raises alerts."""
+    """Kinds of anomalies that raise an alert: `new_line`, `failure_again`, `rare_line`, `failure_rate_up`. Off
+    are `rate_up`, for loads higher than ever, and `silence`, for services that log nothing for longer than ever."""
     learning_lines: Annotated[int, Field(ge=0, le=10_000)] = LEARNING_LINES  # ages are known up to 2**14 lines only
     """Lines of a service before its first alert. They should include its restarts and nightly jobs."""
     learning_days: Maybe[Annotated[float, Field(gt=0, le=MAX_DAYS)]] = 3.0

@@ -184,7 +184,7 @@ def test_the_schema_is_strict() -> None:
 
     for one in objects(SCHEMA):
         assert one["additionalProperties"] is False
-        optional = {"shortened", "original", "planned", "rate"}
+        optional = {"shortened", "original", "planned", "rate", "silence"}
         assert sorted(one["required"]) == sorted(one["properties"].keys() - optional)
     alert = json.loads(build_alert(verdict(), now_ms=None).encode())
     for broken in ({**alert, "extra": 1}, {k: v for k, v in alert.items() if k != "id"}):

@@ -48,7 +48,7 @@ def batch_of(rng: np.random.Generator, lines: int, size: int, slots: int) -> Win
         columns["severe"] = rng.integers(0, 2, lines).astype(np.float32)
         columns["rate"] = (rng.integers(0, 3, lines) == 0) * rng.integers(5, 99, lines).astype(np.float32)
         columns["rate_before"] = (columns["rate"] // 2).clip(0)
-        columns["rate_of"] = (columns["rate"] > 0) * rng.integers(0, 3, lines).astype(np.float32)
+        columns["rate_of"] = (columns["rate"] > 0) * rng.integers(0, 4, lines).astype(np.float32)
         texts = [HOSTILE[i] for i in rng.integers(0, len(HOSTILE), lines)]
         columns["text"] = np.array([*texts, None], object)[:-1]
         batch = rings.push(rng.integers(0, slots, lines), columns)
