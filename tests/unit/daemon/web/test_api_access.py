@@ -35,7 +35,7 @@ from tests.unit.daemon.web.serving import NOW_MS, TABLE, Served, incident_value,
         ("/services?service=" + "x" * 300, "bad_parameter", "at most 256 characters"),
         ("/services?" + "&".join(["service=x"] * 33), "bad_parameter", "write at most 32"),
         ("/services?" + "&".join(["service=x"] * 65), "bad_parameter", "more than 64 values"),
-        ("/incidents?severity=high", "bad_parameter", "must be one of critical, error, warning"),
+        ("/incidents?severity=high", "bad_parameter", "must be one of critical, error, warning, info."),
         ("/incidents?after=WzEsMl0", "bad_parameter", "after is no value of `next`"),
     ],
 )
