@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import time
+import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +45,16 @@ async def run_command(variables: Mapping[str, str], *arguments: str) -> str:
     return done.stdout
 
 
+def post(member: Member, path: str, body: Mapping[str, object]) -> tuple[int, Any]:
+    """Sends a request with the token to a member. Returns the status and the answer."""
+    headers = {"Authorization": "Bearer secret", "Content-Type": "application/json"}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{member.port}{path}", json.dumps(body).encode(), headers, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return answer.status, json.loads(answer.read())
+
+
 async def in_force(members: list[Member], entries: int) -> None:
     """Waits until all members have so many entries. Raises AssertionError if that takes more than five seconds."""
     await eventually(
@@ -54,7 +65,7 @@ async def in_force(members: list[Member], entries: int) -> None:
 async def test_feedback_is_in_force_on_every_member_and_survives_a_restart(topics: Topics, forked_fleet: Fleet) -> None:
     """A mute, its end and a maintenance reach both members in seconds; a member that starts has them at once."""
     feedback = topics.named("feedback")
-    settings = {"KAFKA__FEEDBACK_TOPIC": feedback}
+    settings = {"KAFKA__FEEDBACK_TOPIC": feedback, "HTTP__TOKEN": "secret"}
     office, sink = office_of(topics, feedback)
     members = [forked_fleet.start(**settings) for _ in range(2)]
     async with (
@@ -84,7 +95,9 @@ async def test_feedback_is_in_force_on_every_member_and_survives_a_restart(topic
         members = [members[1], third]
         assert sum(member.metric("logwarden_suppressed_alerts_total") for member in members) >= LINES
         await office.undo(key)
-        await office.start("deploy", services=["service-*"], systems=[], for_ms=60_000, reason="a test")
+        body = {"action": "start", "name": "deploy", "services": ["service-*"], "for": "1m", "reason": "a test"}
+        status, answer = await asyncio.to_thread(post, third, "/api/v1/maintenance", body)
+        assert (status, answer["key"]) == (200, "maintenance/deploy")
         await in_force(members, 2)
         planned = await traffic.send(LINES, line=b"the session 9 of nobody ended")
         await eventually(lambda: alerts.covers(planned), 30, "alerts after the end of the mute")
