@@ -83,7 +83,8 @@ class _OfService:
     """The entries that apply to one service, those given last first."""
 
     by_kind: dict[str, list[Feedback]] = field(default_factory=dict)
-    mutes: list[Feedback] = field(default_factory=list)
+    mutes: list[tuple[str, Feedback]] = field(default_factory=list)
+    """Each with the longest part of its pattern: most lines lack it, which is quick to see."""
     windows: list[Feedback] = field(default_factory=list)
     """In the order of their begin."""
 
@@ -120,7 +121,9 @@ class FeedbackBook:
             return None
         own = self._own(service)
         found = [entry for entry in own.by_kind.get(kind, ()) if entry.is_valid(time_ms)][:1]
-        for entry in own.mutes:
+        for part, entry in own.mutes:
+            if part not in text:
+                continue
             if found and _given(entry) < _given(found[0]):
                 break
             if entry.is_valid(time_ms) and contains(entry.pattern, text):
@@ -154,7 +157,7 @@ class FeedbackBook:
             if entry.kind is FeedbackKind.MAINTENANCE:
                 own.windows.append(entry)
             elif entry.kind is FeedbackKind.MUTE:
-                own.mutes.append(entry)
+                own.mutes.append((max(entry.pattern.split("*"), key=len), entry))
             else:
                 for kind in entry.kinds:
                     own.by_kind.setdefault(kind, []).append(entry)

@@ -300,8 +300,8 @@ def test_a_planned_incident_takes_no_other_finding_and_gives_none() -> None:
 
 def test_the_same_line_after_a_maintenance_does_not_come_back() -> None:
     """A real outage is not the second time of what was announced, so that its gap is the usual one."""
-    found = outcome([finding(0, plan=Plan(id="move")), finding(100), finding(140)])
-    assert [(one.findings, one.recurrence) for one in found] == [(1, 0), (1, 0), (1, 1)]
+    found = outcome([finding(0, plan=Plan(id="move")), finding(100), finding(140), finding(300, plan=Plan(id="again"))])
+    assert [(one.findings, one.recurrence) for one in found] == [(1, 0), (1, 0), (1, 1), (1, 0)]
 
 
 def test_two_maintenances_are_two_incidents() -> None:
@@ -333,9 +333,11 @@ def test_a_restart_does_not_open_a_planned_incident_again() -> None:
         findings=9,
         severity="info",
         recurrence=0,
-        plan=Plan(id="move"),
+        plan=Plan(id="move", until_ms=3_600_000),
         services=(("web", 0, 5_000),),
     )
     fold = IncidentFold(known=[known])
     assert fold.add(finding(60, "lost", "shop", plan=Plan(id="move"))) is None
+    assert fold.add(finding(4_100, "lost", "shop", plan=Plan(id="move"))) is None
+    assert fold.add(finding(4_300, "lost", "shop", plan=Plan(id="move"))) is not None
     assert fold.add(finding(60, "lost", "shop")) is not None

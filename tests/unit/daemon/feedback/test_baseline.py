@@ -59,6 +59,16 @@ async def test_what_came_back_for_three_weeks_is_expected() -> None:
     assert len(desk.topic.sink.sent) == 1
 
 
+async def test_it_is_written_once_although_the_topic_is_read_later() -> None:
+    """A member follows the topic with a delay, and a busy incident has many records."""
+    desk = Desk()
+    late = BaselineWatcher("feedback", dict, desk.topic.sink, desk.topic.clock, after_days=21)
+    late.remember([on_day(day) for day in range(-22, 0)])
+    await late.watch(on_day(0))
+    await late.watch(on_day(0))
+    assert len(desk.topic.sink.sent) == 1
+
+
 async def test_an_old_fault_that_breaks_out_again_is_no_baseline() -> None:
     """It was quiet for longer than a week, so that it is news."""
     desk = Desk()
