@@ -38,6 +38,7 @@ from logwarden.daemon.ports import Ports
 from logwarden.daemon.process import StopSignals
 from logwarden.daemon.profiles import cut_limits_of, fold_rules, join_limits_of, profiles_of, system_of
 from logwarden.daemon.registry.client import RegistryClient
+from logwarden.daemon.settings.agreement import advice
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.secret_files import secret_of
 from logwarden.daemon.view import View, baseline_of, feedback_desk
@@ -124,6 +125,8 @@ class Service:
             await self._close(source, sink)
 
     async def _started(self, source: KafkaSource, sink: KafkaSink) -> Pipeline:
+        for sentence in advice(self._settings):
+            log.warning("settings_work_badly", advice=sentence)
         self._following = asyncio.create_task(self._feedback.run(), name="feedback")
         pipeline = await self._build(source, sink)
         await self._connect(sink.start)

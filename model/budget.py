@@ -10,7 +10,7 @@ Time is that of the lines, so that a replay decides as the first reading did. Kn
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, ItemsView, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,9 @@ MOST_SERVICES = 20_000
 
 
 @dataclass(slots=True)
-class _Episodes:
+class Episodes:
+    """The episodes of one service."""
+
     begins: deque[int]
     """Times of the last episodes, as many as the budget."""
     last_ms: int
@@ -39,7 +41,7 @@ class AlertBudget:
 
     def __init__(self, most_services: int = MOST_SERVICES) -> None:
         self._most = most_services
-        self._services: OrderedDict[Hashable, _Episodes] = OrderedDict()
+        self._services: OrderedDict[Hashable, Episodes] = OrderedDict()
 
     def used_up(self, services: Sequence[Hashable], times_ms: Sequence[int], per_day: int) -> Bools:
         """Counts windows that reached the model's threshold, and returns (w,) True where the budget is used up.
@@ -53,13 +55,23 @@ class AlertBudget:
                 found[place] = self._counted(service, time_ms, per_day)
         return found
 
+    def put(self, service: Hashable, episodes: Episodes) -> None:
+        """Continues with what another budget had of a service."""
+        self._services[service] = episodes
+
+    def items(self) -> ItemsView[Hashable, Episodes]:
+        """Returns the services with their episodes."""
+        return self._services.items()
+
     def _counted(self, service: Hashable, time_ms: int, per_day: int) -> bool:
         episodes = self._services.get(service)
         if episodes is None:
             if len(self._services) >= self._most:
                 self._services.popitem(last=False)
-            self._services[service] = _Episodes(deque([time_ms], per_day), time_ms, over=False)
+            self._services[service] = Episodes(deque([time_ms], per_day), time_ms, over=False)
             return False
+        if episodes.begins.maxlen != per_day:
+            episodes.begins = deque(episodes.begins, per_day)
         if abs(time_ms - episodes.last_ms) >= EPISODE_MS:
             self._services.move_to_end(service)
             begins = episodes.begins

@@ -111,7 +111,7 @@ class Checkpoint:
             self._report_lag()
 
     def _positions(self, assignments: Sequence[Assignment]) -> Positions:
-        return {a: a.ledger.to_commit(self._max_context_records, a.journal) for a in assignments}
+        return {a: a.ledger.to_commit(self._max_context_records, a.journal, a.budgets) for a in assignments}
 
     def _moved(self, assignments: Sequence[Assignment]) -> Positions:
         positions = self._positions(assignments)

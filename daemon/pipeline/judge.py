@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from logwarden.daemon.incidents.alert import kind_name
 from logwarden.daemon.incidents.encoding import AlertWriter
+from logwarden.daemon.pipeline.budget_book import key_of
 from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile, by_assignment
 from logwarden.daemon.pipeline.publication import Marks, Publication, PublicationKind
 from logwarden.daemon.pipeline.work import Work
@@ -133,7 +134,14 @@ class WindowJudge:
         # A topic with a threshold of its own has no budget.
         unplanned = [i for i in np.flatnonzero(due).tolist() if i not in planned]
         places = np.array([i for i in unplanned if batch.owners[i].profile.threshold is None], int)
-        keys = [(batch.owners[i].system, batch.services[i]) for i in places.tolist()]
+        owners = batch.owners[places].tolist()
+        services = [key_of(service) for service in batch.services[places].tolist()]
+        times, offsets = (batch.windows.newest(name)[places].tolist() for name in ("timestamp", "offset"))
+        for owner, offset, service, time_ms in zip(owners, offsets, services, times, strict=True):
+            for known, episodes in owner.budgets.take_before():
+                self._budget.put((owner.system, known), episodes)
+            owner.budgets.counted(offset, service, time_ms, policy.budget_per_day)
+        keys = [(owner.system, service) for owner, service in zip(owners, services, strict=True)]
         over[places] = policy.over_budget(self._budget, keys, batch.windows, places)
         return over
 

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from logwarden.daemon.pipeline.budget_book import LEAST_FIGURES, BudgetBook, Entry
 from logwarden.daemon.records import Bounds, Committed
 from logwarden.daemon.state.journal import Journal
 from logwarden.daemon.state.records import Mark
@@ -115,7 +116,9 @@ class PartitionLedger:
         """Returns the lowest offset not done; the next offset to come if all are."""
         return self._spans[0].first_left() if self._spans else self._next
 
-    def to_commit(self, max_context: int, journal: Journal | None = None) -> Committed:
+    def to_commit(
+        self, max_context: int, journal: Journal | None = None, budgets: BudgetBook | None = None
+    ) -> Committed:
         """Returns position and metadata; the context reaches back at most `max_context` offsets.
 
         With a `journal` it begins at the cut that counts then: the lines before are in snapshots.
@@ -126,7 +129,9 @@ class PartitionLedger:
         context, marks = (self._contexts[0][1], None) if journal is None else journal.at(position)
         if self.learn_to > self.reached:  # until all of it is read, another owner learns again from the begin
             context = self.read_from
-        return Committed(position, encode_metadata(max(context, position - max_context), self.topic, marks, self.first))
+        used = [] if budgets is None else budgets.at(position)
+        context = max(context, position - max_context)
+        return Committed(position, encode_metadata(context, self.topic, marks, self.first, used))
 
     def continued(self) -> PartitionLedger:
         """Returns a ledger that begins where all lines of this one are done; its windows need the same context."""
@@ -243,16 +248,21 @@ def may_restore(committed: Committed | None, bounds: Bounds) -> bool:
 
 
 def encode_metadata(
-    context: int, topic: str = "", marks: Sequence[Mark] | None = None, first: FirstStart | None = None
+    context: int,
+    topic: str = "",
+    marks: Sequence[Mark] | None = None,
+    first: FirstStart | None = None,
+    budgets: Sequence[Entry] = (),
 ) -> str:
-    """Returns the commit metadata; far below the broker's 4,096 bytes. `topic`: its identity, if that is known.
+    """Returns the commit metadata; below the broker's 4,096 bytes. `topic`: its identity, if that is known.
 
     `marks`: the cuts of the state topic that count with this commit, the newest first. `first`: where the group began.
+    `budgets`: see `BudgetBook.at`.
     The version stays: earlier releases read the context of these metadata, and overlook the rest.
     """
     values: dict[str, object] = {"v": METADATA_VERSION, "context": context}
     values |= ({"topic": topic} if topic else {}) | ({} if marks is None else {"state": list(marks)})
-    values |= {} if first is None else {"first": list(first)}
+    values |= ({} if first is None else {"first": list(first)}) | ({"budgets": budgets} if budgets else {})
     return json.dumps(values, separators=(",", ":"))
 
 
@@ -284,6 +294,15 @@ def decode_first(metadata: str) -> FirstStart | None:
         return msgspec.convert(_values(metadata).get("first"), FirstStart | None)
     except msgspec.ValidationError:
         return None
+
+
+def decode_budgets(metadata: str) -> list[Entry]:
+    """Returns the budgets of services as of a commit; empty if the metadata have none, or damaged ones."""
+    try:
+        found = msgspec.convert(_values(metadata).get("budgets", []), list[list[int]])
+    except msgspec.ValidationError:
+        return []
+    return [entry for entry in found if len(entry) >= LEAST_FIGURES]
 
 
 def _values(metadata: str) -> dict[str, object]:

@@ -16,10 +16,12 @@ import numpy.typing as npt
 import structlog
 
 from logwarden.daemon.decoding.decoder import Decoded, Decoder
+from logwarden.daemon.pipeline.budget_book import BudgetBook
 from logwarden.daemon.pipeline.ledger import (
     FirstStart,
     PartitionLedger,
     Start,
+    decode_budgets,
     decode_marks,
     incident_of,
     may_restore,
@@ -58,6 +60,7 @@ class Assignment:
     """A partition for one period of ownership. Whatever finishes after `ended` is discarded."""
 
     __slots__ = (
+        "budgets",
         "ended",
         "fetched_to",
         "generation",
@@ -94,6 +97,8 @@ class Assignment:
         """Identity of the topic, for the ids of alerts; empty if the broker reports none."""
         self.journal = journal
         """The cuts of what its services have learned. None: they are not kept."""
+        self.budgets = BudgetBook()
+        """What its services have used of their budgets of alerts."""
         self.replay_until = ledger.score_from
         """First offset whose line was never counted: lines below it are context, or in a restored snapshot. Belongs to
         the ingest thread."""
@@ -201,14 +206,17 @@ class Partitions:
         if self._keeps_state:
             marks = marks_of(committed, bounds)
             journal = Journal(uuid.uuid4().hex[:12], replay_from=start.read_from, marks=marks, makes_cuts=makes_cuts)
-        return self._begin(partition, ledger, journal)
+        assignment = self._begin(partition, ledger, journal)
+        if committed is not None and not incident_of(committed, bounds):
+            assignment.budgets = BudgetBook(decode_budgets(committed.metadata))
+        return assignment
 
     def resume(self, before: Assignment) -> Assignment:
         """Begins a period of ownership that continues one of this member, which had nothing in flight at its end."""
         assert before.partition not in self._assigned, "a partition is revoked before it is assigned again"
         self._telemetry.context_replayed(0, False)
         assignment = self._begin(before.partition, before.ledger.continued(), before.journal)
-        assignment.system = before.system
+        assignment.system, assignment.budgets = before.system, before.budgets
         return assignment
 
     def _begin(self, partition: Partition, ledger: PartitionLedger, journal: Journal | None) -> Assignment:

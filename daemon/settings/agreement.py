@@ -69,6 +69,20 @@ def disagreements(settings: Settings) -> Iterator[tuple[bool, str]]:
     yield from _certificates(kafka)
 
 
+def advice(settings: Settings) -> Iterator[str]:
+    """Yields a sentence for each pair of settings that works, and works badly."""
+    kafka, limits = settings.kafka, settings.limits
+    # A cut is made every quarter of the context, and counts once the lines read before it are done.
+    read_ahead = limits.max_in_flight_lines + kafka.max_poll_records
+    needed = -(-4 * read_ahead // 3)
+    if kafka.state_topic is not None and kafka.max_context_records < needed:
+        yield (
+            f"{PREFIX}KAFKA__MAX_CONTEXT_RECORDS is {kafka.max_context_records}, and up to {read_ahead} lines may be read "
+            f"and not done, so that services may lack lines after a crash; set it to at least {needed}, or lower "
+            f"{PREFIX}LIMITS__MAX_IN_FLIGHT_LINES"
+        )
+
+
 def _outputs(kafka: KafkaSettings) -> Iterator[tuple[bool, str]]:
     name = f"{PREFIX}KAFKA__"
     outputs = {

@@ -128,7 +128,7 @@ async def play(bootstrap: str, folder: Path, model: Path | str, preloaded: Prelo
                     members.pop(0).kill()
                 if not members or rng.random() < 0.3:
                     members.append(fleet.start(**killed))
-                await asyncio.sleep(PAUSE_S if rng.random() < 0.3 else 0.0)
+                await asyncio.sleep(PAUSE_S if rng.random() < 0.5 else 0.0)
                 await traffic.send(LINES)
             await eventually(lambda: alerts.covers(traffic.sent), 120, "an alert for every line")
             await eventually(lambda: calm_log.covers(traffic.sent), 120, "the same of the calm group")

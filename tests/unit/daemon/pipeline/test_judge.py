@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from logwarden.daemon.pipeline.budget_book import BudgetBook
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.judge import ScoredBatch, WindowJudge
 from logwarden.daemon.pipeline.partitions import Assignment
@@ -172,6 +173,20 @@ def test_a_service_beyond_its_budget_needs_a_strong_score() -> None:
     assert [alert["logwarden"]["threshold"] for batch in batches for alert in alerts_in(batch)] == [0.5, 0.73]
     assert [batch.withheld for batch in batches] == [0, 1]
     assert [int(offsets.size) for batch in batches for _, offsets in batch.quiet] == [2]
+
+
+def test_a_budget_continues_with_the_next_owner() -> None:
+    """What was used up travels with the commit: the next owner needs a strong score at once, and counts no line twice."""
+    first, second = assignment(1), assignment(2)
+    engine = engine_of()
+    engine = replace(engine, policy=replace(engine.policy, budget_per_day=1))
+    WindowJudge(Clock()).judge(engine, work_of(engine, (first, "score 60"), time_ms=0))
+    assert first.budgets.at(0) == []
+    [entry] = first.budgets.at(1)
+    second.budgets = BudgetBook([entry])
+    after = WindowJudge(Clock())
+    assert after.judge(engine, work_of(engine, (second, "score 60"), time_ms=300_000)).withheld == 1
+    assert after.judge(engine, work_of(engine, (second, "score 73"), time_ms=300_000)).withheld == 0
 
 
 def test_a_topic_with_a_threshold_of_its_own_has_no_budget() -> None:

@@ -33,6 +33,22 @@ async def test_an_assignment_begins_at_its_context() -> None:
 
 
 @virtually
+async def test_budgets_of_alerts_begin_as_of_the_commit() -> None:
+    """They are those of the same lines: of another topic none is taken over. A member that continues keeps its own."""
+    world, entry = World(), [7, 1_000, 1, 20]
+    kept = world.partitions.assign(LOGS[0], Committed(500, encode_metadata(500, "cluster/one", budgets=[entry])), KEPT)
+    assert kept.budgets.at(500) == [entry]
+    kept.ledger.passed(600)
+    world.partitions.close([kept])
+    assert world.partitions.resume(kept).budgets is kept.budgets
+    bounds = Bounds(100, 1_000, "cluster/two")
+    other = world.partitions.assign(
+        LOGS[1], Committed(500, encode_metadata(500, "cluster/one", budgets=[entry])), bounds
+    )
+    assert other.budgets.at(500) == []
+
+
+@virtually
 async def test_a_context_that_is_not_kept_is_short() -> None:
     """The broker no longer has the whole context: the windows are rebuilt from what is left, and that is counted."""
     world = World()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from logwarden.daemon.errors import ConfigurationError
+from logwarden.daemon.settings.agreement import advice
 from logwarden.daemon.settings.reading import read_settings
 
 SASL = {"SECURITY_PROTOCOL": "SASL_SSL"}
@@ -110,3 +111,23 @@ def test_a_registry_that_cannot_work_is_refused(settings: dict[str, str], senten
         read_settings({f"LOGWARDEN_INPUT__{name}": value for name, value in settings.items()})
     assert sentence in str(caught.value)
     assert "hunter2" not in str(caught.value) + caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_advised"),
+    [
+        ({}, False),
+        ({"MAX_CONTEXT_RECORDS": "49151"}, True),
+        ({"MAX_CONTEXT_RECORDS": "49152"}, False),
+        ({"MAX_CONTEXT_RECORDS": "400", "STATE_TOPIC": "none"}, False),
+    ],
+)
+def test_a_context_too_small_for_the_lines_in_flight_is_advised_against(
+    settings: dict[str, str], is_advised: bool
+) -> None:
+    """Lines between a cut of the state and the commit would be in no history after a crash."""
+    sentences = list(advice(read_settings(variables(settings))))
+    assert bool(sentences) is is_advised
+    if is_advised:
+        assert "LOGWARDEN_KAFKA__MAX_CONTEXT_RECORDS is 49151, and up to 36864 lines" in sentences[0]
+        assert "set it to at least 49152" in sentences[0]
