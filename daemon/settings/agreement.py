@@ -77,9 +77,9 @@ def advice(settings: Settings) -> Iterator[str]:
     needed = -(-4 * read_ahead // 3)
     if kafka.state_topic is not None and kafka.max_context_records < needed:
         yield (
-            f"{PREFIX}KAFKA__MAX_CONTEXT_RECORDS is {kafka.max_context_records}, and up to {read_ahead} lines may be read "
-            f"and not done, so that services may lack lines after a crash; set it to at least {needed}, or lower "
-            f"{PREFIX}LIMITS__MAX_IN_FLIGHT_LINES"
+            f"{PREFIX}KAFKA__MAX_CONTEXT_RECORDS is {kafka.max_context_records}, and up to {read_ahead} lines may be "
+            "read and not done, so that services may lack lines after a crash; "
+            f"set it to at least {needed}, or lower {PREFIX}LIMITS__MAX_IN_FLIGHT_LINES"
         )
 
 

@@ -20,7 +20,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.kafka.lines import fault, usual
 
-POLL_S = 0.05
+POLL_S, FAULT_S = 0.05, 0.1
 EVERY_LINE: Mapping[str, object] = {"ALERTS__THRESHOLD": 1e-12, "ALERTS__LEARNING_LINES": 0}
 """Settings under which every line raises an alert."""
 
@@ -72,6 +72,13 @@ class AlertLog:
         for records in (await self._consumer.getmany(timeout_ms=50)).values():
             for record in records:
                 self._take(record)
+
+    async def read_to_end(self) -> None:
+        """Reads all alerts that the topic has now."""
+        (partition,) = self._consumer.assignment()
+        end = (await self._consumer.end_offsets([partition]))[partition]
+        while await self._consumer.position(partition) < end:
+            await self.read()
 
     async def covers(self, sent: Iterable[Place]) -> bool:
         """Returns True if all of these lines are scored by now."""
@@ -176,12 +183,15 @@ class Traffic:
         return await self.send_of([self._random.randrange(self._services) for _ in range(count)], line=line)
 
     async def send_faults(self, number: int) -> list[Place]:
-        """Sends a fault of every service. No two services of a partition say the same, and no two faults do."""
-        return [
-            place
-            for service in range(self._services)
-            for place in await self.send_of([service], line=fault(number, service // self._partitions))
-        ]
+        """Sends a fault of every service, one after the other. No two services of a partition log the same one.
+
+        A pause behind each lets it be embedded before the next: order among lines that wait would depend on time.
+        """
+        places: list[Place] = []
+        for service in range(self._services):
+            places += await self.send_of([service], line=fault(number, service // self._partitions))
+            await asyncio.sleep(FAULT_S)
+        return places
 
     async def send_of(self, numbers: Iterable[int], *, line: bytes | None = None) -> list[Place]:
         """Sends one line of each of these services, in this order, and waits until they are acknowledged."""

@@ -176,7 +176,7 @@ def test_a_service_beyond_its_budget_needs_a_strong_score() -> None:
 
 
 def test_a_budget_continues_with_the_next_owner() -> None:
-    """What was used up travels with the commit: the next owner needs a strong score at once, and counts no line twice."""
+    """What was used up travels with the commit: the next owner needs a strong score at once."""
     first, second = assignment(1), assignment(2)
     engine = engine_of()
     engine = replace(engine, policy=replace(engine.policy, budget_per_day=1))

@@ -36,15 +36,13 @@ async def test_an_assignment_begins_at_its_context() -> None:
 async def test_budgets_of_alerts_begin_as_of_the_commit() -> None:
     """They are those of the same lines: of another topic none is taken over. A member that continues keeps its own."""
     world, entry = World(), [7, 1_000, 1, 20]
-    kept = world.partitions.assign(LOGS[0], Committed(500, encode_metadata(500, "cluster/one", budgets=[entry])), KEPT)
+    before = Committed(500, encode_metadata(500, "cluster/one", budgets=[entry]))
+    kept = world.partitions.assign(LOGS[0], before, KEPT)
     assert kept.budgets.at(500) == [entry]
     kept.ledger.passed(600)
     world.partitions.close([kept])
     assert world.partitions.resume(kept).budgets is kept.budgets
-    bounds = Bounds(100, 1_000, "cluster/two")
-    other = world.partitions.assign(
-        LOGS[1], Committed(500, encode_metadata(500, "cluster/one", budgets=[entry])), bounds
-    )
+    other = world.partitions.assign(LOGS[1], before, Bounds(100, 1_000, "cluster/two"))
     assert other.budgets.at(500) == []
 
 
