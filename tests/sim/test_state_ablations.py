@@ -109,8 +109,8 @@ def every_owner_begins_at_the_end(patch: Patch) -> None:
 
 
 def the_first_commit_drops_what_is_to_be_learned(patch: Patch) -> None:
-    def without(context: int, topic: str, marks: Any, first: FirstStart | None) -> str:
-        return encode_metadata(context if first is None else max(context, first.offset), topic, marks, first)
+    def without(context: int, topic: str, marks: Any, first: FirstStart | None, budgets: Any) -> str:
+        return encode_metadata(context if first is None else max(context, first.offset), topic, marks, first, budgets)
 
     patch.setattr(ledger, "encode_metadata", without)
 
