@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 
 from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable
@@ -44,6 +46,75 @@ class Consumer:
             yield record
         if self.end_error is not None:
             raise self.end_error
+
+
+class Partition(Consumer):
+    """A topic of one partition with records at some offsets, and an end that has no record behind the last one."""
+
+    PLACE = TopicPartition("alerts", 0)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at = 0
+        self.end = 10
+        self.times: dict[int, int] = {}
+        """Time of publication → the first offset since."""
+
+    def assignment(self) -> set[TopicPartition]:
+        return {self.PLACE}
+
+    async def offsets_for_times(self, times: dict[TopicPartition, int]) -> dict[TopicPartition, SimpleNamespace | None]:
+        offset = self.times.get(times[self.PLACE])
+        return {self.PLACE: None if offset is None else SimpleNamespace(offset=offset)}
+
+    async def end_offsets(self, _: object) -> dict[TopicPartition, int]:
+        return {self.PLACE: self.end}
+
+    async def position(self, _: TopicPartition) -> int:
+        return self.at
+
+    def seek(self, _: TopicPartition, offset: int) -> None:
+        self.at = offset
+
+    async def getmany(self, *_: TopicPartition, **__: int) -> dict[TopicPartition, list[LogRecord]]:
+        found = [record for record in self.records if record.offset >= self.at][:2]
+        # Behind the last record is an offset without one: a transaction marker.
+        self.at = found[-1].offset + 1 if found else self.end
+        return {self.PLACE: found} if found else {}
+
+
+@pytest.fixture
+def partition(monkeypatch: pytest.MonkeyPatch) -> Partition:
+    """Replaces aiokafka for a tail that ends."""
+    made = Partition()
+
+    async def check(_: KafkaSettings) -> None: ...
+
+    monkeypatch.setattr(module, "AIOKafkaConsumer", made.make)
+    monkeypatch.setattr(module, "check_access", check)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("since_ms", "values"),
+    [(None, [b"0", b"2", b"5", b"8"]), (7, [b"5", b"8"]), (-3, [b"0", b"2", b"5", b"8"]), (99, [])],
+)
+async def test_a_tail_begins_at_a_time_and_ends_with_what_is_there(
+    partition: Partition, since_ms: int | None, values: list[bytes]
+) -> None:
+    """It ends although the last offset has no record, and leaves what arrives meanwhile to the next one."""
+    partition.records = [LogRecord(b"%d" % offset, offset=offset) for offset in (0, 2, 5, 8, 10, 11)]
+    partition.times = {7: 5, 0: 0}
+    pairs = tail_topic(Settings(), "alerts", from_beginning=True, since_ms=since_ms, follow=False)
+    assert [value async for _, value in pairs] == values
+    assert partition.stops == 1
+
+
+async def test_an_empty_topic_ends_at_once(partition: Partition) -> None:
+    """A topic without records has nothing to wait for."""
+    partition.end = 0
+    pairs = tail_topic(Settings(), "alerts", from_beginning=True, follow=False)
+    assert [value async for _, value in pairs] == []
 
 
 @pytest.fixture
