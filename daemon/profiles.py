@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 
 from logwarden.daemon.decoding.decoder import Decoder
 from logwarden.daemon.decoding.schemas import Schemas
+from logwarden.daemon.errors import ConfigurationError
+from logwarden.daemon.feedback.file import read_file
 from logwarden.daemon.incidents.alert import kind_name
 from logwarden.daemon.pipeline.joining import JoinLimits
 from logwarden.daemon.pipeline.limits import CutLimits
@@ -19,6 +21,7 @@ from logwarden.daemon.records import InputFormat
 from logwarden.daemon.settings.fields import named_masks
 from logwarden.daemon.settings.formats import format_of
 from logwarden.daemon.settings.groups import Settings
+from logwarden.model.feedback import NO_FEEDBACK, FeedbackBook
 from logwarden.model.incident_state import FoldRules
 from logwarden.model.mask_own import compile_masks
 from logwarden.model.masking import canonical, line_hash, mask_blob
@@ -82,6 +85,18 @@ def kind_of(settings: Settings) -> Callable[[str], str]:
         return kind_name(line_hash(canonical(mask_blob(line + b"\n")[0], masks)))
 
     return kind
+
+
+def feedback_of_file(settings: Settings) -> FeedbackBook:
+    """Returns the feedback of the configured file alone. Raises ConfigurationError if it cannot be used."""
+    file = settings.feedback.file
+    if file is None:
+        return NO_FEEDBACK
+    try:
+        entries = read_file(file.read_bytes(), kind_of(settings))
+    except ValueError as error:
+        raise ConfigurationError(f"the feedback file {file} cannot be used: {error}", hint="correct it") from None
+    return FeedbackBook(entries, system=system_of(settings), tail_ms=round(1000 * settings.feedback.tail_s))
 
 
 def profiles_of(settings: Settings, schemas: Schemas | None = None) -> ProfileOf:

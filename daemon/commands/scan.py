@@ -36,7 +36,7 @@ from logwarden.daemon.pipeline.ledger import PartitionLedger
 from logwarden.daemon.pipeline.partitions import Assignment, TopicProfile
 from logwarden.daemon.pipeline.work import Work
 from logwarden.daemon.ports import Engine
-from logwarden.daemon.profiles import decoder_of, fold_rules, join_limits_of, profiles_of, system_of
+from logwarden.daemon.profiles import decoder_of, feedback_of_file, fold_rules, join_limits_of, profiles_of, system_of
 from logwarden.daemon.records import DeadLetter, Partition
 from logwarden.daemon.settings.groups import Settings
 from logwarden.model.arrays import Bools
@@ -102,7 +102,7 @@ def scan(
     for sentence in (*baseline.skipped, *sources.skipped):
         notes.print(Text(printable(sentence)), soft_wrap=True)
     faults = [*baseline.unreadable, *sources.unreadable]
-    incidents = ScanIncidents(fold_rules(settings), system_of(settings))
+    incidents = ScanIncidents(fold_rules(settings), system_of(settings), feedback_of_file(settings))
     scanner = Scanner(settings, engine_of(settings), options.service)
     past: list[float] = []
     for number, source in enumerate(baseline.files):
@@ -142,7 +142,7 @@ def scan(
     if faults:
         others = f"; {len(faults) - 1} more could not be read whole" if len(faults) > 1 else ""
         raise FatalError(f"{faults[0]}{others}", hint="what could be read was judged")
-    if options.fail_on_incident and (found := len(incidents.records())):
+    if options.fail_on_incident and (found := incidents.unplanned()):
         raise IncidentsFound(found)
 
 

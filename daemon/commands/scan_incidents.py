@@ -12,6 +12,7 @@ from dataclasses import replace
 from logwarden.daemon.incidents.alert import Alert
 from logwarden.daemon.incidents.findings import FindingReader
 from logwarden.daemon.incidents.incident import IncidentRecord, build_incident
+from logwarden.model.feedback import NO_FEEDBACK, FeedbackBook, FeedbackKind
 from logwarden.model.incident_fold import IncidentFold
 from logwarden.model.incident_state import FoldRules
 from logwarden.model.incidents import Finding, Incident
@@ -25,7 +26,10 @@ _MOST_INCIDENTS, _ENDLESS_MS = 20_000, 1 << 62
 class ScanIncidents:
     """The incidents of one scan."""
 
-    def __init__(self, rules: FoldRules, system: re.Pattern[str] | None = None) -> None:
+    def __init__(
+        self, rules: FoldRules, system: re.Pattern[str] | None = None, feedback: FeedbackBook = NO_FEEDBACK
+    ) -> None:
+        self._feedback = feedback
         self._fold = IncidentFold(replace(rules, max_incidents=_MOST_INCIDENTS, max_ids=_KEPT, longest_ms=_ENDLESS_MS))
         self._reader = FindingReader(system)
         self._waiting: list[Finding] = []
@@ -44,7 +48,12 @@ class ScanIncidents:
         if alert.timestamp is not None:
             self._last_ms[source.topic] = finding.time_ms
             self._dated.add(finding.id)
-        self._waiting.append(replace(finding, clock_ms=finding.time_ms))
+        kind = finding.kind.rpartition(":")[2]
+        judgement = self._feedback.judgement(finding.service, kind, alert.message, finding.time_ms)
+        if judgement in (FeedbackKind.EXPECTED, FeedbackKind.MUTE):
+            return
+        plan = self._feedback.plan(finding.service, finding.time_ms)
+        self._waiting.append(replace(finding, clock_ms=finding.time_ms, plan=plan))
         self.places[finding.id] = place
         if len(self._waiting) >= _KEPT:
             self._fold_waiting()
@@ -56,6 +65,10 @@ class ScanIncidents:
             self._newest |= {one.id: one for one in self._fold.advance(float("inf"))}
         found = sorted(self._newest.values(), key=lambda one: (one.first_ms, one.id))
         return [build_incident(one, is_dated=one.id in self._dated) for one in found]
+
+    def unplanned(self) -> int:
+        """Returns the number of incidents that no announced maintenance caused."""
+        return sum(record.logwarden.planned is None for record in self.records())
 
     def _fold_waiting(self) -> None:
         for finding in sorted(self._waiting, key=lambda one: one.time_ms):

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from logwarden.daemon.commands.formats import AlertFormat
-from logwarden.daemon.errors import IncidentsFound
+from logwarden.daemon.errors import ConfigurationError, IncidentsFound
 from logwarden.daemon.incidents.incident import decode_incident
 from tests.incident_schema import incident_schema
 from tests.scans import CALM, printed, scanned, written
@@ -72,3 +72,28 @@ def test_a_build_may_fail_on_an_incident(tmp_path: Path) -> None:
         scanned(bad, lines=False, fail_on_incident=True)
     assert ended.value.exit_code == 4
     scanned(written(tmp_path / "good.log", *CALM), lines=False, fail_on_incident=True)
+
+
+def test_a_file_of_feedback_applies_to_a_scan(tmp_path: Path) -> None:
+    """What is expected is no incident, what was planned fails no build, and a wrong file is named at once."""
+    panics = [*timed("panic: disk", begin=60), *timed("panic: net", begin=900), *timed("panic: power", begin=1800)]
+    path = written(tmp_path / "app.log", *timed(*CALM), *panics, *timed(*CALM, begin=2000))
+    feedback = written(
+        tmp_path / "feedback.toml",
+        "[[mute]]",
+        'pattern = "panic: net"',
+        "[[maintenance]]",
+        "from = 2026-11-23T00:30:00Z",
+        "until = 2026-11-23T00:40:00Z",
+        'reason = "a new rack"',
+    )
+    settings = FOUR | {"FEEDBACK__FILE": str(feedback)}
+    with pytest.raises(IncidentsFound, match="1 incident was found"):
+        scanned(path, lines=False, settings=settings, fail_on_incident=True)
+    printed = scanned(path, lines=False, settings=settings).out
+    assert [row.split()[1] for row in printed.splitlines() if row.startswith("●")] == ["WARNING", "INFO"]
+    assert "planned: a new rack" in printed
+    assert "panic: net" not in printed
+    feedback.write_text("[[mute", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"feedback file .* cannot be used: the file is no TOML"):
+        scanned(path, lines=False, settings=settings)
