@@ -45,6 +45,9 @@ _PHRASE = (
 _FOREIGN = FOREIGN.replace("LETTERS", r"[^\W\d_]").removesuffix("-?")
 _FOREIGN_NUMBER = r"(?<![0-9A-Za-z])-?\d{1,5}(?![0-9A-Za-z*%]|[.:/-][\d*])"
 
+_REFUSED = r"\b(?i:invalid|error|fail(?:ed|ure)?|cannot|can't|could not|unable|refused|denied|no such|timed out)\b"
+"""What a library reports with its number behind it, in brackets at the end of the line."""
+
 _NUMBERS: tuple[re.Pattern[str], ...] = tuple(
     re.compile(pattern)
     for pattern in (
@@ -83,6 +86,7 @@ _NUMBERS: tuple[re.Pattern[str], ...] = tuple(
         r"\((\d{1,3}): ",
         rf"(?<=: )\((\d{{1,5}})\)(?= ?[A-Za-z])(?! ?{_UNIT}(?!\w))",
         r"\((\d{1,5})\)(?=[A-Z])",
+        rf"{_REFUSED}[^\n]{{0,200}}[A-Za-z'\"] \((\d{{1,3}})\)$",
         r"^\s*(?:\* )?<(\d{1,3})>",
         r"\[[A-Z\d\ue000-\ue01f]{5}\] \[(\d{1,5})\]",
     )

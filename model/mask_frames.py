@@ -112,6 +112,7 @@ class FramedRuns:
         places = np.flatnonzero(state)
         state[places] = self._are_behind_zero(numbers.run.take(places))
         found = (size <= SHORT) & (paren | second | minus | state)
+        found |= (size <= 3) & (before == ord("(")) & (after == ord(")")) & (behind == ord("\n"))
         colon, priority = after == ord(":"), (before == ord("<")) & (after == ord(">"))
         found |= (size <= 3) & ((before == ord("(")) & colon | priority)
         word = numbers.run - 2

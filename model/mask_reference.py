@@ -78,6 +78,8 @@ def _may_be_code(line: bytes, start: int, end: int) -> bool:
         return True
     if size <= SHORT and before + after == b"()":
         behind = line[end + 1 : end + 2]
+        if size <= 3 and not behind:
+            return True
         if (behind.isalpha() and behind.isupper()) or (line[: start - 1].endswith(b": ") and behind in _AFTER_PAREN):
             return True
     if size <= SHORT and before + after == b"[]" and re.search(rb"[0-9]\] \[\Z", line[:start]):

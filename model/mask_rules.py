@@ -147,6 +147,7 @@ _RULES: tuple[Rule, ...] = (
     ("'", re.compile(r"(?<![\w'])'([^'\n]{0,200})'(?![\w'])"), "quoted"),
     ('"', re.compile(r'(?<![\w"=:])(?<![=:] )"([^"\n]{0,200})"(?![\w":=])'), "quoted"),
     ("`", re.compile(r"`([^`\n]{0,200})`"), "quoted"),
+    ("`", re.compile(r"(?<!in )`([^`'\n]{0,200})'(?!\w)"), "quoted"),
     ("", re.compile(r"[«\u201e\u201c\u2018\u201a\u300c\u300e]([^»\u201c\u201d\u2019\u2018\u300d\u300f\n]{1,200})"
                     r"[»\u201c\u201d\u2019\u2018\u300d\u300f]"), "quoted"),
     ("[", re.compile(r"(?<![\w.-])([A-Za-z][\w.-]{0,60})\[([\w.@*-]{1,100})\]"), mask_bracketed),

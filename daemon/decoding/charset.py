@@ -41,6 +41,8 @@ def to_utf8(value: bytes, encoding: str = AUTO) -> tuple[bytes, bool]:
     for mark, name in MARKS:
         if value.startswith(mark):
             rest = value[len(mark) :]
+            while name == "utf-8" and rest.startswith(mark):  # files were joined, or a writer wrote it twice
+                rest = rest[len(mark) :]
             return (rest, False) if name == "utf-8" else (_decoded(rest, name), True)
     if encoding != AUTO and codecs.lookup(encoding).name != "utf-8":
         return _decoded(value, encoding), True

@@ -25,7 +25,14 @@ TEXT_PATHS = (
     *("record.message", "fields.message", "event.message", "log.message"),
     *("event", "event.original", "formattedmessage", "formatted_message", "log_message", "logmessage", "messagetext"),
     *("rawmessage", "raw_message", "_raw", "raw", "line", "text", "content", "log.original"),
-    *("message.text", "message.message", "event_message", "error.log.message", "annotations.summary"),
+    *(
+        "message.text",
+        "message.message",
+        "event_message",
+        "error.log.message",
+        "annotations.summary",
+        "event.data.title",
+    ),
     *(
         "full_message",
         "msg_text",

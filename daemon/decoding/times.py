@@ -31,7 +31,7 @@ PATHS = (
     *("__realtime_timestamp", "_source_realtime_timestamp", "t.$date", "t", "start_time", "starttime", "created"),
     *("record.time", "systemtime", "timecreated", "when", "dt", "event.ingested", "ingested_at", "published"),
     *("eventdate", "received_at", "receivedat", "reported_at", "emitted_at", "sent_at", "log_timestamp", "epoch"),
-    *("headers.timestamp", "starts_at", "occurred_on", "created_on", "raised_on", "logged_on"),
+    *("headers.timestamp", "starts_at", "clock", "occurred_on", "created_on", "raised_on", "logged_on"),
 )
 """Fields that contain the time of an event, the best first."""
 
@@ -49,6 +49,11 @@ _NAME = re.compile(
     r"(?i)time|date|stamp|epoch|fecha|datum|zeit|heure|время|时间|時間|日時|시간|(?:[a-z]|_)at$|(?:^|_)ts$"
 )
 _ASP = re.compile(r"/Date\((-?[0-9]{9,16})(?:[+-][0-9]{4})?\)/")
+_PARTS = (
+    ("epochSecond", "nanoOfSecond"),
+    ("seconds", "nanos"),
+    ("epoch_second", "nano_of_second"),
+)
 _SECONDS = {f"{second:02}": 1000 * second for second in range(60)}
 _MILLIS = {f"{ms:03}": ms for ms in range(1000)}
 
@@ -160,12 +165,12 @@ def _of_number(value: float) -> int | None:
 
 def _of_object(value: Mapping[str, Any], zone: tzinfo) -> int | None:
     """Returns the time of an object: log4j's instant, protobuf's Timestamp, Monolog's date, MongoDB's date."""
-    for seconds, nanos in (("epochSecond", "nanoOfSecond"), ("seconds", "nanos"), ("epoch_second", "nano_of_second")):
+    for seconds, nanos in _PARTS:
         second = value.get(seconds)
         if isinstance(second, str) and second.isascii() and second.isdigit() and len(second) < 16:
             second = int(second)
         if isinstance(second, int | float) and not isinstance(second, bool) and 0 < second < 10**11:
-            nano = value.get(nanos)
+            nano = value.get(nanos, value.get("nanoseconds"))
             rest = nano if isinstance(nano, int | float) and 0 <= nano < 10**9 else 0
             return int(second * 1000) + int(rest // 10**6)
     for key in ("date", "$date", "$numberLong", "$timestamp", "iso", "time", "timestamp", "repr", "SystemTime"):

@@ -63,6 +63,7 @@ FRAMED_LINES = st.lists(st.one_of(PIECES, FRAMES), max_size=14).map("".join)
 @example(["[08S01] x", "[08S01", "(0A000) x", "[0A001] x", "08S01"])
 @example(["error:0A000086:x", "error:02001002:x", "error:0A000086", "error:0a000086:x", "k:0A000086:x", "r:1408F10B:"])
 @example(["ORA-00600 x", "KLM-00600 x", "CPF4131 x", "KLM4131 x", "aCPF4131 x", "1CPF4131", "XORA-00600 x"])
+@example(["x (49)", "x (49) y", "x (4900)", "(49)", "(49", "x (49)\r"])
 @example(["[HY000] [2002] refused", "ABC-123: x", "<ABC-123> y", "(ABC-00123) z", "f: (13) x", "a (13: b"])
 def test_the_fast_masking_is_the_reference(lines: list[str]) -> None:
     """A blob of lines is masked exactly as its lines are one by one, and contains as many."""

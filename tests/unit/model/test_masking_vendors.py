@@ -48,6 +48,7 @@ APART = [
     ("Error: 18456, Severity: 14, State: 8.", "Error: 18456, Severity: 14, State: 5."),
     ("shed closed, cause 17 (late)", "shed closed, cause 16 (late)"),
     ("shed alarm F0002 on row", "shed alarm F7801 on row"),
+    ("shed_bind: Invalid pear (49)", "shed_bind: Invalid pear (53)"),
     ("MQRC 2009 on SHED", "MQRC 2035 on SHED"),
     ("<title>502 Bad Gateway</title>", "<title>504 Gateway Time-out</title>"),
 ]
@@ -107,6 +108,8 @@ TOGETHER = [
     ("shed failed for user (carla)", "shed failed for user (otto)"),
     ('invalid input for type integer: "a pear"', 'invalid input for type integer: "nuts"'),
     ("shed with state: 1 of row", "shed with state: 2 of row"),
+    ("pears in the shed (49)", "pears in the shed (53)"),
+    ("undefined pear `price' of row", "undefined pear `name' of row"),
     ("[  7] pear", "[123] pear"),
     ("3|otto|192.0.2.7|row", "3|carla|192.0.2.9|row"),
     ("[carla] OK UPLOAD: Client at 1", "[otto] OK UPLOAD: Client at 2"),

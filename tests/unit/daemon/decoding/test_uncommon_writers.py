@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from logwarden.daemon.decoding import line_protocol
@@ -201,7 +203,23 @@ def test_a_service_of_compose_counts_before_a_tag() -> None:
     assert default_decoder().decode([record]).services == ["orchard"]
 
 
+@pytest.mark.parametrize(
+    "event",
+    [{"clock": AT // 1000, "ns": 7}, {"time": {"seconds": AT // 1000, "nanoseconds": 500_000_000}}],
+)
+def test_a_clock_and_nanoseconds_are_a_time(event: dict[str, object]) -> None:
+    """A monitor names it after the clock, and a library spells its parts out."""
+    decoded = default_decoder().decode([LogRecord(json.dumps({"message": "ripe", **event}).encode())])
+    assert decoded.timestamps[0] // 1000 == AT // 1000
+    assert ("time" in event) == (decoded.timestamps == [AT])
+
+
 def test_microseconds_at_the_head_are_a_time() -> None:
     """Sixteen digits are microseconds; nineteen may be an id, and are none."""
     assert leading_ms(b"1795430000500000 INFO shed open") == AT
     assert leading_ms(b"1783456789012345678 INFO shed open") is None
+
+
+def test_marks_are_taken_off_however_many_there_are() -> None:
+    """A file with a mark was written into one that had its own."""
+    assert lines_of(b"\xef\xbb\xbf" * 3 + b'{"level":"error","message":"no plums"}') == ["ERROR no plums"]
