@@ -46,7 +46,7 @@ async def judge(settings: Settings, incident: str, kind: FeedbackKind, wish: Wis
         _confirm(given, console)
         if len(given[1].lines) >= MAX_LINES:
             note = f"Judged are the {MAX_LINES} lines that the incident's record lists; others may alert again."
-            Console(stderr=True).print(note, markup=False, highlight=False)
+            Console(stderr=True).print(note, markup=False, highlight=False, soft_wrap=True)
 
 
 async def mute(settings: Settings, pattern: str, wish: Wish, console: Console) -> None:

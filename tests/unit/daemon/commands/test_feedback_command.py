@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import io
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +19,7 @@ from logwarden.daemon.commands import feedback as commands
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.feedback.office import FeedbackOffice
 from logwarden.daemon.feedback.records import FeedbackRecord
+from logwarden.daemon.kafka import connection
 from logwarden.daemon.kafka.compacted import CompactedTopic
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.kafka import KafkaSettings
@@ -144,3 +147,27 @@ def _write(topic: FeedbackTopic, key: str, record: dict[str, Any]) -> None:
     from logwarden.daemon.records import Message
 
     topic.sink.sent.append([Message(topic="feedback", key=key.encode(), value=json.dumps(record).encode())])
+
+
+async def test_an_office_is_opened_without_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Access is checked first, so that a refused login is one sentence; topics are reached when they are used."""
+    checked: list[KafkaSettings] = []
+
+    async def check(settings: KafkaSettings) -> None:
+        checked.append(settings)
+
+    def nameless() -> str:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr(connection, "check_access", check)
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    async with commands._office(Settings()) as office:
+        assert isinstance(office, FeedbackOffice)
+        assert office._by == socket.gethostname()
+    assert len(checked) == 1
+
+
+def test_a_long_incident_is_judged_in_part(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person learns that the record lists some of its lines only."""
+    monkeypatch.setattr(commands, "MAX_LINES", 2)
+    assert "Judged are the 2 lines that the incident's record lists" in run("feedback", TWO.id, "--expected")
