@@ -81,12 +81,13 @@ def one_ledger_for_all_periods(patch: Patch) -> None:
     """Gives an assignment the ledger of the partition's earlier assignment."""
     assign = Partitions.assign
 
-    def assign_as_before(owner: Partitions, partition: Any, committed: Any, bounds: Any) -> None:
+    def assign_as_before(owner: Partitions, partition: Any, *about: Any, **options: Any) -> Assignment:
         known: dict[Any, Assignment] = owner.__dict__.setdefault("_ablated", {})
-        assign(owner, partition, committed, bounds)
+        assignment = assign(owner, partition, *about, **options)
         if partition in known:
-            owner._assigned[partition].ledger = known[partition].ledger
-        known[partition] = owner._assigned[partition]
+            assignment.ledger = known[partition].ledger
+        known[partition] = assignment
+        return assignment
 
     patch.setattr(Partitions, "assign", assign_as_before)
 
