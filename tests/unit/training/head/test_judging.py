@@ -69,10 +69,10 @@ def test_first_lines_of_an_episode() -> None:
 
 
 def test_the_bound_keeps_the_budget() -> None:
-    """Two systems of 10,000 lines: 150 per million are three alerts between them, whatever they score."""
-    one, two = (np.full(10_000, -np.inf) for _ in range(2))
+    """Two systems of 15,000 lines: 100 per million are three alerts between them, whatever they score."""
+    one, two = (np.full(15_000, -np.inf) for _ in range(2))
     one[:4], two[:2] = (9.0, 7.0, 5.0, 3.0), (8.0, 6.0)
-    assert _bound_within_budget([(one, 10_000), (two, 10_000)]) == 7.0
+    assert _bound_within_budget([(one, 15_000), (two, 15_000)]) == 7.0
     assert _bound_within_budget([(np.array([1.0, -np.inf]), 2)]) > 1.0
 
 
