@@ -146,8 +146,8 @@ def jump_to_the_end(patch: Patch) -> None:
 def ids_know_no_incarnation(patch: Patch) -> None:
     of_name = alert.alert_id
 
-    def by_name(*place: Any, incarnation: str) -> str:
-        return of_name(*place)
+    def by_name(*place: Any, incarnation: str, is_silence: bool) -> str:
+        return of_name(*place, is_silence=is_silence)
 
     patch.setattr(alert, "alert_id", by_name)
 

@@ -108,8 +108,8 @@ def commits_of_another_topic_are_believed(patch: Patch) -> None:
 def ids_know_no_incarnation(patch: Patch) -> None:
     id_of = alert.alert_id
 
-    def without_incarnation(*place: Any, incarnation: str) -> str:
-        return id_of(*place)
+    def without_incarnation(*place: Any, incarnation: str, is_silence: bool) -> str:
+        return id_of(*place, is_silence=is_silence)
 
     patch.setattr(alert, "alert_id", without_incarnation)
 

@@ -15,10 +15,13 @@ import numpy as np
 
 from logwarden.model.arrays import Bools, Ints
 from logwarden.model.kinds import KINDS, is_rate
-from logwarden.model.schema import DEFAULT_KINDS
+from logwarden.model.schema import DEFAULT_KINDS, AlertKind
 from logwarden.training.benchmark.methods import Answers
 from logwarden.training.benchmark.runs import JudgedRun
 from logwarden.training.evaluation.tables import Grid
+
+MEASURED = tuple((number, kind) for number, kind in enumerate(KINDS) if kind is not AlertKind.SILENCE)
+"""Places in `KINDS` and kinds. A silence has no line, and is measured in training/LOG.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,7 @@ def kind_figures(run: JudgedRun, answers: Answers, kinds: Ints, silent: Bools) -
     assert answers.alerts is not None, "only a method with alerts has kinds"
     by_rate = is_rate(kinds)
     return {
-        kind: _figures(run, (kinds == number) & (answers.alerts | (by_rate & ~silent)))
-        for number, kind in enumerate(KINDS)
+        kind: _figures(run, (kinds == number) & (answers.alerts | (by_rate & ~silent))) for number, kind in MEASURED
     }
 
 
@@ -62,10 +64,10 @@ def _figures(run: JudgedRun, alerts: Bools) -> KindFigures:
 def summed_kinds(found: Mapping[str, Mapping[str, KindFigures]], hours: float) -> dict[str, Any]:
     """Returns the kinds of all systems together. `found`: system → kind → figures. `hours`: of fault-free time."""
     sums: dict[str, Any] = {}
-    for kind in KINDS:
+    for _, kind in MEASURED:
         every = {system: one[kind] for system, one in found.items()}
         others = {
-            (system, fault) for system, one in found.items() for k in KINDS if k != kind for fault in one[k].found
+            (system, fault) for system, one in found.items() for _, k in MEASURED if k != kind for fault in one[k].found
         }
         faults = {(system, fault) for system, one in every.items() for fault in one.found}
         outside = sum(one.outside for one in every.values())
@@ -103,6 +105,6 @@ def kind_section(found: Mapping[str, Mapping[str, Any]], past_names: Mapping[str
     return f"""## Kinds of anomalies
 
 Alerts at the default threshold by their kind, and lines at which a rate went up. The table of incidents has those that
-are on by default.
+are on by default. A silence has no line: see [training/LOG.md](training/LOG.md).
 
 {table}"""
