@@ -1,7 +1,7 @@
 """`logwarden alerts`: shows the alerts topic, for people or as JSON lines.
 
 Shows every record that is wanted: a value that is no logwarden alert (another producer, a newer version) is printed as
-it is, escaped, and does not end the tail. With a choice of services or severities such a value is left out.
+it is, escaped, and does not end the tail. With a choice of services, severities or kinds such a value is left out.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ class AlertOptions:
     services: Sequence[str] = ()
     """Names and patterns of services. Empty: all."""
     severities: Sequence[str] = ()
+    kinds: Sequence[str] = ()
+    """See `logwarden.model.schema.AlertKind`. Empty: all."""
     since_ms: int | None = None
     """Begin with the alerts published at this time. None: with the next one."""
     from_beginning: bool = False
@@ -64,7 +66,7 @@ async def _show(
     shown = 0
     async with aclosing(cast(Any, records)):  # closes the consumer when the limit ends the tail early
         async for _, value in records:
-            if (options.services or options.severities) and not _is_wanted(value, options, is_chosen):
+            if (options.services or options.severities or options.kinds) and not _is_wanted(value, options, is_chosen):
                 continue
             show_value(value, options.form, console)
             shown += 1
@@ -77,7 +79,12 @@ def _is_wanted(value: bytes, options: AlertOptions, is_chosen: Callable[[str], b
         alert = decode_alert(value)
     except ValueError:
         return False
-    return is_chosen(alert.service.name) and (not options.severities or alert.logwarden.severity in options.severities)
+    facts = alert.logwarden
+    return (
+        is_chosen(alert.service.name)
+        and (not options.severities or facts.severity in options.severities)
+        and (not options.kinds or facts.kind in options.kinds)
+    )
 
 
 def show_value(value: bytes | None, form: AlertFormat, console: Console) -> None:

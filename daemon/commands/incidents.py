@@ -28,6 +28,8 @@ class IncidentOptions:
     services: Sequence[str] = ()
     """Names and patterns of services. Empty: all."""
     severities: Sequence[str] = ()
+    kinds: Sequence[str] = ()
+    """Kinds of alerts, of which an incident has at least one. Empty: all."""
     open_only: bool = False
     since_ms: int | None = None
     """Only incidents with an alert at this time or later. None: all."""
@@ -101,6 +103,7 @@ class Shown:
         return (
             any(self._is_chosen(service.name) for service in facts.services)
             and (not options.severities or facts.severity in options.severities)
+            and (not options.kinds or any(kind in options.kinds for kind in facts.kinds))
             and (not options.open_only or facts.status == "open")
             and (options.since_ms is None or _seen_ms(facts.last_seen) >= options.since_ms)
         )

@@ -8,6 +8,7 @@ import typer
 
 from logwarden.daemon.commands.formats import AlertFormat, IncidentSeverity
 from logwarden.daemon.commands.parsers.common import EXIT_INTERRUPTED, EnvFile, console
+from logwarden.model.schema import AlertKind
 
 
 def alerts(
@@ -17,6 +18,9 @@ def alerts(
     ] = None,
     severity: Annotated[
         list[IncidentSeverity] | None, typer.Option("--severity", help="Show only this severity. Repeatable.")
+    ] = None,
+    kind: Annotated[
+        list[AlertKind] | None, typer.Option("--kind", help="Show only alerts of this kind. Repeatable.")
     ] = None,
     since: Annotated[
         str,
@@ -45,6 +49,7 @@ def alerts(
     options = AlertOptions(
         services=service or (),
         severities=severity or (),
+        kinds=kind or (),
         since_ms=since_when(since, SystemClock().now_ms()) if since else None,
         from_beginning=from_beginning,
         follow=follow,

@@ -8,6 +8,7 @@ import typer
 
 from logwarden.daemon.commands.formats import AlertFormat, IncidentSeverity
 from logwarden.daemon.commands.parsers.common import EXIT_INTERRUPTED, EnvFile, console, log_warnings_only
+from logwarden.model.schema import AlertKind
 
 
 def incidents(
@@ -17,6 +18,10 @@ def incidents(
     ] = None,
     severity: Annotated[
         list[IncidentSeverity] | None, typer.Option("--severity", help="Show only this severity. Repeatable.")
+    ] = None,
+    kind: Annotated[
+        list[AlertKind] | None,
+        typer.Option("--kind", help="Show only those with an alert of this kind. Repeatable."),
     ] = None,
     open_only: Annotated[bool, typer.Option("--open", help="Show only incidents that are open.")] = False,
     since: Annotated[
@@ -40,6 +45,7 @@ def incidents(
     options = IncidentOptions(
         services=service or (),
         severities=severity or (),
+        kinds=kind or (),
         open_only=open_only,
         since_ms=since_when(since, SystemClock().now_ms()) if since else None,
         follow=follow,

@@ -21,9 +21,11 @@ __all__ = ["topic"]
         (["--severity", "warning"], [1, 2]),
         (["--severity", "critical", "--severity", "warning", "--service", "web-[12]"], [0, 2]),
         (["--service", "web-*", "--limit", "1"], [0]),
+        (["--kind", "new_line", "--service", "db"], [3]),
+        (["--kind", "silence", "--kind", "rate_up"], []),
     ],
 )
-def test_alerts_are_chosen_by_service_and_severity(
+def test_alerts_are_chosen_by_service_severity_and_kind(
     topic: SimpleNamespace,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
