@@ -85,6 +85,8 @@ class Rates:
         # Greatest count so far 4: the bound is 9, the tenth line passes it, and the eleventh does not again.
         bounds = np.floor(FACTOR * before) + MORE
         passed = (before > 0) & (now == bounds + 1)
+        if not passed.any():
+            return found
         return np.where(passed, np.stack([now, before, np.full(len(now), number)]), found).astype(np.float32)
 
     def _periods(self, slots: Ints, at_ms: Ints) -> Ints:

@@ -160,6 +160,8 @@ class Ingestor:
         """Continues or brings back what services of new assignments have learned. Returns the number brought back."""
         for before, after in begun.resumed:
             self._slots.hand_over(before, after)
+            if self.silences is not None:  # an alert that was on its way ended with the assignment
+                self.silences.forget(self._slots.numbers_of(after))
             if self.memory is not None:
                 self.memory.hand_over(before, after)
         if self.memory is None or begun.choice is None:
@@ -179,14 +181,14 @@ class Ingestor:
             self._clear(slots)
             if self.memory is not None:
                 self.memory.drop(assignment, slots)
-            if self.silences is not None:
-                self.silences.drop(assignment)
         self.backlog.drop(assignments)
         self.events.drop(assignments)
 
     def _clear(self, slots: Ints) -> None:
         self._stream.clear(slots)
         self.book.rates.clear(slots)
+        if self.silences is not None:
+            self.silences.forget(slots)
 
     def _counted(self, out: Ingested) -> Ingested:
         """Returns the result with what the line table counted meanwhile."""

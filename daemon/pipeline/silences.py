@@ -13,6 +13,7 @@ import numpy as np
 
 from logwarden.daemon.pipeline.partitions import Assignment
 from logwarden.daemon.pipeline.slots import ServiceSlots
+from logwarden.model.arrays import Ints
 from logwarden.model.rhythm import Silence
 from logwarden.model.stream import LogStream
 from logwarden.model.windowing import WindowBatch
@@ -38,14 +39,16 @@ class Silences:
             if assignment.ingested_to <= assignment.ledger.score_from:
                 continue  # what is read again was found by its owner
             if now - self._looked.get(assignment.generation, -LOOK_S) >= LOOK_S:
+                # A look of longer ago counts as none, so that ended assignments leave nothing.
+                self._looked = {one: at for one, at in self._looked.items() if now - at < LOOK_S}
                 self._looked[assignment.generation] = now
                 found = self._new(self._stream.history.silent(self._slots.numbers_of(assignment), self._now_ms()))
                 if len(found.slots):
                     yield self._stream.silent(found)
 
-    def drop(self, assignment: Assignment) -> None:
-        """Drops what is known of an assignment."""
-        self._looked.pop(assignment.generation, None)
+    def forget(self, slots: Ints) -> None:
+        """Lets the silences of these slots be found again: their services, or the owner of their alerts, are others."""
+        self._found_after[slots] = -1
 
     def _new(self, silence: Silence) -> Silence:
         new = self._found_after[silence.slots] != silence.after_ms

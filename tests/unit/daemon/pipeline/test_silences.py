@@ -11,7 +11,7 @@ import pytest
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.judge import WindowJudge
 from logwarden.daemon.pipeline.partitions import Assignment
-from logwarden.daemon.pipeline.work import Work
+from logwarden.daemon.pipeline.work import Begun, Work
 from logwarden.daemon.ports import Engine
 from logwarden.model.schema import AlertKind
 from logwarden.model.stream import LogStream
@@ -129,3 +129,12 @@ def test_nobody_looks_where_silence_is_not_wanted() -> None:
     world = World()
     world.ingestor.silences = None
     assert world.until_silent() == []
+
+
+def test_a_silence_is_found_again_by_the_assignment_that_continues() -> None:
+    """The alert of the ended assignment may not have left, and a consumer knows a second one by its id."""
+    world = World()
+    world.until_silent()
+    ended, world.owner = world.owner, assignment(generation=2)
+    world.ingestor.begin(Begun(resumed=[(ended, world.owner)]), 121.0)
+    assert [piece.services.tolist() for piece in world.log("web", 121)] == [["db"]]
