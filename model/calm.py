@@ -30,9 +30,9 @@ MATURE_LINES = LEARNING_LINES
 SHARE_IN_SUSPICION = 0.25
 _MINUTE_MS = 60_000
 LEVELS = 3
+"""Levels whose lines are counted: warnings, errors, critical lines."""
 SLOT_STATES = 4 + LEVELS
 """Figures of a slot, see `CalmCounts.of_slots`."""
-"""Levels whose lines are counted: warnings, errors, critical lines."""
 CALM_COLUMNS = ("calm_log_count", "calm_log_age", "suspicion", "elsewhere", "level_rarity", "announced")
 """Names of the measures where they are columns, in the order of `Calm`."""
 EARLIEST_MS = 1_000_000_000_000
