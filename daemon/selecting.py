@@ -9,6 +9,8 @@ from fnmatch import translate
 
 MAX_PATTERNS = 32
 MAX_PATTERN_CHARS = 256
+OTHER_CLASS = "other"
+"""Class of the services that no entry matches."""
 
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _AGE = re.compile(r"([0-9]{1,6})([smhd])")
@@ -33,6 +35,21 @@ def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
     # fnmatch makes its stars atomic: no pattern makes the match backtrack.
     compiled = re.compile("|".join(map(translate, wild)))
     return lambda name: name in names or compiled.match(name) is not None
+
+
+def class_names(specs: Sequence[str]) -> list[str]:
+    """Returns the classes of entries such as `web=web-*`, sorted, and that of all other services."""
+    return sorted({OTHER_CLASS, *(spec.partition("=")[0] for spec in specs)})
+
+
+def classifier(specs: Sequence[str]) -> Callable[[str], str]:
+    """Returns the function from a service to its class. The first entry whose pattern matches counts."""
+    tests = [(name, matcher([pattern])) for name, _, pattern in (spec.partition("=") for spec in specs)]
+
+    def class_of(service: str) -> str:
+        return next((name for name, matches in tests if matches(service)), OTHER_CLASS)
+
+    return class_of
 
 
 def time_of(text: str, now_ms: int) -> int:

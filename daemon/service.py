@@ -87,7 +87,7 @@ class Service:
         self._health = HealthState(SystemClock().monotonic, unready_after_s=settings.health.unready_after_s)
         for topic in (settings.kafka.alerts_topic, settings.kafka.dead_letter_topic):
             self._health.unblocked(topic)  # nothing is known against it, and its metric exists from the start
-        self._telemetry = PrometheusTelemetry(self._health)
+        self._telemetry = PrometheusTelemetry(self._health, settings.http.service_classes)
         self._workers = (ThreadWorker("ingest"), ThreadWorker("score"), ThreadWorker("api"))
         self._view = View(settings, self._clock, self._workers[2])
         probes = [*probe_routes(self._health), *metrics_routes(self._telemetry.render, CONTENT_TYPE)]

@@ -132,11 +132,11 @@ class Telemetry(Protocol):
     def alerts_folded(self, outcome: str, count: int) -> None:
         """Counts alerts that were read to be folded: `folded`, `duplicate` or `unreadable`."""
 
-    def incident_published(self, change: str) -> None:
-        """Counts a record of an incident that the broker acknowledged, by its reason."""
+    def incident_published(self, change: str, severity: str, service: str) -> None:
+        """Counts a record of an incident that the broker acknowledged, by its reason; `service` failed first."""
 
-    def incidents(self, opened: int, failing: bool) -> None:
-        """Sets the open incidents that this member folds, and whether it should fold and cannot."""
+    def incidents(self, opened: Mapping[tuple[str, str], int], failing: bool) -> None:
+        """Sets the open incidents that this member folds, by severity and first service, and whether it cannot fold."""
 
     def planned(self, alerts: int) -> None:
         """Counts alerts that were marked, because their line was logged in an announced maintenance."""

@@ -154,7 +154,7 @@ class Demo:
             "the scores of all lines",
             meanwhile=lambda: self._show(recording, consumer, until=self._clock.monotonic() + 0.1),
         )
-        published = daemon.metric("logwarden_anomalies_total")
+        published = daemon.metric("logwarden_anomalous_windows_total")
         self._wait(
             lambda: self._result.alerts >= published,
             10.0,

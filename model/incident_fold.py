@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -76,10 +76,10 @@ class IncidentFold:
     def __len__(self) -> int:
         return len(self._incidents)
 
-    @property
-    def open(self) -> int:
-        """Returns the number of open incidents, as of the last `advance`."""
-        return sum(one.status is Status.OPEN for one in self._incidents)
+    def open(self) -> Counter[tuple[str, str]]:
+        """Counts the open incidents by severity, as published, and by the service that was in each of them first."""
+        opened = (one for one in self._incidents if one.status is Status.OPEN)
+        return Counter((one.written_severity, next(iter(one.services))) for one in opened)
 
     @property
     def needed_ms(self) -> float:

@@ -19,6 +19,7 @@ NOVEL_BITS = 8.0
 ODD_BITS = 6.0
 """Surprise of a line that its service has logged at most once in 64 lines."""
 PLANNED_SEVERITY = "info"
+SEVERITIES = ("critical", "error", "warning", PLANNED_SEVERITY)
 CALM_SHARE = 0.25
 """Largest share of odd lines that a service of little noise has logged just before its first finding."""
 

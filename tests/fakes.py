@@ -52,7 +52,9 @@ def virtually(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]
 
 
 def metric(telemetry: PrometheusTelemetry, name: str, **labels: str) -> float:
-    """Returns the value of a sample without the prefix `logwarden_`; 0 if there is none."""
+    """Returns the value of a sample without the prefix `logwarden_`; 0 if none has these labels."""
+    known = {row.name for row in telemetry.rows}
+    assert any(f"logwarden_{name}" in (one, f"{one}_count", f"{one}_sum") for one in known), f"no metric {name}"
     value = telemetry._registry.get_sample_value(f"logwarden_{name}", labels)
     return 0.0 if value is None else float(value)
 

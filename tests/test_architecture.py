@@ -33,7 +33,7 @@ OF_THE_PAST = {"from-the-original-scripts.md": {"inference.py", "moe_log_detecto
 IMPORTERS = {
     "aiokafka": {"daemon/kafka"},
     "confluent_kafka": {"demo/daemon_process.py"},
-    "prometheus_client": {"daemon/web/metrics.py", "daemon/web/health_metrics.py"},
+    "prometheus_client": {"daemon/web/metrics.py", "daemon/web/metric_families.py", "daemon/web/health_metrics.py"},
     "aiohttp": {"daemon/web"},
     "pydantic_settings": {"daemon/settings"},
     "multiprocessing": {"training/benchmark/command.py"},

@@ -20,6 +20,7 @@ from logwarden.daemon.incidents import alert as alerts
 from logwarden.daemon.settings.describing import describe, settings_markdown
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.web.metrics import PrometheusTelemetry
+from logwarden.daemon.web.metrics_page import metrics_markdown
 from logwarden.model.masking import line_hash, mask_line
 
 ROOT = Path(__file__).parent.parent
@@ -198,6 +199,14 @@ def test_the_python_in_the_readme_runs(document: Path, tmp_path: Path, monkeypat
 def test_the_settings_page_is_the_settings() -> None:
     """docs/settings.md is what `logwarden config --format markdown` prints: the settings of this very version."""
     assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == settings_markdown()
+
+
+def test_the_metrics_page_is_the_metrics() -> None:
+    """docs/metrics.md lists every metric of `/metrics` with the labels and meanings of this very version."""
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert page == metrics_markdown()
+    rendered = re.findall(r"^# TYPE (logwarden_\w+) ", PrometheusTelemetry(HealthState()).render().decode(), re.M)
+    assert sorted(rendered) == sorted(re.findall(r"^\| `(\w+)`", page, re.M))
 
 
 @needs_readme

@@ -112,7 +112,7 @@ class IncidentDesk:
     def _note(self, sentence: str) -> None:
         """Shows why no incidents are folded; logs each reason once until incidents are folded again."""
         self._health.incidents = sentence
-        self._telemetry.incidents(0, failing=True)
+        self._telemetry.incidents({}, failing=True)
         if sentence != self._failed:
             self._failed = sentence
             log.warning("incidents_not_folded", topic=self._topic, reason=sentence)
@@ -123,7 +123,7 @@ class IncidentDesk:
             batch = await self._reader.fetch(term.merge.wanted() or None if term is not None else None)
             if batch.term == 0:
                 term = None
-                self._works("standby", 0)
+                self._works("standby", {})
                 continue
             is_new = term is None or term.number != batch.term
             if term is None or is_new:
@@ -132,9 +132,9 @@ class IncidentDesk:
             if is_new:
                 term.mark(-math.inf)
             await self._fold(term)
-            self._works("folding", term.fold.open)
+            self._works("folding", term.fold.open())
 
-    def _works(self, state: str, opened: int) -> None:
+    def _works(self, state: str, opened: Mapping[tuple[str, str], int]) -> None:
         self._failed = ""
         self._health.incidents = state
         self._telemetry.incidents(opened, failing=False)
@@ -204,7 +204,7 @@ class IncidentDesk:
         for change, first in zip(changes, outcomes, strict=True):
             outcome = await self._send_shorter(change) if first is Delivery.TOO_LARGE else first
             if outcome is Delivery.ACKNOWLEDGED:
-                self._telemetry.incident_published(change.change)
+                self._telemetry.incident_published(change.change, change.severity, change.origin)
                 if self._watcher is not None:
                     await self._watcher.watch(build_incident(change))
             else:

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from logwarden.daemon.records import InputFormat
 from logwarden.daemon.settings.addresses import RegistryUrl
 from logwarden.daemon.settings.agreement import disagreements
+from logwarden.daemon.settings.classes import ServiceClasses
 from logwarden.daemon.settings.fields import (
     PREFIX,
     Encoding,
@@ -223,6 +224,9 @@ class HttpSettings(SettingsGroup):
     token_for_reads: bool = False
     """True: a client needs the token to read `/api/v1` as well, which quotes log lines. Probes and metrics never
     need it."""
+    service_classes: ServiceClasses = ()
+    """Classes of services by which metrics count incidents, such as `payments=pay-*,web=web-*`: 16 at most. The first
+    name or shell pattern that matches a service counts, and the others are `other`."""
 
 
 class LogSettings(SettingsGroup):

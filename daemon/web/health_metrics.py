@@ -50,7 +50,7 @@ class HealthCollector(Collector):  # type: ignore[misc]  # the library ships few
             NOT_YET if slope is None else slope,
         )
         progress = GaugeMetricFamily(
-            "logwarden_seconds_since_progress",
+            "logwarden_progress_age_seconds",
             "Seconds since a stage last finished work, or the broker answered a fetch; NaN before that.",
             labels=("stage",),
         )

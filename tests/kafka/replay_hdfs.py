@@ -101,7 +101,7 @@ def replay(
             seconds=seconds,
             cpu_seconds=member.cpu_seconds(),
             peak_rss_mib=member.peak_rss_mib(),
-            anomalies=int(member.metric("logwarden_anomalies_total")),
+            anomalies=int(member.metric("logwarden_anomalous_windows_total")),
             new_lines=int(member.metric("logwarden_new_lines_total")),
             exit_code=member.terminate(),
         )

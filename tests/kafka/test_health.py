@@ -53,7 +53,7 @@ async def test_an_outage_is_named_and_forgotten(topics: Topics, fleet: Fleet, br
     assert reason["since_s"] >= 10
     assert "No broker has answered a fetch" in reason["message"]
     assert member.metric("logwarden_ready") == 0
-    assert member.metric("logwarden_seconds_since_progress") > 10, "the age of a frozen lag is visible"
+    assert member.metric("logwarden_progress_age_seconds") > 10, "the age of a frozen lag is visible"
     assert "No commit has succeeded for" in (await named(member, "commits_failing"))["message"]
     assert member.metric("logwarden_commit_failures_total") >= 1
     await asyncio.to_thread(broker.start)

@@ -140,4 +140,4 @@ async def test_faults_are_found_as_without_the_disturbance(
     assert found == wanted
     assert len(wanted) > MANY / 2
     if disturb is evict:
-        assert forked_fleet.members[-1].metric("logwarden_services_evicted_total") > 0
+        assert forked_fleet.members[-1].metric("logwarden_evicted_services_total") > 0

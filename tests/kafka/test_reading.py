@@ -88,7 +88,7 @@ async def test_lines_that_were_deleted_unread_leave_no_lag(topics: Topics) -> No
         reader.source.resume([partition])
         await eventually(group.has_committed({0: 50}), 20, "the end of the partition")
         assert reader.judged == []
-        assert metric(reader.telemetry, "offset_out_of_range_total", topic=logs, partition="0") == 1
+        assert metric(reader.telemetry, "out_of_range_offsets_total", topic=logs, partition="0") == 1
 
 
 def pack(bootstrap: str, topic: str, codec: str, records: list[bytes]) -> None:

@@ -150,4 +150,4 @@ async def test_retention_that_overtook_the_group(topics: Topics, fleet: Fleet) -
     (incident,) = member.events("offset_out_of_range")
     assert (incident["level"], incident["partition"]) == ("error", 0)
     assert (incident["committed"], incident["going_on_from"]) == (20, oldest)
-    assert member.metric("logwarden_offset_out_of_range_total") == 1
+    assert member.metric("logwarden_out_of_range_offsets_total") == 1

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from logwarden.daemon.selecting import matcher, time_of
+from logwarden.daemon.selecting import class_names, classifier, matcher, time_of
 
 NOW_MS = 1_795_428_000_000
 
@@ -25,6 +25,13 @@ NOW_MS = 1_795_428_000_000
 def test_names_and_patterns_choose(patterns: list[str], chosen: list[str]) -> None:
     """A pattern matches whole names; a name with brackets is chosen by itself."""
     assert list(filter(matcher(patterns), ["web-1", "web-12", "db[1]", "x\ny"])) == chosen
+
+
+def test_the_first_entry_that_matches_gives_the_class() -> None:
+    """A service is in one class, and in `other` where no entry matches it."""
+    entries = ["pay=pay-1", "web=pay-*", "web=web-*"]
+    assert list(map(classifier(entries), ["pay-1", "pay-2", "web-7", "db"])) == ["pay", "web", "web", "other"]
+    assert (class_names(entries), class_names([])) == (["other", "pay", "web"], ["other"])
 
 
 def test_no_pattern_takes_long() -> None:

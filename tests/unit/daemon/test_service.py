@@ -123,7 +123,7 @@ async def test_evicted_services_are_reported(virtual: Life) -> None:
         await service.serve()
     assert sum(event["services"] for event in events(caught, "services_evicted")) == 2
     assert "raise LOGWARDEN_LIMITS__MAX_SERVICES" in events(caught, "services_evicted")[0]["hint"]
-    assert metric(service._telemetry, "services_evicted_total") == 2
+    assert metric(service._telemetry, "evicted_services_total") == 2
     assert (service._health.services, metric(service._telemetry, "services", state="known")) == (1, 1)
 
 

@@ -156,7 +156,10 @@ async def test_a_record_that_is_too_large_is_shortened() -> None:
     last: Message = office.sink.sent[-1][0]
     facts = decode_incident(last.value or b"").logwarden
     assert (len(facts.lines), facts.more_lines) == (1, 28)
-    assert metric(office.telemetry, "incident_records_total", change="opened") == 1
+    assert (
+        metric(office.telemetry, "incident_records_total", change="opened", severity="error", service_class="other")
+        == 1
+    )
 
 
 @virtually

@@ -113,7 +113,7 @@ async def test_a_lost_offset_continues_at_the_oldest_one_kept() -> None:
     with capture() as caught:
         assert await world.intake.next_chunks() == []
     assert world.source.seeks == [(LOGS[0], 40)]
-    assert metric(world.telemetry, "offset_out_of_range_total", topic="logs", partition="0") == 1
+    assert metric(world.telemetry, "out_of_range_offsets_total", topic="logs", partition="0") == 1
     assert events(caught, "offset_out_of_range") == [
         {"topic": "logs", "partition": 0, "earliest": 40, "end": 90, "log_level": "error"}
     ]
@@ -137,7 +137,7 @@ async def test_a_topic_made_again_is_a_new_assignment() -> None:
     assert new.ledger.position() == 0
     assert world.source.seeks == [(LOGS[0], 0)]
     assert world.dropped == [old]
-    assert metric(world.telemetry, "offset_out_of_range_total", topic="logs", partition="0") == 1
+    assert metric(world.telemetry, "out_of_range_offsets_total", topic="logs", partition="0") == 1
 
 
 @virtually
@@ -151,7 +151,7 @@ async def test_a_lost_offset_of_another_member_is_not_ours() -> None:
     world.source.before_answer = lambda: world.partitions.close([assignment]) if next(questions) == 1 else None
     assert await world.intake.next_chunks() == []
     assert world.source.seeks == []
-    assert metric(world.telemetry, "offset_out_of_range_total", topic="logs", partition="0") == 0
+    assert metric(world.telemetry, "out_of_range_offsets_total", topic="logs", partition="0") == 0
 
 
 @virtually

@@ -29,7 +29,7 @@ async def test_an_assignment_begins_at_its_context() -> None:
     assert (assignment.ledger.read_from, assignment.ledger.position()) == (470, 500)
     assert metric(world.telemetry, "context_records_total") == 30
     assert metric(world.telemetry, "short_contexts_total") == 0
-    assert metric(world.telemetry, "offset_out_of_range_total", topic="logs", partition="0") == 0
+    assert metric(world.telemetry, "out_of_range_offsets_total", topic="logs", partition="0") == 0
 
 
 @virtually
@@ -64,7 +64,7 @@ async def test_a_committed_offset_that_is_not_kept_is_an_incident(offset: int) -
     with capture() as caught:
         world.partitions.assign(LOGS[2], committed(offset, offset - 9), KEPT)
     assert world.source.seeks == [(LOGS[2], 100)]
-    assert metric(world.telemetry, "offset_out_of_range_total", topic="logs", partition="2") == 1
+    assert metric(world.telemetry, "out_of_range_offsets_total", topic="logs", partition="2") == 1
     [found] = events(caught, "offset_out_of_range")
     assert (found["topic"], found["partition"], found["log_level"]) == ("logs", 2, "error")
     assert (found["committed"], found["earliest"], found["end"]) == (offset, 100, 1_000)
@@ -82,7 +82,7 @@ async def test_the_offset_of_another_topic_is_an_incident_wherever_it_lies(offse
     assert world.source.seeks == [(LOGS[0], 100)]
     [found] = events(caught, "topic_recreated")
     assert (found["committed"], found["going_on_from"], found["log_level"]) == (offset, 100, "error")
-    assert metric(world.telemetry, "offset_out_of_range_total", topic="logs", partition="0") == 1
+    assert metric(world.telemetry, "out_of_range_offsets_total", topic="logs", partition="0") == 1
     assignment = world.partitions.active(LOGS[0])
     assert assignment is not None
     assert assignment.incarnation == "cluster/new"
@@ -123,7 +123,7 @@ async def test_the_bounds_themselves_are_kept(offset: int) -> None:
         world.partitions.assign(LOGS[0], committed(offset, offset), KEPT)
     assert world.source.seeks == [(LOGS[0], offset)]
     assert events(caught, "offset_out_of_range") == []
-    assert metric(world.telemetry, "offset_out_of_range_total", topic="logs", partition="0") == 0
+    assert metric(world.telemetry, "out_of_range_offsets_total", topic="logs", partition="0") == 0
 
 
 @virtually
@@ -132,7 +132,7 @@ async def test_a_new_group_begins_at_the_oldest_line() -> None:
     world = World()
     world.partitions.assign(LOGS[0], None, KEPT)
     assert world.source.seeks == [(LOGS[0], 100)]
-    assert metric(world.telemetry, "offset_out_of_range_total", topic="logs", partition="0") == 0
+    assert metric(world.telemetry, "out_of_range_offsets_total", topic="logs", partition="0") == 0
     assert metric(world.telemetry, "short_contexts_total") == 0
 
 

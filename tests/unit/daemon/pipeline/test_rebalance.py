@@ -104,7 +104,7 @@ async def test_a_revoke_ends_only_the_partitions_it_names() -> None:
     assert len(world.publisher) == 1
     assert world.health.unreadable == {LOGS[1]: "stands still too"}
     assert world.health.without_schema == {LOGS[1]: "waits too"}
-    assert metric(world.telemetry, "partitions_revoked_total") == 1
+    assert metric(world.telemetry, "revoked_partitions_total") == 1
 
 
 @virtually
@@ -163,7 +163,7 @@ async def test_assigned_partitions_begin_at_their_committed_offsets() -> None:
     await world.listener.on_assigned(LOGS[:2])
     assert world.source.seeks == [(LOGS[0], 7), (LOGS[1], 30)]
     assert world.source.calls == ["resume"]
-    assert metric(world.telemetry, "partitions_assigned_total") == 2
+    assert metric(world.telemetry, "assigned_partitions_total") == 2
 
 
 @virtually

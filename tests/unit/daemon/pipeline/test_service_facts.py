@@ -37,7 +37,7 @@ async def test_the_figures_are_metrics_and_readiness() -> None:
     assert metric(world.telemetry, "state_unreadable_records_total", outcome="damaged") == 1
     assert metric(world.telemetry, "services", state="noisy") == 2
     assert metric(world.telemetry, "services", state="known") == 35
-    assert metric(world.telemetry, "services_evicted_total") == 4
+    assert metric(world.telemetry, "evicted_services_total") == 4
     assert (world.health.services, world.health.services_noisy) == (40, 2)
     assert world.health.lines_per_service == 12.5
     assert events(caught, "services_evicted")[0]["in_memory"] == 40
