@@ -8,7 +8,7 @@ SRC := .cache/src
 PACKAGES := daemon demo logwarden model training
 
 .DEFAULT_GOAL := help
-.PHONY: help setup layout demo test lint format sim-campaign replay-hdfs chaos bench benchmark image clean
+.PHONY: help setup layout demo test lint format sim-campaign replay-hdfs chaos bench benchmark image deploy-test clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -60,6 +60,9 @@ benchmark: setup  ## measure the shipped model again: BENCHMARKS.md, figures, pl
 
 image:  ## build the container image and start it, without a Docker daemon (Debian, as root)
 	deploy/test-image.sh
+
+deploy-test: setup  ## check rules, dashboard, chart, unit, compose, shippers and workflows by their real tools (as root; ARGS=rules)
+	$(BIN)/python -m tests.deploy $(ARGS)
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

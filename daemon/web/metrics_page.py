@@ -5,6 +5,8 @@ Run it as a program to print the page. `tests/test_readme.py` compares the two.
 
 from __future__ import annotations
 
+import sys
+
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.web.health_metrics import HealthCollector
 from logwarden.daemon.web.metric_families import MetricRow
@@ -37,4 +39,4 @@ def metrics_markdown() -> str:
 
 
 if __name__ == "__main__":
-    print(metrics_markdown(), end="")
+    sys.stdout.write(metrics_markdown())

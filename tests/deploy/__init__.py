@@ -1,0 +1,1 @@
+"""Checks what deploys the daemon, each part by its real tool: `make deploy-test`."""

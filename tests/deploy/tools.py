@@ -1,0 +1,94 @@
+"""Finds or installs the tools of the checks: Debian's packages by apt, others by `go install` into `.cache/tools`.
+
+Versions are pinned here. Nothing is installed twice.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / ".cache" / "tools"
+GO_TOOLS = {
+    "actionlint": "github.com/rhysd/actionlint/cmd/actionlint@v1.7.7",
+    "kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0",
+    "helm": "helm.sh/helm/v3/cmd/helm@v3.19.0",
+}
+DEBIAN_PACKAGES = {
+    "promtool": ("prometheus",),
+    "prometheus": ("prometheus",),
+    "rsyslogd": ("rsyslog", "rsyslog-kafka"),
+    "systemd-analyze": ("systemd",),
+    "go": ("golang",),
+}
+SCHEMAS = "kubernetes-validate==1.37.0"
+"""A package that carries the JSON schemas of Kubernetes' objects."""
+INSTALL_S = 1_200
+
+
+class ToolMissing(Exception):
+    """A tool can be neither found nor installed."""
+
+
+def tool(name: str) -> str:
+    """Returns the path of a program, and installs it first if it is missing. Raises ToolMissing."""
+    own = TOOLS / "bin" / name
+    if own.exists():
+        return str(own)
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/go/bin")
+    if found:
+        return found
+    if name in GO_TOOLS:
+        run([tool("go"), "install", GO_TOOLS[name]], env={"GOBIN": str(TOOLS / "bin")}, timeout_s=INSTALL_S)
+        return str(own)
+    if name in DEBIAN_PACKAGES:
+        install(*DEBIAN_PACKAGES[name])
+        return tool(name)
+    raise ToolMissing(f"{name} is not installed; install it")
+
+
+def install(*packages: str) -> None:
+    """Installs Debian packages. In run level 1 none starts its server."""
+    if os.geteuid() != 0:
+        raise ToolMissing(f"run this as root, or install {' '.join(packages)}")
+    quiet = {"RUNLEVEL": "1", "DEBIAN_FRONTEND": "noninteractive"}
+    wait = ["-o", "DPkg::Lock::Timeout=300"]
+    run(["apt-get", *wait, "update", "-qq"], timeout_s=INSTALL_S)
+    run(
+        ["apt-get", *wait, "install", "-y", "-qq", "--no-install-recommends", *packages],
+        env=quiet,
+        timeout_s=INSTALL_S,
+    )
+
+
+def python_package(requirement: str) -> Path:
+    """Returns the folder of a Python package, fetched once and kept apart from the environment of the tests."""
+    folder = TOOLS / requirement.replace("==", "-")
+    if not folder.exists():
+        partial = folder.with_suffix(".partial")
+        run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(partial), requirement])
+        partial.rename(folder)
+    return folder
+
+
+def run(
+    command: list[str], *, env: dict[str, str] | None = None, timeout_s: float = 300, cwd: Path | None = None
+) -> str:
+    """Returns the output of a command. Raises AssertionError with the output if it fails."""
+    done = subprocess.run(
+        command,
+        check=False,  # below, with the output
+        env=os.environ | (env or {}),
+        cwd=cwd,
+        timeout=timeout_s,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-6000:]}"
+    return done.stdout

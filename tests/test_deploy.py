@@ -1,0 +1,89 @@
+"""What deploys the daemon, as far as no tool is needed: rules and runbook, the dashboard, names of metrics.
+
+`make deploy-test` checks the same files by their real tools (`tests/deploy`).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from logwarden.daemon.web.metrics_page import metrics_markdown
+from tests.deploy.dashboard import EMPTY, dashboard, queries
+from tests.deploy.rules import RULES, SCENARIOS, alert_names, rules_of
+
+ROOT = Path(__file__).parent.parent
+RUNBOOK = ROOT / "RUNBOOK.md"
+FOREIGN = {"up", "process_start_time_seconds", "process_cpu_seconds_total", "process_resident_memory_bytes"}
+"""Metrics that Prometheus or its client library makes."""
+
+
+def known_metrics() -> set[str]:
+    """Returns every name that a query may use."""
+    page = metrics_markdown()
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", page, re.M)
+    names = {name for name, _ in rows} | FOREIGN
+    names |= {f"{name}_{part}" for name, kind in rows if kind == "histogram" for part in ("bucket", "sum", "count")}
+    recorded = {rule["record"] for rule in rules_of(*RULES) if "record" in rule}
+    return names | recorded
+
+
+def metrics_in(expression: str) -> set[str]:
+    """Returns the metrics that an expression names."""
+    return set(
+        re.findall(r"\b(?:logwarden|process|up)[a-z0-9_:]*(?=[\s{\[)]|$)", re.sub(r"\"[^\"]*\"", '""', expression))
+    )
+
+
+def entries(text: str) -> list[tuple[str, str]]:
+    """Returns the headings of a runbook and the text below each."""
+    parts = re.split(r"^## (.+)$", text, flags=re.M)[1:]
+    return list(zip(parts[::2], parts[1::2], strict=True))
+
+
+def test_each_rule_has_its_entry_in_the_runbook() -> None:
+    """At night nobody reads the code: an alert leads to a page that states what it means and what to do."""
+    found = entries(RUNBOOK.read_text(encoding="utf-8"))
+    assert [name for name, _ in found] == alert_names()
+    for name, text in found:
+        assert all(part in text for part in ("**Means.**", "**Look.**", "**Do.**")), name
+
+
+def test_each_rule_is_complete_and_has_a_scenario() -> None:
+    """A rule has a severity that a router knows, and sentences for people."""
+    for rule in rules_of(*RULES):
+        if "alert" in rule:
+            assert rule["labels"]["severity"] in ("critical", "warning", "info"), rule
+            assert all(rule["annotations"][key].endswith(".") for key in ("summary", "description")), rule
+    assert {scenario.alert for scenario in SCENARIOS} == set(alert_names())
+
+
+def test_rules_and_dashboard_use_metrics_that_exist() -> None:
+    """A renamed metric would leave a panel empty and an alert silent for ever."""
+    known = known_metrics()
+    for query in [rule["expr"] for rule in rules_of(*RULES)] + [expression for _, expression in queries()]:
+        assert metrics_in(query), f"no metric found in {query}"
+        assert metrics_in(query) <= known, f"{metrics_in(query) - known} in {query}"
+    assert set(EMPTY) <= known
+    with pytest.raises(AssertionError):
+        assert metrics_in("rate(logwarden_lag[5m])") <= known
+
+
+def test_the_dashboard_is_whole() -> None:
+    """Panels have ids of their own, lie beside each other, and ask the chosen Prometheus."""
+    panels = dashboard()["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    cells: set[tuple[int, int]] = set()
+    for panel in panels:
+        box = panel["gridPos"]
+        own = {(x, y) for x in range(box["x"], box["x"] + box["w"]) for y in range(box["y"], box["y"] + box["h"])}
+        assert box["x"] + box["w"] <= 24, panel["title"]
+        assert not own & cells, f"{panel['title']} lies on another panel"
+        cells |= own
+        assert panel["type"] == "row" or panel["targets"], panel["title"]
+        for target in panel.get("targets", ()):
+            assert target["datasource"]["uid"] == "${datasource}", panel["title"]
+            assert '{job=~"$job"' in target["expr"], f"{panel['title']} mixes the groups of all jobs"
+    assert {variable["name"] for variable in dashboard()["templating"]["list"]} == {"datasource", "job"}
