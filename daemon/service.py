@@ -44,7 +44,6 @@ from logwarden.daemon.settings.secret_files import secret_of
 from logwarden.daemon.view import View, baseline_of, feedback_desk
 from logwarden.daemon.waiting import abandon, attempt, failure
 from logwarden.daemon.watchdog import Held, Watchdog, WatchedWorker
-from logwarden.daemon.web.api_schema import api_routes
 from logwarden.daemon.web.metrics import CONTENT_TYPE, PrometheusTelemetry
 from logwarden.daemon.web.probes import metrics_routes, probe_routes
 from logwarden.daemon.web.server import HttpServer
@@ -91,7 +90,7 @@ class Service:
         self._workers = (ThreadWorker("ingest"), ThreadWorker("score"), ThreadWorker("api"))
         self._view = View(settings, self._clock, self._workers[2])
         probes = [*probe_routes(self._health), *metrics_routes(self._telemetry.render, CONTENT_TYPE)]
-        self._http = HttpServer(settings.http, [*probes, *api_routes(self._view.endpoints, settings.http)])
+        self._http = HttpServer(settings.http, [*probes, *self._view.routes()], on_stop=self._view.stop)
         self._stop = asyncio.Event()
         self._stopped_at = 0.0
         self._drain_until: float | None = None

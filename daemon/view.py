@@ -25,8 +25,13 @@ from logwarden.daemon.standing import ServiceTable
 from logwarden.daemon.telemetry import Telemetry
 from logwarden.daemon.web.api import Endpoint, MemberFacts, PartitionFacts
 from logwarden.daemon.web.api_feedback import FeedbackEndpoints
+from logwarden.daemon.web.api_incident import IncidentEndpoint
 from logwarden.daemon.web.api_incidents import IncidentsEndpoint
+from logwarden.daemon.web.api_schema import api_routes
 from logwarden.daemon.web.api_services import ServicesEndpoint, ServiceSource
+from logwarden.daemon.web.events import EventStreams
+from logwarden.daemon.web.page import page_routes
+from logwarden.daemon.web.server import Routes
 from logwarden.model.version import __version__
 
 
@@ -41,12 +46,24 @@ class View:
         self._shelf = IncidentShelf() if settings.kafka.incidents_topic else None
         self._services = ServicesEndpoint(self.member, clock, worker)
         self._incidents = IncidentsEndpoint(self.member, clock, self._shelf)
+        self._incident = IncidentEndpoint(self._shelf)
         self._feedback = FeedbackEndpoints(clock)
+        self._streams = EventStreams(self._shelf, settings.http, clock)
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Every endpoint of the API."""
-        return (self._services.endpoint, self._incidents.endpoint, *self._feedback.endpoints)
+        return (self._services.endpoint, self._incidents.endpoint, self._incident.endpoint, *self._feedback.endpoints)
+
+    def routes(self) -> Routes:
+        """Returns the routes of the API, and of the page."""
+        settings = self._settings.http
+        routes = api_routes(self.endpoints, settings)
+        return [*routes, *self._streams.routes(), *page_routes()] if settings.page else routes
+
+    def stop(self) -> None:
+        """Ends what clients follow."""
+        self._streams.stop()
 
     def attach(self, pipeline: Pipeline, ingestor: Ingestor, ingest_worker: Worker) -> None:
         """Lets the API answer about a pipeline.

@@ -39,7 +39,10 @@ PASSED_ON = {
     "demo": "logwarden.demo",
 }
 """Commands whose options are another program's, and that program."""
-OF_THE_TESTS = {"LOGWARDEN_DATA", "LOGWARDEN_REQUIRE_KAFKA", "LOGWARDEN_REQUIRE_DATA", "LOGWARDEN_REQUIRE_FAULTLAB"}
+OF_THE_TESTS = {
+    "LOGWARDEN_DATA",
+    *(f"LOGWARDEN_REQUIRE_{name}" for name in ("KAFKA", "DATA", "FAULTLAB", "BROWSER")),
+}
 
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```[ \t]*$", re.M | re.S)
 _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")

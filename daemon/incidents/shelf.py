@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from logwarden.daemon.incidents.brief import brief_of
 from logwarden.daemon.incidents.incident import decode_incident
 from logwarden.daemon.incidents.writing import milliseconds
 
@@ -31,6 +32,10 @@ class ShelvedIncident:
     published_ms: int
     value: bytes
     """The record as it was published."""
+    brief: bytes
+    """Its short form, as JSON."""
+    lines: frozenset[str] = frozenset()
+    """Its services with their kinds of lines."""
 
 
 class IncidentShelf:
@@ -41,8 +46,24 @@ class IncidentShelf:
         self._max_bytes = max_bytes
         self._incidents: dict[str, ShelvedIncident] = {}
         self._bytes = 0
-        self.note = "The incidents are being read."
+        self._note = "The incidents are being read."
+        self.watchers: set[Callable[[str], None]] = set()
+        """Called with the id of each incident that changes or is dropped, and with an empty text for another note."""
+
+    @property
+    def note(self) -> str:
         """Why the incidents may be incomplete; empty when they are not."""
+        return self._note
+
+    @note.setter
+    def note(self, sentence: str) -> None:
+        if sentence != self._note:
+            self._note = sentence
+            self._notify("")
+
+    def get(self, id: str) -> ShelvedIncident | None:
+        """Returns the incident of this id. Returns None if it is not kept."""
+        return self._incidents.get(id)
 
     def put(self, key: bytes, value: bytes | None, published_ms: int) -> None:
         """Takes a record of the topic; None deletes. A record that is no incident of this version is left out."""
@@ -65,8 +86,11 @@ class IncidentShelf:
             seen_ms=seen_ms,
             published_ms=published_ms,
             value=value,
+            brief=brief_of(record, published_ms).encode(),
+            lines=frozenset(line.dedup_key for line in facts.lines),
         )
         self._bytes += len(value)
+        self._notify(record.id)
         self._bound()
 
     @property
@@ -100,6 +124,12 @@ class IncidentShelf:
         ]
         return sorted(found, key=lambda incident: (-incident.seen_ms, incident.id))
 
+    def similar(self, incident: ShelvedIncident) -> list[tuple[int, ShelvedIncident]]:
+        """Returns other incidents with the number of lines that they share with this one, most and newest first."""
+        shared = [(len(incident.lines & other.lines), other) for other in self._incidents.values()]
+        found = [(count, other) for count, other in shared if count and other.id != incident.id]
+        return sorted(found, key=lambda one: (-one[0], -one[1].seen_ms, one[1].id))
+
     def _bound(self) -> None:
         """Drops incidents beyond the bounds: those that ended first, of these the ones published first."""
         while len(self._incidents) > self._max_incidents or self._bytes > self._max_bytes:
@@ -112,3 +142,8 @@ class IncidentShelf:
         incident = self._incidents.pop(id, None)
         if incident is not None:
             self._bytes -= len(incident.value)
+            self._notify(id)
+
+    def _notify(self, id: str) -> None:
+        for watcher in list(self.watchers):
+            watcher(id)

@@ -227,6 +227,8 @@ class HttpSettings(SettingsGroup):
     service_classes: ServiceClasses = ()
     """Classes of services by which metrics count incidents, such as `payments=pay-*,web=web-*`: 16 at most. The first
     name or shell pattern that matches a service counts, and the others are `other`."""
+    page: bool = True
+    """True: the daemon serves a page for people at `/`, and its events at `/api/v1/events`. False: neither."""
 
 
 class LogSettings(SettingsGroup):

@@ -26,7 +26,7 @@ HINT = "`logwarden config` lists every setting with its default and meaning"
 ENV_FILE_HINT = "check the path after --env-file: the file must be readable UTF-8 text"
 
 _TEST_SUITE = frozenset(
-    {"LOGWARDEN_DATA", "LOGWARDEN_REQUIRE_KAFKA", "LOGWARDEN_REQUIRE_DATA", "LOGWARDEN_REQUIRE_FAULTLAB"}
+    {"LOGWARDEN_DATA", *(f"LOGWARDEN_REQUIRE_{name}" for name in ("KAFKA", "DATA", "FAULTLAB", "BROWSER"))}
 )
 """Variables of the test suite, which share the prefix."""
 _SERVICE_LINK = re.compile(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -22,6 +22,8 @@ IDLE_TIMEOUT_S = 10.0
 """Seconds that a connection has for its next complete request, the first one as well as those after it."""
 MAX_CONNECTIONS = 64
 """Connections at a time: some probes and scrapers need a handful."""
+Routes = Sequence[web.AbstractRouteDef]
+"""What the server serves."""
 _BACKLOG = 128
 """Connections that wait for the event loop. A probe that finds no place there is delayed by a second."""
 
@@ -32,15 +34,18 @@ class HttpServer:
     def __init__(
         self,
         settings: HttpSettings,
-        routes: Sequence[web.AbstractRouteDef],
+        routes: Routes,
         *,
         idle_timeout_s: float = IDLE_TIMEOUT_S,
         max_connections: int = MAX_CONNECTIONS,
+        on_stop: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_stop`: ends responses that have no end of their own."""
         self._settings = settings
         self._routes = routes
         self._idle_timeout_s = idle_timeout_s
         self._max_connections = max_connections
+        self._on_stop = on_stop
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self.port: int | None = None
@@ -77,6 +82,7 @@ class HttpServer:
         runner, self._runner, self.port = self._runner, None, None
         if self._server is not None:
             self._server.close()
+        self._on_stop()
         if runner is not None:
             await runner.cleanup()
 

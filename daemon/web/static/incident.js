@@ -1,0 +1,175 @@
+// One incident: what broke first, its lines with their evidence, and what people can say about it.
+
+import { Refused, ask } from "./api.js";
+import { judge, mute } from "./feedback.js";
+import { el, fill, severityBadge, toast } from "./dom.js";
+import { ago, clock, count, headline, kindMeaning, kindName, lasting, millis, several, visible } from "./text.js";
+
+const GATES = [
+  ["failure", "failure", "A line states a level of failure, or names one."],
+  ["extent", "extent", "Three distinct lines, or five minutes."],
+  ["novelty", "novelty", "A line is new to its service, or nearly so."],
+  ["calm", "calm before", "A service logged few odd lines just before."],
+];
+
+export class IncidentView {
+  constructor(node, go) {
+    this.node = node;
+    this.go = go;
+    this.id = "";
+    this.revision = 0;
+    this.record = null;
+    this.line = 0;
+  }
+
+  async open(id) {
+    if (id === this.id) return;
+    this.id = id;
+    this.line = -1;
+    this.record = null;
+    this.node.scrollTop = 0;
+    await this.load();
+  }
+
+  close() {
+    this.id = "";
+    this.record = null;
+    fill(this.node, el("div", { class: "empty" }, el("p", { class: "muted" }, "Choose an incident, or press ", el("kbd", {}, "j"), ".")));
+  }
+
+  /** Takes the short form of the incident after a change. */
+  news(brief) {
+    if (brief && this.record && brief.revision !== this.record.logwarden.revision) this.load();
+  }
+
+  async load() {
+    const id = this.id;
+    try {
+      const found = await ask(`/api/v1/incident?id=${encodeURIComponent(id)}`);
+      if (id !== this.id) return; // another one was opened meanwhile
+      const isNew = this.record === null;
+      this.record = found.incident;
+      this.similar = found.similar;
+      if (isNew) this.line = worst(found.incident.logwarden.lines);
+      this.draw();
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      if (id === this.id) fill(this.node, back(), el("div", { class: "empty" }, el("h2", {}, "This incident cannot be shown"), el("p", {}, error.message)));
+    }
+  }
+
+  draw() {
+    const { record } = this;
+    const facts = record.logwarden;
+    const first = millis(facts.first_seen);
+    const last = millis(facts.last_seen);
+    const guilty = facts.lines[worst(facts.lines)];
+    fill(
+      this.node,
+      back(),
+      el(
+        "header",
+        { class: `incident-head ${facts.severity}` },
+        el("p", { class: "tags" }, severityBadge(facts.severity), el("span", { class: `status ${facts.status}` }, facts.status),
+          (facts.kinds ?? []).map((kind) => el("span", { class: "kind", title: kindMeaning(kind) }, kindName(kind))),
+          facts.planned && el("span", { class: "kind" }, `planned: ${visible(facts.planned.reason || facts.planned.id)}`)),
+        el("h2", { tabindex: "-1" }, el("span", { class: "where" }, visible(guilty?.service ?? record.service.name)),
+          el("span", { class: "guilty" }, visible(guilty?.text ?? headline({ service: record.service.name, message: record.message })))),
+        el("dl", { class: "facts-row" },
+          fact("First seen", clock(first), ago(first) && `${ago(first)} ago`),
+          fact(facts.status === "open" ? "Last seen" : "Ended", clock(last), ago(last) && `${ago(last)} ago`),
+          fact("Lasted", Number.isNaN(last) ? "–" : lasting(last - first)),
+          fact("Alerts", count(facts.alerts), several(facts.lines.length + facts.more_lines, "distinct line")),
+          fact("Recurrence", facts.recurrence ? `×${facts.recurrence}` : "first", facts.recurrence ? "within ten minutes" : "")),
+        el("div", { class: "actions" },
+          el("button", { type: "button", onclick: () => this.act("expected"), title: "Its lines are normal: no alert on them again (e)" }, "Expected"),
+          el("button", { type: "button", onclick: () => this.act("real"), title: "It was a fault: keep it, and learn from it (r)" }, "Real fault"),
+          el("button", { type: "button", onclick: () => this.act("mute"), title: "No alert on such a line for a while (m)" }, "Mute for…")),
+      ),
+      this.why(facts),
+      this.lines(facts),
+      this.services(facts),
+      this.past(),
+    );
+  }
+
+  why(facts) {
+    return el("section", {}, el("h3", {}, "Why ", el("span", { class: "muted" }, facts.severity)),
+      el("ul", { class: "gates" }, GATES.map(([name, title, meaning]) =>
+        el("li", { class: facts.gates[name] ? "yes" : "no", title: meaning }, el("span", { class: "mark", "aria-hidden": "true" }, facts.gates[name] ? "✓" : "–"),
+          title, el("span", { class: "unseen" }, facts.gates[name] ? ": yes" : ": no")))));
+  }
+
+  lines(facts) {
+    const most = Math.max(...facts.lines.map((one) => one.evidence), 0.001);
+    return el("section", {}, el("h3", {}, "Lines ", el("span", { class: "muted" }, "by time, bars show evidence")),
+      el("ol", { class: "lines" }, facts.lines.map((one, place) =>
+        el("li", {}, el("button", { type: "button", class: "evidence-row", "aria-pressed": place === this.line, onclick: () => this.choose(place) },
+          el("span", { class: "bar", "--share": one.evidence / most, title: `evidence ${one.evidence}` }),
+          el("span", { class: "body" },
+            el("span", { class: "meta" }, el("b", {}, visible(one.service)), el("span", {}, clock(millis(one.first_seen))),
+              one.count > 1 && el("span", {}, `×${count(one.count)} until ${clock(millis(one.last_seen))}`),
+              one.is_failure && el("span", { class: "kind failure" }, "failure"),
+              (one.kinds ?? []).map((kind) => el("span", { class: "kind", title: kindMeaning(kind) }, kindName(kind)))),
+            el("span", { class: "log" }, visible(one.text))))))),
+      facts.more_lines > 0 && el("p", { class: "muted" }, `And ${several(facts.more_lines, "more line")}, each with an alert of its own.`));
+  }
+
+  services(facts) {
+    if (facts.services.length < 2) return null;
+    return el("section", {}, el("h3", {}, "Services ", el("span", { class: "muted" }, "in the order in which they broke")),
+      el("ol", { class: "spread" }, facts.services.map((one) =>
+        el("li", {}, el("b", {}, visible(one.name)), el("span", { class: "muted" }, `${clock(millis(one.first_seen))} · ${several(one.alerts, "alert")}`)))),
+      facts.more_services > 0 && el("p", { class: "muted" }, `And ${several(facts.more_services, "more service")}.`));
+  }
+
+  past() {
+    return el("section", {}, el("h3", {}, "Similar past incidents"),
+      this.similar.length
+        ? el("ul", { class: "past" }, this.similar.map(({ shared, incident }) =>
+            el("li", {}, el("a", { href: `#/incidents/${encodeURIComponent(incident.id)}` }, severityBadge(incident.severity),
+              el("span", { class: "log" }, visible(headline(incident))), el("span", { class: "muted" }, `${several(shared, "line")} alike · ${ago(millis(incident.last_seen) || incident.published)} ago`)))))
+        : el("p", { class: "muted" }, "None that is kept shares a line with it."));
+  }
+
+  choose(place) {
+    this.line = place;
+    this.draw();
+  }
+
+  async act(what) {
+    const { record } = this;
+    if (!record) return;
+    try {
+      const line = record.logwarden.lines[Math.max(this.line, 0)];
+      const done = what === "mute" ? await mute(line) : await judge(record, what);
+      if (done) toast(done, "good");
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      toast(error.message, "bad");
+    }
+  }
+
+  key(event) {
+    const actions = { e: "expected", r: "real", m: "mute" };
+    if (!(event.key in actions)) return false;
+    this.act(actions[event.key]);
+    return true;
+  }
+}
+
+const back = () => el("a", { class: "back", href: "#/incidents" }, "← Incidents");
+
+function fact(name, value, more = "") {
+  return el("div", {}, el("dt", {}, name), el("dd", {}, value, more && el("span", { class: "muted" }, more)));
+}
+
+/** Returns the place of the line that a person reads first. */
+function worst(lines) {
+  let best = 0;
+  lines.forEach((one, place) => {
+    const than = lines[best];
+    if (one.is_failure !== than.is_failure ? one.is_failure : one.evidence > than.evidence) best = place;
+  });
+  return lines.length ? best : -1;
+}

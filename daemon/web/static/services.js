@@ -1,0 +1,114 @@
+// Services: how well each is known, how much it logs, and how odd it was lately.
+
+import { Refused, ask } from "./api.js";
+import { el, fill } from "./dom.js";
+import { ago, count, millis, several, visible } from "./text.js";
+import { VirtualList } from "./virtual.js";
+
+const ROW = 38;
+const PAGE = 1000;
+const AGAIN_MS = 10_000;
+const STATES = [["", "All"], ["learning", "Learning"], ["noisy", "Noisy"], ["known", "Known"]];
+const RANK = { learning: 0, noisy: 1, known: 2 };
+
+export class ServicesView {
+  constructor() {
+    this.all = [];
+    this.state = "";
+    this.control = new AbortController();
+    this.list = new VirtualList({ rowHeight: ROW, make: makeRow, show, label: "Services", keyOf: (one) => `${one.topic}/${one.partition}/${one.name}` });
+    this.search = el("input", { type: "search", placeholder: "Filter by name or topic", "aria-label": "Filter services", spellcheck: "false", oninput: () => this.filter() });
+    this.states = el("div", { class: "segments", role: "group", "aria-label": "Which services" }, STATES.map(([id, name]) =>
+      el("button", { type: "button", "data-state": id, onclick: () => { this.state = id; this.filter(); } }, name, " ", el("span", { class: "count" }))));
+    this.empty = el("div", { class: "empty", hidden: true });
+    this.about = el("p", { class: "muted about" });
+    this.head = el("div", { class: "service-row head", "aria-hidden": "true" }, ["Service", "State", "Lines", "Known", "Lines/min", "Last line", "Last alert"].map((name) => el("span", {}, name)));
+    this.node = el("div", { class: "page services" },
+      el("div", { class: "bar" }, el("h1", { class: "unseen" }, "Services"), el("div", { class: "search" }, this.search, el("kbd", { "aria-hidden": "true" }, "/")), this.states),
+      this.about, this.empty, this.head, this.list.node);
+    this.load();
+  }
+
+  async load() {
+    const { signal } = this.control;
+    try {
+      const found = [];
+      let answer;
+      for (let after = ""; after !== null; after = answer.next) {
+        answer = await ask(`/api/v1/services?limit=${PAGE}${after && `&after=${after}`}`, { signal });
+        found.push(...answer.services);
+        if (!this.all.length) this.show(found, answer); // the first pages at once
+      }
+      this.show(found, answer);
+      this.all = found;
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof Refused)) throw error;
+      this.empty.hidden = false;
+      fill(this.empty, el("h2", {}, "No services to show"), el("p", {}, error.message));
+    }
+    if (!signal.aborted) this.timer = setTimeout(() => this.load(), AGAIN_MS);
+  }
+
+  show(found, answer) {
+    this.found = found.sort((a, b) => RANK[a.state] - RANK[b.state] || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+    this.answer = answer;
+    this.filter();
+  }
+
+  filter() {
+    if (!this.answer) return;
+    const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const chosen = this.found.filter((one) => words.every((word) => `${one.name} ${one.topic}`.toLowerCase().includes(word)));
+    for (const button of this.states.children) {
+      const id = button.getAttribute("data-state");
+      button.setAttribute("aria-pressed", id === this.state);
+      button.querySelector(".count").textContent = count(id ? chosen.filter((one) => one.state === id).length : chosen.length);
+    }
+    const shown = this.state ? chosen.filter((one) => one.state === this.state) : chosen;
+    const { member, lines_per_minute: rate } = this.answer;
+    this.about.textContent = `${several(this.found.length, "service")} of ${member.name} (group ${member.group}, ${several(member.partitions.length, "partition")}), ${count(rate)} lines a minute. Other members answer for their own partitions.`;
+    this.empty.hidden = shown.length > 0;
+    this.list.node.hidden = this.head.hidden = shown.length === 0;
+    if (!shown.length) {
+      fill(this.empty, el("h2", {}, this.found.length ? "Nothing matches" : "No service has logged yet"),
+        el("p", {}, this.found.length ? "Shorten the filter, or choose another state." : "Services appear with their first line. Check the producers, and the input topics of the settings."));
+    }
+    this.list.set(shown);
+  }
+
+  key(event) {
+    if (event.key === "/") this.search.focus();
+    else if (event.key === "j" || event.key === "k") this.list.node.scrollBy({ top: event.key === "j" ? ROW : -ROW });
+    else return false;
+    return true;
+  }
+
+  close() {
+    this.control.abort();
+    clearTimeout(this.timer);
+    this.list.close();
+  }
+}
+
+function makeRow() {
+  const parts = Object.fromEntries(["name", "topic", "state", "bar", "lines", "known", "rate", "seen", "alert"].map((name) => [name, el("span", { class: name })]));
+  const row = el("div", { role: "listitem", class: "service-row" }, el("span", { class: "who" }, parts.name, parts.topic), el("span", { class: "learned" }, parts.state, parts.bar), parts.lines, parts.known, parts.rate, parts.seen, parts.alert);
+  row.parts = parts;
+  return row;
+}
+
+function show(row, one) {
+  const { parts } = row;
+  row.className = `service-row ${one.state}`;
+  parts.name.textContent = visible(one.name);
+  parts.topic.textContent = `${one.topic}/${one.partition}`;
+  parts.state.textContent = one.state === "learning" ? `learning ${Math.floor(100 * one.progress)} %` : one.state;
+  parts.bar.style.setProperty("--share", one.progress);
+  parts.bar.hidden = one.state !== "learning";
+  parts.lines.textContent = count(one.lines);
+  parts.known.textContent = count(one.known_lines);
+  parts.rate.textContent = count(one.lines_per_minute);
+  parts.seen.textContent = ago(millis(one.last_seen)) || "–";
+  parts.alert.textContent = one.last_alert ? `${one.last_alert.score.toFixed(2)} · ${ago(millis(one.last_alert.timestamp)) || "–"}` : "–";
+}

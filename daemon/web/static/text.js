@@ -1,0 +1,66 @@
+// Writes times, counts and log lines as people read them.
+
+const COUNT = new Intl.NumberFormat("en-US");
+const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+
+export const count = (number) => COUNT.format(number);
+
+/** Returns a count with its noun. */
+export const several = (number, noun, nouns = `${noun}s`) => `${count(number)} ${number === 1 ? noun : nouns}`;
+
+export const millis = (time) => (time ? Date.parse(time) : NaN);
+
+/** Returns how long ago a time was: `now`, `12 s`, `5 min`, `3 h`, `2 d`. */
+export function ago(ms, now = Date.now()) {
+  if (Number.isNaN(ms)) return "";
+  const s = Math.round((now - ms) / 1000);
+  if (s < 2) return "now";
+  return lasting(s * 1000);
+}
+
+export function lasting(ms) {
+  const s = Math.round(ms / 1000);
+  if (s < 1) return `${Math.max(0, Math.round(ms))} ms`;
+  if (s < 90) return `${s} s`;
+  if (s < 90 * 60) return `${Math.round(s / 60)} min`;
+  if (s < 36 * 3600) return `${Math.round(s / 3600)} h`;
+  return `${Math.round(s / 86400)} d`;
+}
+
+/** Returns a time of day, with the day where it is not today. */
+export function clock(ms, { precise = false } = {}) {
+  if (Number.isNaN(ms)) return "–";
+  const date = new Date(ms);
+  const text = CLOCK.format(date) + (precise ? `.${String(date.getMilliseconds()).padStart(3, "0")}` : "");
+  return date.toDateString() === new Date().toDateString() ? text : `${DAY.format(date)} ${text}`;
+}
+
+// Letters that show nothing, or change the order in which others show: a line must not look like another one.
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g;
+
+/** Returns a log line with its invisible letters written out, such as `\x1b`. */
+export function visible(text) {
+  return text.replace(UNSEEN, (letter) => {
+    const code = letter.codePointAt(0);
+    return code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
+  });
+}
+
+export const KINDS = {
+  new_line: ["new line", "The service has never logged such a line before."],
+  failure_again: ["failure again", "A known failure came back after a long time."],
+  rare_line: ["rare line", "The service has logged such a line very rarely."],
+  failure_rate_up: ["failure rate up", "Failures come more often than ever before."],
+  rate_up: ["rate up", "Lines come more often than ever before."],
+  silence: ["silence", "The service has logged nothing for longer than ever before."],
+};
+
+export const kindName = (kind) => KINDS[kind]?.[0] ?? kind.replaceAll("_", " ");
+export const kindMeaning = (kind) => KINDS[kind]?.[1] ?? "";
+
+/** Returns the headline of an incident without the name of its service, which stands beside it. */
+export function headline({ service, message }) {
+  const prefix = `${service}: `;
+  return message.startsWith(prefix) ? message.slice(prefix.length) : message;
+}

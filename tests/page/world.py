@@ -1,0 +1,98 @@
+"""A real server with a real view, whose topics and pipeline are the test's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import numpy as np
+
+from logwarden.daemon.clock import SystemClock
+from logwarden.daemon.health import HealthState
+from logwarden.daemon.incidents.shelf import IncidentShelf
+from logwarden.daemon.records import Partition
+from logwarden.daemon.standing import LastAlert, ServiceState, ServiceTable
+from logwarden.daemon.view import View
+from logwarden.daemon.web.api_services import ServiceSource
+from logwarden.daemon.web.probes import probe_routes
+from logwarden.daemon.web.server import HttpServer
+from tests.fakes import InlineWorker
+from tests.page import recorded
+from tests.unit.daemon.web.serving import settings_of
+
+TOKEN = "open sesame"
+
+
+class World:
+    """What the page shows in one test."""
+
+    def __init__(self, view: View, server: HttpServer) -> None:
+        assert view._shelf is not None
+        self.view = view
+        self.server = server
+        self.shelf: IncidentShelf = view._shelf
+        self.names: list[str] = []
+        self.states: list[ServiceState] = []
+        self.view._services.source = ServiceSource(table=self._table, last_alert=self._last_alert)
+
+    @classmethod
+    @asynccontextmanager
+    async def serving(cls, **settings: str) -> AsyncIterator[Self]:
+        """Serves an empty view."""
+        chosen = settings_of(**{"HTTP__TOKEN": TOKEN, **settings})
+        view = View(chosen, SystemClock(), InlineWorker())
+        server = HttpServer(chosen.http, [*probe_routes(HealthState()), *view.routes()], on_stop=view.stop)
+        await server.start()
+        world = cls(view, server)
+        world.shelf.note = ""
+        try:
+            yield world
+        finally:
+            await server.stop()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.port}/"
+
+    def play(self) -> None:
+        """Publishes the incidents of the recording."""
+        for record, at in recorded.incidents():
+            self.shelf.put(record.id.encode(), record.encode(), at)
+        self.know(*dict.fromkeys(line.service for line in recorded.recording().lines))
+
+    def publish(self, id: str, **changes: Any) -> None:
+        """Publishes an incident of the recording under another id, with other facts."""
+        record, _ = recorded.incidents()[-1]
+        value = json.loads(record.encode())
+        value["id"] = id
+        value["message"] = changes.pop("message", value["message"])
+        value["service"]["name"] = changes.pop("service", value["service"]["name"])
+        value["logwarden"] |= {"status": "open"} | changes
+        self.shelf.put(id.encode(), json.dumps(value).encode(), SystemClock().now_ms())
+
+    def know(self, *names: str, state: ServiceState = ServiceState.KNOWN) -> None:
+        """Adds services."""
+        self.names += names
+        self.states += [state] * len(names)
+
+    async def _table(self) -> ServiceTable:
+        count = len(self.names)
+        places = np.arange(count)
+        return ServiceTable(
+            at_ms=SystemClock().now_ms(),
+            partitions=(Partition("logs", 0),),
+            partition=np.zeros(count, np.int64),
+            names=np.array(self.names, object),
+            states=np.array(self.states, np.int8),
+            progress=np.where(np.array(self.states) == ServiceState.LEARNING, 0.37, 1.0).astype(np.float32),
+            lines=1_000 + 17 * places,
+            known_lines=40 + places % 50,
+            per_minute=places % 700,
+            seen_ms=np.full(count, SystemClock().now_ms() - 3_000),
+        )
+
+    @staticmethod
+    def _last_alert(_: Partition, service: str) -> LastAlert | None:
+        return LastAlert(at_ms=SystemClock().now_ms() - 60_000, score=0.93) if service.startswith("postgres") else None
