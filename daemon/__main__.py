@@ -16,6 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from logwarden.daemon.commands.parsers.alerts import alerts
+from logwarden.daemon.commands.parsers.bridge import bridge
 from logwarden.daemon.commands.parsers.common import explained
 from logwarden.daemon.commands.parsers.config import config
 from logwarden.daemon.commands.parsers.feedback import feedback, maintenance, mute
@@ -27,7 +28,7 @@ from logwarden.daemon.commands.parsers.scan import scan
 from logwarden.daemon.commands.parsers.status import status
 
 COMMANDS: tuple[Callable[..., None], ...] = (
-    *(run, demo, scan, lines, status, alerts, incidents),
+    *(run, demo, scan, lines, status, alerts, incidents, bridge),
     *(feedback, mute, maintenance),
     *(config, train, evaluate, faultlab),
 )

@@ -11,6 +11,8 @@ LogwardenError
 │   ├── TopicUnusable      retry: an output topic is missing, or this member may not write to it
 │   └── SessionFailed      retry: an address answered, but TLS or the login failed in a way that may pass
 ├── RegistryUnavailable    retry: no schema registry answered, or it refused this client; records of a schema wait
+├── DestinationUnavailable retry: a destination of the bridge does not take an incident now
+├── NoticeRefused          bury what was to be sent: a destination of the bridge will never take it
 ├── SchemaRefused          bury the records of a schema: the registry has none of this number, or it cannot be used
 ├── OffsetsGone            continue at the oldest offset kept: retention deleted the wanted ones, an incident
 ├── TopicRecreated         continue with the new topic from its begin: the one that was read was deleted
@@ -118,6 +120,22 @@ class SchemaRefused(LogwardenError):
     def __init__(self, reason: str, *, may_come: bool = False) -> None:
         super().__init__(reason)
         self.may_come = may_come
+
+
+class DestinationUnavailable(LogwardenError):
+    """A destination of the bridge did not take an incident, and may take it later.
+
+    `retry_after_s`: the pause that it asked for. `hint`: what the operator can do; empty if waiting is all.
+    """
+
+    def __init__(self, sentence: str, *, hint: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(sentence)
+        self.hint = hint
+        self.retry_after_s = retry_after_s
+
+
+class NoticeRefused(LogwardenError):
+    """A destination of the bridge refused what was sent about an incident; a retry would be refused as well."""
 
 
 class TopicRecreated(LogwardenError):

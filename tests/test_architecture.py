@@ -33,8 +33,11 @@ OF_THE_PAST = {"from-the-original-scripts.md": {"inference.py", "moe_log_detecto
 IMPORTERS = {
     "aiokafka": {"daemon/kafka"},
     "confluent_kafka": {"demo/daemon_process.py"},
-    "prometheus_client": {"daemon/web/metrics.py", "daemon/web/metric_families.py", "daemon/web/health_metrics.py"},
-    "aiohttp": {"daemon/web"},
+    "prometheus_client": {
+        *("daemon/web/metrics.py", "daemon/web/metric_families.py"),
+        *("daemon/web/health_metrics.py", "daemon/web/bridge_metrics.py"),
+    },
+    "aiohttp": {"daemon/web", "daemon/bridges/posting.py"},
     "pydantic_settings": {"daemon/settings"},
     "multiprocessing": {"training/benchmark/command.py"},
     "threading": {"daemon/logs.py", "daemon/process.py", "daemon/commands/unpacking.py", "training/faultlab"},
@@ -138,6 +141,7 @@ def test_the_pipeline_is_given_its_effects() -> None:
         "logs.py": {"SystemClock"},  # the log folds its events by time, and is set up before the service
         "commands/alerts.py": {"tail_topic"},  # `logwarden alerts` reads a topic for people
         "commands/incidents.py": {"tail_topic"},  # likewise
+        "commands/bridge.py": {"KafkaSource", "KafkaSink", "SystemClock"},  # `logwarden bridge` is a daemon of its own
         "commands/feedback.py": {"KafkaSink", "SystemClock"},  # `logwarden feedback` writes a record of now
         "commands/parsers/incidents.py": {"SystemClock"},  # `logwarden incidents --since 2h` counts from now
         "commands/parsers/alerts.py": {"SystemClock"},  # likewise

@@ -19,6 +19,7 @@ from logwarden.daemon.health import HealthState
 from logwarden.daemon.incidents import alert as alerts
 from logwarden.daemon.settings.describing import describe, settings_markdown
 from logwarden.daemon.settings.groups import Settings
+from logwarden.daemon.web.bridge_metrics import BridgeCounts
 from logwarden.daemon.web.metrics import PrometheusTelemetry
 from logwarden.daemon.web.metrics_page import metrics_markdown
 from logwarden.model.masking import line_hash, mask_line
@@ -151,8 +152,13 @@ def unknown_settings(text: str) -> list[str]:
 
 def unknown_metrics(text: str) -> list[str]:
     """Returns metrics with the prefix `logwarden_` that `/metrics` does not have."""
-    known = set(re.findall(r"^# TYPE (\w+)", PrometheusTelemetry(HealthState()).render().decode(), re.M))
+    known = set(re.findall(r"^# TYPE (\w+)", _metrics(), re.M))
     return sorted(set(re.findall(r"\blogwarden_[a-z_]+", text)) - known)
+
+
+def _metrics() -> str:
+    """Returns what the daemon and the bridge answer on `/metrics`."""
+    return (PrometheusTelemetry(HealthState()).render() + BridgeCounts(("webhook",)).render()).decode()
 
 
 def broken_links(document: Path, text: str | None = None) -> list[str]:
@@ -208,7 +214,7 @@ def test_the_metrics_page_is_the_metrics() -> None:
     """docs/metrics.md lists every metric of `/metrics` with the labels and meanings of this very version."""
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     assert page == metrics_markdown()
-    rendered = re.findall(r"^# TYPE (logwarden_\w+) ", PrometheusTelemetry(HealthState()).render().decode(), re.M)
+    rendered = re.findall(r"^# TYPE (logwarden_\w+) ", _metrics(), re.M)
     assert sorted(rendered) == sorted(re.findall(r"^\| `(\w+)`", page, re.M))
 
 

@@ -190,6 +190,8 @@ EXCEPTIONS: dict[Rule, dict[str, str]] = {
         "daemon/settings/patterns.py": "measures how long a regular expression takes, before anything runs",
     },
     tasks: {
+        "daemon/bridges/courier.py": "owns the notices on their way, in a task group",
+        "daemon/commands/bridge.py": "owns the couriers and the wait for a signal",
         "daemon/kafka/membership.py": "owns the answer to an assignment, which may outlast the client's callback",
         "daemon/pipeline/pipeline.py": "owns the four loops, in a task group",
         "daemon/pipeline/publisher.py": "owns the loop of each output topic, in a task group",

@@ -58,7 +58,7 @@ def _normalised(addresses: str) -> str:
     return ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in brokers(addresses))
 
 
-def _checked_url(url: str, login: str) -> str:
+def checked_url(url: str, login: str) -> str:
     """Returns the URL. Its own text is in no message, because it could contain a password.
 
     `login`: the variables for what it must not contain.
@@ -77,11 +77,9 @@ def _checked_url(url: str, login: str) -> str:
 
 Brokers = Annotated[str, AfterValidator(_normalised)]
 """Addresses of brokers, without spaces and needless commas: the client accepts the text as it is."""
-TokenUrl = Annotated[
-    str, AfterValidator(partial(_checked_url, login="LOGWARDEN_KAFKA__OAUTH_CLIENT_ID and its secret"))
-]
+TokenUrl = Annotated[str, AfterValidator(partial(checked_url, login="LOGWARDEN_KAFKA__OAUTH_CLIENT_ID and its secret"))]
 """URL of a token endpoint, without credentials."""
 RegistryUrl = Annotated[
-    str, AfterValidator(partial(_checked_url, login="LOGWARDEN_INPUT__SCHEMA_REGISTRY_USERNAME and its password"))
+    str, AfterValidator(partial(checked_url, login="LOGWARDEN_INPUT__SCHEMA_REGISTRY_USERNAME and its password"))
 ]
 """URL of a schema registry, without credentials."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from logwarden.daemon.settings.bridge import SECRETS, BridgeSettings
 from logwarden.daemon.settings.fields import PREFIX
 from logwarden.daemon.settings.formats import pairs_of, unread_topic
 from logwarden.daemon.settings.kafka import KafkaSettings
@@ -67,6 +68,7 @@ def disagreements(settings: Settings) -> Iterator[tuple[bool, str]]:
     yield from _secrets(kafka)
     yield from _logins(kafka)
     yield from _certificates(kafka)
+    yield from _bridge(settings)
 
 
 def advice(settings: Settings) -> Iterator[str]:
@@ -231,3 +233,45 @@ def _given(kafka: KafkaSettings, *fields: str) -> list[str]:
 
 def _are_set(variables: list[str]) -> str:
     return f"{' and '.join(variables)} {'is' if len(variables) == 1 else 'are'} set"
+
+
+def _bridge(settings: Settings) -> Iterator[tuple[bool, str]]:
+    bridge, name = settings.bridge, f"{PREFIX}BRIDGE__"
+    for secret in SECRETS:
+        variable = f"{name}{secret.upper()}"
+        yield (
+            getattr(bridge, secret) is not None and getattr(bridge, f"{secret}_file") is not None,
+            f"{variable} and {variable}_FILE are both set; set one of them",
+        )
+    topics = settings.kafka
+    yield (
+        bridge.dead_letter_topic is not None
+        and bridge.dead_letter_topic
+        in (topics.incidents_topic, topics.alerts_topic, topics.state_topic, topics.feedback_topic),
+        f"{name}DEAD_LETTER_TOPIC is {bridge.dead_letter_topic!r}, but other records go there; give it a topic of its "
+        "own",
+    )
+    yield (
+        bridge.alertmanager_hold_s < 3 * bridge.alertmanager_resend_s,
+        f"{name}ALERTMANAGER_HOLD_S is {bridge.alertmanager_hold_s:g}, but it must be at least three times "
+        f"{name}ALERTMANAGER_RESEND_S, which is {bridge.alertmanager_resend_s:g}; otherwise a message that is late "
+        "resolves an incident",
+    )
+    yield from _mail(bridge, name)
+
+
+def _mail(bridge: BridgeSettings, name: str) -> Iterator[tuple[bool, str]]:
+    has_password = bridge.smtp_password is not None or bridge.smtp_password_file is not None
+    yield (
+        bridge.smtp_host is not None and (bridge.mail_from is None or not bridge.mail_to),
+        f"{name}SMTP_HOST is set, but a mail needs both {name}MAIL_FROM and {name}MAIL_TO; set both",
+    )
+    yield (
+        (bridge.smtp_username is not None) != has_password,
+        f"a login at the mail server needs both {name}SMTP_USERNAME and {name}SMTP_PASSWORD_FILE (or "
+        f"{name}SMTP_PASSWORD); set both",
+    )
+    yield (
+        has_password and bridge.smtp_security == "plain",
+        f"{name}SMTP_SECURITY is plain, which would send the password unencrypted; it must be starttls or tls",
+    )

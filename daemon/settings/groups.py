@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from logwarden.daemon.records import InputFormat
 from logwarden.daemon.settings.addresses import RegistryUrl
 from logwarden.daemon.settings.agreement import disagreements
+from logwarden.daemon.settings.bridge import BridgeSettings
 from logwarden.daemon.settings.classes import ServiceClasses
 from logwarden.daemon.settings.fields import (
     PREFIX,
@@ -281,6 +282,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     health: HealthSettings = HealthSettings()
+    bridge: BridgeSettings = BridgeSettings()
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @classmethod

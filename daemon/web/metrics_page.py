@@ -6,8 +6,10 @@ Run it as a program to print the page. `tests/test_readme.py` compares the two.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 
 from logwarden.daemon.health import HealthState
+from logwarden.daemon.web.bridge_metrics import BridgeCounts
 from logwarden.daemon.web.health_metrics import HealthCollector
 from logwarden.daemon.web.metric_families import MetricRow
 from logwarden.daemon.web.metrics import PrometheusTelemetry
@@ -23,6 +25,14 @@ library. No label contains a service or text of a log. `service_class` has the c
 | metric | type | labels | meaning |
 |---|---|---|---|
 """
+_BRIDGE = """
+## Bridge
+
+[`logwarden bridge`](bridges.md) serves these on its own port, beside `process_…`. `destination` is one that is in use.
+
+| metric | type | labels | meaning |
+|---|---|---|---|
+"""
 
 
 def metrics_markdown() -> str:
@@ -31,10 +41,13 @@ def metrics_markdown() -> str:
         MetricRow(family.name, family.type, tuple(family._labelnames), family.documentation)
         for family in HealthCollector(HealthState()).collect()
     )
-    rows = sorted([*PrometheusTelemetry().rows, *health])
-    return _HEAD + "".join(
+    return _HEAD + _table([*PrometheusTelemetry().rows, *health]) + _BRIDGE + _table(BridgeCounts(()).rows)
+
+
+def _table(rows: Iterable[MetricRow]) -> str:
+    return "".join(
         f"| `{row.name}` | {row.kind} | {', '.join(f'`{label}`' for label in row.labels)} | {row.meaning} |\n"
-        for row in rows
+        for row in sorted(rows)
     )
 
 

@@ -39,13 +39,15 @@ class HttpServer:
         idle_timeout_s: float = IDLE_TIMEOUT_S,
         max_connections: int = MAX_CONNECTIONS,
         on_stop: Callable[[], None] = lambda: None,
+        port_variable: str = "LOGWARDEN_HTTP__PORT",
     ) -> None:
-        """`on_stop`: ends responses that have no end of their own."""
+        """`on_stop`: ends responses that have no end of their own. `port_variable`: the port's setting, for messages."""
         self._settings = settings
         self._routes = routes
         self._idle_timeout_s = idle_timeout_s
         self._max_connections = max_connections
         self._on_stop = on_stop
+        self._port_variable = port_variable
         self._runner: web.AppRunner | None = None
         self._server: asyncio.Server | None = None
         self.port: int | None = None
@@ -73,7 +75,9 @@ class HttpServer:
             )
         except OSError as error:
             await runner.cleanup()
-            raise ConfigurationError(self._refusal(error), hint="LOGWARDEN_HTTP__PORT=0 takes any free port") from None
+            raise ConfigurationError(
+                self._refusal(error), hint=f"{self._port_variable}=0 takes any free port"
+            ) from None
         self._runner = runner
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -89,10 +93,10 @@ class HttpServer:
     def _refusal(self, error: OSError) -> str:
         host, port = self._settings.host, self._settings.port
         if error.errno == errno.EADDRINUSE:
-            return f"LOGWARDEN_HTTP__PORT is {port}, but another program listens there already"
+            return f"{self._port_variable} is {port}, but another program listens there already"
         reason = error.strerror or str(error)
         return (
-            f"LOGWARDEN_HTTP__HOST is {host!r} and LOGWARDEN_HTTP__PORT is {port}, but listening there fails: {reason}"
+            f"LOGWARDEN_HTTP__HOST is {host!r} and {self._port_variable} is {port}, but listening there fails: {reason}"
         )
 
 

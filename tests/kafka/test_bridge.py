@@ -1,0 +1,96 @@
+"""The bridge on a real broker: incidents reach a webhook and a real Alertmanager, once, in order, after kills too."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from tests.alertmanager import alertmanager
+from tests.bridge_stand_ins import Answer, Request, incident, incident_id, receiver
+from tests.kafka.bridging import bridge, incident_topic
+from tests.kafka.evidence import eventually, read_all
+from tests.kafka.topics import Topics
+
+
+async def test_an_incident_reaches_alertmanager_within_three_seconds(topics: Topics, tmp_path: Path) -> None:
+    """A published incident is an alert of a real Alertmanager, gets more severe there, and ends there."""
+    with alertmanager(tmp_path / "am") as running:
+        async with incident_topic(topics) as topic, bridge(topic, BRIDGE__ALERTMANAGER_URLS=running.url):
+            for record, expected in (
+                (incident(severity="warning"), {incident_id("one"): "warning"}),
+                (incident(severity="critical", revision=2), {incident_id("one"): "critical"}),
+                (incident(severity="critical", revision=3, status="resolved"), {}),
+            ):
+                await topic.publish(record)
+                began = time.monotonic()
+                while await asyncio.to_thread(running.incidents) != expected:
+                    assert time.monotonic() - began < 3.0, expected
+                    await asyncio.sleep(0.02)
+
+
+async def test_a_destination_that_is_down_stops_no_other(topics: Topics, tmp_path: Path) -> None:
+    """While the webhook answers 503, Alertmanager gets the incident; when it works again, it gets it too, and once."""
+    is_up = False
+
+    def answer(_: Request) -> Answer:
+        return Answer(status=200 if is_up else 503)
+
+    with alertmanager(tmp_path / "am") as running:
+        async with incident_topic(topics) as topic, receiver(answer) as server:
+            destinations = {"BRIDGE__ALERTMANAGER_URLS": running.url, "BRIDGE__WEBHOOK_URL": server.url}
+            async with bridge(topic, **destinations):
+                await topic.publish(incident())
+                await eventually(lambda: len(server.arrived) >= 2, 10, "two attempts at the webhook")
+                await eventually(
+                    lambda: asyncio.to_thread(lambda: incident_id("one") in running.incidents()), 10, "the alert"
+                )
+                is_up = True
+                await eventually(lambda: len(server.taken) == 1, 20, "the webhook has it")
+            async with bridge(topic, **destinations):  # what was delivered is committed
+                await topic.publish(incident(status="resolved", revision=2))
+                await eventually(lambda: len(server.taken) == 2, 10, "the end")
+    assert [request.json["logwarden"]["change"] for request in server.taken] == ["opened", "resolved"]
+
+
+async def test_what_is_refused_is_a_dead_letter(topics: Topics) -> None:
+    """A notice that a server refuses with 400 is buried with the reason, and the next one is sent."""
+
+    def answer(request: Request) -> Answer:
+        return Answer(status=400, body="too odd") if request.json["id"] == incident_id("odd") else Answer()
+
+    async with (
+        incident_topic(topics) as topic,
+        receiver(answer) as server,
+        bridge(topic, BRIDGE__WEBHOOK_URL=server.url),
+    ):
+        await topic.publish(incident("odd"), incident("one"))
+        await eventually(lambda: len(server.taken) == 1, 10, "the other incident")
+        await eventually(lambda: _is_buried(topic.bootstrap, topic.dead_letters), 10, "the dead letter")
+    [letter] = [record.value for record in await read_all(topic.bootstrap, topic.dead_letters)]
+    assert b'"destination":"webhook"' in letter
+    assert b"answered with status 400: too odd" in letter
+    assert incident_id("odd").encode() in letter
+
+
+async def _is_buried(bootstrap: str, topic: str) -> bool:
+    return bool(await read_all(bootstrap, topic))
+
+
+async def test_a_new_bridge_announces_what_is_open_and_no_history(topics: Topics) -> None:
+    """Of the incidents from before its first start a bridge announces those that are still open."""
+    async with incident_topic(topics) as topic, receiver() as server:
+        await topic.publish(
+            incident("over"),
+            incident("over", status="resolved", revision=2),
+            incident("open"),
+            incident("open", revision=2),
+        )
+        async with bridge(topic, BRIDGE__WEBHOOK_URL=server.url):
+            await eventually(lambda: len(server.taken) >= 1, 10, "the open incident")
+            await topic.publish(incident("over", status="resolved", revision=3))
+            await eventually(lambda: len(server.taken) >= 2, 10, "the news")
+    assert [(request.json["id"], request.json["logwarden"]["revision"]) for request in server.taken] == [
+        (incident_id("open"), 2),
+        (incident_id("over"), 3),
+    ]
