@@ -21,7 +21,7 @@ from logwarden.daemon.records import InputFormat
 from logwarden.daemon.settings.fields import named_masks
 from logwarden.daemon.settings.formats import format_of
 from logwarden.daemon.settings.groups import Settings
-from logwarden.model.feedback import NO_FEEDBACK, FeedbackBook
+from logwarden.model.feedback import NO_FEEDBACK, FeedbackBook, Tails
 from logwarden.model.incident_state import FoldRules
 from logwarden.model.mask_own import compile_masks
 from logwarden.model.masking import canonical, line_hash, mask_blob
@@ -96,7 +96,12 @@ def feedback_of_file(settings: Settings) -> FeedbackBook:
         entries = read_file(file.read_bytes(), kind_of(settings))
     except ValueError as error:
         raise ConfigurationError(f"the feedback file {file} cannot be used: {error}", hint="correct it") from None
-    return FeedbackBook(entries, system=system_of(settings), tail_ms=round(1000 * settings.feedback.tail_s))
+    return FeedbackBook(entries, system=system_of(settings), tails=tails_of(settings))
+
+
+def tails_of(settings: Settings) -> Tails:
+    """Returns how long a maintenance lasts on after its end."""
+    return Tails(round(1000 * settings.feedback.tail_s), round(1000 * settings.feedback.settling_s))
 
 
 def profiles_of(settings: Settings, schemas: Schemas | None = None) -> ProfileOf:

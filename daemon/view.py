@@ -19,7 +19,7 @@ from logwarden.daemon.kafka.output_topic import FEEDBACK
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.pipeline import Pipeline
 from logwarden.daemon.ports import Clock, Sink, Worker
-from logwarden.daemon.profiles import kind_of, system_of
+from logwarden.daemon.profiles import kind_of, system_of, tails_of
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.standing import ServiceTable
 from logwarden.daemon.telemetry import Telemetry
@@ -131,5 +131,5 @@ def feedback_desk(settings: Settings, clock: Clock, telemetry: Telemetry, health
         name=topic or "",
         file=settings.feedback.file,
         system=system_of(settings),
-        tail_ms=round(1000 * settings.feedback.tail_s),
+        tails=tails_of(settings),
     )

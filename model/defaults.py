@@ -12,6 +12,8 @@ BUDGET_PER_DAY = 3
 """Episodes of alerts of a service within a day from which another needs a high score."""
 PLANNED_TAIL_MS = 10_000
 """Time after the end of a maintenance in which alerts still count as planned: peers report it late."""
+SETTLING_TAIL_MS = 15_000
+"""The same for lines that state no failure: members join again, and caches fill."""
 MAX_HISTORY_LINES = 1_024
 """Distinct masked lines that are counted for a service."""
 MAX_LINE_CHARS = 8_192

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from logwarden.model.defaults import PLANNED_TAIL_MS
+from logwarden.model.defaults import PLANNED_TAIL_MS, SETTLING_TAIL_MS
 from logwarden.model.incidents import Plan, system_in
 
 MOST_JUDGEMENTS = 4_096
@@ -33,6 +33,20 @@ class FeedbackKind(StrEnum):
     """Lines with this text are of no interest."""
     MAINTENANCE = "maintenance"
     """What these services log now has an announced cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tails:
+    """Milliseconds after the end of a maintenance in which lines still belong to it."""
+
+    any_ms: int = PLANNED_TAIL_MS
+    """Of every line."""
+    settling_ms: int = SETTLING_TAIL_MS
+    """Of a line that states no failure. It is never shorter than the other."""
+
+    def of(self, *, is_failure: bool) -> int:
+        """Returns the tail of a line."""
+        return self.any_ms if is_failure else max(self.any_ms, self.settling_ms)
 
 
 _MOST = {
@@ -93,10 +107,10 @@ class FeedbackBook:
     """All entries that count. Its readers share one thread; another set of entries is another book."""
 
     def __init__(
-        self, entries: Iterable[Feedback] = (), *, system: re.Pattern[str] | None = None, tail_ms: int = PLANNED_TAIL_MS
+        self, entries: Iterable[Feedback] = (), *, system: re.Pattern[str] | None = None, tails: Tails | None = None
     ) -> None:
         self._system = system
-        self._tail_ms = tail_ms
+        self._tails = tails or Tails()
         kept: dict[FeedbackKind, int] = {}
         self._entries: list[Feedback] = []
         self.refused = 0
@@ -131,12 +145,16 @@ class FeedbackBook:
                 break
         return found[0].kind if found else None
 
-    def plan(self, service: str, time_ms: int) -> Plan | None:
-        """Returns the announced maintenance in which a line of a service was logged. Returns None if there is none."""
+    def plan(self, service: str, time_ms: int, *, is_failure: bool = True) -> Plan | None:
+        """Returns the announced maintenance in which a line of a service was logged. Returns None if there is none.
+
+        `is_failure`: the line states a failure, so that its tail is the shorter one.
+        """
         if not self._entries:
             return None
+        tail_ms = self._tails.of(is_failure=is_failure)
         for entry in self._own(service).windows:
-            if entry.is_valid(time_ms, tail_ms=self._tail_ms):
+            if entry.is_valid(time_ms, tail_ms=tail_ms):
                 until = entry.until_ms
                 return Plan(id=entry.key, reason=entry.reason, until_ms=time_ms if until is None else until)
         return None

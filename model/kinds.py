@@ -52,6 +52,12 @@ def is_silence(kinds: Ints) -> Bools:
     return np.asarray(kinds == _NUMBER[AlertKind.SILENCE])
 
 
+def states_failure(batch: WindowBatch, kinds: Ints) -> Bools:
+    """Returns (w,) True for windows with a line that states a failure, and for kinds that are one without it."""
+    without = [_NUMBER[AlertKind.FAILURE_RATE_UP], _NUMBER[AlertKind.SILENCE]]
+    return np.asarray((_worst(batch, "severe") > 0) | np.isin(kinds, without))
+
+
 def is_wanted(kinds: Ints, wanted: Collection[AlertKind]) -> Bools:
     """Returns (w,) True for the kinds among these."""
     return np.array([kind in wanted for kind in KINDS])[kinds]

@@ -52,7 +52,7 @@ class ScanIncidents:
         judgement = self._feedback.judgement(finding.service, kind, alert.message, finding.time_ms)
         if judgement in (FeedbackKind.EXPECTED, FeedbackKind.MUTE):
             return
-        plan = self._feedback.plan(finding.service, finding.time_ms)
+        plan = self._feedback.plan(finding.service, finding.time_ms, is_failure=finding.is_failure)
         self._waiting.append(replace(finding, clock_ms=finding.time_ms, plan=plan))
         self.places[finding.id] = place
         if len(self._waiting) >= _KEPT:

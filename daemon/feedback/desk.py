@@ -25,8 +25,7 @@ from logwarden.daemon.health import HealthState, sentence_of
 from logwarden.daemon.ports import Clock, TopicFollower
 from logwarden.daemon.records import FollowedEntries
 from logwarden.daemon.telemetry import Telemetry
-from logwarden.model.defaults import PLANNED_TAIL_MS
-from logwarden.model.feedback import NO_FEEDBACK, Feedback, FeedbackBook, FeedbackKind
+from logwarden.model.feedback import NO_FEEDBACK, Feedback, FeedbackBook, FeedbackKind, Tails
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +57,7 @@ class FeedbackDesk:
         file: Path | None = None,
         load: LoadFile = Path.read_bytes,
         system: re.Pattern[str] | None = None,
-        tail_ms: int = PLANNED_TAIL_MS,
+        tails: Tails | None = None,
     ) -> None:
         self._topic = topic
         self._clock = clock
@@ -69,7 +68,7 @@ class FeedbackDesk:
         self._file = file
         self._load = load
         self._system = system
-        self._tail_ms = tail_ms
+        self._tails = tails
         self._of_topic: dict[str, _Entry] = {}
         self._incoming: dict[str, _Entry] = {}
         """What is being read from the begin of the topic, before it replaces what is in force."""
@@ -197,7 +196,7 @@ class FeedbackDesk:
 
     def _rebuild(self) -> None:
         of_topic = [entry for _, entry in self._of_topic.values()]
-        self.book = FeedbackBook([*self._of_file, *of_topic], system=self._system, tail_ms=self._tail_ms)
+        self.book = FeedbackBook([*self._of_file, *of_topic], system=self._system, tails=self._tails)
         if self.book.refused:
             self._telemetry.feedback_read("refused", self.book.refused)
             log.warning("feedback_refused", entries=self.book.refused, hint="undo feedback that is not needed")

@@ -24,7 +24,7 @@ from logwarden.daemon.standing import LastAlert
 from logwarden.model.budget import AlertBudget
 from logwarden.model.feedback import NO_FEEDBACK, FeedbackBook, FeedbackKind
 from logwarden.model.incidents import Plan
-from logwarden.model.kinds import is_silence
+from logwarden.model.kinds import is_silence, states_failure
 from logwarden.model.verdicts import AlertPolicy, Scores
 from logwarden.model.windowing import WindowBatch, concatenate
 
@@ -109,6 +109,7 @@ class WindowJudge:
         if not len(feedback):
             return suppressed, plans
         columns = batch.windows.columns
+        is_failure = states_failure(batch.windows, batch.scores.kinds)
         now_ms = self._clock.now_ms()
         for place in np.flatnonzero(due).tolist():
             end, service = batch.windows.ends[place], batch.services[place]
@@ -119,7 +120,7 @@ class WindowJudge:
             if judgement in (FeedbackKind.EXPECTED, FeedbackKind.MUTE):
                 due[place] = False
                 suppressed[judgement.value] += 1
-            elif (plan := feedback.plan(service, time_ms)) is not None:
+            elif (plan := feedback.plan(service, time_ms, is_failure=bool(is_failure[place]))) is not None:
                 plans[place] = plan
         return suppressed, plans
 

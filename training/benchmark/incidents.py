@@ -154,6 +154,7 @@ def _findings(
     evidence = np.logaddexp(0.0, odds)
     for place in places:
         at, service = round(1000 * float(run.times[place])), str(int(run.service[place]))
+        is_failure = bool(inputs[place, AT["severe"]] > 0)
         yield Finding(
             id=str(place),
             service=service,
@@ -161,10 +162,10 @@ def _findings(
             time_ms=at,
             clock_ms=at,
             evidence=float(evidence[place]),
-            is_failure=bool(inputs[place, AT["severe"]] > 0),
+            is_failure=is_failure,
             surprise=float(inputs[place, AT["surprise"]]),
             odd_share=float(odd[place]),
-            plan=book.plan(service, at),
+            plan=book.plan(service, at, is_failure=is_failure),
         )
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from logwarden.model import feedback
-from logwarden.model.defaults import PLANNED_TAIL_MS
-from logwarden.model.feedback import Feedback, FeedbackBook, FeedbackKind, contains, matches
+from logwarden.model.defaults import PLANNED_TAIL_MS, SETTLING_TAIL_MS
+from logwarden.model.feedback import Feedback, FeedbackBook, FeedbackKind, Tails, contains, matches
 from logwarden.model.incidents import Plan
 
 EXPECTED, REAL, MUTE, MAINTENANCE = FeedbackKind
@@ -70,8 +70,20 @@ def test_a_maintenance_ends_with_a_tail() -> None:
     book = FeedbackBook([entry(MAINTENANCE, from_ms=1_000, until_ms=2_000, services=("web*",), reason="a disk")])
     plan, tail_ends = Plan(id="maintenance/0", reason="a disk", until_ms=2_000), 2_000 + PLANNED_TAIL_MS
     assert [book.plan("web-1", at) for at in (999, 1_000, tail_ends - 1, tail_ends)] == [None, plan, plan, None]
+    settled = 2_000 + SETTLING_TAIL_MS
+    found = [book.plan("web-1", at, is_failure=False) for at in (999, tail_ends, settled - 1, settled)]
+    assert found == [None, plan, plan, None]
     assert book.plan("db", 1_500) is None
     assert FeedbackBook().plan("web", 0) is None
+
+
+def test_what_settles_never_has_the_shorter_tail() -> None:
+    """A longer tail for all lines is one for those that state no failure as well."""
+    window = entry(MAINTENANCE, until_ms=1_000)
+    book = FeedbackBook([window], tails=Tails(any_ms=60_000, settling_ms=20_000))
+    assert book.plan("web", 60_999, is_failure=False) is not None
+    assert book.plan("web", 60_999) is not None
+    assert book.plan("web", 61_000, is_failure=False) is None
 
 
 def test_of_two_maintenances_the_earlier_one_has_the_alert() -> None:

@@ -18,6 +18,7 @@ from logwarden.daemon.pipeline.work import Work
 from logwarden.daemon.ports import Engine
 from logwarden.daemon.profiles import kind_of
 from logwarden.daemon.settings.groups import Settings
+from logwarden.model.defaults import PLANNED_TAIL_MS, SETTLING_TAIL_MS
 from logwarden.model.feedback import Feedback, FeedbackBook, FeedbackKind
 from logwarden.model.learning import LearningNeed, LearningRules
 from logwarden.model.stream import LogStream
@@ -249,6 +250,15 @@ def test_an_alert_within_a_maintenance_is_marked() -> None:
     assert found.planned == 1
     for other in (replace(window, services=("db",)), replace(window, from_ms=5_001)):
         assert "planned" not in alerts_in(heeded(other, lines=["lost 98"]))[0]["logwarden"]
+
+
+def test_what_settles_after_a_maintenance_states_no_failure() -> None:
+    """Members that join again belong to it for longer than a line that states a failure, which is news."""
+    window = feedback(FeedbackKind.MAINTENANCE, until_ms=5_000 - PLANNED_TAIL_MS)
+    assert heeded(window, lines=["members join again 98"]).planned == 1
+    assert heeded(window, lines=["FATAL members lost 98"]).planned == 0
+    over = replace(window, until_ms=5_000 - SETTLING_TAIL_MS)
+    assert heeded(over, lines=["members join again 98"]).planned == 0
 
 
 def test_a_line_without_a_time_is_of_now() -> None:
