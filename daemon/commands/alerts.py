@@ -6,7 +6,7 @@ it is, escaped, and does not end the tail. With a choice of services, severities
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,34 +15,25 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from logwarden.daemon.commands.choosing import RecordChoice, TopicOptions
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.rendering import printable, render
-from logwarden.daemon.commands.since import names_of
 from logwarden.daemon.incidents.alert import decode_alert
 from logwarden.daemon.settings.groups import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AlertOptions:
-    """Options of the command line."""
+class AlertOptions(TopicOptions):
+    """Options of the command line. `since_ms`: begin with the alerts published then; None: with the next one."""
 
-    services: Sequence[str] = ()
-    """Names and patterns of services. Empty: all."""
-    severities: Sequence[str] = ()
-    kinds: Sequence[str] = ()
-    """See `logwarden.model.schema.AlertKind`. Empty: all."""
-    since_ms: int | None = None
-    """Begin with the alerts published at this time. None: with the next one."""
     from_beginning: bool = False
     follow: bool = True
     """False: end with the alerts that are there."""
-    form: AlertFormat = AlertFormat.pretty
-    limit: int | None = None
 
 
 async def tail_alerts(options: AlertOptions, settings: Settings, console: Console) -> None:
     """Prints alerts as they arrive, until Ctrl-C or until `limit` alerts are printed."""
-    is_chosen = names_of(options.services)
+    choice = RecordChoice(options)
     if options.limit == 0:
         return
     from logwarden.daemon.kafka.tail import tail_topic  # here, so that `--help` does not load a Kafka client
@@ -54,19 +45,19 @@ async def tail_alerts(options: AlertOptions, settings: Settings, console: Consol
         since_ms=options.since_ms,
         follow=options.follow,
     )
-    await _show(records, options, is_chosen, console)
+    await _show(records, options, choice, console)
 
 
 async def _show(
     records: AsyncIterator[tuple[bytes | None, bytes]],
     options: AlertOptions,
-    is_chosen: Callable[[str], bool],
+    choice: RecordChoice,
     console: Console,
 ) -> None:
     shown = 0
     async with aclosing(cast(Any, records)):  # closes the consumer when the limit ends the tail early
         async for _, value in records:
-            if (options.services or options.severities or options.kinds) and not _is_wanted(value, options, is_chosen):
+            if not (choice.is_of_all or _is_wanted(value, choice)):
                 continue
             show_value(value, options.form, console)
             shown += 1
@@ -74,17 +65,12 @@ async def _show(
                 return
 
 
-def _is_wanted(value: bytes, options: AlertOptions, is_chosen: Callable[[str], bool]) -> bool:
+def _is_wanted(value: bytes, choice: RecordChoice) -> bool:
     try:
         alert = decode_alert(value)
     except ValueError:
         return False
-    facts = alert.logwarden
-    return (
-        is_chosen(alert.service.name)
-        and (not options.severities or facts.severity in options.severities)
-        and (not options.kinds or facts.kind in options.kinds)
-    )
+    return choice.admits([alert.service.name], alert.logwarden.severity, [alert.logwarden.kind])
 
 
 def show_value(value: bytes | None, form: AlertFormat, console: Console) -> None:

@@ -12,9 +12,9 @@ from typing import Any, cast
 
 from rich.console import Console
 
+from logwarden.daemon.commands.choosing import RecordChoice, TopicOptions
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.incident_view import render_incident
-from logwarden.daemon.commands.since import names_of
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.incidents.incident import IncidentRecord, decode_incident
 from logwarden.daemon.incidents.writing import milliseconds
@@ -22,20 +22,11 @@ from logwarden.daemon.settings.groups import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IncidentOptions:
-    """Options of the command line."""
+class IncidentOptions(TopicOptions):
+    """Options of the command line. `since_ms`: only incidents with an alert at this time or later; None: all."""
 
-    services: Sequence[str] = ()
-    """Names and patterns of services. Empty: all."""
-    severities: Sequence[str] = ()
-    kinds: Sequence[str] = ()
-    """Kinds of alerts, of which an incident has at least one. Empty: all."""
     open_only: bool = False
-    since_ms: int | None = None
-    """Only incidents with an alert at this time or later. None: all."""
     follow: bool = False
-    form: AlertFormat = AlertFormat.pretty
-    limit: int | None = None
 
 
 async def show_incidents(options: IncidentOptions, settings: Settings, console: Console) -> None:
@@ -61,7 +52,7 @@ class Shown:
 
     def __init__(self, options: IncidentOptions, console: Console) -> None:
         self._options = options
-        self._is_chosen = names_of(options.services)
+        self._choice = RecordChoice(options)
         self._console = console
         self._revisions: dict[str, int] = {}
         self.count = 0
@@ -101,9 +92,7 @@ class Shown:
     def _is_wanted(self, record: IncidentRecord) -> bool:
         options, facts = self._options, record.logwarden
         return (
-            any(self._is_chosen(service.name) for service in facts.services)
-            and (not options.severities or facts.severity in options.severities)
-            and (not options.kinds or any(kind in options.kinds for kind in facts.kinds))
+            self._choice.admits((service.name for service in facts.services), facts.severity, facts.kinds)
             and (not options.open_only or facts.status == "open")
             and (options.since_ms is None or _seen_ms(facts.last_seen) >= options.since_ms)
         )

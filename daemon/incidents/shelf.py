@@ -6,7 +6,7 @@ who reads the topic. Belongs to the event loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Set
 from dataclasses import dataclass
 
 from logwarden.daemon.incidents.brief import brief_of
@@ -26,6 +26,7 @@ class ShelvedIncident:
     id: str
     status: str
     severity: str
+    kinds: tuple[str, ...]
     services: tuple[str, ...]
     seen_ms: int
     """Time of its last alert; that of publication if its lines have no time."""
@@ -82,6 +83,7 @@ class IncidentShelf:
             id=record.id,
             status=facts.status,
             severity=facts.severity,
+            kinds=facts.kinds,
             services=tuple(service.name for service in facts.services),
             seen_ms=seen_ms,
             published_ms=published_ms,
@@ -104,12 +106,14 @@ class IncidentShelf:
         *,
         statuses: Collection[str] = (),
         severities: Collection[str] = (),
+        kinds: Set[str] = frozenset(),
         chosen: Callable[[str], bool] | None = None,
         since_ms: int | None = None,
     ) -> list[ShelvedIncident]:
-        """Returns the incidents of these statuses and severities, with a service that is chosen, newest alert first.
+        """Returns the incidents of these statuses and severities, newest alert first.
 
-        Drops those that ended long ago. An empty collection chooses all.
+        Each has an alert of one of these kinds, and a service that is chosen. An empty collection chooses all. Drops
+        incidents that ended long ago.
         """
         for incident in list(self._incidents.values()):
             if incident.status != "open" and incident.published_ms < now_ms - RECENT_MS:
@@ -119,6 +123,7 @@ class IncidentShelf:
             for incident in self._incidents.values()
             if (not statuses or incident.status in statuses)
             and (not severities or incident.severity in severities)
+            and (not kinds or not kinds.isdisjoint(incident.kinds))
             and (since_ms is None or incident.seen_ms >= since_ms)
             and (chosen is None or any(map(chosen, incident.services)))
         ]

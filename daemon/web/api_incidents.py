@@ -10,23 +10,23 @@ from logwarden.daemon.incidents.shelf import IncidentShelf, ShelvedIncident
 from logwarden.daemon.incidents.writing import rfc3339
 from logwarden.daemon.ports import Clock
 from logwarden.daemon.web.api import Endpoint, MemberFacts
-from logwarden.daemon.web.questions import (
-    AFTER,
-    SERVICE,
-    TIMES,
-    Parameter,
-    Question,
-    Refusal,
-    chosen_names,
-    decoded_cursor,
-    encoded_cursor,
-    limit_of,
-    moment_of,
-)
+from logwarden.daemon.web.questions import Listing, Question, Refusal, WordChoice, encoded_cursor
+from logwarden.model.schema import AlertKind
 
-DEFAULT_LIMIT, MAX_LIMIT = 50, 500
-STATUSES = ("open", "resolved", "expired")
-SEVERITIES = ("critical", "error", "warning", "info")
+LISTING = Listing(
+    choices=(
+        WordChoice(
+            name="severity",
+            meaning="Only incidents of this severity.",
+            words=("critical", "error", "warning", "info"),
+        ),
+        WordChoice(name="state", meaning="Only incidents in this state.", words=("open", "resolved", "expired")),
+        WordChoice(name="kind", meaning="Only incidents with an alert of this kind.", words=tuple(AlertKind)),
+    ),
+    since="Only incidents with an alert since then",
+    limit=50,
+    most=500,
+)
 
 
 class IncidentsAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,39 +64,27 @@ class IncidentsEndpoint:
             summary="Open incidents and those that ended within a day, of all members, newest alert first.",
             answer=IncidentsAnswer,
             reply=self.reply,
-            parameters=(
-                SERVICE,
-                Parameter(
-                    name="severity",
-                    meaning="Only incidents of this severity.",
-                    schema={"type": "string", "enum": list(SEVERITIES)},
-                    is_repeatable=True,
-                ),
-                Parameter(
-                    name="state",
-                    meaning="Only incidents in this state.",
-                    schema={"type": "string", "enum": list(STATUSES)},
-                    is_repeatable=True,
-                ),
-                Parameter(name="since", meaning=f"Only incidents with an alert since then: {TIMES}."),
-                limit_of(DEFAULT_LIMIT, MAX_LIMIT),
-                AFTER,
-            ),
+            parameters=LISTING.parameters,
         )
 
     async def reply(self, question: Question) -> IncidentsAnswer:
         """Returns a page of incidents."""
         now_ms = self._clock.now_ms()
-        statuses, severities = question.words("state", STATUSES), question.words("severity", SEVERITIES)
-        since_ms, chosen = moment_of(question, now_ms), chosen_names(question)
-        after = decoded_cursor(question, tuple[int, str])
-        limit = question.number("limit", DEFAULT_LIMIT, MAX_LIMIT)
+        selection = LISTING.selection(question, now_ms, tuple[int, str])
         if self._shelf is None:
             message = "There is no incidents topic. Set LOGWARDEN_KAFKA__INCIDENTS_TOPIC, and restart the daemon."
             raise Refusal(404, "no_incidents", message)
-        found = self._shelf.select(now_ms, statuses=statuses, severities=severities, chosen=chosen, since_ms=since_ms)
+        found = self._shelf.select(
+            now_ms,
+            statuses=selection.words["state"],
+            severities=selection.words["severity"],
+            kinds=selection.words["kind"],
+            chosen=selection.chosen,
+            since_ms=selection.since_ms,
+        )
+        after = selection.after
         left = found if after is None else [incident for incident in found if _key(incident) > after]
-        page = left[:limit]
+        page = left[: selection.limit]
         return IncidentsAnswer(
             member=self._member(),
             as_of=rfc3339(now_ms),

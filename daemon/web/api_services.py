@@ -17,23 +17,18 @@ from logwarden.daemon.ports import Clock, Worker
 from logwarden.daemon.records import Partition
 from logwarden.daemon.standing import STATES, LastAlert, ServiceTable
 from logwarden.daemon.web.api import Endpoint, MemberFacts
-from logwarden.daemon.web.questions import (
-    AFTER,
-    SERVICE,
-    TIMES,
-    Parameter,
-    Question,
-    Refusal,
-    chosen_names,
-    decoded_cursor,
-    encoded_cursor,
-    limit_of,
-    moment_of,
-)
+from logwarden.daemon.web.questions import Listing, Question, Refusal, Selection, WordChoice, encoded_cursor
 
 Ints = npt.NDArray[np.int64]
+Key = tuple[str, str, int]
+"""Name, topic and partition of a service."""
 
-DEFAULT_LIMIT, MAX_LIMIT = 100, 1_000
+LISTING = Listing(
+    choices=(WordChoice(name="state", meaning="Only services in this state.", words=[state.word for state in STATES]),),
+    since="Only services with a line since then",
+    limit=100,
+    most=1_000,
+)
 FRESH_S = 1.0
 """Age up to which a table serves another request: however many people look, the ingest thread copies one a second."""
 REST = 4.0
@@ -105,16 +100,6 @@ class ServiceSource:
     last_alert: Callable[[Partition, str], LastAlert | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Selection:
-    chosen: Callable[[str], bool] | None
-    """Test of names; None chooses all."""
-    states: frozenset[str]
-    since_ms: int | None
-    after: tuple[str, str, int] | None
-    limit: int
-
-
 class ServicesEndpoint:
     """Answers the endpoint, from a table that is at most a second old where the ingest thread is free."""
 
@@ -140,29 +125,12 @@ class ServicesEndpoint:
             summary="Services of the partitions assigned to this member, by name.",
             answer=ServicesAnswer,
             reply=self.reply,
-            parameters=(
-                SERVICE,
-                Parameter(
-                    name="state",
-                    meaning="Only services in this state.",
-                    schema={"type": "string", "enum": [state.word for state in STATES]},
-                    is_repeatable=True,
-                ),
-                Parameter(name="since", meaning=f"Only services with a line since then: {TIMES}."),
-                limit_of(DEFAULT_LIMIT, MAX_LIMIT),
-                AFTER,
-            ),
+            parameters=LISTING.parameters,
         )
 
     async def reply(self, question: Question) -> ServicesAnswer:
         """Returns a page of services."""
-        selection = _Selection(
-            chosen=chosen_names(question),
-            states=question.words("state", [state.word for state in STATES]),
-            since_ms=moment_of(question, self._clock.now_ms()),
-            after=decoded_cursor(question, tuple[str, str, int]),
-            limit=question.number("limit", DEFAULT_LIMIT, MAX_LIMIT),
-        )
+        selection = LISTING.selection(question, self._clock.now_ms(), tuple[str, str, int])
         if self.source is None:
             raise Refusal(503, "starting", "The daemon has not started yet. Try again in some seconds.")
         async with self._lock:  # one after another, with a rest between: people must not cost lines their turn
@@ -173,7 +141,7 @@ class ServicesEndpoint:
             self._free_at = self._clock.monotonic() + REST * (self._clock.monotonic() - began)
         return answer
 
-    async def _answer(self, table: ServiceTable, selection: _Selection, source: ServiceSource) -> ServicesAnswer:
+    async def _answer(self, table: ServiceTable, selection: Selection[Key], source: ServiceSource) -> ServicesAnswer:
         order = self._order
         if order is None or not order.is_of(table):
             order = self._order = await self._worker.run(_Order, table)
@@ -245,11 +213,11 @@ class _Order:
             and np.array_equal(table.names, own.names)
         )
 
-    def page(self, table: ServiceTable, selection: _Selection) -> tuple[Ints, int, bool]:
+    def page(self, table: ServiceTable, selection: Selection[Key]) -> tuple[Ints, int, bool]:
         """Returns the places of a page, the number of services that were chosen, and whether more follow."""
         keep = np.ones(len(table), bool)
-        if selection.states:
-            keep &= np.isin(table.states, [state for state in STATES if state.word in selection.states])
+        if states := selection.words["state"]:
+            keep &= np.isin(table.states, [state for state in STATES if state.word in states])
         if selection.since_ms is not None:
             keep &= table.seen_ms >= selection.since_ms
         if (chosen := selection.chosen) is not None:
@@ -265,7 +233,7 @@ class _Order:
         return page, len(ranks), begin + len(page) < len(ranks)
 
 
-def _key(table: ServiceTable, place: int) -> tuple[str, str, int]:
+def _key(table: ServiceTable, place: int) -> Key:
     partition = table.partitions[table.partition[place]]
     name: str = table.names[place]
     return name if name.isascii() else encodable(name), partition.topic, partition.partition

@@ -9,7 +9,7 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -80,13 +80,76 @@ SERVICE = Parameter(
 AFTER = Parameter(name="after", meaning="The value of `next` in the page before.")
 
 
-def limit_of(default: int, most: int) -> Parameter:
-    """Returns the parameter that bounds a page."""
-    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
-    return Parameter(name="limit", meaning="Most entries of a page.", schema=schema)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordChoice:
+    """A parameter that chooses entries by a word. Repeatable: any of the words is enough."""
+
+    name: str
+    meaning: str
+    words: Sequence[str]
 
 
-def chosen_names(question: Question) -> Callable[[str], bool] | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection(Generic[K]):
+    """What a request chose of a list."""
+
+    chosen: Callable[[str], bool] | None
+    """Test of names of services; None chooses all."""
+    words: Mapping[str, frozenset[str]]
+    """Words of each choice; none chooses all."""
+    since_ms: int | None
+    after: K | None
+    """The entry behind which the page begins."""
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """The parameters of an endpoint that answers a list in pages."""
+
+    choices: Sequence[WordChoice]
+    since: str
+    """What `since` chooses."""
+    limit: int
+    most: int
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Returns all parameters."""
+        schema = {"type": "integer", "minimum": 1, "maximum": self.most, "default": self.limit}
+        return (
+            SERVICE,
+            *(
+                Parameter(
+                    name=each.name,
+                    meaning=each.meaning,
+                    schema={"type": "string", "enum": list(each.words)},
+                    is_repeatable=True,
+                )
+                for each in self.choices
+            ),
+            Parameter(name="since", meaning=f"{self.since}: {TIMES}."),
+            Parameter(name="limit", meaning="Most entries of a page.", schema=schema),
+            AFTER,
+        )
+
+    def selection(self, question: Question, now_ms: int, key: type[K]) -> Selection[K]:
+        """Returns what a request chose. `key`: types of an entry's place in the list. Raises Refusal."""
+        return Selection(
+            chosen=_chosen_names(question),
+            words={each.name: question.words(each.name, each.words) for each in self.choices},
+            since_ms=_moment(question, now_ms),
+            after=_decoded_cursor(question, key),
+            limit=question.number("limit", self.limit, self.most),
+        )
+
+
+def encoded_cursor(key: Sequence[str | int]) -> str:
+    """Returns the place behind which the next page begins, as text for a URL."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(list(key))).decode().rstrip("=")
+
+
+def _chosen_names(question: Question) -> Callable[[str], bool] | None:
     """Returns the test of names in `service`. Returns None without one. Raises Refusal for patterns beyond a bound."""
     patterns = question.values.get("service")
     try:
@@ -95,7 +158,7 @@ def chosen_names(question: Question) -> Callable[[str], bool] | None:
         raise Refusal(400, "bad_parameter", f"service: {error}.") from None
 
 
-def moment_of(question: Question, now_ms: int) -> int | None:
+def _moment(question: Question, now_ms: int) -> int | None:
     """Returns the time in `since`. Returns None without one. Raises Refusal for a text that is no time."""
     text = question.text("since")
     try:
@@ -104,12 +167,7 @@ def moment_of(question: Question, now_ms: int) -> int | None:
         raise Refusal(400, "bad_parameter", f"since: {error}.") from None
 
 
-def encoded_cursor(key: Sequence[str | int]) -> str:
-    """Returns the place behind which the next page begins, as text for a URL."""
-    return base64.urlsafe_b64encode(msgspec.json.encode(list(key))).decode().rstrip("=")
-
-
-def decoded_cursor(question: Question, kinds: type[K]) -> K | None:
+def _decoded_cursor(question: Question, kinds: type[K]) -> K | None:
     """Returns the place in `after`, whose values have these types. Returns None without one.
 
     Raises Refusal for a text that is no cursor.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from logwarden.daemon.commands.formats import AlertFormat, IncidentSeverity
 from logwarden.daemon.errors import EXIT_CONFIGURATION, LogwardenError
+from logwarden.model.schema import AlertKind
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +26,19 @@ EnvFile = Annotated[
     Path | None,
     typer.Option("--env-file", metavar="PATH", help="Read LOGWARDEN_… variables from this file; the environment wins."),
 ]
+
+Services = Annotated[
+    list[str] | None,
+    typer.Option("--service", metavar="PATTERN", help="Show only services such as this, or web-*. Repeatable."),
+]
+Severities = Annotated[
+    list[IncidentSeverity] | None, typer.Option("--severity", help="Show only this severity. Repeatable.")
+]
+Kinds = Annotated[
+    list[AlertKind] | None, typer.Option("--kind", help="Show only what has an alert of this kind. Repeatable.")
+]
+OutputForm = Annotated[AlertFormat, typer.Option("--format", help="Print for people, or one JSON object per line.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=0, help="Exit after this number of records.")]
 
 
 def explained(error: Exception) -> int | None:
@@ -43,6 +59,16 @@ def log_warnings_only(settings: Settings) -> None:
     from logwarden.daemon import logs
 
     logs.configure(settings.log.model_copy(update={"level": "warning"}))
+
+
+def until_interrupted(task: Coroutine[Any, Any, None]) -> None:
+    """Runs a task that Ctrl-C may end. That is the way to end it, and no error."""
+    import asyncio
+
+    try:
+        asyncio.run(task)
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def console() -> Console:

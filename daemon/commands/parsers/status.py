@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from logwarden.daemon.commands.formats import ServiceStateWord
-from logwarden.daemon.commands.parsers.common import EXIT_INTERRUPTED, EnvFile, console
+from logwarden.daemon.commands.parsers.common import EnvFile, Services, console, until_interrupted
 
 
 def status(
@@ -15,10 +15,7 @@ def status(
         list[str] | None,
         typer.Option("--url", help="Ask the daemon at this address. Repeatable. Default: the address in the settings."),
     ] = None,
-    service: Annotated[
-        list[str] | None,
-        typer.Option("--service", metavar="PATTERN", help="Show only services such as this, or web-*. Repeatable."),
-    ] = None,
+    service: Services = None,
     state: Annotated[
         list[ServiceStateWord] | None, typer.Option("--state", help="Show only services in this state. Repeatable.")
     ] = None,
@@ -28,8 +25,6 @@ def status(
     env_file: EnvFile = None,
 ) -> None:
     """Show how a running daemon is: its services, who still learns, rates, last alerts, open incidents."""
-    import asyncio
-
     from logwarden.daemon.clock import SystemClock
     from logwarden.daemon.commands.status import StatusOptions, show_status
     from logwarden.daemon.settings.reading import read_settings
@@ -37,8 +32,4 @@ def status(
     options = StatusOptions(
         urls=url or (), services=service or (), states=state or (), limit=limit, as_json=as_json, watch=watch
     )
-    settings = read_settings(env_file=env_file)
-    try:
-        asyncio.run(show_status(options, settings, console(), SystemClock()))
-    except KeyboardInterrupt:
-        raise typer.Exit(EXIT_INTERRUPTED) from None  # Ctrl-C is the way to end --watch and no error
+    until_interrupted(show_status(options, read_settings(env_file=env_file), console(), SystemClock()))

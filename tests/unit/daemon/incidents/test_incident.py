@@ -12,10 +12,10 @@ import jsonschema
 import pytest
 from rich.console import Console
 
+from logwarden.daemon.commands.choosing import since_when
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.incident_view import render_incident
 from logwarden.daemon.commands.incidents import IncidentOptions, Shown, show_incidents
-from logwarden.daemon.commands.since import since_when
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.incidents.findings import FindingReader
 from logwarden.daemon.incidents.incident import (

@@ -46,6 +46,7 @@ def incident_value(
     *,
     status: str = "open",
     severity: str = "error",
+    kinds: tuple[str, ...] = ("new_line",),
     services: tuple[str, ...] = ("web",),
     age_s: int = 0,
 ) -> bytes:
@@ -67,6 +68,7 @@ def incident_value(
         status=status,
         revision=1,
         severity=severity,
+        kinds=kinds,
         gates=GateFacts(failure=True, extent=False, novelty=True, calm=True),
         evidence=1.5,
         alerts=3,

@@ -142,11 +142,14 @@ async def test_incidents_are_those_of_the_topic(served: Served) -> None:
 
 
 async def test_incidents_are_filtered_and_paged(served: Served) -> None:
-    """State, severity, service and time choose, and `next` leads to the end."""
+    """State, severity, kind, service and time choose, and `next` leads to the end."""
     for number in range(5):
         value = incident_value(f"i{number}", severity="error" if number % 2 else "critical", age_s=60 * number)
         served.shelf.put(b"", value, NOW_MS)
-    served.shelf.put(b"", incident_value("old", status="resolved", services=("db", "cache-1"), age_s=9_000), NOW_MS)
+    old = incident_value(
+        "old", status="resolved", kinds=("failure_rate_up", "new_line"), services=("db", "cache-1"), age_s=9_000
+    )
+    served.shelf.put(b"", old, NOW_MS)
 
     async def ids(query: str) -> list[str]:
         status, body = await served.ask(f"/incidents?{query}")
@@ -156,6 +159,13 @@ async def test_incidents_are_filtered_and_paged(served: Served) -> None:
     assert await ids("severity=error") == ["i1", "i3", "old"]
     assert await ids("state=resolved&state=expired") == ["old"]
     assert await ids("service=cache-*") == ["old"]
+    assert await ids("kind=failure_rate_up&kind=silence") == ["old"]
+    assert await ids("kind=new_line&state=resolved") == ["old"]
+    assert await ids("kind=silence") == []
+    assert (await served.ask("/incidents?kind=failure_rate_up"))[1]["incidents"][0]["logwarden"]["kinds"] == [
+        "failure_rate_up",
+        "new_line",
+    ]
     assert await ids("since=90s") == ["i0", "i1"]
     first = (await served.ask("/incidents?limit=4"))[1]
     assert [incident["id"] for incident in first["incidents"]] == ["i0", "i1", "i2", "i3"]

@@ -36,6 +36,7 @@ from tests.unit.daemon.web.serving import NOW_MS, TABLE, Served, incident_value,
         ("/services?" + "&".join(["service=x"] * 33), "bad_parameter", "write at most 32"),
         ("/services?" + "&".join(["service=x"] * 65), "bad_parameter", "more than 64 values"),
         ("/incidents?severity=high", "bad_parameter", "must be one of critical, error, warning, info."),
+        ("/incidents?kind=newline", "bad_parameter", "kind is 'newline', but it must be one of new_line, "),
         ("/incidents?after=WzEsMl0", "bad_parameter", "after is no value of `next`"),
     ],
 )
@@ -159,7 +160,7 @@ async def test_answers_are_what_the_description_promises(served: Served) -> None
             closed(description["components"]["schemas"])
             jsonschema.validate(body, {**schema, "components": description["components"]})
         names = {parameter["name"] for parameter in operation["parameters"]}
-        assert names == ({"service", "severity", "state", "since", "limit", "after"} & names)
+        assert names == ({"service", "severity", "state", "kind", "since", "limit", "after"} & names)
     assert description["paths"]["/api/v1/notes"]["post"]["security"] == [{"token": []}]
 
 
