@@ -13,6 +13,8 @@ import pytest
 from logwarden.daemon.web.metrics_page import metrics_markdown
 from tests.deploy.dashboard import EMPTY, dashboard, queries
 from tests.deploy.rules import RULES, SCENARIOS, alert_names, rules_of
+from tests.deploy.unit import drain_fits, variables
+from tests.test_readme import unknown_settings
 
 ROOT = Path(__file__).parent.parent
 RUNBOOK = ROOT / "RUNBOOK.md"
@@ -87,3 +89,11 @@ def test_the_dashboard_is_whole() -> None:
             assert target["datasource"]["uid"] == "${datasource}", panel["title"]
             assert '{job=~"$job"' in target["expr"], f"{panel['title']} mixes the groups of all jobs"
     assert {variable["name"] for variable in dashboard()["templating"]["list"]} == {"datasource", "job"}
+
+
+def test_the_settings_of_the_unit_are_settings() -> None:
+    """Every variable of the unit's file exists, with a value that the daemon takes, also those to be uncommented."""
+    offered = variables()
+    assert len(offered) > 8
+    assert unknown_settings(" ".join(offered)) == []
+    assert drain_fits()

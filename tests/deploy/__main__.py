@@ -14,10 +14,12 @@ from collections.abc import Callable
 from tests.deploy.rules import check_rules
 from tests.deploy.scraped import check_scraped
 from tests.deploy.tools import ToolMissing
+from tests.deploy.unit import check_unit
 
 CHECKS: dict[str, Callable[[], list[str]]] = {
     "rules": lambda: [check_rules()],
     "dashboard": lambda: asyncio.run(check_scraped()),
+    "unit": check_unit,
 }
 
 
