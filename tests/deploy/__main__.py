@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from tests.deploy.chart import check_chart
 from tests.deploy.rules import check_rules
 from tests.deploy.scraped import check_scraped
 from tests.deploy.tools import ToolMissing
@@ -20,6 +21,7 @@ CHECKS: dict[str, Callable[[], list[str]]] = {
     "rules": lambda: [check_rules()],
     "dashboard": lambda: asyncio.run(check_scraped()),
     "unit": check_unit,
+    "chart": check_chart,
 }
 
 

@@ -50,6 +50,9 @@ HEALTHY: dict[str, str] = {
     f"logwarden_feedback_failing{{{_ME}}}": "0",
     f'logwarden_services{{state="noisy",{_ME}}}': "2",
     f'logwarden_services{{state="known",{_ME}}}': "40",
+    f'logwarden_bridge_destination_failing{{destination="slack",{_ME}}}': "0",
+    f'logwarden_bridge_oldest_waiting_age_seconds{{destination="slack",{_ME}}}': "20",
+    f'logwarden_bridge_dead_letters_total{{destination="slack",{_ME}}}': "3",
     f'logwarden_incidents_open{{severity="critical",service_class="web",{_ME}}}': "0",
     f'logwarden_incidents_open{{severity="error",service_class="web",{_ME}}}': "3",
     **{f'logwarden_detection_delay_seconds_bucket{{le="{le}",{_ME}}}': "0+1x" for le in _BUCKETS},
@@ -163,6 +166,11 @@ SCENARIOS = (
     Scenario(alert="LogwardenLineTableFull", fires=20, changes={"logwarden_overflowed_lines_total": "0+1x"}, quiet=10),
     Scenario(alert="LogwardenNoisyServices", fires=360, changes={'logwarden_services{state="noisy"': "30"}),
     Scenario(alert="LogwardenAlertFlood", fires=125, changes={"logwarden_alerts_total": "0+30x"}, quiet=55),
+    Scenario(alert="LogwardenBridgeDestinationFails", fires=5, changes={"logwarden_bridge_destination_failing": "1"}),
+    Scenario(alert="LogwardenBridgeLate", fires=5, changes={"logwarden_bridge_oldest_waiting_age_seconds": "400"}),
+    Scenario(
+        alert="LogwardenBridgeDeadLetters", fires=40, changes={"logwarden_bridge_dead_letters_total": "3x39 4x500"}
+    ),
     Scenario(
         alert="LogwardenCriticalIncident",
         fires=21,

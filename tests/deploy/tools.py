@@ -5,6 +5,7 @@ Versions are pinned here. Nothing is installed twice.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,8 +16,9 @@ ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".cache" / "tools"
 GO_TOOLS = {
     "actionlint": "github.com/rhysd/actionlint/cmd/actionlint@v1.7.7",
-    "kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform@v0.7.0",
+    "kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0",
     "helm": "helm.sh/helm/v3/cmd/helm@v3.19.0",
+    "controller-gen": "sigs.k8s.io/controller-tools/cmd/controller-gen@v0.19.0",
 }
 DEBIAN_PACKAGES = {
     "promtool": ("prometheus",),
@@ -63,6 +65,13 @@ def install(*packages: str) -> None:
         env=quiet,
         timeout_s=INSTALL_S,
     )
+
+
+def go_module(module: str) -> Path:
+    """Returns the folder of a Go module in the cache of modules."""
+    answer = run([tool("go"), "mod", "download", "-json", module], timeout_s=INSTALL_S, cwd=TOOLS)
+    folder: str = json.loads(answer[answer.index("{") :])["Dir"]
+    return Path(folder)
 
 
 def python_package(requirement: str) -> Path:
