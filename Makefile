@@ -8,7 +8,7 @@ SRC := .cache/src
 PACKAGES := daemon demo logwarden model training
 
 .DEFAULT_GOAL := help
-.PHONY: help setup layout demo test lint format sim-campaign replay-hdfs chaos bench benchmark image deploy-test clean
+.PHONY: help setup layout demo test lint format sim-campaign replay-hdfs chaos bench benchmark docs image deploy-test clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -57,6 +57,9 @@ bench: setup  ## compare the hot path with simpler ways, as ratios in one run
 
 benchmark: setup  ## measure the shipped model again: BENCHMARKS.md, figures, plots; continues where it stopped; LOGWARDEN_DATA adds public data
 	$(BIN)/logwarden evaluate --benchmark . --cache .cache/benchmark $(ARGS)
+
+docs: layout  ## build the documentation site into .cache/site; it loads nothing from another host
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict # with --quiet it would count no warning
 
 image:  ## build the container image and start it, without a Docker daemon (Debian, as root)
 	deploy/test-image.sh

@@ -1,0 +1,83 @@
+"""The documentation site: it builds without a warning, and loads nothing from other hosts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib import util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.layout import link
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Builds the site as `make docs` does, with each warning as a failure."""
+    folder = tmp_path_factory.mktemp("site")
+    if not (ROOT / ".cache" / "src").exists():  # where the reference of the Python API is read from
+        link(ROOT / ".cache" / "src")
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    return folder
+
+
+def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
+    """A reader behind a firewall sees the whole site: no font, script, style or picture is on another host."""
+    loads = re.compile(r"""<(?:script|img|iframe|source)\b[^>]*\bsrc=["']?(?:https?:)?//|@import\s+url\(["']?http""")
+    linked = re.compile(r"""<link\b[^>]*rel=["']?(?:stylesheet|preconnect|preload|icon)[^>]*href=["']?(?:https?:)?//""")
+    for page in [*site.rglob("*.html"), *site.rglob("*.css")]:
+        text = page.read_text(encoding="utf-8")
+        assert not loads.search(text), page
+        assert not linked.search(text), page
+        assert "fonts.googleapis" not in text, page
+
+
+def test_documents_beside_the_folder_are_pages_and_other_files_are_copies(site: Path) -> None:
+    """A link of a page to the runbook leads to a page, and one to a schema leads to the schema itself."""
+    assert 'href="repository/RUNBOOK.html"' in (site / "deploy.html").read_text(encoding="utf-8")
+    assert 'href="../decisions/index.html"' in (site / "repository" / "ARCHITECTURE.html").read_text(encoding="utf-8")
+    schema = "daemon/incidents/incident.schema.json"
+    assert (site / "repository" / schema).read_bytes() == (ROOT / schema).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def hooks() -> ModuleType:
+    """Returns the module of the hooks, which is in no package."""
+    spec = util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["daemon/incidents/alert", "daemon/incidents/incident", "daemon/feedback/feedback"])
+def test_a_table_has_every_field_of_its_schema(hooks: ModuleType, name: str) -> None:
+    """Each name of a property, however deep, has a row."""
+    schema = json.loads((ROOT / f"{name}.schema.json").read_text(encoding="utf-8"))
+
+    def properties(part: Any) -> set[str]:
+        if isinstance(part, dict):
+            return set(part.get("properties", {})).union(*map(properties, part.values()))
+        return set().union(*map(properties, part)) if isinstance(part, list) else set()
+
+    rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \|", hooks.schema_table(schema), re.M)
+    assert {path.replace("[]", "").rpartition(".")[2] for path, _ in rows} == properties(schema)
+    assert len(rows) == len(set(rows))
+    assert all(kind.strip() for _, kind in rows)
