@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
+from logwarden.model.activity import ActivityCounter
 from logwarden.model.incidents import (
     PLANNED_SEVERITY,
     Change,
@@ -90,6 +91,7 @@ class LiveIncident:
     lines: dict[str, IncidentLine] = field(default_factory=dict)
     members: list[tuple[str, str]] = field(default_factory=list)
     """System and name of every service with an episode in it, those that are not listed included."""
+    activity: ActivityCounter = field(default_factory=ActivityCounter)
     plan: Plan | None = None
     """The maintenance that all its findings belong to, as the newest of them knew it."""
 
@@ -123,11 +125,13 @@ class LiveIncident:
             more_lines=self.more_lines,
             gates=self.gates,
             plan=self.plan,
+            activity=self.activity.counts(),
         )
 
     def take(self, finding: Finding, at: int, rules: FoldRules) -> None:
         """Adds a finding to the counts of its self."""
         self.findings += 1
+        self.activity.add(at)
         self.plan = finding.plan
         self.first_ms, self.last_ms = min(self.first_ms, at), max(self.last_ms, at)
         self.begin_ms, self.clock_ms = min(self.begin_ms, finding.clock_ms), max(self.clock_ms, finding.clock_ms)
@@ -156,6 +160,7 @@ class LiveIncident:
                 is_failure=finding.is_failure,
                 surprise=finding.surprise,
                 reasons=_reasons((), finding),
+                place=finding.place,
             )
         else:
             self.more_lines += 1
@@ -185,6 +190,7 @@ def _repeated(line: IncidentLine, finding: Finding, at: int) -> IncidentLine:
         is_failure=line.is_failure or finding.is_failure,
         surprise=max(line.surprise, finding.surprise),
         reasons=_reasons(line.reasons, finding),
+        place=finding.place if is_first else line.place,
     )
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from logwarden.model.activity import Activity
+
 DISTINCT_LINES = 3
 LASTING_MS = 300_000
 NOVEL_BITS = 8.0
@@ -83,6 +85,8 @@ class Finding:
     """Only services of one system are joined."""
     plan: Plan | None = None
     """Findings of one maintenance are one incident, and no other finding is in it."""
+    place: tuple[int, int] | None = None
+    """Partition and offset of its alert, where it has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +108,8 @@ class IncidentLine:
     surprise: float
     reasons: tuple[str, ...] = ()
     """Of its findings, sorted: the order in which they are delivered changes nothing."""
+    place: tuple[int, int] | None = None
+    """Partition and offset of the alert of the first finding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +171,8 @@ class Incident:
     """Findings whose kind of line is not listed."""
     gates: Gates
     plan: Plan | None = None
+    activity: Activity | None = None
+    """Its findings over time."""
 
     @property
     def severity(self) -> str:

@@ -157,7 +157,8 @@ class IncidentDesk:
         for record in term.merge.take(now):
             term.heard_at = now
             try:
-                finding = self._findings.read(record.value or b"", published_ms=record.timestamp)
+                place = (record.partition, record.offset)
+                finding = self._findings.read(record.value or b"", published_ms=record.timestamp, place=place)
             except ValueError:  # another producer's record, or one of another version
                 counts["unreadable"] += 1
                 continue

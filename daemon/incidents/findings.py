@@ -64,8 +64,11 @@ class FindingReader:
         self._system = system
         self._failures: dict[str, bool] = {}
 
-    def read(self, value: bytes, *, published_ms: int) -> Finding:
-        """Returns the finding of an alert's bytes. Raises ValueError if they are no alert that reports an anomaly."""
+    def read(self, value: bytes, *, published_ms: int, place: tuple[int, int] | None = None) -> Finding:
+        """Returns the finding of an alert's bytes. Raises ValueError if they are no alert that reports an anomaly.
+
+        `place`: partition and offset of the alert.
+        """
         try:
             alert = _DECODER.decode(value)
         except UnicodeDecodeError as error:
@@ -88,6 +91,7 @@ class FindingReader:
             odd_share=sum(line.surprise >= ODD_BITS for line in before) / max(len(before), 1),
             system=system_in(self._system, alert.service.name),
             plan=plan_of(facts.planned),
+            place=place,
         )
 
     def _is_failure(self, alert: _Alert) -> bool:

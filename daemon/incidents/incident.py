@@ -60,6 +60,18 @@ class LineFacts(msgspec.Struct, frozen=True, kw_only=True):
     last_seen: str | None
     alert_id: str
     """Of the first alert on it."""
+    alert_at: tuple[int, int] | msgspec.UnsetType = msgspec.UNSET
+    """Partition and offset of that alert in the alerts topic. Not in the bytes where it is not in a topic."""
+
+
+class ActivityFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Alerts over time."""
+
+    begin: str
+    """Begin of the first bin."""
+    bin_ms: int
+    alerts: tuple[int, ...]
+    """Of each bin, one after another."""
 
 
 class GateFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +106,8 @@ class IncidentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     more_lines: int
     """Alerts on lines that are not listed, and listed lines that this record leaves out."""
     system: str = ""
+    activity: ActivityFacts | None = None
+    """None where the lines state no time, and in records of earlier releases."""
     planned: PlanFacts | None = None
     """The announced maintenance that caused it. None: it was not announced, and the bytes do not contain the field."""
 
@@ -174,6 +188,7 @@ def build_incident(
             lines=tuple(_line(one, text_chars, time) for one in shown),
             more_lines=incident.more_lines + hidden,
             system=encodable(incident.system),
+            activity=_activity(incident, time),
             planned=None if incident.plan is None else plan_facts(incident.plan),
         ),
     )
@@ -262,4 +277,13 @@ def _line(line: IncidentLine, text_chars: int, time: Callable[[int], str | None]
         first_seen=time(line.first_ms),
         last_seen=time(line.last_ms),
         alert_id=line.finding,
+        alert_at=msgspec.UNSET if line.place is None else line.place,
     )
+
+
+def _activity(incident: Incident, time: Callable[[int], str | None]) -> ActivityFacts | None:
+    found = incident.activity
+    begin = None if found is None else time(found.begin_ms)
+    if found is None or begin is None:
+        return None
+    return ActivityFacts(begin=begin, bin_ms=found.width_ms, alerts=found.counts)
