@@ -20,6 +20,7 @@ from logwarden.daemon.records import (
     FollowedEntries,
     Message,
     Partition,
+    Record,
     SchemaText,
 )
 from logwarden.daemon.telemetry import Telemetry
@@ -155,6 +156,13 @@ class TopicFollower(Protocol):
 
     def follow(self, since_ms: int) -> AsyncIterator[FollowedEntries]:
         """Yields the records from this time of publication on as they come. Ends by LogwardenError only."""
+
+
+class PieceReader(Protocol):
+    """Where some records are looked up for people."""
+
+    async def read(self, partition: Partition, offset: int, most: int) -> Sequence[Record]:
+        """Returns at most so many records from this offset on; none if they are gone. Ends by LogwardenError only."""
 
 
 class Scorer(Protocol):

@@ -16,10 +16,11 @@ from logwarden.daemon.incidents.shelf import IncidentShelf
 from logwarden.daemon.kafka.compacted import CompactedTopic
 from logwarden.daemon.kafka.followed import FollowedTopic
 from logwarden.daemon.kafka.output_topic import FEEDBACK
+from logwarden.daemon.kafka.pieces import KafkaPieces
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.pipeline import Pipeline
-from logwarden.daemon.ports import Clock, Sink, Worker
-from logwarden.daemon.profiles import kind_of, system_of, tails_of
+from logwarden.daemon.ports import Clock, PieceReader, Sink, Worker
+from logwarden.daemon.profiles import kind_of, profiles_of, system_of, tails_of
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.standing import ServiceTable
 from logwarden.daemon.telemetry import Telemetry
@@ -29,6 +30,7 @@ from logwarden.daemon.web.api_incident import IncidentEndpoint
 from logwarden.daemon.web.api_incidents import IncidentsEndpoint
 from logwarden.daemon.web.api_schema import api_routes
 from logwarden.daemon.web.api_services import ServicesEndpoint, ServiceSource
+from logwarden.daemon.web.api_window import WindowEndpoint
 from logwarden.daemon.web.events import EventStreams
 from logwarden.daemon.web.page import page_routes
 from logwarden.daemon.web.server import Routes
@@ -38,8 +40,8 @@ from logwarden.model.version import __version__
 class View:
     """The API of one member. Until `attach` is called it knows no service."""
 
-    def __init__(self, settings: Settings, clock: Clock, worker: Worker) -> None:
-        """`worker`: where tables are searched, so that the event loop stays free."""
+    def __init__(self, settings: Settings, clock: Clock, worker: Worker, pieces: PieceReader | None = None) -> None:
+        """`worker`: where tables are searched, so that the event loop stays free. `pieces` None: Kafka's topics."""
         self._settings = settings
         self._clock = clock
         self._pipeline: Pipeline | None = None
@@ -47,13 +49,23 @@ class View:
         self._services = ServicesEndpoint(self.member, clock, worker)
         self._incidents = IncidentsEndpoint(self.member, clock, self._shelf)
         self._incident = IncidentEndpoint(self._shelf)
+        profile_of = profiles_of(settings)  # decoders of its own: the pipeline's are in use on another thread
+        self._window = WindowEndpoint(
+            self._shelf,
+            pieces or KafkaPieces(settings.kafka),
+            worker,
+            alerts_topic=settings.kafka.alerts_topic,
+            limits=settings.alerts,
+            decoder_for=lambda topic: profile_of(topic).decoder,
+        )
         self._feedback = FeedbackEndpoints(clock)
         self._streams = EventStreams(self._shelf, settings.http, clock)
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Every endpoint of the API."""
-        return (self._services.endpoint, self._incidents.endpoint, self._incident.endpoint, *self._feedback.endpoints)
+        own = (self._services, self._incidents, self._incident, self._window)
+        return (*(each.endpoint for each in own), *self._feedback.endpoints)
 
     def routes(self) -> Routes:
         """Returns the routes of the API, and of the page."""

@@ -41,7 +41,7 @@ class HttpServer:
         on_stop: Callable[[], None] = lambda: None,
         port_variable: str = "LOGWARDEN_HTTP__PORT",
     ) -> None:
-        """`on_stop`: ends responses that have no end of their own. `port_variable`: the port's setting, for messages."""
+        """`on_stop`: ends responses that have no end of their own. `port_variable`: the port's setting."""
         self._settings = settings
         self._routes = routes
         self._idle_timeout_s = idle_timeout_s

@@ -23,6 +23,7 @@ from logwarden.model.incident_fold import IncidentFold
 from logwarden.training.faultlab.recording import Recording, load_recording
 from logwarden.training.faultlab.release import RECORDINGS
 
+LOGS = "logs"
 END_S = 5.0
 """Seconds since the recording's last line, when it is played."""
 
@@ -34,18 +35,33 @@ def recording() -> Recording:
 
 
 @cache
+def begin_s() -> float:
+    """Returns when the recording began, if its last line was logged some seconds ago."""
+    return time.time() - END_S - recording().lines[-1].t
+
+
+@cache
+def records() -> tuple[bytes, ...]:
+    """Returns the records of the input topic."""
+    return tuple(
+        json.dumps(
+            {
+                "service": line.service,
+                "@timestamp": datetime.fromtimestamp(begin_s() + line.t, UTC).isoformat(),
+                "message": line.text,
+            }
+        ).encode()
+        for line in recording().lines
+    )
+
+
+@cache
 def alerts() -> tuple[bytes, ...]:
-    """Returns the alerts of the recording, whose last line was logged some seconds ago."""
-    lines = recording().lines
-    begin = time.time() - END_S - lines[-1].t
+    """Returns the alerts topic, as the shipped model fills it."""
     out = io.StringIO()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "recording.jsonl"
-        with path.open("w", encoding="utf-8") as file:
-            for line in lines:
-                moment = datetime.fromtimestamp(begin + line.t, UTC).isoformat()
-                record = {"service": line.service, "@timestamp": moment, "message": line.text}
-                file.write(json.dumps(record) + "\n")
+        path.write_bytes(b"\n".join(records()))
         with contextlib.redirect_stdout(out):
             scan(
                 ScanOptions(files=[path], form=AlertFormat.jsonl, lines=True),
@@ -54,7 +70,10 @@ def alerts() -> tuple[bytes, ...]:
                 Console(file=io.StringIO()),
                 load_engine,
             )
-    return tuple(row.encode() for row in out.getvalue().splitlines())
+    found = [json.loads(row) for row in out.getvalue().splitlines()]
+    for alert in found:
+        alert["logwarden"]["source"]["topic"] = LOGS
+    return tuple(json.dumps(alert).encode() for alert in found)
 
 
 @cache
@@ -62,11 +81,10 @@ def incidents() -> tuple[tuple[IncidentRecord, int], ...]:
     """Returns every record of the incidents topic with its time of publication, in that order."""
     fold, reader = IncidentFold(), FindingReader()
     found: list[tuple[IncidentRecord, int]] = []
-    for value in alerts():
-        timestamp = json.loads(value)["@timestamp"]
-        at = milliseconds(timestamp)
+    for offset, value in enumerate(alerts()):
+        at = milliseconds(json.loads(value)["@timestamp"])
         found += [(build_incident(change), at) for change in fold.advance(at)]
-        fold.add(reader.read(value, published_ms=at))
+        fold.add(reader.read(value, published_ms=at, place=(0, offset)))
     now = round(1_000 * time.time())
     found += [(build_incident(change), now) for change in fold.advance(now)]
     return tuple(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -12,25 +12,42 @@ import numpy as np
 from logwarden.daemon.clock import SystemClock
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.incidents.shelf import IncidentShelf
-from logwarden.daemon.records import Partition
+from logwarden.daemon.records import Partition, Record
 from logwarden.daemon.standing import LastAlert, ServiceState, ServiceTable
 from logwarden.daemon.view import View
 from logwarden.daemon.web.api_services import ServiceSource
 from logwarden.daemon.web.probes import probe_routes
 from logwarden.daemon.web.server import HttpServer
 from tests.fakes import InlineWorker
+from tests.oracles import LogRecord
 from tests.page import recorded
 from tests.unit.daemon.web.serving import settings_of
 
 TOKEN = "open sesame"
 
 
+class Topics:
+    """The alerts topic and the input topic of the recording. `gone`: names of topics that have lost their records."""
+
+    def __init__(self, alerts_topic: str) -> None:
+        self._alerts_topic = alerts_topic
+        self.gone: set[str] = set()
+
+    async def read(self, partition: Partition, offset: int, most: int) -> Sequence[Record]:
+        if partition.topic in self.gone:
+            return []
+        values = recorded.alerts() if partition.topic == self._alerts_topic else recorded.records()
+        chosen = range(offset, min(offset + most, len(values)))
+        return [LogRecord(values[each], offset=each, topic=partition.topic) for each in chosen]
+
+
 class World:
     """What the page shows in one test."""
 
-    def __init__(self, view: View, server: HttpServer) -> None:
+    def __init__(self, view: View, server: HttpServer, topics: Topics) -> None:
         assert view._shelf is not None
         self.view = view
+        self.topics = topics
         self.server = server
         self.shelf: IncidentShelf = view._shelf
         self.names: list[str] = []
@@ -42,10 +59,11 @@ class World:
     async def serving(cls, **settings: str) -> AsyncIterator[Self]:
         """Serves an empty view."""
         chosen = settings_of(**{"HTTP__TOKEN": TOKEN, **settings})
-        view = View(chosen, SystemClock(), InlineWorker())
+        topics = Topics(chosen.kafka.alerts_topic)
+        view = View(chosen, SystemClock(), InlineWorker(), topics)
         server = HttpServer(chosen.http, [*probe_routes(HealthState()), *view.routes()], on_stop=view.stop)
         await server.start()
-        world = cls(view, server)
+        world = cls(view, server, topics)
         world.shelf.note = ""
         try:
             yield world

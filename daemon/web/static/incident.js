@@ -4,6 +4,8 @@ import { Refused, ask } from "./api.js";
 import { judge, mute } from "./feedback.js";
 import { el, fill, severityBadge, toast } from "./dom.js";
 import { ago, clock, count, headline, kindMeaning, kindName, lasting, millis, several, visible } from "./text.js";
+import { bars } from "./charts.js";
+import { WindowPanel } from "./window.js";
 
 const GATES = [
   ["failure", "failure", "A line states a level of failure, or names one."],
@@ -19,7 +21,8 @@ export class IncidentView {
     this.id = "";
     this.revision = 0;
     this.record = null;
-    this.line = 0;
+    this.line = -1; // place of the line whose window is shown
+    this.panel = new WindowPanel();
   }
 
   async open(id) {
@@ -80,38 +83,36 @@ export class IncidentView {
           fact(facts.status === "open" ? "Last seen" : "Ended", clock(last), ago(last) && `${ago(last)} ago`),
           fact("Lasted", Number.isNaN(last) ? "–" : lasting(last - first)),
           fact("Alerts", count(facts.alerts), several(facts.lines.length + facts.more_lines, "distinct line")),
-          fact("Recurrence", facts.recurrence ? `×${facts.recurrence}` : "first", facts.recurrence ? "within ten minutes" : "")),
+          facts.recurrence > 0 && fact("Came back", `×${facts.recurrence}`, "within ten minutes"),
+          activity(facts.activity),
+          el("div", {}, el("dt", {}, "Why ", facts.severity), el("dd", {}, gates(facts.gates)))),
         el("div", { class: "actions" },
           el("button", { type: "button", onclick: () => this.act("expected"), title: "Its lines are normal: no alert on them again (e)" }, "Expected"),
           el("button", { type: "button", onclick: () => this.act("real"), title: "It was a fault: keep it, and learn from it (r)" }, "Real fault"),
           el("button", { type: "button", onclick: () => this.act("mute"), title: "No alert on such a line for a while (m)" }, "Mute for…")),
       ),
-      this.why(facts),
       this.lines(facts),
       this.services(facts),
       this.past(),
     );
   }
 
-  why(facts) {
-    return el("section", {}, el("h3", {}, "Why ", el("span", { class: "muted" }, facts.severity)),
-      el("ul", { class: "gates" }, GATES.map(([name, title, meaning]) =>
-        el("li", { class: facts.gates[name] ? "yes" : "no", title: meaning }, el("span", { class: "mark", "aria-hidden": "true" }, facts.gates[name] ? "✓" : "–"),
-          title, el("span", { class: "unseen" }, facts.gates[name] ? ": yes" : ": no")))));
-  }
-
   lines(facts) {
     const most = Math.max(...facts.lines.map((one) => one.evidence), 0.001);
-    return el("section", {}, el("h3", {}, "Lines ", el("span", { class: "muted" }, "by time, bars show evidence")),
-      el("ol", { class: "lines" }, facts.lines.map((one, place) =>
-        el("li", {}, el("button", { type: "button", class: "evidence-row", "aria-pressed": place === this.line, onclick: () => this.choose(place) },
-          el("span", { class: "bar", "--share": one.evidence / most, title: `evidence ${one.evidence}` }),
-          el("span", { class: "body" },
-            el("span", { class: "meta" }, el("b", {}, visible(one.service)), el("span", {}, clock(millis(one.first_seen))),
-              one.count > 1 && el("span", {}, `×${count(one.count)} until ${clock(millis(one.last_seen))}`),
-              one.is_failure && el("span", { class: "kind failure" }, "failure"),
-              (one.kinds ?? []).map((kind) => el("span", { class: "kind", title: kindMeaning(kind) }, kindName(kind)))),
-            el("span", { class: "log" }, visible(one.text))))))),
+    return el("section", {}, el("h3", {}, "Lines ", el("span", { class: "muted" }, "in the order of their first time; bars show evidence")),
+      el("ol", { class: "lines" }, facts.lines.map((one, place) => {
+        const isOpen = place === this.line;
+        return el("li", { class: isOpen ? "open" : "" },
+          el("button", { type: "button", class: "evidence-row", "aria-expanded": isOpen, onclick: () => this.choose(isOpen ? -1 : place) },
+            el("span", { class: "bar", "--share": one.evidence / most, title: `evidence ${one.evidence}` }),
+            el("span", { class: "body" },
+              el("span", { class: "meta" }, el("b", {}, visible(one.service)), el("span", {}, clock(millis(one.first_seen))),
+                one.count > 1 && el("span", {}, `×${count(one.count)} until ${clock(millis(one.last_seen))}`),
+                one.is_failure && el("span", { class: "kind failure" }, "failure"),
+                (one.kinds ?? []).map((kind) => el("span", { class: "kind", title: kindMeaning(kind) }, kindName(kind)))),
+              el("span", { class: "log" }, visible(one.text)))),
+          isOpen && this.panel.show(this.id, one));
+      })),
       facts.more_lines > 0 && el("p", { class: "muted" }, `And ${several(facts.more_lines, "more line")}, each with an alert of its own.`));
   }
 
@@ -137,6 +138,13 @@ export class IncidentView {
     this.draw();
   }
 
+  /** Opens the next line of the incident, or the one before. */
+  step(by) {
+    const { length } = this.record.logwarden.lines;
+    this.choose(Math.min(length - 1, Math.max(0, this.line + by)));
+    this.node.querySelector(".lines .open")?.scrollIntoView({ block: "nearest" });
+  }
+
   async act(what) {
     const { record } = this;
     if (!record) return;
@@ -152,11 +160,25 @@ export class IncidentView {
 
   key(event) {
     const actions = { e: "expected", r: "real", m: "mute" };
-    if (!(event.key in actions)) return false;
-    this.act(actions[event.key]);
+    if (!this.record) return false;
+    if (event.key in actions) this.act(actions[event.key]);
+    else if (event.key === "[" || event.key === "]") this.step(event.key === "]" ? 1 : -1);
+    else return false;
     return true;
   }
 }
+
+function activity(found) {
+  if (!found || found.alerts.length < 2) return null;
+  const begin = millis(found.begin);
+  const wide = lasting(found.bin_ms);
+  return fact("Alerts over time", bars(found.alerts, `Alerts over time, ${wide} a bar, at most ${Math.max(...found.alerts)}`,
+    (number, place) => `${clock(begin + place * found.bin_ms)}: ${several(number, "alert")}`), `${wide} a bar`);
+}
+
+const gates = (found) => el("ul", { class: "gates" }, GATES.map(([name, title, meaning]) =>
+  el("li", { class: found[name] ? "yes" : "no", title: meaning }, el("span", { class: "mark", "aria-hidden": "true" }, found[name] ? "✓" : "–"),
+    title, el("span", { class: "unseen" }, found[name] ? ": yes" : ": no"))));
 
 const back = () => el("a", { class: "back", href: "#/incidents" }, "← Incidents");
 

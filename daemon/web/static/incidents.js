@@ -3,7 +3,7 @@
 import { Refused, ask } from "./api.js";
 import { el, fill } from "./dom.js";
 import { IncidentView } from "./incident.js";
-import { ago, clock, count, headline, kindName, several, visible } from "./text.js";
+import { ago, clock, count, headline, kindName, lean, several, visible } from "./text.js";
 import { VirtualList } from "./virtual.js";
 
 const ROW = 62;
@@ -134,7 +134,7 @@ export class IncidentsView {
   }
 
   show(row, one) {
-    const { bar, service, badge, time, text, facts } = row.parts;
+    const { bar, service, badge, time, text, facts, state } = row.parts;
     row.className = `incident-row ${one.severity} ${one.status}`;
     row.classList.toggle("fresh", this.fresh.has(one.id));
     bar.href = `#/incidents/${encodeURIComponent(one.id)}`;
@@ -145,12 +145,14 @@ export class IncidentsView {
     service.textContent = visible(one.service);
     time.textContent = ago(one.seen);
     time.title = clock(one.seen);
-    text.textContent = visible(headline(one));
-    const more = [one.status === "open" ? "" : one.status, several(one.alerts, "alert")];
+    text.textContent = visible(lean(headline(one)));
+    const more = [several(one.alerts, "alert")];
     if (one.services > 1) more.push(several(one.services, "service"));
     if (one.recurrence) more.push(`again ×${one.recurrence}`);
     if (one.planned) more.push("planned");
-    facts.textContent = more.filter(Boolean).join(" · ");
+    if (one.status === "expired") more.push("expired");
+    facts.textContent = more.join(" · ");
+    state.textContent = one.status;
   }
 
   /** Moves to the next incident of the list, or the one before. */
@@ -186,12 +188,13 @@ function makeRow() {
     time: el("span", { class: "age" }),
     text: el("span", { class: "line" }),
     facts: el("span", { class: "facts" }),
+    state: el("span", { class: "unseen" }),
   };
   parts.bar = el(
     "a",
     { class: "row-link" },
-    el("span", { class: "first" }, parts.badge, parts.service, parts.time),
-    el("span", { class: "second" }, parts.text, parts.facts),
+    el("span", { class: "first" }, parts.badge, parts.service, parts.facts, parts.state, parts.time),
+    el("span", { class: "second" }, parts.text),
   );
   const row = el("div", { role: "listitem" }, parts.bar);
   row.parts = parts;

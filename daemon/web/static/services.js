@@ -92,7 +92,7 @@ export class ServicesView {
 }
 
 function makeRow() {
-  const parts = Object.fromEntries(["name", "topic", "state", "bar", "lines", "known", "rate", "seen", "alert"].map((name) => [name, el("span", { class: name })]));
+  const parts = Object.fromEntries(["name", "topic", "state", "bar", "lines", "known", "rate", "seen", "alert"].map((name) => [name, el("span", { class: `cell-${name}` })]));
   const row = el("div", { role: "listitem", class: "service-row" }, el("span", { class: "who" }, parts.name, parts.topic), el("span", { class: "learned" }, parts.state, parts.bar), parts.lines, parts.known, parts.rate, parts.seen, parts.alert);
   row.parts = parts;
   return row;

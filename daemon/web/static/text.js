@@ -59,6 +59,12 @@ export const KINDS = {
 export const kindName = (kind) => KINDS[kind]?.[0] ?? kind.replaceAll("_", " ");
 export const kindMeaning = (kind) => KINDS[kind]?.[1] ?? "";
 
+// A date, a time, a zone and a process at the begin of a line: in a list they hide what the line is about.
+const HEAD = /^[[(]?\d{2,4}[-/.]\d\d[-/.]\d{2,4}[T ,]+\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?(?: ?(?:Z|UTC|GMT|[A-Z]{3,4}|[+-]\d\d:?\d\d))?[\])]?:?\s+(?:\[\d+\]:?\s+)?(?=\S)/;
+
+/** Returns a line without the time at its begin, for lists that show the time beside it. */
+export const lean = (text) => text.replace(HEAD, "");
+
 /** Returns the headline of an incident without the name of its service, which stands beside it. */
 export function headline({ service, message }) {
   const prefix = `${service}: `;
