@@ -162,7 +162,7 @@ class PieceReader(Protocol):
     """Where some records are looked up for people."""
 
     async def read(self, partition: Partition, offset: int, most: int) -> Sequence[Record]:
-        """Returns at most so many records from this offset on; none if they are gone. Ends by LogwardenError only."""
+        """Returns at most `most` records from this offset on; none if they are deleted. Raises LogwardenError only."""
 
 
 class Scorer(Protocol):

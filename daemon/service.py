@@ -250,7 +250,8 @@ class Service:
     async def _work(self, pipeline: Pipeline, watchdog: Watchdog, sink: KafkaSink) -> None:
         watched = watchdog.over(pipeline.run(), lambda: held_by(pipeline))
         working = asyncio.create_task(watched, name="pipeline")
-        beside = [work for work in (self._folding(sink), self._view.reading()) if work is not None]
+        folding = self._folding(sink)
+        beside = [*self._view.tasks(), *([] if folding is None else [folding])]
         tasks = [asyncio.create_task(work, name="incidents") for work in beside]
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         log.info("serving", http_port=self._http.port, topics=list(self._settings.kafka.input_topics))

@@ -106,12 +106,15 @@ class View:
                 by="HTTP API",
             )
 
-    def reading(self) -> Coroutine[Any, Any, None] | None:
-        """Returns the task that reads the incidents topic. Returns None where nothing is shown of it."""
-        topic = self._settings.kafka.incidents_topic
-        if self._shelf is None or topic is None or self._settings.http.port is None:
-            return None
-        return keep_filled(self._shelf, FollowedTopic(self._settings.kafka, topic), self._clock)
+    def tasks(self) -> list[Coroutine[Any, Any, None]]:
+        """Returns what runs beside the pipeline for people: readers of what the API shows. Empty without HTTP."""
+        settings, topic = self._settings, self._settings.kafka.incidents_topic
+        if settings.http.port is None:
+            return []
+        tasks = [self._services.keep_history()] if settings.http.page else []
+        if self._shelf is not None and topic is not None:
+            tasks.append(keep_filled(self._shelf, FollowedTopic(settings.kafka, topic), self._clock))
+        return tasks
 
     def member(self) -> MemberFacts:
         """Returns what the answers state about this member."""

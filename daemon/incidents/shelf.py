@@ -53,7 +53,7 @@ class IncidentShelf:
 
     @property
     def note(self) -> str:
-        """Why the incidents may be incomplete; empty when they are not."""
+        """Returns the sentence why the incidents may be incomplete; empty when they are not."""
         return self._note
 
     @note.setter

@@ -28,7 +28,7 @@ class KafkaPieces:
         self._settings = settings
 
     async def read(self, partition: Partition, offset: int, most: int) -> Sequence[Record]:
-        """Returns at most so many records from this offset on, in order; none if the topic has them no more.
+        """Returns at most `most` records from this offset on, in order; none if the topic has them no more.
 
         Raises BrokerUnavailable if they cannot be read now, BrokerRefused if this client may not read them.
         """

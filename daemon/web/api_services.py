@@ -18,13 +18,21 @@ from logwarden.daemon.records import Partition
 from logwarden.daemon.standing import STATES, LastAlert, ServiceTable
 from logwarden.daemon.web.api import Endpoint, MemberFacts
 from logwarden.daemon.web.questions import Listing, Question, Refusal, Selection, WordChoice, encoded_cursor
+from logwarden.daemon.web.service_history import HistoryFacts, ServiceHistory
 
 Ints = npt.NDArray[np.int64]
 Key = tuple[str, str, int]
 """Name, topic and partition of a service."""
 
 LISTING = Listing(
-    choices=(WordChoice(name="state", meaning="Only services in this state.", words=[state.word for state in STATES]),),
+    choices=(
+        WordChoice(name="state", meaning="Only services in this state.", words=[state.word for state in STATES]),
+        WordChoice(
+            name="history",
+            meaning="True adds lines and alerts of each of the last 30 minutes.",
+            words=("true", "false"),
+        ),
+    ),
     since="Only services with a line since then",
     limit=100,
     most=1_000,
@@ -33,6 +41,8 @@ FRESH_S = 1.0
 """Age up to which a table serves another request: however many people look, the ingest thread copies one a second."""
 REST = 4.0
 """Rest after an answer, in times of what it took: all answers together take a fifth of a core at most."""
+SAMPLE_S = 60.0
+"""Seconds between two points of a service's history."""
 TIMEOUT_S = 2.0
 """Seconds that a request waits for the ingest thread, which may be embedding new lines."""
 
@@ -64,6 +74,8 @@ class ServiceEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Time of the newest line since this member has the service in memory."""
     last_alert: AlertSummary | None
     """The newest alert since this member has the partition."""
+    history: HistoryFacts | msgspec.UnsetType = msgspec.UNSET
+    """Not in the answer unless the request wants it."""
 
 
 class StateCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +125,7 @@ class ServicesEndpoint:
         self._tried_at = float("-inf")
         self._free_at = float("-inf")
         self._order: _Order | None = None
+        self._history = ServiceHistory()
         self.source: ServiceSource | None = None
         """None until the daemon has started."""
 
@@ -141,11 +154,24 @@ class ServicesEndpoint:
             self._free_at = self._clock.monotonic() + REST * (self._clock.monotonic() - began)
         return answer
 
+    async def keep_history(self) -> None:
+        """Notes the figures of all services once a minute, until it is cancelled."""
+        while True:
+            await self._clock.sleep(SAMPLE_S)
+            if (source := self.source) is not None:
+                async with self._lock:
+                    try:
+                        table = await self._current(source)
+                    except Refusal:
+                        continue  # the ingest thread was busy: the picture lacks a minute
+                    self._history.sample(table, source.last_alert)
+
     async def _answer(self, table: ServiceTable, selection: Selection[Key], source: ServiceSource) -> ServicesAnswer:
         order = self._order
         if order is None or not order.is_of(table):
             order = self._order = await self._worker.run(_Order, table)
         places, total, has_more = await self._worker.run(order.page, table, selection)
+        history = self._history if "true" in selection.words["history"] else None
         counts = np.bincount(table.states, minlength=len(STATES)).tolist()
         return ServicesAnswer(
             member=self._member(),
@@ -153,7 +179,7 @@ class ServicesEndpoint:
             states=StateCounts(**{state.word: counts[state] for state in STATES}),
             lines_per_minute=int(table.per_minute.sum()),
             total=total,
-            services=tuple(_entries(table, places, source)),
+            services=tuple(_entries(table, places, source, history)),
             next=encoded_cursor(_key(table, int(places[-1]))) if has_more else None,
         )
 
@@ -171,7 +197,9 @@ class ServicesEndpoint:
         return self._table
 
 
-def _entries(table: ServiceTable, places: Ints, source: ServiceSource) -> Iterator[ServiceEntry]:
+def _entries(
+    table: ServiceTable, places: Ints, source: ServiceSource, history: ServiceHistory | None
+) -> Iterator[ServiceEntry]:
     """Yields the entries of a page."""
     columns = (table.partition, table.names, table.states, table.progress, table.lines, table.known_lines)
     rows = zip(*(column[places].tolist() for column in (*columns, table.per_minute, table.seen_ms)), strict=True)
@@ -189,6 +217,7 @@ def _entries(table: ServiceTable, places: Ints, source: ServiceSource) -> Iterat
             lines_per_minute=per_minute,
             last_seen=rfc3339(seen_ms) if seen_ms >= 0 else None,
             last_alert=None if alert is None else AlertSummary(timestamp=rfc3339(alert.at_ms), score=alert.score),
+            history=msgspec.UNSET if history is None else history.of(partition, name),
         )
 
 

@@ -1,7 +1,8 @@
 """`GET /api/v1/window`: the alert behind a line of an incident, its record as it was written, and what came after it.
 
 An incident names the partition and offset of the alert. The alert names those of its line in the input topic, from
-which the lines after it are read. Both topics keep records for a time only, so parts may be gone: a note states which.
+which the lines after it are read. Both topics keep records for a time only: a note
+states what is missing.
 """
 
 from __future__ import annotations
@@ -50,11 +51,11 @@ class WindowAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of `/api/v1/window`."""
 
     alert: msgspec.Raw | None
-    """As it is in the alerts topic, with the lines before it and what each weighs. None if it is gone."""
+    """As it is in the alerts topic, with the lines before it and what each weighs. None if the topic has it no more."""
     after: tuple[AfterLine, ...]
     """The next lines of the service, oldest first; at most 12."""
     original: str | None
-    """The record as it was written, as long as alerts may quote it. None if it is gone, or may not be quoted."""
+    """The record as it was written, as long as alerts may quote it. None if no topic has it, or it may not."""
     note: str
     """Why parts are missing; empty when none is."""
 

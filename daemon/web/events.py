@@ -1,12 +1,12 @@
 """`GET /api/v1/events`: incidents as they change, as server-sent events.
 
     event: all     every incident that the shelf has, at the begin and where a client is too far behind
-    event: some    those that changed since the last event, and ids that are gone
+    event: some    those that changed since the last event, and ids that were dropped
 
 The data of both has `open` (open incidents), `note` (why they may be incomplete), `incidents` (short forms) and `gone`.
 What a client was not sent yet is a set of ids: a slow client costs a set, and is sent the newest form of each.
 `follow=false` ends the answer after the first event. An answer beyond `MAX_STREAMS` is refused with 503, and such a
-client asks that way now and then.
+client polls that way.
 """
 
 from __future__ import annotations

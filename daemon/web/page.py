@@ -1,7 +1,7 @@
-"""Serves the page at `/`: a few files of this folder, which a browser keeps and asks about by their hash.
+"""Serves the page at `/`: a few files of this folder, which a browser keeps and checks by their hash.
 
-The files hold no data. What the page shows it asks of the API, with the token where one is needed. The headers let it
-load nothing else, run no script of a text, and be framed by no one.
+The files hold no data. The page requests what it shows from the API, with the token where one is needed. By its headers
+it loads nothing else, runs no script of a text, and stands in no frame.
 """
 
 from __future__ import annotations
