@@ -1,4 +1,4 @@
-"""One directory = one model. Of `model/`, only this file and the line encoder's open files.
+"""One directory = one model. Of `model/`, only this file and those of the line encoder open files.
 
     config.json, model.safetensors   the head (LogWindowClassifier.save_pretrained)
     decision.safetensors             the last step, over the head's answer; may be missing
@@ -6,7 +6,7 @@
     sessions.safetensors             the judge of whole sessions; only where a user has labelled some
     encoder/                         the line encoder: any BERT checkpoint directory
 
-`bert_path` replaces `encoder/` by another BERT. The head must have been trained on one of that width.
+PyTorch is imported on use. `bert_path` replaces `encoder/` by another BERT, of the width that the head was trained on.
 """
 
 from __future__ import annotations
@@ -15,22 +15,25 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file
-from safetensors.torch import save_file as save_tensors
 
 from logwarden.model.calibration import Calibration
-from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig
 from logwarden.model.decision import INPUTS, Decision
-from logwarden.model.encoder import LineEncoder
 from logwarden.model.errors import ModelMismatch, ModelMissing, ModelUnreadable
 from logwarden.model.evidence import WIDTH as EVIDENCE_WIDTH
-from logwarden.model.sessions import SessionJudge
+from logwarden.model.head_shape import HeadShape
 from logwarden.model.trees import BoostedTrees
+
+if TYPE_CHECKING:
+    from logwarden.model.classifier import LogWindowClassifier
+    from logwarden.model.encoder import LineEncoder
+    from logwarden.model.head import WindowHead
+    from logwarden.model.sessions import SessionJudge
 
 SHIPPED = Path(__file__).parent / "weights"
 """Directory of the model in the package."""
@@ -40,13 +43,15 @@ CALIBRATION = "calibration.json"
 DECISION = "decision.safetensors"
 SESSIONS = "sessions.safetensors"
 _ENCODER = "encoder"
+# Files that are truncated, empty, of another shape or of another format.
+_DAMAGE = (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCheckpoint:
     """A loaded model: everything that scoring needs."""
 
-    classifier: LogWindowClassifier
+    classifier: WindowHead
     encoder: LineEncoder
     calibration: Calibration
     revision: str
@@ -65,27 +70,64 @@ def load_checkpoint(
     Raises ModelMissing for a missing directory or file, ModelUnreadable for a file that cannot be read, and
     ModelMismatch for a line encoder of another width than the head was trained on.
     """
-    directory = Path(model_path) if model_path is not None else SHIPPED
-    _require_files(directory, "config.json", _HEAD)
+    from logwarden.model.encoder import LineEncoder
+
+    directory = model_directory(model_path)
     classifier = _load_head(directory)
     encoder = LineEncoder.from_directory(bert_path or directory / _ENCODER, allow_download=allow_download)
-    if encoder.width != classifier.config.encoder_width:
-        raise ModelMismatch(
-            f"the model in {directory} was trained on line embeddings {classifier.config.encoder_width} wide, but the "
-            f"BERT in {bert_path or directory / _ENCODER} makes them {encoder.width} wide; use its own BERT, or "
-            "train a head for this one with `logwarden train --bert-path`"
-        )
-    revision = hashlib.blake2b((directory / _HEAD).read_bytes(), digest_size=6, key=encoder.fingerprint.encode()[:64])
-    decision = None
-    if (directory / DECISION).is_file():
-        decision = load_decision(directory / DECISION)
-        revision.update((directory / DECISION).read_bytes())
+    _require_width(directory, bert_path, classifier.config, encoder.width)
     sessions = load_sessions(directory / SESSIONS) if (directory / SESSIONS).is_file() else None
     if sessions is not None and sessions.width != encoder.width + EVIDENCE_WIDTH:
         raise ModelMismatch(
             f"{directory / SESSIONS} was trained on another BERT; train it again with `logwarden train --sessions`"
         )
-    return ModelCheckpoint(classifier, encoder, _load_calibration(directory), revision.hexdigest(), decision, sessions)
+    return ModelCheckpoint(
+        classifier,
+        encoder,
+        load_calibration(directory),
+        revision_of(directory, encoder.fingerprint),
+        decision_of(directory),
+        sessions,
+    )
+
+
+def model_directory(model_path: Path | None) -> Path:
+    """Returns the directory of a model, by default of the shipped one. Raises ModelMissing if it contains none."""
+    directory = Path(model_path) if model_path is not None else SHIPPED
+    _require_files(directory, "config.json", _HEAD)
+    return directory
+
+
+def read_head_shape(directory: Path) -> HeadShape:
+    """Reads the config.json of a head. Raises ModelUnreadable for a file of another form."""
+    try:
+        return HeadShape.from_json(json.loads((directory / "config.json").read_text(encoding="utf-8")))
+    except (*_DAMAGE, RecursionError) as error:
+        raise _unreadable(directory, error) from error
+
+
+def revision_of(directory: Path, encoder_fingerprint: str) -> str:
+    """Returns twelve hexadecimal digits that change with the weights of head, line encoder and last step."""
+    digest = hashlib.blake2b((directory / _HEAD).read_bytes(), digest_size=6, key=encoder_fingerprint.encode()[:64])
+    if (directory / DECISION).is_file():
+        digest.update((directory / DECISION).read_bytes())
+    return digest.hexdigest()
+
+
+def decision_of(directory: Path) -> Decision | None:
+    """Reads the last step of a model, if it has one."""
+    return load_decision(directory / DECISION) if (directory / DECISION).is_file() else None
+
+
+def load_calibration(directory: Path) -> Calibration:
+    """Reads the calibration of a model. Raises ModelUnreadable for a file of another form."""
+    path = directory / CALIBRATION
+    if not path.is_file():
+        return Calibration()
+    try:
+        return Calibration.from_json(json.loads(path.read_text()))
+    except (OSError, ValueError, RecursionError) as error:  # the last: brackets within brackets within brackets
+        raise ModelUnreadable(f"{path} cannot be read: {_first_line(error)}") from error
 
 
 def save_checkpoint(
@@ -128,12 +170,18 @@ def load_decision(path: Path) -> Decision:
 
 def save_sessions(path: Path, judge: SessionJudge) -> None:
     """Writes the judge of whole sessions."""
+    from safetensors.torch import save_file as save_tensors
+
     save_tensors({name: value.contiguous() for name, value in judge.state_dict().items()}, path)
     path.chmod(0o644)  # the library makes it private, which a model of several users must not be
 
 
 def load_sessions(path: Path) -> SessionJudge:
     """Reads the judge of whole sessions. Raises ModelUnreadable for a file of another form."""
+    from safetensors.torch import load_file
+
+    from logwarden.model.sessions import SessionJudge
+
     try:
         weights = load_file(path)
         members = {name.split(".")[1] for name in weights}
@@ -156,28 +204,31 @@ def _require_files(directory: Path, *names: str) -> None:
         )
 
 
-def _load_head(directory: Path) -> LogWindowClassifier:
-    try:
-        # Not from_pretrained: it draws a progress bar on the caller's terminal, and only warns where weights are
-        # missing.
-        classifier = LogWindowClassifier(LogWindowConfig.from_json_file(directory / "config.json"))
-        classifier.load_state_dict(load_file(directory / _HEAD))
-    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        # RuntimeError: weights of another shape; the others: files that are truncated, empty or of another format.
-        raise ModelUnreadable(f"the model in {directory} cannot be read: {_first_line(error)}") from error
-    classifier.eval()
-    classifier.requires_grad_(False)
-    return classifier
+def _require_width(directory: Path, bert_path: str | Path | None, head: HeadShape, width: int) -> None:
+    if width != head.encoder_width:
+        raise ModelMismatch(
+            f"the model in {directory} was trained on line embeddings {head.encoder_width} wide, but the "
+            f"BERT in {bert_path or directory / _ENCODER} makes them {width} wide; use its own BERT, or "
+            "train a head for this one with `logwarden train --bert-path`"
+        )
 
 
-def _load_calibration(directory: Path) -> Calibration:
-    path = directory / CALIBRATION
-    if not path.is_file():
-        return Calibration()
+def _load_head(directory: Path) -> WindowHead:
+    from safetensors.torch import load_file
+
+    from logwarden.model.head import WindowHead
+
+    shape = read_head_shape(directory)
     try:
-        return Calibration.from_json(json.loads(path.read_text()))
-    except (OSError, ValueError, RecursionError) as error:  # the last: brackets within brackets within brackets
-        raise ModelUnreadable(f"{path} cannot be read: {_first_line(error)}") from error
+        head = WindowHead(shape)
+        head.load_state_dict(load_file(directory / _HEAD), assign=True)
+    except _DAMAGE as error:
+        raise _unreadable(directory, error) from error
+    return head.eval().requires_grad_(False)
+
+
+def _unreadable(directory: Path, error: Exception) -> ModelUnreadable:
+    return ModelUnreadable(f"the model in {directory} cannot be read: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:

@@ -8,8 +8,6 @@ Any BERT checkpoint fits: the compact one in the package, a clone of `bert-base-
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -18,23 +16,30 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from tokenizers.implementations import BertWordPieceTokenizer
 from torch.nn import functional
-from transformers import BertConfig, BertModel
 
+from logwarden.model.bert import Bert, BertFile
+from logwarden.model.encoder_files import (
+    MAX_TOKENS,
+    LineTokens,
+    batches_by_length,
+    find_folder,
+    fingerprint,
+    one_line,
+    read_config,
+    read_tokenizer,
+    weight_name,
+    weights_file,
+)
 from logwarden.model.errors import ModelMissing, ModelUnreadable
-from logwarden.model.evidence import glossed
 
 # N texts · T tokens · D width
 
-MAX_TOKENS = 64
-"""A canonical line of 240 characters rarely has more tokens; the tail of a longer one is dumps and stack frames."""
+Model = Any
+"""A `Bert`, or a BertModel of transformers without pooler, whose type is not imported here."""
 
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _DAMAGE = (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError)
 """Errors of the libraries for files that are truncated, empty, of another shape or of another format."""
-# Heads of the pre-training tasks and buffers that BertModel rebuilds: no part of an encoder without pooler.
-_IGNORED = ("pooler.", "cls.", "embeddings.position_ids", "embeddings.token_type_ids")
 
 
 class LineEncoder:
@@ -43,14 +48,11 @@ class LineEncoder:
     `encode` changes nothing, so threads may share an encoder. `to` is for set-up.
     """
 
-    def __init__(self, model: BertModel, tokenizer: Tokenizer) -> None:
+    def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
         """Takes a model without pooler, and a tokenizer that puts its own [CLS] and [SEP] around a text."""
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
         self._model = model.eval().requires_grad_(False)
-        self._tokenizer = tokenizer
+        self._tokens = LineTokens(tokenizer, int(model.config.max_position_embeddings))
         self._fingerprint = ""
-        self._unknown = tokenizer.token_to_id("[UNK]")
 
     @classmethod
     def from_directory(cls, path: str | Path, *, allow_download: bool = False) -> Self:
@@ -59,20 +61,13 @@ class LineEncoder:
         With `allow_download` a `path` that is no directory is taken for a model hub id. Raises ModelMissing if the
         directory or one of its files is missing, and ModelUnreadable if a file is damaged or is not BERT.
         """
-        folder = Path(path)
-        if not _is_folder(folder) and allow_download:
-            folder = _downloaded(str(path))
-        if not _is_folder(folder):
-            raise ModelMissing(
-                f"no line encoder at {path}: name a directory with config.json, model.safetensors and tokenizer.json, "
-                "such as a clone of bert-base-uncased, or allow the download of a model hub id"
-            )
+        folder = find_folder(path, allow_download=allow_download)
         try:
-            return cls(_load_model(folder), _load_tokenizer(folder))
+            return cls(_load_model(folder), read_tokenizer(folder))
         except ModelMissing:
             raise
         except _DAMAGE as reason:
-            raise ModelUnreadable(f"the line encoder in {folder} cannot be read: {_one_line(reason)}") from reason
+            raise ModelUnreadable(f"the line encoder in {folder} cannot be read: {one_line(reason)}") from reason
 
     @property
     def width(self) -> int:
@@ -93,18 +88,22 @@ class LineEncoder:
         may key stored embeddings. Computed at first use (30 ms for the shipped encoder).
         """
         if not self._fingerprint:
-            self._fingerprint = _fingerprint(self._model, self._tokenizer)
+            state, config = self._model.state_dict(), self._model.config
+            weights = ((name, value.detach().half().cpu().numpy()) for name, value in sorted(state.items()))
+            self._fingerprint = fingerprint(
+                self.tokenizer, weights, int(config.num_attention_heads), str(config.hidden_act)
+            )
         return self._fingerprint
 
     @property
-    def model(self) -> BertModel:
+    def model(self) -> Model:
         """The wrapped model, for training."""
         return self._model
 
     @property
     def tokenizer(self) -> Tokenizer:
         """The wrapped tokenizer; shared, so copy it before changing it."""
-        return self._tokenizer
+        return self._tokens.tokenizer
 
     def to(self, device: str | torch.device, *, dtype: torch.dtype | None = None) -> Self:
         """Moves the weights; `dtype` bfloat16 halves the cost of `encode` and costs 1e-2 of exactness."""
@@ -112,19 +111,8 @@ class LineEncoder:
         return self
 
     def tokenize(self, texts: Sequence[str], *, max_tokens: int = MAX_TOKENS) -> list[list[int]]:
-        """Returns at most `max_tokens` token ids of each text, [CLS] and [SEP] included; both stay.
-
-        A longer text keeps its begin and its last third, where messages and exceptions stand. A text with characters
-        that the vocabulary cannot spell is read by its glosses (`logwarden.model.evidence.glossed`).
-        """
-        limit = min(max_tokens, int(self._model.config.max_position_embeddings))
-        assert limit >= 2, "a text needs at least its [CLS] and [SEP]"
-        found = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
-        for place, text in enumerate(texts):
-            if not text.isascii() and self._unknown in found[place]:
-                found[place] = self._tokenizer.encode(glossed(text)).ids
-        tail = max(1, limit // 3)
-        return [ids if len(ids) <= limit else ids[: limit - tail] + ids[-tail:] for ids in found]
+        """Returns at most `max_tokens` token ids of each text; see `LineTokens`."""
+        return self._tokens.tokenize(texts, max_tokens=max_tokens)
 
     def encode(self, texts: Sequence[str], *, max_tokens: int = MAX_TOKENS, batch_size: int = 64) -> torch.Tensor:
         """Returns (N, D) float32 on `device`, rows of length one, in the order of `texts`.
@@ -133,12 +121,9 @@ class LineEncoder:
         other; no texts give (0, D).
         """
         token_ids = self.tokenize(texts, max_tokens=max_tokens)
-        # Texts of similar length share a batch, so that little of it is padding.
-        order = sorted(range(len(token_ids)), key=lambda n: len(token_ids[n]))
         embeddings = torch.empty(len(texts), self.width, dtype=torch.float32, device=self.device)  # (N, D)
         with torch.inference_mode():
-            for at in range(0, len(order), batch_size):
-                chosen = order[at : at + batch_size]
+            for chosen in batches_by_length(token_ids, batch_size):
                 embeddings[chosen] = embed_tokens(self._model, [token_ids[n] for n in chosen])
         return embeddings
 
@@ -152,10 +137,10 @@ class LineEncoder:
         (folder / "model.safetensors").chmod(
             0o644
         )  # the library makes it private, which an installed model must not be
-        self._tokenizer.save(str(folder / "tokenizer.json"))
+        self.tokenizer.save(str(folder / "tokenizer.json"))
 
 
-def embed_tokens(model: BertModel, token_ids: Sequence[Sequence[int]]) -> torch.Tensor:
+def embed_tokens(model: Model, token_ids: Sequence[Sequence[int]]) -> torch.Tensor:
     """Returns (N, D) float32, rows of length one: the mean over a text's own tokens. Keeps gradients, for training."""
     lengths = torch.tensor([len(ids) for ids in token_ids])  # (N,)
     longest = int(lengths.max())
@@ -170,101 +155,25 @@ def embed_tokens(model: BertModel, token_ids: Sequence[Sequence[int]]) -> torch.
     return functional.normalize(summed / lengths.to(model.device)[:, None], dim=-1)  # (N, D)
 
 
-def _load_model(folder: Path) -> BertModel:
-    config = BertConfig.from_json_file(_existing(folder, "config.json"))
-    if config.model_type != "bert":
-        raise ValueError(f"it is a {config.model_type} model, not BERT")
-    model = BertModel(config, add_pooling_layer=False)
-    model.load_state_dict(_renamed(_load_weights(folder)))
-    return model.float()
+def _load_model(folder: Path) -> Bert:
+    model = Bert(BertFile(read_config(folder)))
+    model.load_state_dict(_renamed(_load_weights(weights_file(folder))), assign=True)
+    return model
 
 
-def _load_weights(folder: Path) -> Mapping[str, torch.Tensor]:
-    for name in _WEIGHTS:
-        path = folder / name
-        if path.is_file() and path.suffix == ".safetensors":
-            loaded: Mapping[str, torch.Tensor] = load_file(path)
-            return loaded
-        if path.is_file():
-            return _load_pickled(path)
-    raise ModelMissing(f"the line encoder in {folder} lacks its weights: {' or '.join(_WEIGHTS)}")
-
-
-def _load_pickled(path: Path) -> Mapping[str, torch.Tensor]:
+def _load_weights(path: Path) -> Mapping[str, torch.Tensor]:
+    if path.suffix == ".safetensors":
+        loaded: Mapping[str, torch.Tensor] = load_file(path)
+        return loaded
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as reason:  # the library raises nothing narrower for a damaged file
-        raise ValueError(f"{path.name}: {_one_line(reason)}") from reason
+        raise ValueError(f"{path.name}: {one_line(reason)}") from reason
     if not isinstance(weights, Mapping):
         raise ValueError(f"{path.name} contains a {type(weights).__name__}, not weights by name")
     return weights
 
 
 def _renamed(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Returns the weights of any BERT checkpoint under BertModel's names. The oldest ones are called gamma and beta."""
-    renamed = {}
-    for old, value in weights.items():
-        name = old.removeprefix("bert.").replace("LayerNorm.gamma", "LayerNorm.weight")
-        name = name.replace("LayerNorm.beta", "LayerNorm.bias")
-        if not name.startswith(_IGNORED):
-            renamed[name] = value.float()
-    return renamed
-
-
-def _load_tokenizer(folder: Path) -> Tokenizer:
-    if (folder / "tokenizer.json").is_file():
-        try:
-            return Tokenizer.from_file(str(folder / "tokenizer.json"))
-        except Exception as reason:  # the library raises nothing narrower for a damaged file
-            raise ValueError(f"tokenizer.json: {_one_line(reason)}") from reason
-    pieces = _existing(folder, "vocab.txt").read_text(encoding="utf-8").splitlines()
-    settings = folder / "tokenizer_config.json"
-    found = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
-    return word_piece_tokenizer(pieces, lower_case=bool(found.get("do_lower_case", True)))
-
-
-def word_piece_tokenizer(pieces: Sequence[str], *, lower_case: bool = True) -> Tokenizer:
-    """Returns a BERT tokenizer over `pieces`, whose positions are the token ids."""
-    vocabulary = {piece: number for number, piece in enumerate(pieces)}
-    tokenizer: Any = BertWordPieceTokenizer(vocabulary, lowercase=lower_case)
-    return Tokenizer.from_str(tokenizer.to_str())
-
-
-def _downloaded(hub_id: str) -> Path:
-    """Downloads the encoder's files. Called only with the caller's leave: nothing else here uses the network."""
-    from huggingface_hub import snapshot_download
-
-    wanted = ["config.json", "tokenizer.json", "vocab.txt", *_WEIGHTS]
-    try:
-        return Path(snapshot_download(hub_id, allow_patterns=wanted))
-    except (OSError, ValueError) as reason:  # no network, no such repository; and names that cannot be one
-        raise ModelMissing(f"the line encoder {hub_id} cannot be downloaded: {_one_line(reason)}") from reason
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError as reason:  # a folder that this user may not open, a path longer than the system takes
-        raise ModelUnreadable(f"the line encoder in {path} cannot be read: {reason.strerror}") from reason
-
-
-def _existing(folder: Path, name: str) -> Path:
-    path = folder / name
-    if not path.is_file():
-        raise ModelMissing(f"the line encoder in {folder} lacks {name}")
-    return path
-
-
-def _one_line(reason: Exception) -> str:
-    return " ".join(str(reason).split())[:300]
-
-
-def _fingerprint(model: BertModel, tokenizer: Tokenizer) -> str:
-    digest = hashlib.blake2b(digest_size=6)
-    digest.update(tokenizer.to_str().encode())
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(f"{name}{tuple(value.shape)}".encode())
-        # As stored, so that saving and loading again does not change the name.
-        digest.update(value.detach().half().cpu().contiguous().numpy().tobytes())
-    digest.update(f"{model.config.num_attention_heads} {model.config.hidden_act}".encode())
-    return digest.hexdigest()
+    names = {old: weight_name(old) for old in weights}
+    return {name: weights[old].float() for old, name in names.items() if name is not None}

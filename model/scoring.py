@@ -18,10 +18,10 @@ from torch import Tensor
 
 from logwarden.model.arrays import Floats, Ints
 from logwarden.model.checkpoint import ModelCheckpoint
-from logwarden.model.classifier import LineRows
 from logwarden.model.decision import COLUMNS, INPUTS, inputs_of
 from logwarden.model.errors import DeviceUnavailable
 from logwarden.model.evidence import line_vectors
+from logwarden.model.head import LineRows
 from logwarden.model.lines import PADDING, LineTable
 from logwarden.model.mask_own import OwnRule
 from logwarden.model.summary import SIGNS
@@ -132,7 +132,7 @@ class WindowScorer:
     def _head(self, batch: WindowBatch) -> tuple[Tensor, Tensor, Ints]:
         """Returns the head's logits (w, 2), line weights (w, L), and the places of the judged lines (w,)."""
         ids = torch.from_numpy(batch.windows("id")).to(self.device)  # w, L
-        # w, L, 3: the order is that of `logwarden.model.classifier.FAMILIARITY_WIDTH`
+        # w, L, 3: the order is that of `logwarden.model.head.FAMILIARITY_WIDTH`
         familiarity = np.stack([batch.windows(name) for name in ("log_count", "log_age", "distance")], axis=-1)
         judged_place = _most_surprising_fresh(batch, familiarity)
         judged = torch.from_numpy(judged_place).to(self.device)  # w

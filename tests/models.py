@@ -15,7 +15,8 @@ from transformers import BertConfig, BertModel
 from logwarden.model.calibration import Calibration
 from logwarden.model.checkpoint import save_checkpoint
 from logwarden.model.classifier import LogWindowClassifier, LogWindowConfig
-from logwarden.model.encoder import LineEncoder, word_piece_tokenizer
+from logwarden.model.encoder import LineEncoder
+from logwarden.model.encoder_files import word_piece_tokenizer
 
 WIDTH = 32
 _WORDS = [

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from logwarden.model.arrays import Doubles, Floats, Ints
 from logwarden.model.checkpoint import ModelCheckpoint
-from logwarden.model.classifier import LogWindowClassifier
+from logwarden.model.head import WindowHead
 from logwarden.model.kinds import KINDS, kinds_of
 from logwarden.model.scoring import WindowScorer
 from logwarden.training.benchmark.methods import AT
@@ -82,7 +82,7 @@ def capture(views: PastViews, judged: int, past: str, changes: Sequence[str] = (
 
 
 @contextmanager
-def changed(head: LogWindowClassifier, change: str) -> Iterator[None]:
+def changed(head: WindowHead, change: str) -> Iterator[None]:
     """Makes one of `HEAD_CHANGES` for as long as the context lasts."""
     mixture, attend = head.mixture, head._attend
     kept, router, limit = mixture.top_p, mixture.router.weight.detach().clone(), head.max_mixture_logit

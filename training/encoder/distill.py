@@ -30,7 +30,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel
 
-from logwarden.model.encoder import LineEncoder, embed_tokens, word_piece_tokenizer
+from logwarden.model.encoder import LineEncoder, embed_tokens
+from logwarden.model.encoder_files import word_piece_tokenizer
 from logwarden.model.masking import mask_line
 from logwarden.training.corpora import openstack_fault_rounds, openstack_vm_sessions, unlabelled_streams
 

@@ -21,6 +21,7 @@ from logwarden.model.checkpoint import (
     save_checkpoint,
     save_decision,
 )
+from logwarden.model.classifier import LogWindowClassifier
 from tests.models import save_tiny, tiny_classifier, tiny_encoder
 
 Damage = Callable[[Path], object]
@@ -176,5 +177,5 @@ def test_a_new_head_removes_the_step_of_the_old_one(directory: Path) -> None:
     save_checkpoint(directory, tiny_classifier(seed=9), None, Calibration())
     assert with_trees.decision is not None
     assert load_checkpoint(directory).decision is None
-    save_checkpoint(directory, with_trees.classifier, None, Calibration())
+    save_checkpoint(directory, LogWindowClassifier.from_pretrained(directory), None, Calibration())
     assert load_checkpoint(directory).revision != with_trees.revision

@@ -15,7 +15,8 @@ from transformers import BertConfig, BertModel
 from logwarden import LogAnomalyDetector
 from logwarden.model.calibration import Calibration
 from logwarden.model.checkpoint import ModelCheckpoint, load_checkpoint, save_checkpoint
-from logwarden.model.encoder import LineEncoder, word_piece_tokenizer
+from logwarden.model.encoder import LineEncoder
+from logwarden.model.encoder_files import word_piece_tokenizer
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.verdicts import Scores
 from tests.models import PIECES, tiny_classifier, tiny_encoder

@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel
 
 from logwarden.model.checkpoint import SHIPPED
-from logwarden.model.encoder import LineEncoder, embed_tokens, word_piece_tokenizer
+from logwarden.model.encoder import LineEncoder, embed_tokens
+from logwarden.model.encoder_files import word_piece_tokenizer
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PIECES += ["*", ":", "disk", "full", "error", "##s", "on", "node", "a", "##b"]

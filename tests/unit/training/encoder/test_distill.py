@@ -11,7 +11,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from logwarden.model.encoder import LineEncoder, word_piece_tokenizer
+from logwarden.model.encoder import LineEncoder
+from logwarden.model.encoder_files import word_piece_tokenizer
 from logwarden.training.corpora import EventSessions, FaultRound
 from logwarden.training.encoder import distill
 from logwarden.training.encoder import text_harvest as harvest

@@ -14,7 +14,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from logwarden.model.encoder import LineEncoder, word_piece_tokenizer
+from logwarden.model.encoder import LineEncoder
+from logwarden.model.encoder_files import word_piece_tokenizer
 from logwarden.training.corpora import EventSessions, FaultRound
 from logwarden.training.encoder import distill
 from tests.models import PIECES, tiny_encoder
@@ -93,8 +94,8 @@ def test_a_run_is_continued_and_its_encoder_saved(
     assert second["cpu_s"] > first[0]["cpu_s"]
     assert set(second["held_out"]["packages"]) == {"cosine", "cosine_p10", "similarity_correlation"}
     saved = LineEncoder.from_directory(tmp_path / "final")
-    assert saved.model.config.num_hidden_layers == 1
-    assert saved.model.config.vocab_size == 95
+    assert saved.model.config.shape.num_hidden_layers == 1
+    assert saved.model.config.shape.vocab_size == 95
     assert saved.fingerprint in capsys.readouterr().out
     last = LineEncoder.from_directory(tmp_path / "run" / "encoder")
     torch.testing.assert_close(saved.encode(TEXTS), last.encode(TEXTS))
