@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 
+from logwarden.model.arrays import Column
 from logwarden.model.calibration import Calibration
 from logwarden.model.decision import INPUTS, Decision
 from logwarden.model.errors import ModelMismatch, ModelMissing, ModelUnreadable
@@ -42,7 +43,7 @@ _HEAD = "model.safetensors"
 CALIBRATION = "calibration.json"
 DECISION = "decision.safetensors"
 SESSIONS = "sessions.safetensors"
-_ENCODER = "encoder"
+ENCODER = "encoder"
 # Files that are truncated, empty, of another shape or of another format.
 _DAMAGE = (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError)
 
@@ -74,8 +75,8 @@ def load_checkpoint(
 
     directory = model_directory(model_path)
     classifier = _load_head(directory)
-    encoder = LineEncoder.from_directory(bert_path or directory / _ENCODER, allow_download=allow_download)
-    _require_width(directory, bert_path, classifier.config, encoder.width)
+    encoder = LineEncoder.from_directory(bert_path or directory / ENCODER, allow_download=allow_download)
+    require_width(directory, bert_path, classifier.config, encoder.width)
     sessions = load_sessions(directory / SESSIONS) if (directory / SESSIONS).is_file() else None
     if sessions is not None and sessions.width != encoder.width + EVIDENCE_WIDTH:
         raise ModelMismatch(
@@ -103,6 +104,14 @@ def read_head_shape(directory: Path) -> HeadShape:
     try:
         return HeadShape.from_json(json.loads((directory / "config.json").read_text(encoding="utf-8")))
     except (*_DAMAGE, RecursionError) as error:
+        raise _unreadable(directory, error) from error
+
+
+def read_head_weights(directory: Path) -> dict[str, Column]:
+    """Reads the weights of a head by name, without PyTorch. Raises ModelUnreadable for a file of another form."""
+    try:
+        return dict(load_arrays(directory / _HEAD))
+    except _DAMAGE as error:
         raise _unreadable(directory, error) from error
 
 
@@ -142,7 +151,7 @@ def save_checkpoint(
     classifier.save_pretrained(directory)
     (directory / _HEAD).chmod(0o644)  # the library makes it private, which an installed model must not be
     if encoder is not None:
-        encoder.save(directory / _ENCODER)
+        encoder.save(directory / ENCODER)
     (directory / CALIBRATION).write_text(json.dumps(calibration.to_json(), indent=2) + "\n")
     (directory / DECISION).unlink(missing_ok=True)
 
@@ -204,11 +213,12 @@ def _require_files(directory: Path, *names: str) -> None:
         )
 
 
-def _require_width(directory: Path, bert_path: str | Path | None, head: HeadShape, width: int) -> None:
+def require_width(directory: Path, bert_path: str | Path | None, head: HeadShape, width: int) -> None:
+    """Raises ModelMismatch for a line encoder of another width than the head was trained on."""
     if width != head.encoder_width:
         raise ModelMismatch(
             f"the model in {directory} was trained on line embeddings {head.encoder_width} wide, but the "
-            f"BERT in {bert_path or directory / _ENCODER} makes them {width} wide; use its own BERT, or "
+            f"BERT in {bert_path or directory / ENCODER} makes them {width} wide; use its own BERT, or "
             "train a head for this one with `logwarden train --bert-path`"
         )
 

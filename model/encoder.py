@@ -18,9 +18,10 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch.nn import functional
 
-from logwarden.model.bert import Bert, BertFile
+from logwarden.model.bert import Bert
 from logwarden.model.encoder_files import (
     MAX_TOKENS,
+    BertFile,
     LineTokens,
     batches_by_length,
     find_folder,

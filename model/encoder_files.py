@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 from tokenizers.implementations import BertWordPieceTokenizer
 
@@ -156,6 +157,15 @@ def weight_name(old: str) -> str | None:
     name = old.removeprefix("bert.").replace("LayerNorm.gamma", "LayerNorm.weight")
     name = name.replace("LayerNorm.beta", "LayerNorm.bias")
     return None if name.startswith(_IGNORED) else name
+
+
+def read_weights(folder: Path) -> dict[str, Column]:
+    """Returns the weights under BertModel's names, without PyTorch. Raises ValueError for its own format."""
+    path = weights_file(folder)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"{path.name} is a format of PyTorch alone; convert it to {WEIGHTS[0]}, or install torch")
+    found = {weight_name(old): value for old, value in load_file(path).items()}
+    return {name: value for name, value in found.items() if name is not None}
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:

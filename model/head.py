@@ -23,20 +23,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from logwarden.model.head_shape import HeadShape
+from logwarden.model.head_shape import (
+    BUCKETS,
+    DIRECTIONS,
+    DISTANCE,
+    EVIDENCE_SCALE,
+    LOG_AGE,
+    LOG_COUNT,
+    MAX_TEXT_SCORE,
+    NEWER,
+    SHARPNESS,
+    SIGNS,
+    SUMMARY,
+    SURPRISE_UNIT_BITS,
+    TOP,
+    HeadShape,
+    mixture_limit,
+)
 from logwarden.model.moe import Routing, TopPMixture
-from logwarden.model.summary import DIRECTIONS, EVIDENCE_SCALE, SIGNS, SUMMARY, sign_shares, signs_of, summarise
-
-LOG_COUNT, LOG_AGE, DISTANCE = 0, 1, 2
-FAMILIARITY_WIDTH = 3
-"""Columns of the familiarity input: log2(1 + times seen), log2(1 + age), distance to the nearest known line."""
-
-_SURPRISE_UNIT_BITS = 4.0  # brings 0…14 bits to 0…3.5, the range in which the logit moves
-_BUCKETS = 12
-_MAX_TEXT_SCORE, _MAX_MIXTURE_LOGIT = 0.75, 0.75
-"""Most that text alone, and each logit of the mixture, may add to the score of a service with a history."""
-_TOP = 4  # number of greatest line scores that are averaged; a shorter window has zeros in their place
-_NEWER = 1e-6  # share by which a place further on ranks higher among equal line scores: a few units of their last digit
+from logwarden.model.summary import sign_shares, signs_of, summarise
 
 
 class LineRows(NamedTuple):
@@ -71,9 +76,9 @@ class WindowHead(nn.Module):
         # Of weights next to 0: untrained, evidence has next to no effect.
         width_of_evidence = (2, config.evidence_width)
         self.evidence_gates = nn.Parameter(torch.full(width_of_evidence, -0.1)) if config.evidence_width else None
-        self.max_mixture_logit = 0.4 if config.evidence_width else _MAX_MIXTURE_LOGIT
+        self.max_mixture_logit = mixture_limit(config.evidence_width)
         self.learned_query = nn.Parameter(torch.zeros(width))
-        self.position_bias = nn.Parameter(torch.zeros(config.attention_heads, _BUCKETS))
+        self.position_bias = nn.Parameter(torch.zeros(config.attention_heads, BUCKETS))
         self.surprise_bias = nn.Parameter(torch.full((config.attention_heads,), 0.5))
         self.distance_weight = nn.Parameter(torch.tensor(-1.0))
         # logit = softplus · r of the judged line, of the greatest, of the mean of the four greatest; then the offset
@@ -94,7 +99,7 @@ class WindowHead(nn.Module):
         gates = self.text_gates(torch.cat([embeddings, signs], dim=-1))
         if self.evidence_gates is not None:
             # Weights of one sign each: whatever the layers above make of it, here a failure only raises the score.
-            weights = EVIDENCE_SCALE * F.softplus(self.evidence_gates, beta=20)
+            weights = EVIDENCE_SCALE * F.softplus(self.evidence_gates, beta=SHARPNESS)
             gates = gates + F.linear(signs * signs.new_tensor(DIRECTIONS), weights)
         return LineRows(query, key, value, gates, signs_of(signs))
 
@@ -148,7 +153,7 @@ class WindowHead(nn.Module):
         q = _split_heads(query + self.learned_query, heads)  # B, H, D/H
         k = _split_heads(key, heads)  # B, L, H, D/H
         past = (judged[:, None] - torch.arange(key.shape[1], device=key.device)).abs()  # B, L lines back
-        bucket = (2 * torch.log2(past + 1.0)).long().clamp_max(_BUCKETS - 1)  # 0, 2, 3, 4, 4, 5, 5, 6, …
+        bucket = (2 * torch.log2(past + 1.0)).long().clamp_max(BUCKETS - 1)  # 0, 2, 3, 4, 4, 5, 5, 6, …
         logits = torch.einsum("bhd,blhd->bhl", q, k) / math.sqrt(q.shape[-1])
         logits = logits + self.position_bias[:, bucket].transpose(0, 1)
         logits = logits + self.surprise_bias[:, None] * surprise[:, None]
@@ -159,22 +164,22 @@ class WindowHead(nn.Module):
         batch = torch.arange(len(judged), device=judged.device)
         weight = F.softplus(self.base)
         # Of equal lines the newest counts. Without the slope each device and each size of batch would choose its own.
-        ranked = scores * (1 + _NEWER * torch.arange(scores.shape[1], device=scores.device))
-        at = ranked.masked_fill(~mask, -1e4).topk(min(_TOP, scores.shape[1]), dim=-1).indices  # B, 4
+        ranked = scores * (1 + NEWER * torch.arange(scores.shape[1], device=scores.device))
+        at = ranked.masked_fill(~mask, -1e4).topk(min(TOP, scores.shape[1]), dim=-1).indices  # B, 4
         top = scores.gather(1, at).clamp_min(
             0.0
         )  # padding adds nothing, nor does a line whose text is a sign of health
         newest = scores[batch, judged]
-        base = weight[0] * newest + weight[1] * top[:, 0] + weight[2] * top.sum(dim=-1) / _TOP + self.base_offset
+        base = weight[0] * newest + weight[1] * top[:, 0] + weight[2] * top.sum(dim=-1) / TOP + self.base_offset
         shares = torch.zeros_like(scores)
         shares[batch, judged] = weight[0] * newest
         shares = shares.scatter_add(1, at[:, :1], weight[1] * top[:, :1])
-        return base, shares.scatter_add(1, at, weight[2] * top / _TOP)
+        return base, shares.scatter_add(1, at, weight[2] * top / TOP)
 
 
 def _text_score(a: Tensor, known: Tensor) -> Tensor:
     """(B, L) part of a line's score that its text alone brings: unbounded without a history, bounded beside one."""
-    return a * (1 - known) + _MAX_TEXT_SCORE * a.tanh() * known
+    return a * (1 - known) + MAX_TEXT_SCORE * a.tanh() * known
 
 
 def _split_heads(x: Tensor, heads: int) -> Tensor:
@@ -188,7 +193,7 @@ def _unpack(familiarity: Tensor, learning_lines: int) -> tuple[Tensor, Tensor, T
     # From a sixteenth of the learning phase to its end, trust grows from 0 to 1.
     full = math.log2(1 + learning_lines)
     known = ((log_age - (full - 4)) / 4).clamp(0.0, 1.0)
-    surprise = (log_age - log_count).clamp_min(0.0) / _SURPRISE_UNIT_BITS * known
+    surprise = (log_age - log_count).clamp_min(0.0) / SURPRISE_UNIT_BITS * known
     return surprise, known, familiarity[..., DISTANCE] * known
 
 

@@ -1,32 +1,25 @@
-"""Scores windows: the line table on the device, the gather by id, the head, the calibration.
+"""Scores windows with PyTorch: the line table on the device, the gather by id, the head.
 
-One thread at a time scores. Another thread may store new rows meanwhile: no window that is being scored refers to them.
-Knows nothing of services, offsets or alerts.
-
-Legend: w windows · L window size · D head width · E encoder width
+Legend: w windows · L window size · D head width · E encoder width · S signs
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from logwarden.model.arrays import Floats, Ints
+from logwarden.model.arrays import Bools, Floats, Ints
 from logwarden.model.checkpoint import ModelCheckpoint
-from logwarden.model.decision import COLUMNS, INPUTS, inputs_of
 from logwarden.model.errors import DeviceUnavailable
 from logwarden.model.evidence import line_vectors
 from logwarden.model.head import LineRows
-from logwarden.model.lines import PADDING, LineTable
-from logwarden.model.mask_own import OwnRule
-from logwarden.model.summary import SIGNS
-from logwarden.model.verdicts import Scores
-from logwarden.model.windowing import WindowBatch
+from logwarden.model.head_shape import SIGNS
+from logwarden.model.lines import PADDING
+from logwarden.model.scorer import Scorer
 
 T = TypeVar("T")
 
@@ -49,31 +42,24 @@ def pick_device(wanted: str) -> torch.device:
     return device
 
 
-class WindowScorer:
+class WindowScorer(Scorer):
     """The model on a device, with a table of `rows` lines.
 
-    `max_windows` are scored at a time; the number shrinks when the device runs out of memory.
+    `max_windows` are scored at a time. The number shrinks when the GPU runs out of memory, and then the CPU goes on.
     """
 
     def __init__(
         self, checkpoint: ModelCheckpoint, *, device: str = "auto", rows: int = 32_768, max_windows: int = 1024
     ) -> None:
+        super().__init__(checkpoint.calibration, checkpoint.decision, rows, max_windows)
         self.checkpoint = checkpoint
         self.device = pick_device(device)
-        self._max_windows = max_windows
         self._classifier = checkpoint.classifier.to(self.device)
         checkpoint.encoder.to(self.device)
         width = checkpoint.classifier.config.hidden_size
         # Row 0 is padding and row 1 the overflow row. They stay zero, which is the embedding of no information.
         widths = (width, width, width, 2, SIGNS)
         self._table = LineRows(*(torch.zeros(rows, n, device=self.device) for n in widths))
-
-    def line_table(self, masks: Sequence[OwnRule] = ()) -> LineTable:
-        """Returns a new, empty table over the scorer's rows, which applies the user's masks.
-
-        Only one may be in use: they share the rows.
-        """
-        return LineTable(len(self._table.query), self.encode, self.store, masks=masks)
 
     def encode(self, texts: Sequence[str]) -> Floats:
         """Returns the embeddings (n, E) of canonical texts, each of length 1, on the host."""
@@ -94,67 +80,26 @@ class WindowScorer:
         for table, values in zip(self._table, rows, strict=True):
             table[at] = values
 
-    def score(self, batch: WindowBatch) -> Scores:
-        """Scores w windows. When the GPU has no memory left, it goes on with smaller batches and then on the CPU."""
-        return self._with_room(lambda: self._score(batch))
-
-    def inputs(self, batch: WindowBatch) -> Floats:
-        """Returns what the last step reads of w windows (w, F), see `logwarden.model.decision.INPUTS`."""
-        return self._with_room(lambda: self._inputs(batch))
-
     @torch.inference_mode()
-    def _inputs(self, batch: WindowBatch) -> Floats:
-        parts = [np.zeros((0, len(INPUTS)), np.float32)]
-        for part in self._parts(batch):
-            logits, _, judged = self._head(part)
-            parts.append(self._decision_inputs(part, logits.float().cpu().numpy(), judged))
-        return np.concatenate(parts)
-
-    @torch.inference_mode()
-    def _score(self, batch: WindowBatch) -> Scores:
-        logits, weights = [np.zeros((0, 2), np.float32)], [np.zeros((0, batch.size), np.float32)]
-        for part in self._parts(batch):
-            out, shares, judged = self._head(part)
-            answer = out.float().cpu().numpy()
-            if self.checkpoint.decision is not None:
-                margins = self.checkpoint.decision.margins(self._decision_inputs(part, answer, judged))
-                answer = np.stack([-margins / 2, margins / 2], axis=-1).astype(np.float32)
-            logits.append(answer)
-            weights.append(shares.float().cpu().numpy())
-        joined = np.concatenate(logits)
-        return Scores(joined, self.checkpoint.calibration.probability(joined), np.concatenate(weights))
-
-    def _parts(self, batch: WindowBatch) -> Iterator[WindowBatch]:
-        # 2,500 windows in parts of 1,024: [0, 1024), [1024, 2048), [2048, 2500)
-        for start in range(0, len(batch), self._max_windows):
-            yield batch.select(np.arange(start, min(start + self._max_windows, len(batch))))
-
-    def _head(self, batch: WindowBatch) -> tuple[Tensor, Tensor, Ints]:
-        """Returns the head's logits (w, 2), line weights (w, L), and the places of the judged lines (w,)."""
-        ids = torch.from_numpy(batch.windows("id")).to(self.device)  # w, L
-        # w, L, 3: the order is that of `logwarden.model.head.FAMILIARITY_WIDTH`
-        familiarity = np.stack([batch.windows(name) for name in ("log_count", "log_age", "distance")], axis=-1)
-        judged_place = _most_surprising_fresh(batch, familiarity)
-        judged = torch.from_numpy(judged_place).to(self.device)  # w
-        judged_ids = ids.gather(1, judged[:, None]).squeeze(1)  # w
+    def _compute(self, ids: Ints, familiarity: Floats, judged: Ints) -> tuple[Floats, Floats]:
+        rows = torch.from_numpy(ids).to(self.device)  # w, L
+        place = torch.from_numpy(judged).to(self.device)  # w
+        judged_rows = rows.gather(1, place[:, None]).squeeze(1)  # w
         logits, shares, _ = self._classifier.score(
-            self._table.query[judged_ids],  # w, D
-            self._table.key[ids],  # w, L, D
-            self._table.value[ids],  # w, L, D
-            self._table.gates[ids],  # w, L, 2
-            self._table.signs[ids],  # w, L, S
+            self._table.query[judged_rows],  # w, D
+            self._table.key[rows],  # w, L, D
+            self._table.value[rows],  # w, L, D
+            self._table.gates[rows],  # w, L, 2
+            self._table.signs[rows],  # w, L, S
             torch.from_numpy(familiarity).to(self.device),
-            ids != PADDING,
-            judged,
+            rows != PADDING,
+            place,
         )
-        return logits, shares, judged_place
+        return logits.float().cpu().numpy(), shares.float().cpu().numpy()
 
-    def _decision_inputs(self, batch: WindowBatch, logits: Floats, judged: Ints) -> Floats:
-        # Windows of 32 that end at places 40 and 41 and are judged by columns 31 and 29: the lines at places 40 and 39.
-        at = batch.ends - (batch.size - 1) + judged
-        columns = {name: batch.columns[name][at] for name in COLUMNS}
-        signs = self._table.signs[torch.from_numpy(batch.columns["id"][at]).to(self.device)].cpu().numpy()
-        return inputs_of(columns, logits[:, 1].astype(np.float64) - logits[:, 0], signs > 0)
+    def _signs(self, ids: Ints) -> Bools:
+        signs = self._table.signs[torch.from_numpy(ids).to(self.device)].cpu().numpy()
+        return np.asarray(signs > 0)
 
     def _with_room(self, compute: Callable[[], T]) -> T:
         """Computes, and again with less memory for as long as the device has none left."""
@@ -178,20 +123,3 @@ class WindowScorer:
         self.checkpoint.encoder.to(self.device)
         self._table = LineRows(*(table.cpu() for table in self._table))
         warnings.warn("the GPU is out of memory even for one window; scoring goes on on the CPU", stacklevel=2)
-
-
-def _most_surprising_fresh(batch: WindowBatch, familiarity: Floats) -> Ints:
-    """(w,) place of each window's judged line: the newest, or with a step the most surprising fresh one."""
-    newest = np.full(len(batch), batch.size - 1)
-    if not len(batch) or batch.fresh.max() == 1:
-        return newest
-    # Window size 4, of which 3 lines are fresh:
-    #   surprise                9 2 5 5
-    #   without the old line    - 2 5 5
-    #   reversed                5 5 2 -     the greatest is first at 0
-    #   place                   4 - 1 - 0 = 3
-    surprise = familiarity[:, :, 1] - familiarity[:, :, 0]  # w, L
-    old = np.arange(batch.size) < (batch.size - batch.fresh)[:, None]
-    surprise[old] = -np.inf
-    # Reversed, so that of two equally surprising lines the later one is judged.
-    return np.asarray(batch.size - 1 - surprise[:, ::-1].argmax(axis=1))

@@ -8,33 +8,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from logwarden.model import evidence
-
-SUMMARY = 14
-"""Facts that `summarise` returns."""
-SIGNS = 3
-"""Signs of a line that are summed over its window: it is severe, it warns, it reports health."""
-_WARNS, _HEALTH = (
-    [evidence.NAMES.index(name) for name in names]
-    for names in (
-        ("level_warning", "trouble", "status_4xx"),
-        ("health", "planned"),
-    )
-)
-_AGE_BITS = 14.0
-_FULL_BITS = 5.0  # log2 of the 32 lines of a usual window: the fill of a window must not depend on its padding
-EVIDENCE_SCALE = 10.0  # so that the weights of evidence learn as fast as those of layers with many inputs
-DIRECTIONS = [
-    0.0 if name == "level_stated" else -1.0 if place in _HEALTH else 1.0 for place, name in enumerate(evidence.NAMES)
-]
-"""Whether a column of evidence may raise a line's score, 1, or lower it, -1."""
+from logwarden.model.head_shape import AGE_BITS, FULL_BITS, SIGN_COLUMNS, SIGNS
 
 
 def signs_of(columns: Tensor) -> Tensor:
     """Returns the signs (…, S) of lines, from their evidence (…, V); zeros without evidence."""
     if not columns.shape[-1]:
         return columns.new_zeros(*columns.shape[:-1], SIGNS)
-    return torch.stack([columns[..., places].amax(dim=-1) for places in (evidence.SEVERE, _WARNS, _HEALTH)], dim=-1)
+    return torch.stack([columns[..., places].amax(dim=-1) for places in SIGN_COLUMNS], dim=-1)
 
 
 def summarise(
@@ -65,9 +46,9 @@ def summarise(
             new.sum(dim=1) / lines,
             never.sum(dim=1).clamp_max(8) / 8,
             never[batch, judged].float(),
-            count / _AGE_BITS,
+            count / AGE_BITS,
             (count < 2).float(),  # seen at most twice
-            torch.log2(lines.float()) / _FULL_BITS,
+            torch.log2(lines.float()) / FULL_BITS,
         ],
         dim=-1,
     )

@@ -104,7 +104,7 @@ def test_a_library_has_one_home(library: str) -> None:
 
 def test_one_file_of_the_daemon_imports_torch() -> None:
     """The daemon meets tensors in one file; its other files see arrays."""
-    assert _who_imports("torch", "daemon") == {"daemon/engine/loading.py"}
+    assert _who_imports("torch", "daemon") == {"daemon/engine/with_torch.py"}
     assert _who_imports("transformers", "daemon") == set()
 
 

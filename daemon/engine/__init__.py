@@ -1,1 +1,1 @@
-"""Loads the model; the only importers of torch in the daemon."""
+"""Loads the model, on PyTorch or on ONNX Runtime; the only importer of torch in the daemon."""

@@ -1,58 +1,57 @@
-"""Loads the model for the daemon and for `scan`. The only file of the daemon that imports torch."""
+"""Loads the model for the daemon and for `scan`. Imports PyTorch or ONNX Runtime, whichever is chosen."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from pathlib import Path
 
 import numpy as np
-import torch
 
+from logwarden.daemon.engine.choice import chosen_engine
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.ports import Engine
 from logwarden.daemon.selecting import matcher
 from logwarden.daemon.settings.fields import named_masks
-from logwarden.daemon.settings.groups import AlertSettings, Settings
+from logwarden.daemon.settings.groups import AlertSettings, ModelSettings, Settings
 from logwarden.daemon.settings.learning import need_of
-from logwarden.model.checkpoint import load_checkpoint
+from logwarden.model.calibration import Calibration
 from logwarden.model.errors import ModelError
 from logwarden.model.learning import LearningNeed, LearningRules
 from logwarden.model.mask_own import compile_masks
-from logwarden.model.scoring import WindowScorer
+from logwarden.model.scorer import Scorer
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.verdicts import AlertPolicy
 
 
 def load_engine(settings: Settings) -> Engine:
     """Returns the model that the settings name, warm. Raises ConfigurationError if it or its device cannot be used."""
-    # One thread scores and one embeds; more threads inside each would compete for the same cores.
-    torch.set_num_threads(1)
     warnings.filterwarnings("default", category=UserWarning, module=r"logwarden\.model")
-    model = settings.model
     try:
-        loaded = load_checkpoint(
-            Path(model.path) if model.path else None,
-            model.bert_path and str(model.bert_path),
-            allow_download=model.allow_download,
-        )
-        scorer = WindowScorer(
-            loaded, device=model.device, rows=model.table_rows, max_windows=settings.batch.max_windows
-        )
+        scorer, calibration, revision, device = _load(settings.model, settings.batch.max_windows)
     except ModelError as error:
         raise ConfigurationError(str(error), hint="see LOGWARDEN_MODEL__PATH and LOGWARDEN_MODEL__DEVICE") from error
     policy = AlertPolicy(
-        threshold=settings.alerts.threshold or loaded.calibration.threshold,
+        threshold=settings.alerts.threshold or calibration.threshold,
         learning_lines=settings.alerts.learning_lines,
         learning=learning_rules(settings.alerts),
-        model_revision=loaded.revision,
+        model_revision=revision,
         kinds=settings.alerts.kinds,
         budget_per_day=settings.alerts.budget_per_day if settings.alerts.threshold is None else 0,
     )
     masks = compile_masks(named_masks(settings.input.masks))
-    engine = Engine(scorer=scorer, table=scorer.line_table(masks), policy=policy, device=str(scorer.device))
+    engine = Engine(scorer=scorer, table=scorer.line_table(masks), policy=policy, device=device)
     _warm_up(engine, settings.window.size)
     return engine
+
+
+def _load(model: ModelSettings, max_windows: int) -> tuple[Scorer, Calibration, str, str]:
+    if chosen_engine(model) == "onnx":
+        from logwarden.daemon.engine import with_onnx
+
+        return with_onnx.load(model, max_windows)
+    from logwarden.daemon.engine import with_torch
+
+    return with_torch.load(model, max_windows)
 
 
 def learning_rules(settings: AlertSettings) -> LearningRules:

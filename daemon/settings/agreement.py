@@ -56,6 +56,12 @@ def disagreements(settings: Settings) -> Iterator[tuple[bool, str]]:
                 f"{PREFIX}HEALTH__STUCK_TIMEOUT_S is {health.stuck_timeout_s:g}, but it must be more than the "
                 f"{milliseconds / 1000:g} s of {variables}; otherwise the daemon ends while it only waits",
             )
+    model = settings.model
+    yield (
+        model.engine == "onnx" and model.device.startswith("cuda"),
+        f"{PREFIX}MODEL__DEVICE is {model.device}, but {PREFIX}MODEL__ENGINE is onnx, which computes on the CPU; set "
+        "the engine to torch, or the device to cpu",
+    )
     yield from _outputs(kafka)
     pinned = unread_topic(settings.input.formats, kafka.input_topics)
     yield (

@@ -134,6 +134,9 @@ class ModelSettings(SettingsGroup):
     """Directory or hub name of the BERT encoder. None: the encoder in the model directory."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", title="auto, cpu, cuda or cuda:N")] = "auto"
     """Device of the model: `auto` (the first GPU, else the CPU), `cpu`, `cuda` or `cuda:N`."""
+    engine: Literal["auto", "torch", "onnx"] = "auto"
+    """Library that computes the model: `torch` on any device, or `onnx` (ONNX Runtime) on the CPU, where it is lighter
+    and faster. `auto`: `onnx` where it is installed and there is no GPU, else `torch`."""
     allow_download: bool = False
     """True allows the daemon to download files of the encoder from the model hub."""
     table_rows: Annotated[int, Field(ge=256, le=16_777_216)] = 32_768

@@ -105,7 +105,7 @@ async def test_a_stop_at_the_start_as_pid_1(fleet_of_pid_1: Fleet, wait_s: float
     pid = pid_inside(member)
     assert pid is not None
     await eventually(lambda: takes_sigterm(pid), 20, "its signals")
-    assert not has_loaded(pid, "torch"), "it takes them first"
+    assert not has_loaded(pid, "onnxruntime"), "it takes them first"
     await asyncio.sleep(wait_s)
     ending = await asyncio.to_thread(end, member, 0.0, pid=pid)
     assert ending.faults(0.0) == [], ending

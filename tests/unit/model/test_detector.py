@@ -9,16 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 from transformers import BertConfig, BertModel
 
 from logwarden import LogAnomalyDetector
+from logwarden.model.arrays import Floats, Ints
 from logwarden.model.calibration import Calibration
 from logwarden.model.checkpoint import ModelCheckpoint, load_checkpoint, save_checkpoint
 from logwarden.model.encoder import LineEncoder
 from logwarden.model.encoder_files import word_piece_tokenizer
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.verdicts import Scores
+from logwarden.model.windowing import WindowBatch
 from tests.models import PIECES, tiny_classifier, tiny_encoder
 
 TEXTS = [
@@ -234,11 +235,11 @@ def test_a_gpu_without_memory_is_left_with_one_warning(
     tried, real = [], WindowScorer._head
     scorer = detector._scorer
 
-    def full(self: WindowScorer, part: object) -> tuple[Tensor, Tensor, object]:
+    def full(self: WindowScorer, part: WindowBatch) -> tuple[Floats, Floats, Ints]:
         if self.device.type == "cuda":
-            tried.append(len(part))  # type: ignore[arg-type]
+            tried.append(len(part))
             raise torch.OutOfMemoryError
-        return real(self, part)  # type: ignore[arg-type]
+        return real(self, part)
 
     monkeypatch.setattr(WindowScorer, "_head", full)
     monkeypatch.setattr(scorer, "device", torch.device("cuda"))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from logwarden.model.arrays import Ints
+from logwarden.model.arrays import Floats, Ints
 from logwarden.model.checkpoint import ModelCheckpoint, load_checkpoint
 from logwarden.model.scoring import WindowScorer, pick_device
 from logwarden.model.stream import LogStream
@@ -98,7 +98,7 @@ def test_a_full_gpu_gets_smaller_batches(loaded: ModelCheckpoint, monkeypatch: p
     expected = scorer.score(batch).logits
     sizes, real = [], WindowScorer._head
 
-    def crowded(self: WindowScorer, part: WindowBatch) -> tuple[Tensor, Tensor, Ints]:
+    def crowded(self: WindowScorer, part: WindowBatch) -> tuple[Floats, Floats, Ints]:
         sizes.append(len(part))
         if len(part) > 4:
             raise torch.OutOfMemoryError

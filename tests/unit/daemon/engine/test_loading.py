@@ -11,7 +11,7 @@ from logwarden.daemon.engine.stream import MAX_SHOWN_CHARS, open_stream
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.reading import read_settings
-from logwarden.model.scoring import WindowScorer
+from logwarden.model.scorer import Scorer
 
 
 def settings_of(tiny: Path, **changes: str) -> Settings:
@@ -44,7 +44,7 @@ def test_a_bug_is_not_bad_configuration(
     def broken(*_: object, **__: object) -> None:
         raise bug("operands could not be broadcast together")
 
-    monkeypatch.setattr(WindowScorer, "__init__", broken)
+    monkeypatch.setattr(Scorer, "__init__", broken)
     with pytest.raises(bug, match="broadcast"):
         load_engine(settings_of(tiny_checkpoint))
 
