@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import structlog
 
 from logwarden.daemon.clock import SystemClock
+from logwarden.daemon.engine.choice import why_onnx
 from logwarden.daemon.engine.loading import load_engine
 from logwarden.daemon.engine.stream import open_stream
 from logwarden.daemon.errors import (
@@ -168,6 +169,8 @@ class Service:
         # On the score worker: loading takes a second or two, and the event loop answers probes meanwhile.
         engine = await score_worker.run(load_engine, settings)
         self._health.warm = True
+        if (sentence := why_onnx()) is not None:
+            log.info("model_on_onnx_runtime", reason=sentence)
         policy = engine.policy
         log.info(
             "model_loaded",

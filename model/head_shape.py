@@ -13,7 +13,7 @@ FAMILIARITY_WIDTH = 3
 SURPRISE_UNIT_BITS = 4.0
 """Bits of surprise that are 1, so that 0…14 bits are 0…3.5, the range in which the logit moves."""
 BUCKETS = 12
-"""Distances into the past that the attention tells apart."""
+"""Distances into the past that the attention distinguishes."""
 MAX_TEXT_SCORE = 0.75
 """Most that text alone may add to the score of a line of a service with a history."""
 TOP = 4

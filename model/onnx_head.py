@@ -29,7 +29,7 @@ from logwarden.model.head_shape import (
 from logwarden.model.onnx_graph import Graph, Session, Value
 
 _MOST_LINES = 4096
-"""Places of a window that the attention tells apart, more than the settings allow."""
+"""Places of a window that the attention distinguishes, more than the settings allow."""
 _FIRST, _LAST = np.array([1]), np.array([-1])
 _FLOAT = 1  # ONNX's number of float32
 

@@ -18,7 +18,7 @@ from logwarden.model.decision import Decision
 from logwarden.model.evidence import line_vectors
 from logwarden.model.head_shape import SIGN_COLUMNS, SIGNS, HeadShape
 from logwarden.model.onnx_encoder import OnnxEncoder
-from logwarden.model.scorer import Scorer
+from logwarden.model.scorer import TableScorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def load_onnx(
     )
 
 
-class OnnxScorer(Scorer):
+class OnnxScorer(TableScorer):
     """The model on the CPU, with a table of `rows` lines."""
 
     device = "cpu"

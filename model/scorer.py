@@ -25,7 +25,7 @@ from logwarden.model.windowing import WindowBatch
 T = TypeVar("T")
 
 
-class Scorer(ABC):
+class TableScorer(ABC):
     """A model with a table of `rows` lines. `max_windows` are scored at a time."""
 
     def __init__(self, calibration: Calibration, decision: Decision | None, rows: int, max_windows: int) -> None:

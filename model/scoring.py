@@ -19,7 +19,7 @@ from logwarden.model.evidence import line_vectors
 from logwarden.model.head import LineRows
 from logwarden.model.head_shape import SIGNS
 from logwarden.model.lines import PADDING
-from logwarden.model.scorer import Scorer
+from logwarden.model.scorer import TableScorer
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ def pick_device(wanted: str) -> torch.device:
     return device
 
 
-class WindowScorer(Scorer):
+class WindowScorer(TableScorer):
     """The model on a device, with a table of `rows` lines.
 
     `max_windows` are scored at a time. The number shrinks when the GPU runs out of memory, and then the CPU goes on.

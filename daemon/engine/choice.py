@@ -17,13 +17,18 @@ from logwarden.daemon.settings.groups import ModelSettings
 _DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")
 
 
+def is_installed(package: str) -> bool:
+    """Returns True if a package can be imported, without its import."""
+    return importlib.util.find_spec(package) is not None
+
+
 def chosen_engine(
     model: ModelSettings,
-    is_installed: Callable[[str], bool] = lambda package: importlib.util.find_spec(package) is not None,
+    has: Callable[[str], bool] = is_installed,
     has_gpu: Callable[[], bool] = lambda: _has_driver() and _torch_sees_gpu(),
 ) -> str:
     """Returns `torch` or `onnx`. Raises ConfigurationError if the settings ask for one that is not installed."""
-    torch, onnx = is_installed("torch"), is_installed("onnxruntime") and is_installed("onnx")
+    torch, onnx = has("torch"), has("onnxruntime") and has("onnx")
     if model.engine == "onnx" and not onnx:
         raise ConfigurationError(
             "LOGWARDEN_MODEL__ENGINE is onnx, but ONNX Runtime is not installed", hint="pip install onnxruntime onnx"
@@ -40,6 +45,13 @@ def chosen_engine(
     if on_gpu or not onnx or (torch and model.device == "auto" and has_gpu()):
         return "torch"
     return "onnx"
+
+
+def why_onnx() -> str | None:
+    """Returns the sentence for the log of a machine without PyTorch, None for another machine."""
+    if is_installed("torch"):
+        return None
+    return "PyTorch is not installed, so ONNX Runtime computes the model on the CPU; install torch to use a GPU"
 
 
 def _has_driver() -> bool:

@@ -18,7 +18,7 @@ from logwarden.model.calibration import Calibration
 from logwarden.model.errors import ModelError
 from logwarden.model.learning import LearningNeed, LearningRules
 from logwarden.model.mask_own import compile_masks
-from logwarden.model.scorer import Scorer
+from logwarden.model.scorer import TableScorer
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.verdicts import AlertPolicy
 
@@ -44,7 +44,7 @@ def load_engine(settings: Settings) -> Engine:
     return engine
 
 
-def _load(model: ModelSettings, max_windows: int) -> tuple[Scorer, Calibration, str, str]:
+def _load(model: ModelSettings, max_windows: int) -> tuple[TableScorer, Calibration, str, str]:
     if chosen_engine(model) == "onnx":
         from logwarden.daemon.engine import with_onnx
 

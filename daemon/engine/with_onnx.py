@@ -7,10 +7,10 @@ from pathlib import Path
 from logwarden.daemon.settings.groups import ModelSettings
 from logwarden.model.calibration import Calibration
 from logwarden.model.onnx_scoring import OnnxScorer, load_onnx
-from logwarden.model.scorer import Scorer
+from logwarden.model.scorer import TableScorer
 
 
-def load(model: ModelSettings, max_windows: int) -> tuple[Scorer, Calibration, str, str]:
+def load(model: ModelSettings, max_windows: int) -> tuple[TableScorer, Calibration, str, str]:
     """Returns the scorer, the calibration, the revision and the name of the device. Raises ModelError."""
     loaded = load_onnx(
         Path(model.path) if model.path else None,

@@ -9,11 +9,11 @@ import torch
 from logwarden.daemon.settings.groups import ModelSettings
 from logwarden.model.calibration import Calibration
 from logwarden.model.checkpoint import load_checkpoint
-from logwarden.model.scorer import Scorer
+from logwarden.model.scorer import TableScorer
 from logwarden.model.scoring import WindowScorer
 
 
-def load(model: ModelSettings, max_windows: int) -> tuple[Scorer, Calibration, str, str]:
+def load(model: ModelSettings, max_windows: int) -> tuple[TableScorer, Calibration, str, str]:
     """Returns the scorer, the calibration, the revision and the name of the device. Raises ModelError."""
     # One thread scores and one embeds; more threads inside each would compete for the same cores.
     torch.set_num_threads(1)

@@ -173,6 +173,11 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("LOGWARDEN_")} | dict(variables)
 
 
+def has_loaded(pid: int, library: str) -> bool:
+    """Returns True if a process has mapped a library of this name."""
+    return library in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+
+
 def until(condition: Callable[[], object], timeout_s: float, what: str) -> None:
     """Polls until the condition is true. Raises AssertionError with `what` at the time limit."""
     deadline = time.monotonic() + timeout_s

@@ -1,7 +1,7 @@
-"""Starts members cheaply: one process imports torch and the daemon once, and every member is a fork of it.
+"""Starts members cheaply: one process imports the daemon once, and every member is a fork of it.
 
 A member of it is a process of its own with its own environment, log, signals and exit code, and runs the command line
-`logwarden run`. Only the import, four seconds of CPU, is not repeated. `python -m tests.kafka.preloaded` is that
+`logwarden run`. Only the import, a second and a half of CPU, is not repeated. `python -m tests.kafka.preloaded` is that
 process: it reads one JSON object per line (`log`, `environment`) and writes one per line: `pid` of a member that
 started, `pid` and `status` of a member that ended. All members die with it.
 """
@@ -79,7 +79,7 @@ class Preloaded:
             stdout=subprocess.PIPE,
             text=True,
             cwd=REPOSITORY,
-            # The default number of threads of torch is that of the cores: with it three members would be six threads.
+            # A library has as many threads as there are cores: with them three members would be six threads.
             env={name: text for name, text in os.environ.items() if not name.startswith("LOGWARDEN_")}
             | {"OMP_NUM_THREADS": "1"},
         )
@@ -125,6 +125,7 @@ class Preloaded:
 def _serve_forks() -> None:
     """Forks for every line of the input. Returns in each fork, and does not return in the parent."""
     import logwarden.daemon.__main__
+    import logwarden.daemon.engine.with_onnx
     import logwarden.daemon.logs
     import logwarden.daemon.service
     import logwarden.daemon.settings.reading  # noqa: F401 - all of them only to have them loaded

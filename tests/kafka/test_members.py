@@ -13,7 +13,7 @@ import jsonschema
 
 from tests.kafka.evidence import AlertLog, Group, Traffic, eventually
 from tests.kafka.fleet import Fleet
-from tests.kafka.member import EXIT_S, READY_S, Member, command, environment
+from tests.kafka.member import EXIT_S, READY_S, Member, command, environment, has_loaded
 from tests.kafka.topics import LOG_PARTITIONS, Topics
 
 SCHEMA = json.loads(
@@ -32,7 +32,7 @@ def has_half(member: Member) -> bool:
 
 async def test_one_member_scores_every_line_and_drains(topics: Topics, fleet: Fleet) -> None:
     """Every line is scored once and committed, SIGTERM ends the daemon with 0, and its alerts fit the schema."""
-    member = fleet.start()
+    member = fleet.start(MODEL__DEVICE="cpu")
     async with (
         Traffic.to(topics.bootstrap, topics.logs) as traffic,
         AlertLog.reading(topics.bootstrap, topics.alerts) as alerts,
@@ -40,6 +40,7 @@ async def test_one_member_scores_every_line_and_drains(topics: Topics, fleet: Fl
         sent = await traffic.send(500)
         await eventually(member.ready, READY_S, "a ready member")
         await eventually(lambda: alerts.covers(sent), 30, "an alert for every line")
+        assert not has_loaded(member.pid, "libtorch"), "a CPU needs no PyTorch"
         await eventually(group_of(topics).is_done, 10, "lag 0")
         more = await traffic.send(100)
         member.signal(signal.SIGTERM)

@@ -15,15 +15,10 @@ from tests.kafka.broker import Broker
 from tests.kafka.ending import end, takes_sigterm
 from tests.kafka.evidence import Traffic, eventually, produce
 from tests.kafka.fleet import Fleet
-from tests.kafka.member import READY_S, REPOSITORY, Member, Process, command
+from tests.kafka.member import READY_S, REPOSITORY, Member, Process, command, has_loaded
 from tests.kafka.topics import Topics
 
 BUDGET_S = 3.0
-
-
-def has_loaded(pid: int, library: str) -> bool:
-    """Returns True if a process has mapped a library of this name."""
-    return library in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
 
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="a process with pid 1 needs a namespace of its own: run as root")

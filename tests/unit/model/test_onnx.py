@@ -27,7 +27,7 @@ from logwarden.model.head_shape import SIGNS, HeadShape
 from logwarden.model.onnx_encoder import OnnxEncoder
 from logwarden.model.onnx_head import scoring
 from logwarden.model.onnx_scoring import OnnxScorer, load_onnx
-from logwarden.model.scorer import Scorer
+from logwarden.model.scorer import TableScorer
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.stream import LogStream
 from logwarden.model.windowing import WindowBatch
@@ -38,12 +38,12 @@ from tests.recorded import recorded_columns
 TEXTS = ["* disk full on node", "* connection to * refused: timeout after * ms", "", "x" * 90]
 
 
-def windows(scorer: Scorer, lines: int, *, size: int = 32, step: int = 1) -> WindowBatch:
+def windows(scorer: TableScorer, lines: int, *, size: int = 32, step: int = 1) -> WindowBatch:
     """Returns the windows of a recording, whose lines are in the scorer's table."""
     return LogStream(scorer.line_table(), size=size, step=step, max_slots=64).push(recorded_columns(lines))
 
 
-def assert_alike(ours: Scorer, theirs: Scorer, lines: int, **shape: int) -> None:
+def assert_alike(ours: TableScorer, theirs: TableScorer, lines: int, **shape: int) -> None:
     one, other = windows(ours, lines, **shape), windows(theirs, lines, **shape)
     np.testing.assert_allclose(ours.inputs(one), theirs.inputs(other), atol=1e-4)
     found, expected = ours.score(one), theirs.score(other)

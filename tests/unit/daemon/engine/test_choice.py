@@ -91,6 +91,8 @@ class Uninstalled:
 sys.meta_path.insert(0, Uninstalled())
 real = importlib.util.find_spec
 importlib.util.find_spec = lambda name, package=None: None if name in MISSING else real(name, package)
+from logwarden.daemon.engine.choice import why_onnx
+assert why_onnx().startswith("PyTorch is not installed, so ONNX Runtime computes")
 import logwarden.daemon
 for module in pkgutil.walk_packages(logwarden.daemon.__path__, "logwarden.daemon."):
     if not module.name.endswith(("__main__", "with_torch")):

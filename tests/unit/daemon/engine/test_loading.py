@@ -11,7 +11,7 @@ from logwarden.daemon.engine.stream import MAX_SHOWN_CHARS, open_stream
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.reading import read_settings
-from logwarden.model.scorer import Scorer
+from logwarden.model.scorer import TableScorer
 
 
 def settings_of(tiny: Path, **changes: str) -> Settings:
@@ -44,13 +44,13 @@ def test_a_bug_is_not_bad_configuration(
     def broken(*_: object, **__: object) -> None:
         raise bug("operands could not be broadcast together")
 
-    monkeypatch.setattr(Scorer, "__init__", broken)
+    monkeypatch.setattr(TableScorer, "__init__", broken)
     with pytest.raises(bug, match="broadcast"):
         load_engine(settings_of(tiny_checkpoint))
 
 
 def test_a_loaded_engine_is_whole(tiny_checkpoint: Path) -> None:
-    """Scorer, table and policy belong to one model, and the settings override the model's threshold."""
+    """TableScorer, table and policy belong to one model, and the settings override the model's threshold."""
     engine = load_engine(settings_of(tiny_checkpoint, ALERTS__THRESHOLD="0.25", ALERTS__LEARNING_LINES="7"))
     assert (engine.policy.threshold, engine.policy.learning_lines) == (0.25, 7)
     assert engine.policy.model_revision
