@@ -23,6 +23,7 @@ GO_TOOLS = {
 DEBIAN_PACKAGES = {
     "promtool": ("prometheus",),
     "prometheus": ("prometheus",),
+    "amtool": ("prometheus-alertmanager",),
     "rsyslogd": ("rsyslog", "rsyslog-kafka"),
     "systemd-analyze": ("systemd",),
     "go": ("golang",),
@@ -65,6 +66,19 @@ def install(*packages: str) -> None:
         env=quiet,
         timeout_s=INSTALL_S,
     )
+
+
+def unpacked(name: str, packages: tuple[str, ...]) -> Path:
+    """Returns a folder into which Debian packages are unpacked, without installing them."""
+    folder = TOOLS / name
+    if not folder.exists():
+        partial = folder.with_suffix(".partial")
+        partial.mkdir(parents=True, exist_ok=True)
+        run(["apt-get", "download", "-qq", *packages], cwd=partial, timeout_s=INSTALL_S)
+        for package in partial.glob("*.deb"):
+            run(["dpkg", "-x", str(package), str(partial)])
+        partial.rename(folder)
+    return folder
 
 
 def go_module(module: str) -> Path:
