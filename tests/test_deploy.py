@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+import runpy
+import tomllib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,14 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
+from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.web.metrics_page import metrics_markdown
 from logwarden.model.version import __version__
 from tests.deploy.chart import CHART, VALUES
+from tests.deploy.compose import created_topics
 from tests.deploy.dashboard import DASHBOARD, EMPTY, dashboard, queries
 from tests.deploy.rules import RULES, SCENARIOS, alert_names, rules_of
+from tests.deploy.shippers import snippets
 from tests.deploy.unit import drain_fits, variables
 from tests.test_readme import unknown_settings
 
@@ -144,3 +149,41 @@ def test_the_chart_has_the_rules_and_the_dashboard() -> None:
     for name, target in (("alerts.yaml", RULES[1]), ("recording.yaml", RULES[0]), ("dashboard.json", DASHBOARD)):
         assert (CHART / "files" / name).resolve() == target.resolve()
     assert yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))["appVersion"] == __version__
+
+
+def test_compose_creates_the_topics_of_the_settings() -> None:
+    """The daemon creates the state topic only; every other one exists under its default name before it starts."""
+    kafka, bridge = Settings().kafka, Settings().bridge
+    wanted = {kafka.alerts_topic, kafka.dead_letter_topic, kafka.incidents_topic, kafka.feedback_topic}
+    assert created_topics() == {*kafka.input_topics, *wanted, bridge.dead_letter_topic}
+
+
+def test_every_file_that_a_machine_reads_is_yaml() -> None:
+    """A tab or a colon too many would be found by the first user."""
+    folders = [ROOT / "deploy", ROOT / ".github"]
+    files = [path for folder in folders for path in (*folder.rglob("*.yaml"), *folder.rglob("*.yml"))]
+    assert len(files) > 15
+    for path in [*files, ROOT / ".pre-commit-config.yaml"]:
+        if "templates" not in path.parts:
+            assert list(yaml.safe_load_all(path.read_text(encoding="utf-8"))), path
+
+
+def test_every_snippet_of_a_shipper_is_well_formed() -> None:
+    """What people paste is parsed here, also of shippers that no test can run."""
+    parsers: dict[str, Callable[[str], Any]] = {"yaml": yaml.safe_load, "toml": tomllib.loads}
+    found = snippets()
+    assert len(found) == 6
+    for name, (language, text) in found.items():
+        assert "kafka-1:9092" in text, f"{name} names no broker to replace"
+        if language in parsers:
+            assert parsers[language](text), name
+
+
+def test_a_release_has_the_notes_of_its_version() -> None:
+    """The page of a release is the version's part of the changelog, and a version without one is refused."""
+    program = runpy.run_path(str(ROOT / "deploy" / "release_notes.py"))
+    text = "# Changelog\n\n## [Unreleased]\n- new\n\n## [1.1.0] - 2026-01-02\n- b\n\n## [1.0.0]\n### Added\n- a\n"
+    assert (program["notes_of"]("1.1.0", text), program["notes_of"]("1.0.0", text)) == ("- b\n", "### Added\n- a\n")
+    with pytest.raises(LookupError, match=r"has no notes of the version 1\.2\.0"):
+        program["notes_of"]("1.2.0", text)
+    assert program["notes_of"]("Unreleased", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))

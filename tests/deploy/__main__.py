@@ -12,16 +12,22 @@ import time
 from collections.abc import Callable
 
 from tests.deploy.chart import check_chart
+from tests.deploy.compose import check_compose
 from tests.deploy.rules import check_rules
 from tests.deploy.scraped import check_scraped
+from tests.deploy.shippers import check_shippers
 from tests.deploy.tools import ToolMissing
 from tests.deploy.unit import check_unit
+from tests.deploy.workflows import check_workflows
 
 CHECKS: dict[str, Callable[[], list[str]]] = {
     "rules": lambda: [check_rules()],
     "dashboard": lambda: asyncio.run(check_scraped()),
     "unit": check_unit,
     "chart": check_chart,
+    "compose": check_compose,
+    "shippers": lambda: asyncio.run(check_shippers()),
+    "workflows": check_workflows,
 }
 
 
