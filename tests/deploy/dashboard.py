@@ -14,7 +14,7 @@ EMPTY = {
     "logwarden_out_of_range_offsets_total": "no offset was lost",
     "logwarden_skipped_offsets_total": "no batch was skipped",
     "logwarden_suppressed_alerts_total": "nobody gave feedback",
-    "logwarden_bridge_": "no bridge runs",
+    "logwarden_bridge_delivery_delay_seconds": "nothing was delivered",
     "process_start_time_seconds": "the daemon did not restart",
 }
 """Metrics whose queries have no samples on a daemon that is well, and why."""

@@ -14,9 +14,10 @@ from aiokafka import AIOKafkaProducer
 
 from tests.deploy.dashboard import EMPTY, queries
 from tests.deploy.rules import RULES, rules_of
-from tests.deploy.tools import tool
+from tests.deploy.tools import ROOT, tool
 from tests.deploy.world import World, one_daemon, until
 from tests.kafka.lines import fault, usual
+from tests.kafka.member import command, environment
 from tests.kafka.ports import free_ports
 
 JOB = "logwarden"
@@ -27,26 +28,46 @@ SECONDS = 25
 async def check_scraped() -> list[str]:
     """Runs the checks. Returns a sentence for each."""
     async with one_daemon(HTTP__SERVICE_CLASSES="web=web-*") as world:
-        [port] = free_ports(1)
-        prometheus = _start(world, port)
+        port, bridge_port, pager_port = free_ports(3)
+        bridge = _start_bridge(world, bridge_port, pager_port)
+        prometheus = _start(world, port, bridge_port)
         try:
             base = f"http://127.0.0.1:{port}"
+            await until(lambda: _samples(base, "logwarden_bridge_build_info"), "the bridge is scraped", 60)
             await _write_lines(world)
             await until(lambda: _samples(base, "logwarden:ready:ratio"), "a recording rule has a value", 60)
             found = [await asyncio.to_thread(_check_dashboard, base), await asyncio.to_thread(_check_rules, base)]
             found.append(_check_conventions(world))
             return found
         finally:
-            prometheus.terminate()
-            prometheus.wait(20)
+            for process in (prometheus, bridge):
+                process.terminate()
+            for process in (prometheus, bridge):
+                process.wait(20)
 
 
-def _start(world: World, port: int) -> subprocess.Popen[bytes]:
+def _start_bridge(world: World, port: int, pager_port: int) -> subprocess.Popen[bytes]:
+    """Starts a bridge to a pager that is away, so that something waits."""
+    settings = {
+        "LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS": world.topics.bootstrap,
+        "LOGWARDEN_KAFKA__INCIDENTS_TOPIC": world.topics.named("incidents"),
+        "LOGWARDEN_BRIDGE__HTTP_PORT": str(port),
+        "LOGWARDEN_BRIDGE__DEAD_LETTER_TOPIC": "none",
+        "LOGWARDEN_BRIDGE__WEBHOOK_URL": f"http://127.0.0.1:{pager_port}/",
+    }
+    with (world.folder / "bridge.log").open("wb") as log:
+        return subprocess.Popen(command("bridge"), env=environment(settings), stdout=log, stderr=log, cwd=ROOT)
+
+
+def _start(world: World, port: int, bridge_port: int) -> subprocess.Popen[bytes]:
     rules = world.folder / "rules"
     rules.mkdir()
     for path in RULES:
         (rules / path.name).write_text(path.read_text(encoding="utf-8").replace("interval: 30s", "interval: 1s"))
-    scrape = {"job_name": JOB, "static_configs": [{"targets": [f"127.0.0.1:{world.member.port}"]}]}
+    scrape = {
+        "job_name": JOB,
+        "static_configs": [{"targets": [f"127.0.0.1:{one}" for one in (world.member.port, bridge_port)]}],
+    }
     configuration = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [f"{rules}/*.yaml"],
