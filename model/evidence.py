@@ -48,11 +48,13 @@ def _words(alternatives: str) -> re.Pattern[str]:
 
 _FAILURE, _TROUBLE = _words(failure_words.FAILURE), _words(failure_words.TROUBLE)
 _HEALTH, _PLANNED = _words(failure_words.HEALTH), _words(failure_words.PLANNED)
+_CONNECTION = _words(failure_words.CONNECTION)
 # Counters and negations name failures that did not happen: "errors=*", "* failed, * ok", "without error".
 _COUNTERS = re.compile(
     r"(?i)\b(?:errors|failures|failed|retries|exceptions|timeouts|dropped|lost)[\"' ]*[=:]\s*[\"']?"
     r"(?:\*|none|null|nil|false|0\b)"
-    r"|\*\s+(?:errors?|failed|failures?|timeouts?|lost|dropped|skipped)\b|\bno (?:errors?|failures?|problems?)\b"
+    r"|\*\s+(?:errors?|failed|failures?|timeouts?|lost|dropped|skipped|dead|expired|evicted)\b"
+    r"|\bno (?:errors?|failures?|problems?)\b"
     r"|\bwithout (?:any )?(?:errors?|failures?)\b"
     r"|\b(?:error|err|exception)[\"' ]*[=:]\s*[\"']?(?:none|null|nil|false|\"\"|0\b)"
 )
@@ -116,6 +118,11 @@ def announcements(texts: Sequence[str]) -> Bools:
     columns = of_texts(texts)
     harmless = ~columns[:, [*SEVERE, *_LEVELS]].any(axis=1)
     return np.asarray(harmless & (columns[:, NAMES.index("planned")] > 0))
+
+
+def connections(texts: Sequence[str]) -> Bools:
+    """Returns of n canonical texts (n,) whether each is about the connection to another process."""
+    return np.array([_CONNECTION.search(glossed(text)) is not None for text in texts], bool)
 
 
 def line_vectors(embeddings: Floats, texts: Sequence[str], width: int) -> Floats:

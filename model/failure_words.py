@@ -35,6 +35,12 @@ shut(?:ting)? ?down|stopping|stopped|terminating|sigterm|sighup|restart(?:ing|ed
 |graceful(?:ly)?|as requested|by (?:request|administrator)|draining|maintenance
 """
 
+CONNECTION = r"""
+(?:re|dis)?connect(?:ed|ing|ion|ions|s)?|socket|handshake|refused|reset|unreachable|no route|broken pipe|eof|heartbeat|peers?
+|upstream|remote|session|stream(?:ing|s)?|send|sending|sent|receiv(?:e|ed|ing)
+"""
+"""English words about the connection to another process."""
+
 GLOSSES: dict[str, str] = {
     word: gloss
     for gloss, words in {

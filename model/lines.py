@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from logwarden.model.arrays import Bools, Floats, Ids, Ints
-from logwarden.model.evidence import announcements, severities
+from logwarden.model.evidence import announcements, connections, severities
 from logwarden.model.mask_own import OwnRule
 from logwarden.model.masking import VERSION, canonical, line_hash
 
@@ -72,6 +72,7 @@ class LineTable:
         self._level = np.zeros(rows, np.int64)
         self._refused = np.zeros(rows, bool)
         self._announces = np.zeros(rows, bool)
+        self._connects = np.zeros(rows, bool)
         self._last_used = np.zeros(rows, np.int64)
         self._free = list(range(rows - 1, _RESERVED - 1, -1))
         self._embeddings: Floats | None = None
@@ -102,6 +103,10 @@ class LineTable:
     def announcements(self, ids: Ids) -> Bools:
         """Returns (n,) whether each of these lines is about a planned stop; see `evidence.announcements`."""
         return np.asarray(self._announces[ids])
+
+    def connections(self, ids: Ids) -> Bools:
+        """Returns (n,) whether each of these lines is about the connection to another process."""
+        return np.asarray(self._connects[ids])
 
     def lookup(self, keys: list[bytes], live_ids: LiveIds) -> tuple[Ids, Ints]:
         """Returns ids (n,) and stable hashes (n,) of n first-level keys. Embeds the new texts among them.
@@ -217,7 +222,7 @@ class LineTable:
         at = np.array(rows, np.int64)
         self._embeddings[at] = vectors
         self._severe[at], self._level[at], self._refused[at] = severities(texts)
-        self._announces[at] = announcements(texts)
+        self._announces[at], self._connects[at] = announcements(texts), connections(texts)
         self._store(at, vectors, texts)
         self.counts.embedded += len(texts)
         for row, text in zip(rows, texts, strict=True):

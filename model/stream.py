@@ -27,7 +27,7 @@ from logwarden.model.schema import truncated_utf8
 from logwarden.model.slot_state import SlotHistory, SlotRing, SlotState
 from logwarden.model.windowing import WindowBatch, WindowRings
 
-MEASURED = ("log_count", "log_age", "share_in_suspicion", "distance", *CALM_COLUMNS, *RATE_COLUMNS, "severe")
+MEASURED = ("log_count", "log_age", "share_in_suspicion", "distance", *CALM_COLUMNS, *RATE_COLUMNS, "severe", "excused")
 """Columns with what the history measures of a line, and whether its text states a failure."""
 SILENCE_KIND = line_hash("no line")
 """Stands for the kind of line where there is none: all silences of a service are of one kind."""
@@ -206,7 +206,7 @@ class LogStream:
         seen = self.history.observe(slots, hashes, Signs(severe, level, refused, at_ms, self.table.announcements(ids)))
         if len(seen.first):
             self._measure_distances(seen.first, seen.rows, slots, ids)
-        return _columns(seen, self.history.distances(seen.rows), severe)
+        return _columns(seen, self.history.distances(seen.rows), severe, self.table.connections(ids))
 
     def _count_some(self, slots: Ints, hashes: Ints, ids: Ids, at_ms: Ints, counted: Bools) -> dict[str, Column]:
         """Returns what `_count` does, but only measures lines that are not `counted`. Rare: while lines are replayed.
@@ -231,7 +231,8 @@ class LogStream:
 
     def _peeked(self, slot: int, seen: Familiarity, hashes: Ints, ids: Ids) -> dict[str, Column]:
         """The measured columns (n,) of lines of one slot that are not counted."""
-        return _columns(seen, self._peeked_distances(slot, seen, hashes, ids), self.table.severities(ids)[0])
+        distances, severe = self._peeked_distances(slot, seen, hashes, ids), self.table.severities(ids)[0]
+        return _columns(seen, distances, severe, self.table.connections(ids))
 
     def _measure_distances(self, first: Ints, rows: Ints, slots: Ints, ids: Ids) -> None:
         """Stores the distance of each line that is new to its slot to the nearest line that the slot knew before it.
@@ -291,6 +292,7 @@ class LogStream:
         return column
 
 
-def _columns(seen: Familiarity, distances: Floats, severe: Bools) -> dict[str, Column]:
+def _columns(seen: Familiarity, distances: Floats, severe: Bools, connects: Bools) -> dict[str, Column]:
     past = (seen.log_count, seen.log_age, seen.share_in_suspicion, distances)
-    return dict(zip(MEASURED, (*past, *seen.calm, *seen.rates, severe.astype(np.float32)), strict=True))
+    excused = seen.calm.announced * connects  # a lost connection, where a peer has announced that it stops
+    return dict(zip(MEASURED, (*past, *seen.calm, *seen.rates, severe.astype(np.float32), excused), strict=True))

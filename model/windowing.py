@@ -36,6 +36,7 @@ NUMERIC_COLUMNS: Mapping[str, type] = {
     "rate_before": np.float32,
     "rate_of": np.float32,
     "severe": np.float32,
+    "excused": np.float32,
     "offset": np.int64,
     "index": np.int32,
     "timestamp": np.int64,

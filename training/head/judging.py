@@ -42,7 +42,7 @@ Past = str
 PASTS: tuple[Past, ...] = ("peace", "faults", "repeated", "none")
 TWINS = Path(__file__).parents[1] / "evaluation" / "twins"
 TREES = 120
-BUDGET_PER_MILLION = 100.0
+BUDGET_PER_MILLION = 55.0
 """Alerts on a million fault-free lines, mean over systems, at even odds."""
 FLOOR_LOG_ODDS = 1.0
 """Least log-odds of a failure never stated before. Above even odds, so that a stricter threshold keeps it a while."""

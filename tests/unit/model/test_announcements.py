@@ -7,7 +7,7 @@ import pytest
 
 from logwarden.model.announcements import RARE, REACH_MS
 from logwarden.model.calm import Signs
-from logwarden.model.evidence import announcements
+from logwarden.model.evidence import announcements, connections
 from logwarden.model.history import History
 
 PRIMARY, REPLICA, STRANGER = 0, 1, 2
@@ -70,3 +70,17 @@ def test_an_announcement_moves_with_its_service(history: History) -> None:
 def test_harmless_lines_about_a_stop_announce_it(text: str, announces: bool) -> None:
     """A line that states trouble, or names a failure, excuses nothing that peers log."""
     assert announcements([text]).tolist() == [announces]
+
+
+@pytest.mark.parametrize(
+    ("text", "connects"),
+    [
+        ("FATAL: could not connect to the primary server: connection refused", True),
+        ("WARN lost the heartbeat of peer *", True),
+        ("ERROR no space left on device", False),
+        ("FATAL out of memory", False),
+    ],
+)
+def test_a_stop_explains_lost_connections_only(text: str, connects: bool) -> None:
+    """A full disk is no consequence of a peer that restarts."""
+    assert connections([text]).tolist() == [connects]

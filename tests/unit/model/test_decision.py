@@ -43,6 +43,21 @@ def test_a_failure_never_stated_before_reaches_the_floor(shipped: Decision, line
     assert is_unheard_failure(row(lines, **FAILURE, calm_log_count=0.9)).all()  # three quarters, from suspicion
 
 
+def test_a_failure_stated_again_reaches_the_floor_where_the_head_agrees() -> None:
+    """What a fault repeats a hundred times has had its alert; once more in a window that reads badly is another."""
+    for margin, reaches in ((-0.1, False), (0.1, True)):
+        again = FAILURE | {"log_count": 2.0, "calm_log_count": 0.6, "margin": margin}
+        assert is_unheard_failure(row(5_000, **again)).all() == reaches
+
+
+@pytest.mark.parametrize("lines", [200, 1_000, 5_000, 20_000])
+def test_a_connection_lost_to_a_peer_that_stops_is_left_to_the_trees(shipped: Decision, lines: int) -> None:
+    """It has a known cause. The same failure without one has the floor."""
+    excused = row(lines, **FAILURE, announced=0.9, excused=0.9)
+    assert not is_unheard_failure(excused).any()
+    assert shipped.margins(excused)[0] == pytest.approx(shipped.trees.scores(excused)[0])
+
+
 @pytest.mark.parametrize("lines", [200, 1_000, 5_000, 20_000])
 def test_an_announced_stop_hides_no_failure_never_stated_before(shipped: Decision, lines: int) -> None:
     """A peer that stops as planned lowers the answer to lines of a service, and never below the floor."""

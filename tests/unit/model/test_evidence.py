@@ -34,6 +34,8 @@ def stated(text: str) -> set[str]:
         ("stopping on SIGTERM", {"planned"}),
         ("* errors, * ok", {"health"}),
         ("sync finished, errors=*", {"health"}),
+        ("index scan needed: * pages had * dead item identifiers removed", set()),
+        ("node * is dead", {"failure"}),
         ("item saved, error: null", set()),
         ("数据库连接失败", {"failure"}),
         ("не удалось открыть файл", {"failure"}),
