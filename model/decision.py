@@ -6,8 +6,8 @@ do. Beyond the range that it was trained on, its answer stays the same. A servic
 history to ask, and is judged by the head alone.
 
 Below the judge lies a floor, the one rule that is hard to beat: a failure that neither this service nor a sibling has
-ever stated in calm time raises an alert, however young or monotone the service is. From the second time on, the head has
-to agree. A lost connection to a peer that has announced its stop is left to the trees.
+ever stated in calm time raises an alert, however young or monotone the service is. What a fault repeats meanwhile, and
+a lost connection to a peer that has announced its stop, are left to the trees.
 
 Legend: w windows · F inputs
 """
@@ -81,13 +81,13 @@ class Decision:
 def is_unheard_failure(inputs: Floats) -> Bools:
     """Returns (w,) True for a failure that neither the service nor its siblings stated in calm time before.
 
-    Where the service has stated it in suspicious time, the head has to take the window for an anomaly. A lost connection
-    to a peer that has announced its stop is none.
+    One that the service repeats within half a minute of something severe is none, unless the head takes the window for
+    an anomaly. A lost connection to a peer that has announced its stop is none either.
     """
     # A count of log2(1 + 1) is one occurrence in calm time; quarters are from suspicion.
     said = (inputs[:, _AT["calm_log_count"]] >= 1) | (inputs[:, _AT["elsewhere"]] >= 1)
-    surprising = (inputs[:, _AT["log_count"]] <= 0) | (inputs[:, _AT["margin"]] > 0)
-    return np.asarray((inputs[:, _AT["severe"]] > 0) & ~said & surprising & (inputs[:, _AT["excused"]] <= 0))
+    repeated = (inputs[:, _AT["log_count"]] > 0) & (inputs[:, _AT["suspicion"]] > 0) & (inputs[:, _AT["margin"]] <= 0)
+    return np.asarray((inputs[:, _AT["severe"]] > 0) & ~said & ~repeated & (inputs[:, _AT["excused"]] <= 0))
 
 
 def inputs_of(columns: Mapping[str, Column], margin: Doubles, signs: Bools) -> Floats:

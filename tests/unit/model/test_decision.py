@@ -43,11 +43,13 @@ def test_a_failure_never_stated_before_reaches_the_floor(shipped: Decision, line
     assert is_unheard_failure(row(lines, **FAILURE, calm_log_count=0.9)).all()  # three quarters, from suspicion
 
 
-def test_a_failure_stated_again_reaches_the_floor_where_the_head_agrees() -> None:
-    """What a fault repeats a hundred times has had its alert; once more in a window that reads badly is another."""
-    for margin, reaches in ((-0.1, False), (0.1, True)):
-        again = FAILURE | {"log_count": 2.0, "calm_log_count": 0.6, "margin": margin}
-        assert is_unheard_failure(row(5_000, **again)).all() == reaches
+@pytest.mark.parametrize(
+    ("suspicion", "margin", "reaches"), [(1.0, -0.1, False), (1.0, 0.1, True), (0.0, -0.1, True), (0.0, 0.1, True)]
+)
+def test_what_a_fault_repeats_has_had_its_alert(suspicion: float, margin: float, reaches: bool) -> None:
+    """A failure that comes back later has the floor again, and one in a window that reads badly keeps it."""
+    again = FAILURE | {"log_count": 2.0, "calm_log_count": 0.6, "suspicion": suspicion, "margin": margin}
+    assert is_unheard_failure(row(5_000, **again)).all() == reaches
 
 
 @pytest.mark.parametrize("lines", [200, 1_000, 5_000, 20_000])
