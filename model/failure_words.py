@@ -36,8 +36,8 @@ shut(?:ting)? ?down|stopping|stopped|terminating|sigterm|sighup|restart(?:ing|ed
 """
 
 CONNECTION = r"""
-(?:re|dis)?connect(?:ed|ing|ion|ions|s)?|socket|handshake|refused|reset|unreachable|no route|broken pipe|eof|heartbeat|peers?
-|upstream|remote|session|stream(?:ing|s)?|send|sending|sent|receiv(?:e|ed|ing)
+(?:re|dis)?connect(?:ed|ing|ion|ions|s)?|socket|handshake|refused|reset|unreachable|no route|broken pipe|eof|heartbeat
+|peers?|upstream|remote|session|stream(?:ing|s)?|send|sending|sent|receiv(?:e|ed|ing)
 """
 """English words about the connection to another process."""
 

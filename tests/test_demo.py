@@ -40,11 +40,6 @@ def test_every_injected_fault_is_found(shown: tuple[DemoResult, str]) -> None:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.xfail(
-    strict=True,
-    reason="some of 6,598 lines do, all logged for the first time, such as a FATAL of the replica while the primary "
-    "restarts as planned (training/LOG.md)",
-)
 def test_the_clean_part_raises_no_incident(shown: tuple[DemoResult, str]) -> None:
     """Planned restarts, reloads, a load spike and an idle time raise no alert."""
     result, _ = shown

@@ -127,30 +127,32 @@ def answers() -> tuple[Answer, ...]:
 
 
 EXPECTED: tuple[Answer, ...] = (
-    Answer('INFO  POST /api/login HTTP/1.1" 200 87', 32, 72, 4e-06, (3.475412, -3.475412), 1, -3.475412, 0.0),
-    Answer("DEBUG cache hit for key session:1301", 32, 28, 4e-06, (3.475412, -3.475412), 1, -3.475412, 0.0),
+    Answer('INFO  POST /api/login HTTP/1.1" 200 87', 32, 72, 2e-06, (3.609168, -3.609168), 1, -3.609168, 0.0),
+    Answer("DEBUG cache hit for key session:1301", 32, 28, 2e-06, (3.609168, -3.609168), 1, -3.609168, 0.0),
     Answer(
-        "INFO  configuration read from /etc/shop.yaml", 32, 1, 0.000706, (2.053474, -2.053474), 1, -2.053474, 0.880735
+        "INFO  configuration read from /etc/shop.yaml", 32, 1, 0.000428, (2.189533, -2.189533), 1, -2.189533, 0.880735
     ),
-    Answer("INFO  log file rotated", 32, 2, 0.000494, (2.150426, -2.150426), 1, -2.150426, 0.891448),
-    Answer("INFO  connection pool resized to 40", 32, 3, 7.1e-05, (2.679486, -2.679486), 1, -2.679486, 0.866141),
+    Answer("INFO  log file rotated", 32, 2, 0.0003, (2.28641, -2.28641), 1, -2.28641, 0.891448),
+    Answer("INFO  connection pool resized to 40", 32, 3, 4.6e-05, (2.794301, -2.794301), 1, -2.794301, 0.866141),
     Answer(
-        "INFO  configuration written to /etc/shop.yaml", 32, 0, 0.001781, (1.80115, -1.80115), 1, -1.80115, 0.890367
+        "INFO  configuration written to /etc/shop.yaml", 32, 0, 0.001187, (1.911827, -1.911827), 1, -1.911827, 0.890367
     ),
     Answer(
         "ERROR connection refused: host db-1 port 5432", 32, 0, 0.731059, (-0.194212, 0.194212), 2, 0.194212, 0.994274
     ),
     Answer(
-        "ERROR connection refused: host db-1 port 5432", 32, 1, 0.057797, (0.837995, -0.837995), 1, -0.837995, 0.946377
+        "ERROR connection refused: host db-1 port 5432", 32, 1, 0.033551, (0.992986, -0.992986), 1, -0.992986, 0.946377
     ),
-    Answer("ERROR connection refused: host db-1 port 5432", 32, 2, 0.042572, (0.9256, -0.9256), 1, -0.9256, 0.936795),
     Answer(
-        "ERROR connection refused: host db-1 port 5432", 32, 3, 0.002667, (1.690981, -1.690981), 2, -1.690981, 0.927965
+        "ERROR connection refused: host db-1 port 5432", 32, 2, 0.024552, (1.080523, -1.080523), 1, -1.080523, 0.936795
+    ),
+    Answer(
+        "ERROR connection refused: host db-1 port 5432", 32, 3, 0.001528, (1.842876, -1.842876), 2, -1.842876, 0.927965
     ),
     Answer("java.lang.OutOfMemoryError: Java heap space", 32, 0, 0.731059, (-0.194212, 0.194212), 1, 0.194212, 0.93699),
     Answer('INFO  GET /api/orders/7 HTTP/1.1" 503 12', 32, 0, 0.731059, (-0.194212, 0.194212), 2, 0.194212, 0.903651),
-    Answer("INFO  scheduled backup finished in 93 s", 32, 0, 0.00255, (1.703126, -1.703126), 1, -1.703126, 0.734785),
-    Answer("INFO  heartbeat sent to registry", 32, 14, 5e-06, (3.415731, -3.415731), 1, -3.415731, 0.0),
+    Answer("INFO  scheduled backup finished in 93 s", 32, 0, 0.001668, (1.818951, -1.818951), 1, -1.818951, 0.734785),
+    Answer("INFO  heartbeat sent to registry", 32, 14, 3e-06, (3.549795, -3.549795), 1, -3.549795, 0.0),
     Answer("INFO  starting shop 4.2.1", 1, 0, 2e-06, (3.629854, -3.629854), 2, -3.629855, 0.0),
     Answer("WARN  no cache configured", 2, 0, 0.001604, (1.829649, -1.829649), 1, -1.784007, 0.210598),
     Answer("ERROR cannot bind to port 8080: in use", 3, 0, 0.999992, (-3.103818, 3.103818), 1, 3.103876, 0.924209),
