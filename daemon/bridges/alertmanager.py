@@ -29,7 +29,7 @@ _AT_A_TIME = 64
 class Alertmanager:
     """The destination: one Alertmanager, or all members of a cluster, of which one has to take an alert."""
 
-    name, at_once, all_updates = "alertmanager", 8, True
+    name, at_once, round_trips, all_updates = "alertmanager", 8, 1, True
 
     def __init__(
         self,

@@ -8,14 +8,20 @@ from logwarden.daemon.bridges.alertmanager import Alertmanager
 from logwarden.daemon.bridges.choice import IncidentChoice
 from logwarden.daemon.bridges.courier import CourierLimits
 from logwarden.daemon.bridges.destination import Destination
+from logwarden.daemon.bridges.mail import Mail, SmtpServer
 from logwarden.daemon.bridges.notice import Quoting
+from logwarden.daemon.bridges.opsgenie import Opsgenie
+from logwarden.daemon.bridges.otlp import Otlp
+from logwarden.daemon.bridges.pagerduty import PagerDuty
 from logwarden.daemon.bridges.posting import Poster
+from logwarden.daemon.bridges.slack import Slack
 from logwarden.daemon.bridges.webhook import Webhook, template_of
 from logwarden.daemon.errors import ConfigurationError, DestinationUnavailable
 from logwarden.daemon.ports import Clock
 from logwarden.daemon.settings.bridge import BridgeSettings
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.secret_files import secret_of
+from logwarden.daemon.worker import ThreadWorker
 
 _PREFIX = "LOGWARDEN_BRIDGE__"
 
@@ -24,7 +30,12 @@ def destinations_of(settings: Settings, clock: Clock) -> list[Destination]:
     """Returns the destinations in use. Raises ConfigurationError if there is none, or one cannot be built."""
     builders: dict[str, Callable[[BridgeSettings, Clock], Destination]] = {
         "alertmanager": _alertmanager,
+        "pagerduty": _pagerduty,
+        "opsgenie": _opsgenie,
+        "slack": _slack,
+        "mail": _mail,
         "webhook": _webhook,
+        "otlp": _otlp,
     }
     bridge = settings.bridge
     names = bridge.destinations()
@@ -95,6 +106,45 @@ def _alertmanager(bridge: BridgeSettings, clock: Clock) -> Destination:
         hold_s=bridge.alertmanager_hold_s,
         authorization=_secret(bridge, "alertmanager_authorization"),
     )
+
+
+def _pagerduty(bridge: BridgeSettings, clock: Clock) -> Destination:
+    poster = _poster(bridge, clock, "PagerDuty", "PAGERDUTY_URL", proxied=True)
+    return PagerDuty(bridge.pagerduty_url, poster, _quoting(bridge), _secret(bridge, "pagerduty_routing_key"))
+
+
+def _opsgenie(bridge: BridgeSettings, clock: Clock) -> Destination:
+    poster = _poster(bridge, clock, "Opsgenie", "OPSGENIE_URL", proxied=True)
+    return Opsgenie(bridge.opsgenie_url, poster, _quoting(bridge), _secret(bridge, "opsgenie_api_key"))
+
+
+def _slack(bridge: BridgeSettings, clock: Clock) -> Destination:
+    poster = _poster(bridge, clock, "Slack", "SLACK_URL", proxied=True)
+    return Slack(_secret(bridge, "slack_url"), poster, _quoting(bridge))
+
+
+def _mail(bridge: BridgeSettings, clock: Clock) -> Destination:
+    assert bridge.smtp_host is not None, "in use"
+    assert bridge.mail_from is not None, "the settings agree"
+    server = SmtpServer(
+        bridge.smtp_host,
+        bridge.smtp_port,
+        security=bridge.smtp_security,
+        timeout_s=bridge.timeout_s,
+        cafile=bridge.cafile,
+        username=bridge.smtp_username,
+        password=_secret(bridge, "smtp_password"),
+    )
+    worker = ThreadWorker("mail")
+    return Mail(
+        server, worker, worker.close, _quoting(bridge), clock, sender=bridge.mail_from, receivers=bridge.mail_to
+    )
+
+
+def _otlp(bridge: BridgeSettings, clock: Clock) -> Destination:
+    assert bridge.otlp_url is not None, "in use"
+    poster = _poster(bridge, clock, "the OTLP collector", "OTLP_URL")
+    return Otlp(bridge.otlp_url, poster, _quoting(bridge), clock, _secret(bridge, "otlp_authorization"))
 
 
 def _webhook(bridge: BridgeSettings, clock: Clock) -> Destination:

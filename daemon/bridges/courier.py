@@ -233,7 +233,7 @@ class Courier:
     async def _deliver(self, lane: IncidentLane, notice: Notice) -> None:
         ledger = self._reception.ledgers[lane.partition]
         try:
-            async with asyncio.timeout(self._limits.timeout_s + 1.0):
+            async with asyncio.timeout(self._limits.timeout_s * self._destination.round_trips + 1.0):
                 await self._destination.deliver(notice)
         except NoticeRefused as error:
             await self._bury(lane, ledger, notice, str(error))

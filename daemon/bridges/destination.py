@@ -21,6 +21,10 @@ class Destination(Protocol):
         """Notices that may be on their way at a time."""
 
     @property
+    def round_trips(self) -> int:
+        """Answers that one notice waits for, each with a time limit of its own."""
+
+    @property
     def all_updates(self) -> bool:
         """True if it gets every state of an incident; False if only the first, those that are worse, and the end."""
 

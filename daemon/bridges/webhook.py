@@ -24,7 +24,7 @@ _NAME = re.compile(r"\$\{([a-z_]{1,40})\}|\$\$")
 class Webhook:
     """The destination. `authorization` is called for each request, so that a file with it may change."""
 
-    name, at_once, all_updates, remind_s = "webhook", 8, True, None
+    name, at_once, round_trips, all_updates, remind_s = "webhook", 8, 1, True, None
 
     def __init__(
         self,
