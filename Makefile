@@ -8,7 +8,7 @@ SRC := .cache/src
 PACKAGES := daemon demo logwarden model training
 
 .DEFAULT_GOAL := help
-.PHONY: help setup layout demo test lint format sim-campaign replay-hdfs chaos bench benchmark docs image deploy-test clean
+.PHONY: help setup layout demo test lint format sim-campaign replay-hdfs bridge-figure chaos bench benchmark docs image deploy-test clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -48,6 +48,9 @@ sim-campaign: setup  ## 5,000 simulated worlds on two cores in a quarter of an h
 
 replay-hdfs: setup  ## play HDFS_2pct (222,579 raw lines) through a real broker and daemon; needs Java, Maven, LOGWARDEN_DATA
 	$(BIN)/python -m tests.kafka.replay_hdfs $(ARGS)
+
+bridge-figure: setup  ## 10,000 incidents to a server that fails a third of the time, with a bridge that is killed; needs Java, Maven
+	$(BIN)/python -m tests.kafka.bridge_figure $(ARGS)
 
 chaos: setup  ## an hour of faults against daemons on Kafka 3.9 and 4.1 (ARGS="--minutes 5", ARGS=--resume, ARGS=--list)
 	$(BIN)/python -m tests.kafka.chaos $(ARGS)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from logwarden.daemon.commands.bridge import Bridge
 from logwarden.daemon.incidents.incident import IncidentRecord, incident_message
@@ -45,6 +45,16 @@ class IncidentTopic:
             await self._producer.send(self.name, one.value, key=one.key, headers=list(one.headers)) for one in messages
         ]
         await asyncio.gather(*sent)
+
+    async def ends(self) -> dict[TopicPartition, int]:
+        """Returns the end of each partition."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap)
+        await consumer.start()
+        try:
+            found = await consumer.end_offsets([TopicPartition(self.name, number) for number in range(PARTITIONS)])
+        finally:
+            await consumer.stop()
+        return dict(found)
 
 
 @asynccontextmanager
@@ -96,8 +106,3 @@ def _launch(variables: Mapping[str, str], log_path: Path) -> Process:
             stderr=subprocess.STDOUT,
             cwd=REPOSITORY,
         )
-
-
-def ids(records: Sequence[IncidentRecord]) -> set[str]:
-    """Returns the ids of records."""
-    return {record.id for record in records}

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from tests.alertmanager import alertmanager
 from tests.bridge_stand_ins import Answer, Request, incident, incident_id, receiver
+from tests.kafka.bridge_figure import run
 from tests.kafka.bridging import bridge, incident_topic
+from tests.kafka.broker import Broker
 from tests.kafka.evidence import eventually, read_all
 from tests.kafka.topics import Topics
 
@@ -94,3 +96,10 @@ async def test_a_new_bridge_announces_what_is_open_and_no_history(topics: Topics
         (incident_id("open"), 2),
         (incident_id("over"), 3),
     ]
+
+
+async def test_a_bridge_that_is_killed_delivers_everything(broker: Broker, tmp_path: Path) -> None:
+    """A hundred incidents reach a server that fails a third of the time, their ends last, over a SIGKILL."""
+    found = await run(broker.bootstrap, tmp_path, incidents=100, kills=1, seed=1)
+    assert found.promises() == []
+    assert found.attempts > found.records

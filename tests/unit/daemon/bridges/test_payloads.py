@@ -150,7 +150,12 @@ def all_payloads(record: IncidentRecord, quoting: Quoting = QUOTING) -> dict[str
         "alertmanager": alert_of(record, quoting, NOW_MS, 600_000),
         "slack": message_of(told, quoting),
     }
-    schemas = {"pagerduty": PAGERDUTY, "opsgenie": OPSGENIE, "alertmanager": ALERTMANAGER, "slack": SLACK}
+    schemas: dict[str, dict[str, Any]] = {
+        "pagerduty": PAGERDUTY,
+        "opsgenie": OPSGENIE,
+        "alertmanager": ALERTMANAGER,
+        "slack": SLACK,
+    }
     for name, document in found.items():
         check(document, schemas[name])
     return found
