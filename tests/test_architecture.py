@@ -141,6 +141,7 @@ def test_the_pipeline_is_given_its_effects() -> None:
         "logs.py": {"SystemClock"},  # the log folds its events by time, and is set up before the service
         "commands/alerts.py": {"tail_topic"},  # `logwarden alerts` reads a topic for people
         "commands/incidents.py": {"tail_topic"},  # likewise
+        "bridges/building.py": {"ThreadWorker"},  # the mail client of the standard library blocks
         "commands/bridge.py": {"KafkaSource", "KafkaSink", "SystemClock"},  # `logwarden bridge` is a daemon of its own
         "commands/feedback.py": {"KafkaSink", "SystemClock"},  # `logwarden feedback` writes a record of now
         "commands/parsers/incidents.py": {"SystemClock"},  # `logwarden incidents --since 2h` counts from now

@@ -57,7 +57,7 @@ class IncidentLane:
 
     @property
     def letters(self) -> list[Letter]:
-        """What is being sent and what waits, in order."""
+        """The letter that is being sent, and those that wait, in order."""
         return self.waiting if self.sending is None else [self.sending, *self.waiting]
 
     def newest(self) -> IncidentRecord | None:

@@ -1,4 +1,4 @@
-"""Decides when a destination is tried again: back-off with jitter, pauses that it asks for, probes while it is down.
+"""Decides when a destination is tried again: back-off with jitter, pauses that it demands, probes while it is down.
 
 Arithmetic on monotonic seconds; belongs to the event loop.
 """
@@ -13,7 +13,7 @@ FIRST_S, LAST_S = 0.5, 60.0
 """Seconds before the second attempt, and the most between two."""
 DOWN_AFTER = 5
 """Failures in a row after which a destination counts as down: one probe at a time, until one is taken."""
-_MOST_ASKED_S = 3_600.0
+_MOST_DEMANDED_S = 3_600.0
 
 
 def backoff_s(failures: int, random: Random) -> float:
@@ -22,17 +22,17 @@ def backoff_s(failures: int, random: Random) -> float:
     return full * (0.5 + random.random() / 2)
 
 
-def asked_s(header: str | None, now_ms: int) -> float | None:
-    """Returns the seconds that a header Retry-After asks for, at most an hour. Returns None for another text."""
+def retry_after_s(header: str | None, now_ms: int) -> float | None:
+    """Returns the seconds that a header Retry-After demands, at most an hour. Returns None for another text."""
     text = (header or "").strip()
     if text.isascii() and text.isdigit():
-        return min(float(text[:9]), _MOST_ASKED_S)
+        return min(float(text[:9]), _MOST_DEMANDED_S)
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, OverflowError, IndexError):
         return None
     moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return min(max(0.0, moment.timestamp() - now_ms / 1000), _MOST_ASKED_S)
+    return min(max(0.0, moment.timestamp() - now_ms / 1000), _MOST_DEMANDED_S)
 
 
 class Pace:
@@ -61,11 +61,11 @@ class Pace:
         """Notes a request that was taken."""
         self._failures = 0
 
-    def failed(self, now: float, asked_for_s: float | None) -> None:
-        """Notes a request that was not taken. `asked_for_s`: the pause that the destination asked for."""
+    def failed(self, now: float, demanded_s: float | None) -> None:
+        """Notes a request that was not taken. `demanded_s`: the pause that the destination demands."""
         self._failures += 1
         pause_s = backoff_s(self._failures - DOWN_AFTER + 1, self._random) if self.is_down else 0.0
-        self._not_before = max(self._not_before, now + max(pause_s, asked_for_s or 0.0))
+        self._not_before = max(self._not_before, now + max(pause_s, demanded_s or 0.0))
 
     def again_at(self, now: float, attempts: int) -> float:
         """Returns when a notice is sent again after this number of failed attempts."""

@@ -1,6 +1,6 @@
 """Sends incidents to PagerDuty's Events API v2: one alert for each incident, by its deduplication key.
 
-A repeated trigger changes the alert that is open and pages nobody; a resolve of an unknown key does nothing.
+A repeated trigger changes the alert that is open, without a page; a resolve of an unknown key does nothing.
 """
 
 from __future__ import annotations

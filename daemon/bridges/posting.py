@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 
 from logwarden.daemon.bridges.notice import one_line
-from logwarden.daemon.bridges.pace import asked_s
+from logwarden.daemon.bridges.pace import retry_after_s
 from logwarden.daemon.errors import DestinationUnavailable, NoticeRefused
 from logwarden.daemon.ports import Clock
 from logwarden.model.version import __version__
@@ -88,7 +88,7 @@ class Poster:
         said = one_line(text.decode("utf-8", "replace"), _QUOTED_CHARS)
         answered = f"{self._name} answered with status {status}" + (f": {said}" if said else "")
         if status in _LATER or status >= 500:
-            raise DestinationUnavailable(answered, retry_after_s=asked_s(retry_after, self._clock.now_ms()))
+            raise DestinationUnavailable(answered, retry_after_s=retry_after_s(retry_after, self._clock.now_ms()))
         if 300 <= status < 400:
             raise DestinationUnavailable(
                 f"{self._name} answered with a redirect (status {status}), which is not followed",

@@ -1,7 +1,7 @@
 """Sends incidents to an incoming webhook of Slack, or of a chat that understands Slack's attachments.
 
 Such a webhook cannot change a message: a chat gets the begin of an incident, what makes it worse, and its end. Text of
-logs is escaped, so that it mentions nobody and links to nothing.
+logs is escaped, so that it mentions no person and links to nothing.
 """
 
 from __future__ import annotations

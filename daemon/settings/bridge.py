@@ -68,7 +68,7 @@ Header = Maybe[SecretStr]
 
 
 class BridgeSettings(SettingsGroup):
-    """Destinations of `logwarden bridge`, and what it sends to them. The daemon itself uses none of these."""
+    """Destinations of `logwarden bridge`, and the incidents that they get. The daemon itself uses none of these."""
 
     group_id: Name = "logwarden-bridge"
     """Begin of the names of consumer groups. Each destination has one, such as `logwarden-bridge-slack`, so that one

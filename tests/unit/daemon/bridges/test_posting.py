@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logwarden.daemon.bridges.pace import DOWN_AFTER, LAST_S, Pace, asked_s, backoff_s
+from logwarden.daemon.bridges.pace import DOWN_AFTER, LAST_S, Pace, retry_after_s, backoff_s
 from logwarden.daemon.bridges.posting import Poster
 from logwarden.daemon.clock import SystemClock
 from logwarden.daemon.errors import DestinationUnavailable, NoticeRefused
@@ -155,13 +155,13 @@ async def test_a_certificate_is_always_checked(tmp_path: Path) -> None:
 )
 def test_the_pause_that_a_server_asks_for(header: str | None, seconds: float | None) -> None:
     """Seconds and dates are read; an hour is the most, so that no server can silence the bridge."""
-    assert asked_s(header, 1_795_428_000_000) == seconds
+    assert retry_after_s(header, 1_795_428_000_000) == seconds
 
 
 @given(st.text(max_size=60))
 def test_no_header_breaks_the_reading(header: str) -> None:
     """Whatever a server sends, there is a pause within bounds or none."""
-    seconds = asked_s(header, 0)
+    seconds = retry_after_s(header, 0)
     assert seconds is None or 0 <= seconds <= 3_600
 
 
