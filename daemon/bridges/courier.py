@@ -105,14 +105,16 @@ class Courier:
             try:
                 committed = await self._source.committed(partitions)
                 bounds = await self._source.bounds(partitions)
+                begins = [self._reception.open(each, committed.get(each), bounds[each]) for each in partitions]
+                await self._source.commit(self._reception.begins())
                 break
             except BrokerUnavailable as error:
                 self._facts.trouble("broker_unavailable", str(error), error.hint)
                 await self._clock.sleep(_ASK_AGAIN_S)
-        self._facts.works("broker_unavailable")
-        for partition in partitions:
-            self._source.seek(partition, self._reception.open(partition, committed.get(partition), bounds[partition]))
+        for partition, offset in zip(partitions, begins, strict=True):
+            self._source.seek(partition, offset)
         self._is_closing = False
+        self._facts.works("broker_unavailable")
         self._facts.assigned(True, len(partitions))
         log.info("incidents_assigned", destination=self._name, partitions=len(partitions))
 
@@ -137,10 +139,9 @@ class Courier:
         """Waits for the notices on their way: one that arrived later could overtake the next owner's."""
         if self._on_their_way:
             await asyncio.wait(self._on_their_way, timeout=self._limits.timeout_s)
-        late = list(self._on_their_way)
-        for task in late:
-            task.cancel()
-        if late:
+        if late := list(self._on_their_way):
+            for task in late:
+                task.cancel()
             await asyncio.wait(late)
 
     # ---------------------------------------------------------------- the loops

@@ -17,9 +17,11 @@ from collections.abc import Iterable
 from logwarden.daemon.records import Bounds, Committed
 
 VERSION = "1"
+FIRST = "1f"
+"""Begins the metadata of a group that has not yet announced all that was open at its first start."""
 _MOST_CHARS = 3_500
 """Characters of the metadata: brokers take 4,096 bytes."""
-_FORM = re.compile(r"1 ([\w.-]*) ([0-9]{1,19}) ([0-9,]*)")
+_FORM = re.compile(r"1f? ([\w.-]*) ([0-9]{1,19}) ([0-9,]*)")
 
 
 class DeliveryLedger:
@@ -67,11 +69,11 @@ class DeliveryLedger:
         """Records that are not done."""
         return len(self._open)
 
-    def to_commit(self) -> Committed | None:
-        """Returns what to commit. Returns None while this period has not reached what may be committed."""
+    def to_commit(self) -> Committed:
+        """Returns what to commit. It is where the group began until all that was open there is announced."""
         position = next(iter(self._open), self._next)
         if position < self.context_end:
-            return None
+            return Committed(self.context_end, f"{FIRST} {self._topic} 0 ")
         head = f"{VERSION} {self._topic}"
         later = [offset - position for offset in self._open]
         size = 0
@@ -87,12 +89,15 @@ class DeliveryLedger:
 def ledger_of(committed: Committed | None, bounds: Bounds) -> DeliveryLedger:
     """Returns the ledger of a new period of ownership, which begins at the committed offset.
 
-    Without one, or with one of another topic of the same name, everything up to the end is context.
+    Without one, or with one of another topic of the same name, the group begins at the end, behind context only. Its begin
+    must be committed at once, since an incident that opens and ends before the next start is no history.
     """
     found = _FORM.fullmatch(committed.metadata) if committed is not None else None
     is_known = committed is not None and (found is None or not found[1] or found[1] == bounds.incarnation)
     if committed is None or not is_known or committed.offset > bounds.end:
         return DeliveryLedger(bounds.end, is_first=True, topic=bounds.incarnation)
+    if committed.metadata.startswith(FIRST):
+        return DeliveryLedger(committed.offset, is_first=True, topic=bounds.incarnation)
     position = max(committed.offset, bounds.earliest)
     sure, redo = (int(found[2]), found[3]) if found is not None else (0, "")
     return DeliveryLedger(

@@ -46,6 +46,10 @@ class Reception:
         self._contexts[partition] = {}
         return max(bounds.earliest, ledger.context_end - CONTEXT_RECORDS)
 
+    def begins(self) -> Mapping[Partition, Committed]:
+        """Returns what to commit at once: where the group begins with partitions of which it has committed nothing."""
+        return {partition: ledger.to_commit() for partition, ledger in self.ledgers.items() if ledger.is_first}
+
     def close(self) -> None:
         """Ends the period of ownership of all partitions."""
         self.ledgers.clear()
@@ -54,8 +58,7 @@ class Reception:
 
     def to_commit(self) -> Mapping[Partition, Committed]:
         """Returns what may be committed of each partition."""
-        wanted = {partition: ledger.to_commit() for partition, ledger in self.ledgers.items()}
-        return {partition: position for partition, position in wanted.items() if position is not None}
+        return {partition: ledger.to_commit() for partition, ledger in self.ledgers.items()}
 
     def take(self, fetched: Fetched) -> Iterator[IncidentLane]:
         """Takes what a fetch brought. Yields the lanes that have something to send."""

@@ -260,3 +260,27 @@ async def test_a_revoke_waits_for_what_is_on_its_way() -> None:
     await world.until_all_is_done()
     await world.stop()
     assert set(Counter(one.id for one in world.pager.taken).values()) == {1}
+
+
+@virtually
+async def test_a_kill_right_after_the_first_start_loses_nothing() -> None:
+    """An incident that opens and ends between the first start and the next one is delivered, and history is not."""
+    world = World(Pager(random.Random(1), failing=0.0))
+    world.topic.publish(incident("history"), world.clock.now_ms())
+    world.topic.publish(incident("history", revision=2, status="resolved"), world.clock.now_ms())
+    world.topic.publish(incident("open"), world.clock.now_ms())
+    world.pager.is_down = True
+    await world.start()
+    await asyncio.sleep(0.01)
+    await world.kill()
+    world.topic.publish(incident("new"), world.clock.now_ms())
+    world.topic.publish(incident("new", revision=2, status="resolved"), world.clock.now_ms())
+    world.pager.is_down = False
+    await world.start()
+    await world.until_all_is_done()
+    await world.stop()
+    assert Counter((one.id, one.action) for one in world.pager.taken) == {
+        (incident_id("open"), "trigger"): 1,
+        (incident_id("new"), "trigger"): 1,
+        (incident_id("new"), "resolve"): 1,
+    }

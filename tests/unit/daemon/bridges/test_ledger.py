@@ -29,23 +29,22 @@ def test_offsets_without_a_record_are_passed() -> None:
     ledger.open(104)
     ledger.passed(120)
     ledger.done([104])
-    committed = ledger.to_commit()
-    assert committed is not None
-    assert committed.offset == 120
+    assert ledger.to_commit().offset == 120
 
 
 def test_a_new_group_commits_nothing_before_the_history_is_read() -> None:
-    """A crash while what is open is announced begins again, and never takes history for news."""
+    """A crash while what is open is announced begins again, at the same begin, and takes no history for news."""
     ledger = ledger_of(None, BOUNDS)
     assert ledger.is_first
-    assert ledger.context_end == 1_000
+    assert ledger.to_commit() == Committed(1_000, "1f topic-a 0 ")
     ledger.open(40)  # an incident that is still open
     ledger.passed(1_000)
-    assert ledger.to_commit() is None
+    later = ledger_of(ledger.to_commit(), Bounds(0, 1_500, "topic-a"))
+    assert later.is_first
+    assert later.context_end == 1_000
+    assert not later.is_done(1_000), "what came since is news"
     ledger.done([40])
-    committed = ledger.to_commit()
-    assert committed is not None
-    assert committed.offset == 1_000
+    assert ledger.to_commit() == Committed(1_000, "1 topic-a 1000 ")
 
 
 def test_a_commit_of_another_topic_counts_for_nothing() -> None:
@@ -68,7 +67,6 @@ def test_nothing_that_is_not_done_is_ever_taken_for_done(done: list[bool], first
         ledger.open(first + place)
     ledger.done(first + place for place, is_done in enumerate(done) if is_done)
     committed = ledger.to_commit()
-    assert committed is not None
     assert len(committed.metadata) <= 4_000
     later = ledger_of(committed, Bounds(0, first + len(done), "t" * 22))
     for place, is_done in enumerate(done):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logwarden.daemon.bridges.pace import DOWN_AFTER, LAST_S, Pace, retry_after_s, backoff_s
+from logwarden.daemon.bridges.pace import DOWN_AFTER, LAST_S, Pace, backoff_s, retry_after_s
 from logwarden.daemon.bridges.posting import Poster
 from logwarden.daemon.clock import SystemClock
 from logwarden.daemon.errors import DestinationUnavailable, NoticeRefused
