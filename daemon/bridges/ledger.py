@@ -89,8 +89,8 @@ class DeliveryLedger:
 def ledger_of(committed: Committed | None, bounds: Bounds) -> DeliveryLedger:
     """Returns the ledger of a new period of ownership, which begins at the committed offset.
 
-    Without one, or with one of another topic of the same name, the group begins at the end, and the rest is context. Its
-    begin must be committed at once, since an incident that opens and ends before the next start is no history.
+    Without one, or with one of another topic of the same name, the group begins at the end, and all before is context.
+    The begin must be committed at once, since an incident that opens and ends before the next start is no history.
     """
     found = _FORM.fullmatch(committed.metadata) if committed is not None else None
     is_known = committed is not None and (found is None or not found[1] or found[1] == bounds.incarnation)
