@@ -12,9 +12,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jsonschema
 import pytest
 
+from logwarden.daemon.incidents.alert import kind_name
+from logwarden.model.masking import line_hash, mask_line
 from tests.layout import link
+from tests.test_readme import blocks
 
 ROOT = Path(__file__).parent.parent
 
@@ -81,3 +85,20 @@ def test_a_table_has_every_field_of_its_schema(hooks: ModuleType, name: str) -> 
     assert {path.replace("[]", "").rpartition(".")[2] for path, _ in rows} == properties(schema)
     assert len(rows) == len(set(rows))
     assert all(kind.strip() for _, kind in rows)
+
+
+@pytest.mark.parametrize("page", ["incidents.md", "reading.md"])
+def test_records_that_a_page_explains_are_real(page: str) -> None:
+    """An alert or an incident on a page satisfies its schema, and its kinds of lines are those of its texts."""
+    records = [json.loads(b.text) for b in blocks((ROOT / "docs" / page).read_text("utf-8")) if b.tag == "json"]
+    assert records
+    for record in records:
+        facts = record["logwarden"]
+        name = "incident" if "gates" in facts else "alert"
+        path = ROOT / "daemon" / "incidents" / f"{name}.schema.json"
+        jsonschema.validate(record, json.loads(path.read_text(encoding="utf-8")))
+        shown = [(facts["dedup_key"], record["message"])] if name == "alert" else []
+        shown += [(line["dedup_key"], line["text"]) for line in facts["lines"] if "dedup_key" in line]
+        assert [key.rpartition(":")[2] for key, _ in shown] == [
+            kind_name(line_hash(mask_line(text))) for _, text in shown
+        ]

@@ -1,0 +1,135 @@
+"""The tutorial, followed step by step: its commands, a real broker with its own tools, real logs with real faults."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kafka.broker import LIGHT, Broker
+from tests.kafka.jars import fetch_jars
+from tests.kafka.ports import free_ports
+from tests.test_readme import blocks
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "tutorial.md"
+PROMISED_S = 600
+"""The page's name promises ten minutes."""
+MARK = "--- the block ended"
+LEFT_OUT = ("pip install .", "docker run", "tail -F")
+"""Blocks that a test cannot run: the installation, another way to a broker, and a command without an end."""
+TOOLS = {
+    "kafka-topics": "org.apache.kafka.tools.TopicCommand",
+    "kafka-console-producer": "org.apache.kafka.tools.ConsoleProducer",
+}
+
+
+class Terminal:
+    """One shell in which a reader types block after block."""
+
+    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
+        self._shell = subprocess.Popen(
+            ["bash", "--norc"],
+            cwd=folder,
+            env=variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.run("set -o pipefail; trap 'echo FAILED: $BASH_COMMAND' ERR")
+
+    def run(self, block: str) -> str:
+        """Types a block and waits for its end. Returns what it printed."""
+        assert self._shell.stdin is not None
+        assert self._shell.stdout is not None
+        self._shell.stdin.write(f"{block}\necho '{MARK}'\n")
+        self._shell.stdin.flush()
+        printed = []
+        while (line := self._shell.stdout.readline()) and line.rstrip() != MARK:
+            printed.append(line)
+        text = "".join(printed)
+        assert line, f"the shell ended:\n{text}"
+        assert "FAILED: " not in text, text
+        return text
+
+    def close(self) -> None:
+        """Ends the shell and what it left running."""
+        os.killpg(self._shell.pid, signal.SIGKILL)
+        self._shell.communicate()
+
+
+@pytest.fixture
+def terminal(broker: Broker, tmp_path: Path) -> Iterator[Terminal]:
+    """Yields a shell in a folder with the recordings, which finds logwarden and Kafka's tools on its PATH."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    scripts = {
+        name: f'exec java -Xmx256m {" ".join(LIGHT)} -cp "{fetch_jars()}/*" {tool} "$@"' for name, tool in TOOLS.items()
+    }
+    scripts["logwarden"] = f'exec "{sys.executable}" -m logwarden "$@"'
+    for name, script in scripts.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (programs / name).chmod(0o755)
+    (tmp_path / "training").symlink_to(ROOT / "training")
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("LOGWARDEN_")}
+    variables["PATH"] = f"{programs}:{variables['PATH']}"
+    shell = Terminal(tmp_path, variables)
+    yield shell
+    shell.close()
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    """Waits as a reader does who looks again."""
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end, "nothing came within two minutes"
+        time.sleep(0.5)
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="the tutorial uses jq; apt-get install jq")
+def test_a_newcomer_who_follows_the_tutorial_sees_the_incidents(broker: Broker, terminal: Terminal) -> None:
+    """Each command of the page works as printed, the service is known, and eight faults become eight incidents."""
+    [port] = free_ports(1)
+
+    def get(path: str) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return json.load(answer)
+
+    def known() -> bool:
+        return [one["state"] for one in get("/api/v1/services")["services"]] == ["known"]
+
+    def broken() -> bool:
+        return bool(get("/api/v1/incidents")["total"] == 8)
+
+    before: dict[str, Callable[[], bool]] = {"logwarden status\n": known, "logwarden incidents\n": broken}
+    typed = [block.text for block in blocks(PAGE.read_text(encoding="utf-8")) if block.tag == "sh"]
+    assert [sum(text in block for block in typed) for text in LEFT_OUT] == [1, 1, 1]
+
+    terminal.run(f"export LOGWARDEN_HTTP__PORT={port}")
+    begin = time.monotonic()
+    printed = {}
+    for block in typed:
+        if not any(text in block for text in LEFT_OUT):
+            wait(before.get(block, lambda: True))
+            here = block.replace("localhost:9092", broker.bootstrap).replace("localhost:8080", f"localhost:{port}")
+            printed[block.splitlines()[0]] = terminal.run(here)
+    assert time.monotonic() - begin < PROMISED_S
+
+    assert "No space left on device" in printed["logwarden scan after.log --baseline before.log"]
+    assert "1 services: 0 learning, 0 noisy, 1 known" in printed["logwarden status"]
+    incidents = printed["logwarden incidents"]
+    assert incidents.count("●") == 8
+    assert all(words in incidents for words in ("No space left on device", "deadlock detected", "invalid value"))
+    assert "password authentication failed" in printed['logwarden mute "password authentication failed" --for 2h']
