@@ -1,25 +1,18 @@
-"""One browser for the session, and one server with a real view for each test.
-
-Without Chromium the tests are skipped with the package to install. With LOGWARDEN_REQUIRE_BROWSER=1, as CI sets it,
-they fail.
-"""
+"""One browser for the session, and one server with a real view for each test."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page
 
+from tests.page.chromium import chromium
 from tests.page.world import World
 
 HERE = Path(__file__).parent
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-MISSING = "no Chromium on this machine; install it with `apt-get install chromium`"
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-asyncio chooses a loop
@@ -33,15 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """Yields the session's browser."""
-    path = shutil.which("chromium")
-    if path is None and os.environ.get("LOGWARDEN_REQUIRE_BROWSER") == "1":
-        pytest.fail(MISSING, pytrace=False)
-    if path is None:
-        pytest.skip(MISSING)  # CI sets the variable and fails above
-    async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(executable_path=path, args=OPTIONS)
+    async with chromium() as running:
         yield running
-        await running.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from logwarden.daemon.clock import SystemClock
+from logwarden.daemon.feedback.giving import readable
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.incidents.shelf import IncidentShelf
 from logwarden.daemon.records import Partition, Record
@@ -18,7 +19,9 @@ from logwarden.daemon.view import View
 from logwarden.daemon.web.api_services import ServiceSource
 from logwarden.daemon.web.probes import probe_routes
 from logwarden.daemon.web.server import HttpServer
+from logwarden.daemon.web.service_history import MINUTES
 from tests.fakes import InlineWorker
+from tests.feedback_stand_ins import FeedbackTopic
 from tests.oracles import LogRecord
 from tests.page import recorded
 from tests.unit.daemon.web.serving import settings_of
@@ -95,7 +98,28 @@ class World:
         self.names += names
         self.states += [state] * len(names)
 
+    def remember(self) -> None:
+        """Gives every service a past of half an hour."""
+        history = self.view._services._history
+        for minute in range(MINUTES):
+            table = self._figures(minute)
+            history.sample(table, self._last_alert if minute in (11, 12, 20) else lambda *_: None)
+
+    def take_feedback(self) -> FeedbackTopic:
+        """Puts a feedback topic behind the view, which knows the incidents of the recording."""
+        newest = {record.id: record for record, _ in recorded.incidents()}
+        topic = FeedbackTopic(*newest.values())
+        topic.clock.at = SystemClock().now_ms()
+        self.view._feedback.office = topic.office
+        self.view._feedback.entries = lambda: readable(
+            (message.key or b"", message.value) for batch in topic.sink.sent for message in batch
+        )
+        return topic
+
     async def _table(self) -> ServiceTable:
+        return self._figures(MINUTES)
+
+    def _figures(self, minute: int) -> ServiceTable:
         count = len(self.names)
         places = np.arange(count)
         return ServiceTable(
@@ -107,7 +131,7 @@ class World:
             progress=np.where(np.array(self.states) == ServiceState.LEARNING, 0.37, 1.0).astype(np.float32),
             lines=1_000 + 17 * places,
             known_lines=40 + places % 50,
-            per_minute=places % 700,
+            per_minute=(40 + 37 * places % 700 + 30 * np.sin(minute / 3 + places)).astype(np.int64),
             seen_ms=np.full(count, SystemClock().now_ms() - 3_000),
         )
 

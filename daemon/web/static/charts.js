@@ -15,9 +15,18 @@ export function bars(numbers, label, tell) {
     }));
 }
 
-/** Returns a line through these numbers, whose last one is marked. */
-export function spark(node, numbers, most = Math.max(...numbers, 1)) {
-  const step = 96 / Math.max(numbers.length - 1, 1);
-  const points = numbers.map((number, place) => `${(2 + place * step).toFixed(1)},${(18 - (16 * Math.min(number, most)) / most).toFixed(1)}`);
-  node.replaceChildren(svg("polyline", { points: points.join(" "), fill: "none", "vector-effect": "non-scaling-stroke" }));
+/** Draws lines a minute as a curve, and below it a mark for each minute with an alert, as high as its score. */
+export function history(node, past, name) {
+  if (past && node.drawn === past) return;
+  node.drawn = past;
+  node.replaceChildren();
+  node.setAttribute("aria-label", past ? `${name}: ${past.lines.at(-1)} lines in the last minute, ${past.scores.filter(Boolean).length} of 30 minutes with an alert` : name);
+  if (!past) return;
+  const most = Math.max(...past.lines, 1);
+  const step = 120 / past.lines.length;
+  const points = past.lines.map((number, place) => `${((place + 0.5) * step).toFixed(1)},${(21 - (18 * number) / most).toFixed(1)}`);
+  node.append(svg("polyline", { points: points.join(" "), class: "curve" }));
+  past.scores.forEach((score, place) => {
+    if (score > 0) node.append(svg("rect", { x: place * step, y: 24 - 12 * score, width: step - 1, height: 12 * score, class: "alert" }));
+  });
 }

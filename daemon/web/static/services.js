@@ -1,13 +1,16 @@
 // Services: how well each is known, how much it logs, and how odd it was lately.
 
 import { Refused, ask } from "./api.js";
-import { el, fill } from "./dom.js";
+import { history } from "./charts.js";
+import { el, fill, svg } from "./dom.js";
 import { ago, count, millis, several, visible } from "./text.js";
 import { VirtualList } from "./virtual.js";
 
 const ROW = 38;
 const PAGE = 1000;
 const AGAIN_MS = 10_000;
+const PICTURES = 30; // names of a request
+const PICTURE_MS = 30_000; // age up to which a picture stays
 const STATES = [["", "All"], ["learning", "Learning"], ["noisy", "Noisy"], ["known", "Known"]];
 const RANK = { learning: 0, noisy: 1, known: 2 };
 
@@ -16,13 +19,14 @@ export class ServicesView {
     this.all = [];
     this.state = "";
     this.control = new AbortController();
-    this.list = new VirtualList({ rowHeight: ROW, make: makeRow, show, label: "Services", keyOf: (one) => `${one.topic}/${one.partition}/${one.name}` });
+    this.pictures = new Map(); // key of a service → when its history was read, and the history
+    this.list = new VirtualList({ rowHeight: ROW, make: makeRow, show: (row, one) => show(row, one, this.pictures.get(keyOf(one))?.history), onrest: () => this.draw(), label: "Services", keyOf });
     this.search = el("input", { type: "search", placeholder: "Filter by name or topic", "aria-label": "Filter services", spellcheck: "false", oninput: () => this.filter() });
     this.states = el("div", { class: "segments", role: "group", "aria-label": "Which services" }, STATES.map(([id, name]) =>
       el("button", { type: "button", "data-state": id, onclick: () => { this.state = id; this.filter(); } }, name, " ", el("span", { class: "count" }))));
     this.empty = el("div", { class: "empty", hidden: true });
     this.about = el("p", { class: "muted about" });
-    this.head = el("div", { class: "service-row head", "aria-hidden": "true" }, ["Service", "State", "Lines", "Known", "Lines/min", "Last line", "Last alert"].map((name) => el("span", {}, name)));
+    this.head = el("div", { class: "service-row head", "aria-hidden": "true" }, ["Service", "State", "Lines", "Known", "Lines/min", "Half an hour", "Last line", "Last alert"].map((name) => el("span", {}, name)));
     this.node = el("div", { class: "page services" },
       el("div", { class: "bar" }, el("h1", { class: "unseen" }, "Services"), el("div", { class: "search" }, this.search, el("kbd", { "aria-hidden": "true" }, "/")), this.states),
       this.about, this.empty, this.head, this.list.node);
@@ -48,6 +52,26 @@ export class ServicesView {
       fill(this.empty, el("h2", {}, "No services to show"), el("p", {}, error.message));
     }
     if (!signal.aborted) this.timer = setTimeout(() => this.load(), AGAIN_MS);
+  }
+
+  /** Reads the histories of the services in sight, when the list rests. */
+  async draw() {
+    const now = Date.now();
+    const wanted = this.list.visible().filter((one) => !(now - this.pictures.get(keyOf(one))?.at < PICTURE_MS)).slice(0, PICTURES);
+    if (!wanted.length || this.isDrawing) return;
+    this.isDrawing = true;
+    try {
+      const query = new URLSearchParams([["history", "true"], ["limit", "1000"], ...[...new Set(wanted.map((one) => one.name))].map((name) => ["service", name])]);
+      const found = await ask(`/api/v1/services?${query}`, { signal: this.control.signal });
+      if (this.pictures.size > 2000) this.pictures.clear();
+      for (const one of wanted) this.pictures.set(keyOf(one), { at: now });
+      for (const one of found.services) this.pictures.set(keyOf(one), { at: now, history: one.history });
+      this.list.draw(true);
+    } catch (error) {
+      if (!(error instanceof Refused) && !this.control.signal.aborted) throw error; // without pictures the figures stay
+    } finally {
+      this.isDrawing = false;
+    }
   }
 
   show(found, answer) {
@@ -91,14 +115,17 @@ export class ServicesView {
   }
 }
 
+const keyOf = (one) => `${one.topic}/${one.partition}/${one.name}`;
+
 function makeRow() {
   const parts = Object.fromEntries(["name", "topic", "state", "bar", "lines", "known", "rate", "seen", "alert"].map((name) => [name, el("span", { class: `cell-${name}` })]));
-  const row = el("div", { role: "listitem", class: "service-row" }, el("span", { class: "who" }, parts.name, parts.topic), el("span", { class: "learned" }, parts.state, parts.bar), parts.lines, parts.known, parts.rate, parts.seen, parts.alert);
+  parts.picture = svg("svg", { class: "spark", viewBox: "0 0 120 24", preserveAspectRatio: "none", role: "img" });
+  const row = el("div", { role: "listitem", class: "service-row" }, el("span", { class: "who" }, parts.name, parts.topic), el("span", { class: "learned" }, parts.state, parts.bar), parts.lines, parts.known, parts.rate, parts.picture, parts.seen, parts.alert);
   row.parts = parts;
   return row;
 }
 
-function show(row, one) {
+function show(row, one, past) {
   const { parts } = row;
   row.className = `service-row ${one.state}`;
   parts.name.textContent = visible(one.name);
@@ -109,6 +136,7 @@ function show(row, one) {
   parts.lines.textContent = count(one.lines);
   parts.known.textContent = count(one.known_lines);
   parts.rate.textContent = count(one.lines_per_minute);
+  history(parts.picture, past, one.name);
   parts.seen.textContent = ago(millis(one.last_seen)) || "–";
   parts.alert.textContent = one.last_alert ? `${one.last_alert.score.toFixed(2)} · ${ago(millis(one.last_alert.timestamp)) || "–"}` : "–";
 }

@@ -6,7 +6,7 @@ const BEYOND = 6;
 
 export class VirtualList {
   /** `make()` returns a row, `show(row, item, place)` writes an item into it. Every row has the same height. */
-  constructor({ rowHeight, make, show, label, keyOf = (item) => item.id }) {
+  constructor({ rowHeight, make, show, label, keyOf = (item) => item.id, onrest = () => {} }) {
     this.rowHeight = rowHeight;
     this.make = make;
     this.show = show;
@@ -17,6 +17,8 @@ export class VirtualList {
     this.inner = el("div", { class: "virtual-inner", role: "list", "aria-label": label });
     this.node = el("div", { class: "virtual", tabindex: "0", role: "group", "aria-label": label }, this.inner);
     this.frame = 0;
+    this.rest = 0;
+    this.onrest = onrest; // called when the list was not scrolled for a moment
     this.node.addEventListener("scroll", () => this.later(), { passive: true });
     this.sizes = new ResizeObserver(() => this.later());
     this.sizes.observe(this.node);
@@ -79,10 +81,18 @@ export class VirtualList {
       this.show(row, this.items[place], place);
     }
     for (const row of this.spare) row.hidden = true;
+    clearTimeout(this.rest);
+    this.rest = setTimeout(this.onrest, 150);
+  }
+
+  /** Returns the items in sight. */
+  visible() {
+    return [...this.rows.keys()].sort((a, b) => a - b).map((place) => this.items[place]).filter(Boolean);
   }
 
   close() {
     this.sizes.disconnect();
+    clearTimeout(this.rest);
     cancelAnimationFrame(this.frame);
   }
 }

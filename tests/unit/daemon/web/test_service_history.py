@@ -14,7 +14,8 @@ from tests.unit.daemon.web.serving import AUDIT, LOGS, TABLE
 
 def test_a_minute_is_a_number_and_a_service_that_is_gone_takes_its_numbers_along() -> None:
     """Services keep their figures when others come and go, an alert counts in one minute, and time is bounded."""
-    history, alerts = ServiceHistory(), {}
+    history = ServiceHistory()
+    alerts: dict[tuple[Partition, str], LastAlert] = {}
 
     def last_alert(partition: Partition, name: str) -> LastAlert | None:
         return alerts.get((partition, name))
