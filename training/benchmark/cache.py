@@ -25,6 +25,10 @@ class Cache:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
 
+    def has(self, name: str, stamp: str) -> bool:
+        """Returns True if arrays are kept under a name and stamp."""
+        return self._folder is not None and (self._folder / f"{name}.{stamp}.npz").exists()
+
     def arrays(self, name: str, stamp: str, make: Callable[[], Arrays]) -> Arrays:
         """Returns the arrays kept under a name and stamp, or makes and keeps them."""
         if self._folder is None:

@@ -24,7 +24,7 @@ from logwarden.model.decision import Decision
 from logwarden.training import corpora
 from logwarden.training.benchmark import explained, figures
 from logwarden.training.benchmark.ablations import ALL, DROPPED, TwinTask, twins_without
-from logwarden.training.benchmark.material import PASTS, Material, SystemTask, material_of
+from logwarden.training.benchmark.material import PASTS, Material, SystemTask, judged_of, material_of
 from logwarden.training.benchmark.plots import plots_of
 from logwarden.training.benchmark.public import PUBLIC, PublicTask, public_tables
 from logwarden.training.benchmark.report import document
@@ -78,6 +78,34 @@ def benchmark(options: Options) -> dict[str, Any]:
     }
     progress.done("figures")
     write(found, options.root)
+    progress.done("documents")
+    return found
+
+
+def renew_kinds(options: Options) -> dict[str, Any]:
+    """Measures the kinds of alerts and the incidents alone, and renews their sections. Returns their figures.
+
+    Raises ValueError where the figures that are there are of another model.
+    """
+    progress, stored = _Progress(), options.root / PLOTS / FIGURES
+    model = load_checkpoint(SHIPPED)
+    try:
+        before = json.loads(stored.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{stored} does not exist; run the whole benchmark, without --only, first") from None
+    if before["model"] != model.revision:
+        raise ValueError(f"{stored} is of the model {before['model']}; run the whole benchmark, without --only")
+    runs = corpora.faultlab(options.recordings)
+    systems = {run.system: [other for other in runs if other.system == run.system] for run in runs}
+    with _workers(options.jobs) as over_all:
+        tasks = [SystemTask(system, its, cache=options.cache) for system, its in systems.items()]
+        judged = dict(zip(systems, progress.over(over_all(judged_of, tasks), list(systems)), strict=True))
+    twins = {system: load_decision(TWINS / f"{system}.safetensors") for system in systems}
+    found = {
+        "incidents": figures.incidents_compared(judged, twins, model.calibration),
+        "kinds": figures.kinds_compared(judged, twins, model.calibration),
+    }
+    write(before | found, options.root)
     progress.done("documents")
     return found
 

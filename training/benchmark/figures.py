@@ -33,7 +33,7 @@ from logwarden.training.benchmark.levels import (
     ranking_figures,
     reliability,
 )
-from logwarden.training.benchmark.material import PASTS, WITHOUT_LEVEL, Material
+from logwarden.training.benchmark.material import PASTS, WITHOUT_LEVEL, Judged, Material
 from logwarden.training.benchmark.methods import (
     AT,
     OURS,
@@ -58,6 +58,7 @@ FACTOR = 1.5
 """Goal for the distance of a system's false alarms from the budget."""
 
 Materials = Mapping[str, Material]
+JudgedSystems = Mapping[str, Judged]
 Decisions = Mapping[str, Decision]
 
 
@@ -127,7 +128,7 @@ def method_figures(
     return figures
 
 
-def incidents_compared(materials: Materials, twins: Decisions, calibration: Calibration) -> dict[str, Any]:
+def incidents_compared(materials: JudgedSystems, twins: Decisions, calibration: Calibration) -> dict[str, Any]:
     """Returns past → method → the incidents of all systems, for the model and for the rule of one line.
 
     A third method is the model with every planned change announced.
@@ -146,7 +147,7 @@ def incidents_compared(materials: Materials, twins: Decisions, calibration: Cali
     return found
 
 
-def kinds_compared(materials: Materials, twins: Decisions, calibration: Calibration) -> dict[str, Any]:
+def kinds_compared(materials: JudgedSystems, twins: Decisions, calibration: Calibration) -> dict[str, Any]:
     """Returns past → kind → what its alerts find and disturb in all systems."""
     hours = sum(material.run.quiet_s for material in materials.values()) / 3600
     found: dict[str, Any] = {}
@@ -156,7 +157,9 @@ def kinds_compared(materials: Materials, twins: Decisions, calibration: Calibrat
             inputs = _inputs(material, past)
             answers = by_model(inputs, twins[system], calibration, material.run)
             kinds = material.captures[past].kinds
-            by_system[system] = kind_figures(material.run, answers, kinds, silent_lines(inputs))
+            by_system[system] = kind_figures(
+                material.run, answers, kinds, silent_lines(inputs), material.silences[past]
+            )
         found[past] = summed_kinds(by_system, hours)
     return found
 
@@ -313,7 +316,7 @@ def _by_past(materials: Materials, score: Any) -> dict[str, Any]:
     return found
 
 
-def _inputs(material: Material, past: str) -> Any:
+def _inputs(material: Judged, past: str) -> Any:
     return material.captures[past].inputs
 
 

@@ -1,6 +1,6 @@
 """Splits the alerts of a judged run by their kind, and counts what each finds and how often it is wrong.
 
-The kinds of the score are those of its alerts. Rates count whatever the score is, as in the daemon.
+The kinds of the score are those of its alerts. Rates and silences count whatever the score is, as in the daemon.
 
 Legend: n lines of the run
 """
@@ -13,15 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from logwarden.model.arrays import Bools, Ints
+from logwarden.model.arrays import Bools, Doubles, Ints
 from logwarden.model.kinds import KINDS, is_rate
 from logwarden.model.schema import DEFAULT_KINDS, AlertKind
 from logwarden.training.benchmark.methods import Answers
 from logwarden.training.benchmark.runs import JudgedRun
+from logwarden.training.benchmark.silences import RunSilences
 from logwarden.training.evaluation.tables import Grid
-
-MEASURED = tuple((number, kind) for number, kind in enumerate(KINDS) if kind is not AlertKind.SILENCE)
-"""Places in `KINDS` and kinds. A silence has no line, and is measured in training/LOG.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +35,32 @@ class KindFigures:
     """Alerts in fault-free time outside planned changes."""
 
 
-def kind_figures(run: JudgedRun, answers: Answers, kinds: Ints, silent: Bools) -> dict[str, KindFigures]:
+def kind_figures(
+    run: JudgedRun, answers: Answers, kinds: Ints, silent: Bools, silences: RunSilences
+) -> dict[str, KindFigures]:
     """Returns the figures of each kind.
 
-    `kinds` (n,): places in `KINDS`. `silent` (n,): the lines of services that are learning.
+    `kinds` (n,): places in `KINDS`. `silent` (n,): the lines of services that are learning. `silences`: a silence has
+    no line of its own.
     """
     assert answers.alerts is not None, "only a method with alerts has kinds"
     by_rate = is_rate(kinds)
-    return {
-        kind: _figures(run, (kinds == number) & (answers.alerts | (by_rate & ~silent))) for number, kind in MEASURED
-    }
+    found = dict[str, KindFigures]()
+    for number, kind in enumerate(KINDS):
+        alerts = (kinds == number) & (answers.alerts | (by_rate & ~silent))
+        found[kind] = _figures(run.plans, run.times[alerts], run.reached[:, alerts], run.normal[alerts])
+    found[AlertKind.SILENCE] = _figures(run.plans, silences.times, silences.reached, silences.normal)
+    return found
 
 
-def _figures(run: JudgedRun, alerts: Bools) -> KindFigures:
-    false = run.times[alerts & run.normal]
+def _figures(plans: Doubles, times: Doubles, reached: Bools, normal: Bools) -> KindFigures:
+    """Returns the figures of alerts at these times, given the faults that reach each."""
+    false = times[normal]
     # Rows: planned changes; columns: alerts in fault-free time.
-    within = (false >= run.plans[:, :1]) & (false <= run.plans[:, 1:])
+    within = (false >= plans[:, :1]) & (false <= plans[:, 1:])
     return KindFigures(
-        alerts=int(alerts.sum()),
-        found=np.flatnonzero((run.reached & alerts).any(axis=1)).tolist(),
+        alerts=len(times),
+        found=np.flatnonzero(reached.any(axis=1)).tolist(),
         plans=int(within.any(axis=1).sum()),
         outside=int((~within.any(axis=0)).sum()),
     )
@@ -64,10 +69,10 @@ def _figures(run: JudgedRun, alerts: Bools) -> KindFigures:
 def summed_kinds(found: Mapping[str, Mapping[str, KindFigures]], hours: float) -> dict[str, Any]:
     """Returns the kinds of all systems together. `found`: system → kind → figures. `hours`: of fault-free time."""
     sums: dict[str, Any] = {}
-    for _, kind in MEASURED:
+    for kind in KINDS:
         every = {system: one[kind] for system, one in found.items()}
         others = {
-            (system, fault) for system, one in found.items() for _, k in MEASURED if k != kind for fault in one[k].found
+            (system, fault) for system, one in found.items() for k in KINDS if k != kind for fault in one[k].found
         }
         faults = {(system, fault) for system, one in every.items() for fault in one.found}
         outside = sum(one.outside for one in every.values())
@@ -104,7 +109,7 @@ def kind_section(found: Mapping[str, Mapping[str, Any]], past_names: Mapping[str
     table = Grid("", header, rows).markdown().removeprefix("****\n\n")
     return f"""## Kinds of anomalies
 
-Alerts at the default threshold by their kind, and lines at which a rate went up. The table of incidents has those that
-are on by default. A silence has no line: see [training/LOG.md](training/LOG.md).
+Alerts at the default threshold by their kind, lines at which a rate went up, and services that fell silent. The table
+of incidents has those that are on by default. `logwarden evaluate --benchmark . --only kinds` renews both tables.
 
 {table}"""

@@ -22,6 +22,7 @@ from logwarden.training.benchmark.cache import Arrays, Cache, stamp_of
 from logwarden.training.benchmark.captures import HEAD_CHANGES, Capture, RememberingScorer, capture, without_levels
 from logwarden.training.benchmark.guilt import FirstAlert
 from logwarden.training.benchmark.runs import JudgedRun, judged_run
+from logwarden.training.benchmark.silences import RunSilences, silences_of
 from logwarden.training.benchmark.youth import Young
 from logwarden.training.faultlab import labels, recording
 from logwarden.training.faultlab.labels import State
@@ -50,12 +51,20 @@ class SystemTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
-    """What a worker returns of a system."""
+class Judged:
+    """What the alerts of a system need: its judged run after each past."""
 
     run: JudgedRun
     captures: Mapping[str, Capture]
-    """Past → the judged run's lines; also for pasts whose lines have no level word."""
+    """Past → the judged run's lines."""
+    silences: Mapping[str, RunSilences]
+    """Past → the services of the judged run that fell silent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Material(Judged):
+    """What a worker returns of a system. Its captures are also of pasts whose lines have no level word."""
+
     rows: TrainingRows
     groups: Mapping[str, list[tuple[Ints, Ints]]]
     """Past → Drain's groups and the services of its parts; the last part is the judged run."""
@@ -113,11 +122,27 @@ def material_of(task: SystemTask) -> Material:
     return Material(
         run=judged[last],
         captures=found,
+        silences=_silences(task.runs),
         rows=TrainingRows(rows["inputs"], rows["labels"], rows["weights"]),
         groups={past: _past_groups(groups, task.runs, judged, past) for past in PASTS},
         alerts={past: [FirstAlert(**one) for one in alerts[past]] for past in EXPLAINED},
         young=[Young(**one) for one in young],
     )
+
+
+def judged_of(task: SystemTask) -> Judged:
+    """Computes only what the alerts of a system need. Takes it from a whole material where the cache has one."""
+    torch.set_num_threads(1)
+    cache = Cache(task.cache)
+    lines, _ = _stamps(task, task.twin or TWINS / f"{task.system}.safetensors")
+    views = _Views(task, RememberingScorer(load_checkpoint(task.model)))
+    found = {}
+    for past in PASTS:
+        whole = f"{task.system}-{past}"
+        name = whole if cache.has(whole, lines) else f"{whole}, alerts"
+        stored = cache.arrays(name, lines, partial(views.capture, past, ()))
+        found[past] = Capture(stored["inputs"], stored["kinds"], {})
+    return Judged(judged_run(task.runs[-1]), found, _silences(task.runs))
 
 
 class _Views:
@@ -135,6 +160,10 @@ class _Views:
 
     def capture(self, past: str, changes: Sequence[str]) -> Arrays:
         return _arrays(capture(self.of(plain="," in past), len(self._task.runs) - 1, past.partition(",")[0], changes))
+
+
+def _silences(runs: Sequence[LabelledRun]) -> dict[str, RunSilences]:
+    return {past: silences_of(runs, len(runs) - 1, past) for past in PASTS}
 
 
 def _stamps(task: SystemTask, twin: Path) -> tuple[str, str]:

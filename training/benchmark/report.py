@@ -24,8 +24,7 @@ def document(figures: Figures) -> str:
     parts = [
         _head(figures),
         *(_compared(figures, past) for past in figures["faultlab"]),
-        *(incident_section(found, PAST_NAMES) for name, found in figures.items() if name == "incidents"),
-        *(kind_section(found, PAST_NAMES) for name, found in figures.items() if name == "kinds"),
+        *alert_sections(figures),
         _thresholds(figures),
         _systems(figures),
         _levels(figures),
@@ -36,6 +35,12 @@ def document(figures: Figures) -> str:
         *public_sections(figures["public"]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def alert_sections(figures: Figures) -> list[str]:
+    """Returns the sections about incidents and about kinds of anomalies, where there are figures of them."""
+    sections = {"incidents": incident_section, "kinds": kind_section}
+    return [section(figures[name], PAST_NAMES) for name, section in sections.items() if name in figures]
 
 
 def _head(figures: Figures) -> str:

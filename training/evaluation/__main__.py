@@ -105,9 +105,15 @@ def evaluate(options: argparse.Namespace) -> Findings:
 
 def _benchmark(options: argparse.Namespace) -> None:
     """Measures everything of the shipped model, and writes it down."""
-    from logwarden.training.benchmark.command import Options, benchmark  # the tables alone need none of it
+    # The tables alone need none of it.
+    from logwarden.training.benchmark.command import Options, benchmark, renew_kinds
+    from logwarden.training.benchmark.report import alert_sections
 
-    benchmark(Options(options.benchmark, options.faultlab, options.cache, options.jobs, options.seeds))
+    chosen = Options(options.benchmark, options.faultlab, options.cache, options.jobs, options.seeds)
+    if options.only is None:
+        benchmark(chosen)
+        return
+    print("\n\n".join(alert_sections(renew_kinds(chosen))))
 
 
 def _load_model(options: argparse.Namespace) -> ModelCheckpoint:
@@ -138,6 +144,8 @@ def _check(options: argparse.Namespace) -> None:
         raise ValueError(
             "--benchmark measures the shipped model on all data; leave out --model, --untrained and --data"
         )
+    if options.only is not None and options.benchmark is None:
+        raise ValueError("--only is a part of the benchmark; name its folder after --benchmark")
     for option in ("seeds", "threads", "jobs"):
         if getattr(options, option) < 1:
             raise ValueError(f"--{option} must be at least 1, not {getattr(options, option)}")
@@ -170,6 +178,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="DIR",
         help="of the benchmark: keep its parts here and go on from them",
     )
+    add("--only", choices=["kinds"], help="of the benchmark: renew only the tables of kinds and of incidents")
     add("--jobs", type=int, default=2, help="of the benchmark: number of processes (default: 2)")
     add("--untrained", action="store_true", help="measure an untrained head on the model's encoder: plain surprise")
     return parser.parse_args(arguments)

@@ -11,7 +11,7 @@ import pytest
 from logwarden.training import corpora
 from logwarden.training.benchmark import command
 from logwarden.training.benchmark.ablations import ALL
-from logwarden.training.benchmark.command import Options, benchmark
+from logwarden.training.benchmark.command import Options, benchmark, renew_kinds
 from logwarden.training.benchmark.public import PublicTask, public_tables
 from logwarden.training.evaluation import grouping
 from tests.recorded import short_release
@@ -54,6 +54,19 @@ def test_the_benchmark_writes_its_files_and_goes_on_where_it_stopped(
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").iterdir()} == made
     assert (tmp_path / "again" / command.DOCUMENT).read_text() == text
     assert again["faultlab"].keys() == found["faultlab"].keys()
+    document = tmp_path / "again" / command.DOCUMENT
+    figures = document.parent / command.PLOTS / command.FIGURES
+    stored["kinds"] = stored["incidents"] = {}
+    figures.write_text(json.dumps(stored))
+    for cache in (options.cache, tmp_path / "empty"):
+        renewed = renew_kinds(Options(tmp_path / "again", options.recordings, cache, jobs=1, seeds=1))
+        assert renewed["kinds"]["peace"]["silence"].keys() == found["kinds"]["peace"]["new_line"].keys()
+        assert document.read_text() == text
+    figures.write_text(json.dumps(stored | {"model": "another"}))
+    with pytest.raises(ValueError, match="is of the model another; run the whole benchmark"):
+        renew_kinds(Options(tmp_path / "again", options.recordings, options.cache, jobs=1, seeds=1))
+    with pytest.raises(ValueError, match="does not exist; run the whole benchmark"):
+        renew_kinds(Options(tmp_path, options.recordings, options.cache, jobs=1, seeds=1))
 
 
 def test_public_data_give_rows_and_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

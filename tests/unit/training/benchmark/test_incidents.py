@@ -11,7 +11,7 @@ from logwarden.training.benchmark.incidents import (
     incident_section,
     summed_incidents,
 )
-from logwarden.training.benchmark.methods import Answers
+from logwarden.training.benchmark.methods import AT, Answers
 from logwarden.training.benchmark.runs import JudgedRun
 from logwarden.training.faultlab.labels import State
 
@@ -40,10 +40,13 @@ def run_of(times: list[float]) -> JudgedRun:
     )
 
 
-def figures_of(times: list[float], strong: list[bool], *, announced: bool = False) -> IncidentFigures:
+def figures_of(
+    times: list[float], strong: list[bool], *, announced: bool = False, states_failure: bool = False
+) -> IncidentFigures:
     """The figures of a run with an alert on each line, and enough evidence on the strong ones."""
     answers = Answers(np.where(strong, 3.0, 0.0), np.ones(len(times), bool))
     inputs = np.zeros((len(times), len(INPUTS)), np.float32)
+    inputs[:, AT["severe"]] = states_failure
     return incident_figures(run_of(times), answers, inputs, announced=announced)
 
 
@@ -66,9 +69,10 @@ def test_an_incident_that_spans_two_faults_is_no_fault_s_own() -> None:
 
 
 def test_an_announced_change_raises_no_incident_and_hides_no_later_fault() -> None:
-    """The plan ends 20 s before its span does: alerts up to 10 s after that are planned, and a later one is not."""
+    """The plan ends 20 s before its span does: alerts up to 10 s after that are planned, and a later failure is not."""
     times, strong = [100.0, 702.0, 709.0, 740.0], [True] * 4
     assert figures_of(times, strong).plans_with_one == 1
     found = figures_of(times, strong, announced=True)
     assert (found.found, found.plans_with_one, found.incidents, found.outside_plans) == (1, 0, 2, 1)
-    assert figures_of([711.0], [True], announced=True).plans_with_one == 1
+    assert figures_of([711.0], [True], announced=True, states_failure=True).plans_with_one == 1
+    assert [figures_of([at], [True], announced=True).plans_with_one for at in (711.0, 716.0)] == [0, 1]

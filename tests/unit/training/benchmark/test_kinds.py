@@ -8,6 +8,7 @@ from logwarden.model.kinds import KINDS, RATE_UP_PROBABILITY
 from logwarden.model.schema import AlertKind
 from logwarden.training.benchmark.kinds import kind_figures, kind_section, summed_kinds
 from logwarden.training.benchmark.methods import Answers, with_rates
+from logwarden.training.benchmark.silences import RunSilences
 from logwarden.training.evaluation.replay import log_odds
 from tests.unit.training.benchmark.test_incidents import run_of
 
@@ -19,13 +20,18 @@ def test_kinds_are_counted_apart() -> None:
     run = run_of([110.0, 410.0, 710.0, 900.0, 950.0])
     kinds = np.array([NEW, RATE, NEW, RATE, RATE])
     alerts = np.array([True, False, True, False, False])
-    found = kind_figures(run, Answers(np.zeros(5), alerts), kinds, silent=np.array([False] * 4 + [True]))
+    silences = RunSilences(np.array([420.0, 705.0]), np.array([[False, False], [True, False]]), np.array([False, True]))
+    found = kind_figures(
+        run, Answers(np.zeros(5), alerts), kinds, silent=np.array([False] * 4 + [True]), silences=silences
+    )
     assert (found["new_line"].found, found["failure_rate_up"].found) == ([0], [1])
     assert (found["new_line"].plans, found["new_line"].outside) == (1, 0)
     assert (found["failure_rate_up"].plans, found["failure_rate_up"].outside) == (0, 1)
     assert found["rate_up"].alerts == 0
+    assert (found["silence"].alerts, found["silence"].found, found["silence"].plans) == (2, [1], 1)
     sums = summed_kinds({"x": found, "y": found}, hours=4.0)
-    assert (sums["failure_rate_up"]["found"], sums["failure_rate_up"]["found_by_no_other"]) == (2, 2)
+    assert (sums["failure_rate_up"]["found"], sums["failure_rate_up"]["found_by_no_other"]) == (2, 0)
+    assert sums["new_line"]["found_by_no_other"] == 2
     assert sums["failure_rate_up"]["outside_plans_per_hour"] == 0.5
     assert "| calm | new_line | 4 | 2 | 2 | 2 | 0.00 |" in kind_section({"peace": sums}, {"peace": "calm"})
 
