@@ -14,11 +14,13 @@ from typing import Any
 
 import jsonschema
 import pytest
+import typer.main
 
+from logwarden.daemon.__main__ import app
 from logwarden.daemon.incidents.alert import kind_name
 from logwarden.model.masking import line_hash, mask_line
 from tests.layout import link
-from tests.test_readme import blocks
+from tests.test_readme import DOCUMENTS, PASSED_ON, blocks, commands
 
 ROOT = Path(__file__).parent.parent
 
@@ -102,3 +104,55 @@ def test_records_that_a_page_explains_are_real(page: str) -> None:
         assert [key.rpartition(":")[2] for key, _ in shown] == [
             kind_name(line_hash(mask_line(text))) for _, text in shown
         ]
+
+
+def refusals(text: str) -> list[str]:
+    """Returns the commands in shell blocks that logwarden's own parser refuses, each with its reason."""
+    known: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    shell = "".join(f"```{b.tag}\n{b.text}```\n" for b in blocks(text) if b.tag in ("sh", "bash", "console"))
+    found = []
+    for words in commands(shell):
+        if words[0] != "logwarden" or len(words) < 2 or words[1] not in known or words[1] in PASSED_ON:
+            continue
+        end = next((i for i, word in enumerate(words) if re.match(r"\d?[<>]", word)), len(words))
+        try:
+            known[words[1]].make_context(words[1], words[2:end])
+        except Exception as error:  # typer brings a copy of click, whose errors have no common base with click's
+            if type(error).__name__ != "Exit":  # of --help
+                found.append(f"{' '.join(words)}: {error}")
+    return found
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_are_complete(document: Path) -> None:
+    """What a document prints in a block has all its arguments, and values that the options take."""
+    assert refusals(document.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "command", ["scan", "incidents --severity grave", "incidents --no-follow", "config --format xml"]
+)
+def test_an_incomplete_command_is_found(command: str) -> None:
+    """A missing argument, an unknown option and a value that an option does not take are all refused."""
+    assert len(refusals(f"```sh\nlogwarden {command}\n```")) == 1
+
+
+def test_what_the_answers_claim_is_what_was_measured() -> None:
+    """docs/faq.md compares with the keyword rule in words; the figures of the last benchmark bear them out."""
+    figures = json.loads((ROOT / "docs" / "benchmarks" / "figures.json").read_text(encoding="utf-8"))["faultlab"]
+
+    def at(past: str, method: str) -> tuple[int, float]:
+        shown = figures[past][method]["at_threshold"]
+        return shown["found"], shown["false_per_million"]
+
+    found, false = at("peace", "logwarden")
+    by_rule, false_by_rule = at("peace", "keyword in a new line")
+    assert 0.85 < by_rule / found < 0.95  # "nine of ten that logwarden finds"
+    assert 0.5 < false_by_rule / false < 2  # "about as many false alarms"
+    again, false_again = at("faults", "logwarden")
+    assert 0.2 < at("faults", "keyword in a new line")[0] / again < 0.3  # "a quarter of what logwarden finds"
+    everywhere, flood = at("faults", "keyword in the line")
+    assert everywhere > again  # "finds them"
+    assert flood / false_again > 200  # "hundreds of times the alarms"
+    alone = figures["peace"]["logwarden"]["at_threshold"]
+    assert alone["per_service_day_median"] == 0  # "the median service has no false alarm"
