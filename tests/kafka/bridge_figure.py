@@ -112,7 +112,7 @@ async def run(bootstrap: str, directory: Path, *, incidents: int, kills: int, se
                 await asyncio.sleep(0.2)
             await _until_committed(topic, f"{settings['BRIDGE__GROUP_ID']}-webhook", bootstrap)
             seconds = time.monotonic() - began
-            await asyncio.to_thread(member.terminate)
+            assert await asyncio.to_thread(member.terminate) == 0
         finally:
             member.kill()
         return figures(server, failing, incidents, sum(map(len, rounds)), kills, seconds)

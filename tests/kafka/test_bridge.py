@@ -6,12 +6,13 @@ import asyncio
 import time
 from pathlib import Path
 
-from tests.alertmanager import alertmanager
+from tests.alertmanager import RunningAlertmanager, alertmanager
 from tests.bridge_stand_ins import Answer, Request, incident, incident_id, receiver
 from tests.kafka.bridge_figure import run
 from tests.kafka.bridging import bridge, incident_topic
 from tests.kafka.broker import Broker
 from tests.kafka.evidence import eventually, read_all
+from tests.kafka.ports import free_ports
 from tests.kafka.topics import Topics
 
 
@@ -29,6 +30,31 @@ async def test_an_incident_reaches_alertmanager_within_three_seconds(topics: Top
                 while await asyncio.to_thread(running.incidents) != expected:
                     assert time.monotonic() - began < 3.0, expected
                     await asyncio.sleep(0.02)
+
+
+async def test_alertmanager_may_restart_and_so_may_the_bridge(topics: Topics, tmp_path: Path) -> None:
+    """An Alertmanager that lost its alerts has the open incident again; without a bridge it ends it by itself."""
+    quick = {"BRIDGE__ALERTMANAGER_RESEND_S": 1, "BRIDGE__ALERTMANAGER_HOLD_S": 4}
+    [port] = free_ports(1)
+    urls = {"BRIDGE__ALERTMANAGER_URLS": f"http://127.0.0.1:{port}"}
+    async with incident_topic(topics) as topic:
+        async with bridge(topic, **urls, **quick):
+            for life in ("first", "second"):  # each with storage of its own
+                with alertmanager(tmp_path / life, port) as running:
+                    if life == "first":
+                        await topic.publish(incident())
+                    await _until_active(running, {incident_id("one")})
+        with alertmanager(tmp_path / "third", port) as running:
+            async with bridge(topic, **urls, **quick):  # which knows from the topic what is open
+                await _until_active(running, {incident_id("one")})
+            await _until_active(running, set())
+
+
+async def _until_active(running: RunningAlertmanager, expected: set[str]) -> None:
+    began = time.monotonic()
+    while set(await asyncio.to_thread(running.incidents)) != expected:
+        assert time.monotonic() - began < 20.0, expected
+        await asyncio.sleep(0.05)
 
 
 async def test_a_destination_that_is_down_stops_no_other(topics: Topics, tmp_path: Path) -> None:

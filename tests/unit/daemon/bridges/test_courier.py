@@ -14,7 +14,7 @@ from tests.bridge_stand_ins import incident, incident_id
 from tests.bridge_world import Pager, World
 from tests.fakes import virtually
 
-INCIDENTS = 1_000
+INCIDENTS = 400
 
 
 async def publish_many(world: World, count: int, *, kills: int = 0) -> None:
@@ -76,7 +76,7 @@ async def test_a_bridge_that_is_killed_again_and_again() -> None:
     """Each incident is announced and ended; what is repeated has the key that the pager knows, and it is little."""
     world = World(Pager(random.Random(2)), limits=CourierLimits(timeout_s=2.0, commit_interval_s=0.1))
     await world.start()
-    kills = 20
+    kills = 10
     await publish_many(world, INCIDENTS, kills=kills)
     await world.until_all_is_done()
     await world.stop()
@@ -89,15 +89,15 @@ async def test_a_bridge_that_is_killed_again_and_again() -> None:
 
 
 @virtually
-async def test_a_pager_that_is_down_for_an_hour_is_not_stormed() -> None:
+async def test_a_pager_that_is_down_is_not_stormed() -> None:
     """An outage costs some probes a minute, whatever waits, and no more records are read than fit into memory."""
     world = World(Pager(random.Random(1), failing=0.0), limits=CourierLimits(timeout_s=2.0, max_waiting=300))
     await world.start()
     world.pager.is_down = True
     for number in range(1_000):
         world.topic.publish(incident(str(number)), world.clock.now_ms())
-    await asyncio.sleep(3_600)
-    assert world.pager.attempts < 200
+    await asyncio.sleep(600)
+    assert world.pager.attempts < 50
     assert world.facts.is_failing
     assert [reason.code for reason in world.facts.reasons(10.0)] == ["destination_failing"]
     assert world.counts.waiting < 300 + 3 * 200
@@ -146,15 +146,15 @@ async def test_a_dead_letter_that_is_not_taken_keeps_the_offset_back() -> None:
 @virtually
 async def test_what_cannot_be_delivered_for_a_day_is_given_up() -> None:
     """A destination that is away for good does not hold its topic's offset for ever."""
-    limits = CourierLimits(timeout_s=2.0, give_up_s=3_600.0)
+    limits = CourierLimits(timeout_s=2.0, give_up_s=600.0)
     world = World(Pager(random.Random(1), failing=0.0), limits=limits)
     world.pager.is_down = True
     await world.start()
     world.topic.publish(incident(), world.clock.now_ms())
-    await world.until_all_is_done(4_000.0)
+    await world.until_all_is_done(1_000.0)
     await world.stop()
     [[letter]] = world.sink.sent
-    assert b"given up after 3600 s: the pager is down" in (letter.value or b"")
+    assert b"given up after 600 s: the pager is down" in (letter.value or b"")
 
 
 @virtually
