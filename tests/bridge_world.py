@@ -159,6 +159,8 @@ class Pager:
     most_at_once: int = 0
     reminded: list[str] = field(default_factory=list)
     is_down: bool = False
+    fails_once: set[str] = field(default_factory=set)
+    """Ids whose next notice fails."""
     _now: Counter[str] = field(default_factory=Counter)
 
     async def deliver(self, notice: Notice) -> None:
@@ -178,7 +180,8 @@ class Pager:
 
     async def _answer(self, notice: Notice) -> None:
         await asyncio.sleep(self.random.uniform(0.001, 0.05))
-        if self.is_down:
+        if self.is_down or notice.record.id in self.fails_once:
+            self.fails_once.discard(notice.record.id)
             raise DestinationUnavailable("the pager is down")
         if notice.record.id in self.refused:
             raise NoticeRefused("the pager answered with status 400")

@@ -190,7 +190,8 @@ class Courier:
         if lane.waiting and lane.sending is None and not lane.is_queued and not lane.is_busy:
             lane.is_queued = True
             self._number += 1
-            heapq.heappush(self._queue, (lane.due_at, self._number, lane.id))
+            due_at = max(lane.due_at, self._clock.monotonic())  # so that no news overtakes a retry that is due
+            heapq.heappush(self._queue, (due_at, self._number, lane.id))
             self._changed.set()
 
     async def _send(self, group: asyncio.TaskGroup) -> None:
@@ -273,8 +274,7 @@ class Courier:
             await self._bury(lane, ledger, notice, f"given up after {self._limits.give_up_s:g} s: {error}")
             return
         self._lanes.again(lane, self._pace.again_at(now, lane.attempts + 1), now)
-        is_down = self._pace.is_down or bool(error.hint)
-        if is_down and self._facts.trouble("destination_failing", str(error), error.hint):
+        if self._pace.is_down and self._facts.trouble("destination_failing", str(error), error.hint):
             log.warning("destination_failing", destination=self._name, error=str(error), hint=error.hint)
 
     async def _bury(self, lane: IncidentLane, ledger: DeliveryLedger, notice: Notice, reason: str) -> None:

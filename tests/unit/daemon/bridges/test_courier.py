@@ -284,3 +284,18 @@ async def test_a_kill_right_after_the_first_start_loses_nothing() -> None:
         (incident_id("new"), "trigger"): 1,
         (incident_id("new"), "resolve"): 1,
     }
+
+
+@virtually
+async def test_a_retry_is_not_behind_all_news() -> None:
+    """While more incidents arrive than the pager takes, one that failed once gets its turn when it is due."""
+    late = incident_id("late")
+    world = World(Pager(random.Random(1), failing=0.0, at_once=1, fails_once={late}))
+    await world.start()
+    world.topic.publish(incident("late"), world.clock.now_ms())
+    for number in range(1_200):
+        world.topic.publish(incident(str(number)), world.clock.now_ms())
+        await asyncio.sleep(0.01)
+    place = [one.id for one in world.pager.taken].index(late)
+    assert place < 100, "it was due after half a second"
+    await world.kill()
