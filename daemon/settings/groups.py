@@ -194,8 +194,8 @@ class FeedbackSettings(SettingsGroup):
     """Seconds after the end of a maintenance in which alerts still count as planned, such as those of peers that
     connect again."""
     settling_s: Annotated[float, Field(ge=0, le=3_600)] = SETTLING_TAIL_MS / 1000
-    """The same for alerts on lines that state no failure, such as members that join again and caches that fill. A value
-    below `tail_s` counts as `tail_s`."""
+    """Seconds for which the same counts for alerts on lines that state no failure, such as members that join again and
+    caches that fill. A value below `tail_s` counts as `tail_s`."""
     baseline_days: Maybe[Annotated[float, Field(ge=1, le=365)]] = 21.0
     """Days after which a kind of lines becomes expected whose incidents have come back all the time without a
     judgement. The incidents topic must keep them as long. None: never."""

@@ -12,6 +12,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from logwarden.model.checkpoint import DECISION, load_checkpoint, load_decision
 from logwarden.model.decision import INPUTS
 from logwarden.training.faultlab.release import RECORDINGS, runs_below
+from logwarden.training.head import judging
 from logwarden.training.head.judging import (
     TWINS,
     TrainingRows,
@@ -68,8 +69,9 @@ def test_first_lines_of_an_episode() -> None:
     assert found.tolist() == [3.0, 5.0, -np.inf, 4.0, 4.0, -np.inf]
 
 
-def test_the_bound_keeps_the_budget() -> None:
+def test_the_bound_keeps_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two systems of 15,000 lines: 100 per million are three alerts between them, whatever they score."""
+    monkeypatch.setattr(judging, "BUDGET_PER_MILLION", 100.0)
     one, two = (np.full(15_000, -np.inf) for _ in range(2))
     one[:4], two[:2] = (9.0, 7.0, 5.0, 3.0), (8.0, 6.0)
     assert _bound_within_budget([(one, 15_000), (two, 15_000)]) == 7.0

@@ -216,4 +216,4 @@ def test_which_is_better(yours: tuple[int, int, float], better: bool) -> None:
 def test_the_recording_to_rehearse_is_installed() -> None:
     """The demo's recording is in every installation, so training finds it without the repository."""
     assert (own_labels.REHEARSED / "manifest.json").is_file()
-    assert len(INPUTS) == 15
+    assert len(INPUTS) == 16

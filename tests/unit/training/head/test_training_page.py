@@ -37,7 +37,7 @@ def test_the_example_of_the_page(
     assert precision is not None
     assert alarms is not None
     # The page states both rounded, and the false alarms as they are.
-    told = re.search(r"rises from (\.\d+) to (\.\d+), and false alarms fall from (\d+) to (\d+)", example)
+    told = re.search(r"rises from (\.\d+) to (\.\d+), with (\d+) false alarms before and (\d+) after", example)
     assert told is not None
     assert [f"{float(value):.2f}"[1:] for value in precision.groups()] == list(told.groups()[:2])
     assert alarms.groups() == told.groups()[2:]
