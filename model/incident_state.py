@@ -32,8 +32,8 @@ class FoldRules:
     span_ms: int = 120_000
     """Longest time from the begin of an incident to the first finding of a service that joins it."""
     again_ms: int = 600_000
-    evidence: float = 0.9
-    """Least evidence of an incident that opens: one line of probability .6, or several that are weaker."""
+    evidence: float = 0.69
+    """Least evidence of an incident that opens: one line of probability .5, or several that are weaker."""
     quiet_ms: int = 60_000
     """Time without findings after which an incident is resolved; twice its gap where that is longer."""
     update_ms: int = 30_000

@@ -25,6 +25,9 @@ TEXT_CHARS = 300
 _SHORTER = ((8, 160), (1, 80))
 """Lines and characters of a record that the topic did not take, and of the next attempt."""
 
+_TITLE_SHARE = 0.7
+"""Least evidence of the title's line, as a share of the greatest. With it titles are symptoms most often."""
+
 
 class IncidentEvent(msgspec.Struct, frozen=True, kw_only=True):
     """ECS `event`."""
@@ -251,7 +254,7 @@ def _weight(line: IncidentLine) -> tuple[bool, float, int]:
 
 def _headline(incident: Incident, text_chars: int) -> str:
     """Returns the line that a person reads first, and how much there is beside it."""
-    worst = min(incident.lines, key=_weight)
+    worst = _title_line(incident)
     others = len(incident.lines) - 1
     services = len(incident.services) + incident.more_services
     words = f"{worst.service}: {worst.text}"
@@ -259,6 +262,18 @@ def _headline(incident: Incident, text_chars: int) -> str:
         beside = f"and {others} other distinct lines" if others != 1 else "and 1 other distinct line"
         words = f"{truncated(words, text_chars)} ({beside}{f' of {services} services' if services > 1 else ''})"
     return encodable(words)
+
+
+def _title_line(incident: Incident) -> IncidentLine:
+    """Returns the first line of weight of the service that broke first: of its failures, if it states any.
+
+    The heaviest line of all changes as the incident goes on, and is often of a peer that complains most.
+    """
+    failures = [line for line in incident.lines if line.is_failure]
+    own = [line for line in incident.lines if line.service == incident.origin]
+    lines = [line for line in failures if line.service == incident.origin] or failures or own or incident.lines
+    least = _TITLE_SHARE * max(line.evidence for line in lines)
+    return min((line for line in lines if line.evidence >= least), key=lambda line: (line.first_ms, *_weight(line)))
 
 
 def _no_time(_: int) -> str | None:

@@ -177,9 +177,9 @@ class IncidentSettings(SettingsGroup):
     comes back within ten minutes its incident gets four times the gap, up to ten minutes."""
     join_s: Annotated[float, Field(ge=0, le=3_600)] = 15.0
     """Seconds within which services that begin to fail are one incident. 0: only those of the same millisecond."""
-    least_evidence: Annotated[float, Field(ge=0, le=100)] = 0.9
+    least_evidence: Annotated[float, Field(ge=0, le=100)] = 0.69
     """Evidence from which an incident is published: the sum of -log(1 - score) over its distinct lines. One line with
-    a score of .6 has as much."""
+    a score of .5, the default threshold, has as much."""
     system_pattern: Maybe[Pattern] = None
     """Regular expression for the system in a service's name, such as `^([^/]+)/`: its first group, or else its match.
     Services of different systems are never one incident. None: all services are one system."""

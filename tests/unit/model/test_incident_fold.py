@@ -104,8 +104,8 @@ def test_services_of_other_systems_are_not_joined() -> None:
 
 def test_evidence_adds_over_distinct_lines_only() -> None:
     """One weak line opens nothing however often it is logged, and two different ones do."""
-    assert outcome(finding(n, "slow", evidence=0.7) for n in range(9)) == []
-    [one] = outcome([finding(0, "slow", evidence=0.7), finding(1, "late", evidence=0.3)])
+    assert outcome(finding(n, "slow", evidence=0.6) for n in range(9)) == []
+    [one] = outcome([finding(0, "slow", evidence=0.6), finding(1, "late", evidence=0.4)])
     assert one.evidence == pytest.approx(1.0)
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -93,7 +94,18 @@ def test_a_later_version_is_none_of_ours() -> None:
         decode_incident(b'{"id": "\xff"}')
 
 
-def test_the_worst_line_is_the_headline() -> None:
+def test_the_title_is_of_the_service_that_broke_first() -> None:
+    """Its first failure of weight stays the title, though a peer that complains later has more evidence."""
+    broken = (("db", "odd"), ("db", "DISK FULL"), ("db", "PANIC"), *(("web", f"NO ANSWER {n}") for n in range(8)))
+    assert build_incident(incident(*broken)).message.startswith("db: DISK FULL (and 10 other")
+    assert build_incident(incident(("db", "odd"), ("web", "NO ANSWER"))).message.startswith("web: NO ANSWER")
+    assert build_incident(incident(("db", "odd"), ("web", "odder"))).message.startswith("db: odd (")
+    [weak, strong] = incident(("db", "SLOW"), ("db", "DISK FULL")).lines
+    found = replace(incident(("db", "SLOW")), lines=(replace(weak, evidence=0.2), strong))
+    assert build_incident(found).message.startswith("db: DISK FULL")
+
+
+def test_a_failure_is_the_headline() -> None:
     """A line that states a failure comes before one with more evidence, and the rest is counted."""
     found = build_incident(incident(("db", "SLOW"), ("web", "odd"), ("web", "odder")))
     assert found.message == "db: SLOW (and 2 other distinct lines of 2 services)"
