@@ -44,7 +44,7 @@ def figures_of(
     times: list[float], strong: list[bool], *, announced: bool = False, states_failure: bool = False
 ) -> IncidentFigures:
     """The figures of a run with an alert on each line, and enough evidence on the strong ones."""
-    answers = Answers(np.where(strong, 3.0, 0.0), np.ones(len(times), bool))
+    answers = Answers(np.where(strong, 3.0, -0.5), np.ones(len(times), bool))
     inputs = np.zeros((len(times), len(INPUTS)), np.float32)
     inputs[:, AT["severe"]] = states_failure
     return incident_figures(run_of(times), answers, inputs, announced=announced)
