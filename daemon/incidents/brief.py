@@ -31,8 +31,6 @@ class IncidentBrief(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     kinds: tuple[str, ...] = ()
     recurrence: int = 0
     planned: bool = False
-    activity: tuple[int, ...] = ()
-    """Alerts over time, in bins of equal width."""
 
     def encode(self) -> bytes:
         """Returns its JSON."""
@@ -58,5 +56,4 @@ def brief_of(record: IncidentRecord, published_ms: int) -> IncidentBrief:
         kinds=facts.kinds,
         recurrence=facts.recurrence,
         planned=facts.planned is not None,
-        activity=() if facts.activity is None else facts.activity.alerts,
     )

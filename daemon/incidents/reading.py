@@ -12,7 +12,7 @@ import structlog
 
 from logwarden.daemon.errors import LogwardenError
 from logwarden.daemon.health import sentence_of
-from logwarden.daemon.incidents.shelf import RECENT_MS, IncidentShelf
+from logwarden.daemon.incidents.shelf import KEPT_MS, IncidentShelf
 from logwarden.daemon.ports import Clock, TopicFollower
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,7 @@ async def keep_filled(shelf: IncidentShelf, topic: TopicFollower, clock: Clock) 
     while True:
         try:
             # An incident lasts some hours at most, so what is open was published since.
-            async with aclosing(cast(Any, topic.follow(clock.now_ms() - RECENT_MS))) as pieces:
+            async with aclosing(cast(Any, topic.follow(clock.now_ms() - KEPT_MS))) as pieces:
                 async for piece in pieces:
                     for entry in piece.entries:
                         shelf.put(*entry)

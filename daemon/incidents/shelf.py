@@ -16,7 +16,9 @@ from logwarden.daemon.incidents.writing import milliseconds
 MAX_INCIDENTS = 2_000
 MAX_BYTES = 16 * 1024 * 1024
 RECENT_MS = 24 * 3_600_000
-"""Age of the last record up to which an incident that ended is kept."""
+"""Age of the last record up to which an incident that ended is news."""
+KEPT_MS = 30 * RECENT_MS
+"""Age up to which one is kept, within the other bounds, so that a later incident finds it again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,22 +114,28 @@ class IncidentShelf:
     ) -> list[ShelvedIncident]:
         """Returns the incidents of these statuses and severities, newest alert first.
 
-        Each has an alert of one of these kinds, and a service that is chosen. An empty collection chooses all. Drops
-        incidents that ended long ago.
+        Each has an alert of one of these kinds, and a service that is chosen. An empty collection chooses all. Without
+        `since_ms` they are those that are open or ended lately.
         """
-        for incident in list(self._incidents.values()):
-            if incident.status != "open" and incident.published_ms < now_ms - RECENT_MS:
-                self._drop(incident.id)
+        oldest_ms = now_ms - RECENT_MS if since_ms is None else 0
         found = [
             incident
-            for incident in self._incidents.values()
-            if (not statuses or incident.status in statuses)
+            for incident in self.kept(now_ms)
+            if (incident.status == "open" or incident.published_ms >= oldest_ms)
+            and (not statuses or incident.status in statuses)
             and (not severities or incident.severity in severities)
             and (not kinds or not kinds.isdisjoint(incident.kinds))
             and (since_ms is None or incident.seen_ms >= since_ms)
             and (chosen is None or any(map(chosen, incident.services)))
         ]
         return sorted(found, key=lambda incident: (-incident.seen_ms, incident.id))
+
+    def kept(self, now_ms: int) -> list[ShelvedIncident]:
+        """Returns every incident, in no order. Drops those that ended long ago."""
+        for incident in list(self._incidents.values()):
+            if incident.status != "open" and incident.published_ms < now_ms - KEPT_MS:
+                self._drop(incident.id)
+        return list(self._incidents.values())
 
     def similar(self, incident: ShelvedIncident) -> list[tuple[int, ShelvedIncident]]:
         """Returns other incidents with the number of lines that they share with this one, most and newest first."""

@@ -147,7 +147,7 @@ class EventStreams:
 
     def _event(self, shelf: IncidentShelf, ids: Iterable[str] | None) -> bytes:
         if ids is None:
-            kind, incidents, gone = b"all", shelf.select(self._clock.now_ms()), []
+            kind, incidents, gone = b"all", shelf.kept(self._clock.now_ms()), []
         else:
             found = {id: shelf.get(id) for id in ids}
             kind, incidents = b"some", [incident for incident in found.values() if incident is not None]

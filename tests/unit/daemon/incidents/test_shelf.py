@@ -9,7 +9,7 @@ import pytest
 
 from logwarden.daemon.errors import BrokerUnavailable, TopicMissing
 from logwarden.daemon.incidents.reading import keep_filled
-from logwarden.daemon.incidents.shelf import RECENT_MS, IncidentShelf
+from logwarden.daemon.incidents.shelf import KEPT_MS, RECENT_MS, IncidentShelf
 from logwarden.daemon.records import FollowedEntries
 from tests.fakes import virtually
 from tests.sim.stand_ins import VirtualClock
@@ -34,13 +34,16 @@ def test_the_newest_record_of_an_incident_counts() -> None:
 
 
 def test_what_ended_long_ago_is_dropped_and_what_is_open_stays() -> None:
-    """Age is that of the record, so that a replay of old logs is seen."""
+    """Age is that of the record, so that a replay of old logs is seen. What is no news is kept."""
     shelf = IncidentShelf()
     shelf.put(b"", incident_value("old lines", status="resolved", age_s=10**8), NOW_MS)
     shelf.put(b"", incident_value("old", status="expired"), NOW_MS - RECENT_MS - 1)
     shelf.put(b"", incident_value("open"), NOW_MS - 9 * RECENT_MS)
     assert ids(shelf) == ["open", "old lines"]
     assert ids(shelf, NOW_MS + RECENT_MS + 1) == ["open"]
+    assert "old" in [incident.id for incident in shelf.select(NOW_MS, since_ms=NOW_MS - 1)]
+    assert {incident.id for incident in shelf.kept(NOW_MS + KEPT_MS - 1)} == {"open", "old lines"}
+    assert [incident.id for incident in shelf.kept(NOW_MS + KEPT_MS + 1)] == ["open"]
 
 
 @pytest.mark.parametrize("bounds", [{"max_incidents": 8}, {"max_bytes": 8 * len(incident_value("o00"))}])
@@ -96,4 +99,4 @@ async def test_the_shelf_is_filled_again_after_a_failure() -> None:
         "",
     ]
     assert ids(shelf) == ["a"]
-    assert all(0 < clock.now_ms() - RECENT_MS - since < 10_000 for since in topic.since)
+    assert all(0 < clock.now_ms() - KEPT_MS - since < 10_000 for since in topic.since)
