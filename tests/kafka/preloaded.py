@@ -124,8 +124,8 @@ class Preloaded:
 
 def _serve_forks() -> None:
     """Forks for every line of the input. Returns in each fork, and does not return in the parent."""
+    # Each fork imports ONNX Runtime itself: its import starts a thread, which no fork would have.
     import logwarden.daemon.__main__
-    import logwarden.daemon.engine.with_onnx
     import logwarden.daemon.logs
     import logwarden.daemon.service
     import logwarden.daemon.settings.reading  # noqa: F401 - all of them only to have them loaded

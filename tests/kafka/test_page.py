@@ -21,11 +21,11 @@ TRIALS = 5
 LINES = 60
 
 
-async def test_an_incident_is_on_the_page_within_a_second(topics: Topics, fleet: Fleet) -> None:
+async def test_an_incident_is_on_the_page_within_a_second(topics: Topics, forked_fleet: Fleet) -> None:
     """What the broker has acknowledged is seen at once, and an incident of real lines has the window around them."""
     incidents = topics.named("incidents")
     await create_topics(topics.bootstrap, {incidents: 2}, configs={"cleanup.policy": "compact,delete"})
-    member = fleet.start(KAFKA__INCIDENTS_TOPIC=incidents, INCIDENTS__LEAST_EVIDENCE=0)
+    member = forked_fleet.start(KAFKA__INCIDENTS_TOPIC=incidents, INCIDENTS__LEAST_EVIDENCE=0)
     producer = AIOKafkaProducer(bootstrap_servers=topics.bootstrap)
     await producer.start()
     try:

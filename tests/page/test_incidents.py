@@ -130,11 +130,9 @@ async def test_an_empty_page_explains_what_to_do(world: World, page: Page) -> No
     await page.goto(world.url)
     await expect(page.get_by_text("No line has arrived yet")).to_be_visible()
     world.know("shop", state=ServiceState.LEARNING)
-    await page.reload()
-    await expect(page.get_by_text("Learning what is normal")).to_be_visible()
+    await expect(page.get_by_text("Learning what is normal")).to_be_visible(timeout=20_000)
     world.know("db")
-    await page.reload()
-    await expect(page.get_by_text("All quiet")).to_be_visible()
+    await expect(page.get_by_text("All quiet")).to_be_visible(timeout=20_000)
 
 
 async def test_similar_incidents_lead_to_each_other(world: World, page: Page) -> None:

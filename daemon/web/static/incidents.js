@@ -56,7 +56,8 @@ export class IncidentsView {
       ),
       this.detail,
     );
-    this.timer = setInterval(() => this.list.draw(true), 5_000); // ages grow
+    // Ages grow; and services may have learned, or have logged their first line, while there is nothing to list.
+    this.timer = setInterval(() => (this.empty.hidden ? this.list.draw(true) : this.filter()), 5_000);
   }
 
   /** Opens an incident, or none. */
