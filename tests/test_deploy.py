@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,6 +32,7 @@ from tests.test_readme import unknown_settings
 
 ROOT = Path(__file__).parent.parent
 RUNBOOK = ROOT / "RUNBOOK.md"
+DOCKERFILE = ROOT / "Dockerfile"
 FOREIGN = {"up", "process_start_time_seconds", "process_cpu_seconds_total", "process_resident_memory_bytes"}
 """Metrics that Prometheus or its client library makes."""
 
@@ -187,3 +190,30 @@ def test_a_release_has_the_notes_of_its_version() -> None:
     with pytest.raises(LookupError, match=r"has no notes of the version 1\.2\.0"):
         program["notes_of"]("1.2.0", text)
     assert program["notes_of"]("Unreleased", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
+
+
+def health_check() -> str:
+    """Returns the program of the image's health check."""
+    [words] = re.findall(r"^    CMD (\[\"python3\".*?\])$", DOCKERFILE.read_text(encoding="utf-8"), re.M | re.S)
+    program: str = json.loads(words.replace("\\\n", ""))[-1]
+    return program
+
+
+@pytest.mark.parametrize(
+    ("port", "is_healthy"), [("none", True), (" NONE", True), ("0", True), ("1", False), ("", False)]
+)
+def test_the_health_check_asks_only_where_http_is_on(port: str, is_healthy: bool) -> None:
+    """Without HTTP there is nothing to ask; where HTTP is on and nothing answers, the container is unhealthy."""
+    environment = {"LOGWARDEN_HTTP__PORT": port}
+    program = health_check().replace("'8080'", "'1'")  # an unset port is the default one, where something may listen
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=False)
+    assert (done.returncode == 0) is is_healthy, done.stderr.decode()
+
+
+def test_the_image_leaves_out_what_it_knows() -> None:
+    """What the image for CPUs leaves out is a dependency still, and ONNX Runtime is not among it."""
+    [left_out] = re.findall(r"'cpu': \{([^}]*)\}", DOCKERFILE.read_text(encoding="utf-8"))
+    names = set(re.findall(r"'([a-z-]+)'", left_out))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    dependencies = {re.split(r"[^a-z-]", each)[0] for each in project["dependencies"]}
+    assert {"torch", "transformers"} <= names <= dependencies - {"onnxruntime", "onnx", "numpy"}

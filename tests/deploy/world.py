@@ -15,7 +15,6 @@ from tests.kafka.evidence import EVERY_LINE
 from tests.kafka.fleet import Fleet
 from tests.kafka.member import Member
 from tests.kafka.topics import Topics, fresh_topics
-from tests.models import save_tiny
 
 READY_S = 90.0
 
@@ -32,6 +31,8 @@ class World:
 @asynccontextmanager
 async def one_daemon(**settings: object) -> AsyncIterator[World]:
     """Yields a broker and a ready daemon, which raises an alert for each line and folds incidents."""
+    from tests.models import save_tiny  # torch: seconds that the tests of files need not wait for
+
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         broker = stack.enter_context(await asyncio.to_thread(Broker.create, folder))
