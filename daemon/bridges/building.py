@@ -23,6 +23,8 @@ from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.secret_files import secret_of
 from logwarden.daemon.worker import ThreadWorker
 
+MOST_REPEATED_S = 0.25
+"""Seconds of deliveries that a kill repeats at most: a repeated message may page a person, and a commit is cheap."""
 _PREFIX = "LOGWARDEN_BRIDGE__"
 
 
@@ -64,7 +66,7 @@ def courier_limits(settings: Settings) -> CourierLimits:
         timeout_s=bridge.timeout_s,
         give_up_s=bridge.give_up_s,
         max_age_s=bridge.max_age_s,
-        commit_interval_s=settings.kafka.commit_interval_ms / 1000,
+        commit_interval_s=min(settings.kafka.commit_interval_ms / 1000, MOST_REPEATED_S),
     )
 
 
