@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
+import msgspec
 import numpy as np
+import pytest
 
 from logwarden.daemon.records import Partition
-from logwarden.daemon.standing import LastAlert
-from logwarden.daemon.web.service_history import MINUTES, ServiceHistory
-from tests.unit.daemon.web.serving import AUDIT, LOGS, TABLE
+from logwarden.daemon.standing import LastAlert, ServiceTable
+from logwarden.daemon.web import api_services
+from logwarden.daemon.web.api_services import ServicesEndpoint, ServiceSource
+from logwarden.daemon.web.questions import Question
+from logwarden.daemon.web.service_history import MINUTES, HistoryFacts, ServiceHistory
+from tests.fakes import InlineWorker
+from tests.kafka.evidence import eventually
+from tests.unit.daemon.web.serving import AUDIT, LOGS, TABLE, Clock, member
 
 
 def test_a_minute_is_a_number_and_a_service_that_is_gone_takes_its_numbers_along() -> None:
@@ -35,3 +43,30 @@ def test_a_minute_is_a_number_and_a_service_that_is_gone_takes_its_numbers_along
         history.sample(TABLE, last_alert)
     assert history.of(LOGS, "web-2").lines == (60,) * MINUTES
     assert set(history.of(LOGS, "web-1").scores) == {0.0}
+
+
+async def test_the_history_is_kept_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy thread costs a minute and no more; an answer has the history only where the request wants it."""
+    monkeypatch.setattr(api_services, "SAMPLE_S", 0.01)
+    monkeypatch.setattr(api_services, "FRESH_S", 0.0)
+    monkeypatch.setattr(api_services, "TIMEOUT_S", 0.01)
+    looks = 0
+
+    async def table() -> ServiceTable:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            await asyncio.Event().wait()  # the ingest thread embeds new lines
+        return TABLE
+
+    endpoint = ServicesEndpoint(member, Clock(), InlineWorker())
+    keeping = asyncio.ensure_future(endpoint.keep_history())
+    await asyncio.sleep(0.05)  # the daemon has not started: there is nothing to note
+    endpoint.source = ServiceSource(table=table, last_alert=lambda *_: None)
+    await eventually(lambda: looks > 3, 10, "some minutes")
+    keeping.cancel()
+    plain, past = [await endpoint.reply(Question({"history": [wanted]})) for wanted in ("false", "true")]
+    assert plain.services[0].history is msgspec.UNSET
+    found = {(one.topic, one.name): one.history for one in past.services}["logs", "web-2"]
+    assert isinstance(found, HistoryFacts)
+    assert (len(found.lines), found.lines[-1]) == (MINUTES, 60)
