@@ -141,6 +141,12 @@ def test_the_wheel_leaves_the_recordings_out(wheel: zipfile.ZipFile) -> None:
     assert {name.partition("/")[0] for name in inside} == {"demo"}
 
 
+def test_the_wheel_is_small(wheel: zipfile.ZipFile) -> None:
+    """A download is no burden: the shipped model is nearly all of it."""
+    assert wheel.filename is not None
+    assert Path(wheel.filename).stat().st_size <= 25_000_000
+
+
 def test_the_wheel_has_its_version_and_its_program(wheel: zipfile.ZipFile) -> None:
     """The version is read from the model's file without an import, and `logwarden` is the command line."""
     version = logwarden.__version__

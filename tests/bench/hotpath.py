@@ -21,6 +21,7 @@ from transformers import BertConfig, BertModel
 from logwarden.model.checkpoint import load_checkpoint
 from logwarden.model.encoder import LineEncoder
 from logwarden.model.masking import mask_blob, mask_reference
+from logwarden.model.onnx_scoring import OnnxScorer, load_onnx
 from logwarden.model.scoring import WindowScorer
 from logwarden.model.stream import LineColumns, LogStream
 from logwarden.model.windowing import NUMERIC_COLUMNS, WindowRings
@@ -32,6 +33,7 @@ SERVICES = 64
 SIZE = 32
 REPEATS = 7
 NAIVE_WINDOWS = 3
+NEW_LINES = 256
 
 
 def main() -> None:
@@ -41,6 +43,7 @@ def main() -> None:
     masking(lines)
     rings(len(lines))
     window_us = stream(lines)
+    engines(lines)
     naive_bert(lines, window_us)
 
 
@@ -91,6 +94,25 @@ def stream(lines: list[bytes]) -> float:
     report("push: mask, look up, familiarity, rings (warm)", "line", len(lines), push_all)
     batch = whole.push(parts[0])
     return report("score, step 1", "window", len(batch), lambda: scorer.score(batch))
+
+
+def engines(lines: list[bytes]) -> None:
+    """Measures the two engines on the CPU beside each other: new lines, windows of a full batch, and a window alone."""
+    torched, light = WindowScorer(load_checkpoint(), device="cpu"), OnnxScorer(load_onnx())
+    texts = sorted({line.decode() for line in lines})[:NEW_LINES]  # not masked, so that all of them are new
+    batches = []
+    for scorer in (torched, light):
+        whole = LogStream(scorer.line_table(), size=SIZE, max_slots=SERVICES)
+        batches.append(whole.push(columns_of(lines[:BATCH])))
+    print()
+    slow = report("embed new lines, PyTorch", "line", len(texts), lambda: torched.encode(texts))
+    fast = report("  ONNX Runtime", "line", len(texts), lambda: light.encode(texts))
+    ratio(slow, fast)
+    for count in (512, 1):
+        one, other = (batch.select(np.arange(BATCH - count, BATCH)) for batch in batches)
+        slow = report(f"score {count} at a time, PyTorch", "window", count, lambda one=one: torched.score(one))
+        fast = report("  ONNX Runtime", "window", count, lambda other=other: light.score(other))
+        ratio(slow, fast)
 
 
 def naive_bert(lines: list[bytes], window_us: float) -> None:

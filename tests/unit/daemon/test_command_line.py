@@ -107,6 +107,22 @@ def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_training_without_torch_is_a_sentence(command: str) -> None:
+    """Where only what serves is installed, a command that trains names what is missing and how to get it."""
+    code = (
+        f"import sys; sys.argv = ['logwarden', {command!r}]\n"
+        "from logwarden.daemon.commands.parsers import programs\n"
+        "programs.find_spec = lambda name: None\n"
+        "from logwarden.daemon.__main__ import main\n"
+        "main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("logwarden: torch and transformers cannot be imported")
+    assert "pip install" in ended.stderr
+
+
 def test_help_names_every_command() -> None:
     """`--help` lists every command."""
     ended = run("--help")
