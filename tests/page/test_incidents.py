@@ -100,7 +100,9 @@ async def test_the_keyboard_is_enough(world: World, page: Page) -> None:
     """Incidents, their lines, the filter, the views and the theme are reached by keys."""
     world.play()
     await page.goto(world.url)
-    await expect(rows_of(page).first).to_be_visible()
+    await page.get_by_role("button", name="All").click()  # whether one is still open depends on this machine's speed
+    await page.evaluate("document.activeElement.blur()")
+    await expect(rows_of(page).nth(1)).to_be_visible()
     await page.keyboard.press("j")
     first = await page.evaluate("location.hash")
     await page.keyboard.press("j")
