@@ -26,7 +26,7 @@ from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.incident_view import render_incident
 from logwarden.daemon.commands.reading import LogFile
 from logwarden.daemon.commands.rendering import printable, render
-from logwarden.daemon.commands.run_tally import RunTally
+from logwarden.daemon.commands.run_tally import LISTED, STRONG, PastRuns, RunTally
 from logwarden.daemon.commands.scan_incidents import ScanIncidents
 from logwarden.daemon.engine.stream import open_stream
 from logwarden.daemon.errors import FatalError, IncidentsFound
@@ -104,14 +104,15 @@ def scan(
     faults = [*baseline.unreadable, *sources.unreadable]
     incidents = ScanIncidents(fold_rules(settings), system_of(settings), feedback_of_file(settings))
     scanner = Scanner(settings, engine_of(settings), options.service)
-    past: list[float] = []
+    runs: list[RunTally] = []
     for number, source in enumerate(baseline.files):
         # The first run only teaches: where nothing is known, everything is odd.
         run = RunTally() if number else None
         learned = scanner.learn(source.file, list(dict.fromkeys(each.service for each in sources.files)), run)
-        past += [] if run is None else [run.evidence]
+        runs += [] if run is None else [run]
         notes.print(Text(f"learned from the {learned} lines of {printable(source.file.name)}"), soft_wrap=True)
         faults += _faults(source.file)
+    past = PastRuns(runs)
     if not baseline.files:
         scanner.count(sources.files)
     torn = out.is_terminal and options.form is AlertFormat.jsonl
@@ -333,10 +334,13 @@ def _summary(file: LogFile, counts: Counts, learning_lines: Callable[[str], int]
     return f"{words}; to get verdicts on all lines, pass a fault-free log with --baseline"
 
 
-def _show_run(run: RunTally, past: Sequence[float], file: LogFile, notes: Console) -> None:
+def _show_run(run: RunTally, past: PastRuns, file: LogFile, notes: Console) -> None:
     notes.print(Text(f"{printable(file.name)}: {run.sentence(past)}"), soft_wrap=True)
     for evidence, count, offset, text in run.strongest():
         notes.print(Text(f"  {evidence:6.2f}  {count:6} times  line {offset + 1}  {printable(text)}"), soft_wrap=True)
+    if past.evidence_of_lack(run) >= STRONG:
+        for text in past.missing(run)[:LISTED]:
+            notes.print(Text(f"  missing  {printable(text)}"), soft_wrap=True)
 
 
 def _progress(notes: Console) -> Progress:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_matrix
 
-from logwarden.model.runs import fence, run_evidence
+from logwarden.model.runs import fence, lack_evidence, lacks, run_evidence
 from logwarden.training.evaluation.baselines import BASELINES, LineSessions
 from logwarden.training.evaluation.replay import ReplayedStream
 from logwarden.training.evaluation.splits import BEFORE, TEST, Trial
@@ -133,14 +134,18 @@ def by_model(trial: Trial, replayed: ReplayedStream, *, method: str, note: str =
 
 
 def by_runs(trial: Trial, replayed: ReplayedStream, *, method: str, note: str = "") -> Contest:
-    """Returns the model's scores of sessions as runs: the evidence of their distinct lines, summed.
+    """Returns the model's scores of sessions as runs: the evidence of their strongest lines and of what they lack.
 
-    The threshold is the fence of the last sessions of the history; their labels are not read. `replayed` must have
-    scored the history too (`Trial.quiet`).
+    What a session lacks, and the threshold, come from the sessions of the history, whose labels are not read.
+    `replayed` must have scored the history too (`Trial.quiet`).
     """
     margin = np.where(replayed.learning, -np.inf, replayed.margin)
-    evidence = run_evidence(trial.session, replayed.ids, margin, len(trial.anomalous))
+    evidence = run_evidence(trial.session, margin, len(trial.anomalous))
     history = np.unique(trial.session[trial.quiet])
+    present = _common_lines(trial, replayed, history)
+    lack, of_history = lacks(present, present[history])
+    lack[history] = of_history
+    evidence += lack_evidence(lack, of_history)
     late = history[round(len(history) * (1 - VALIDATION_SHARE)) :]
     return Contest(
         method=method,
@@ -149,6 +154,15 @@ def by_runs(trial: Trial, replayed: ReplayedStream, *, method: str, note: str = 
         threshold=float(np.nextafter(fence(evidence[late]), np.inf)),
         note=note,
     )
+
+
+def _common_lines(trial: Trial, replayed: ReplayedStream, history: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Returns (s, k) which sessions have each masked line that more than a third of the history's sessions have."""
+    # Lines that fewer have cannot be missed; with all of them the table would have a million rows by ten thousand.
+    shape = (len(trial.anomalous), int(replayed.ids.max()) + 1)
+    counts = csr_matrix((np.ones(len(replayed.ids), np.int32), (trial.session, replayed.ids)), shape=shape)
+    had = counts[history].sign().sum(axis=0)
+    return np.asarray(counts[:, np.flatnonzero(np.asarray(had).ravel() > len(history) / 3)].toarray() > 0)
 
 
 def by_baselines(trial: Trial, sessions: LineSessions, seed: int, names: Sequence[str] = ()) -> list[Contest]:
