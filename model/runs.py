@@ -1,4 +1,4 @@
-"""Judges a whole run of lines, such as a test, a job or one block's life, by its strongest lines and by its missing lines.
+"""Judges a whole run of lines, such as a test, a job or one block's life, by its strongest and its missing lines.
 
 One strong line often does not separate a failed run from a good one: good runs have one odd line as well. So the eight
 strongest lines add up, as lines that err independently: P(run) = 1 − Π (1 − P(line)), the noisy-or of Pearl,
@@ -71,7 +71,7 @@ def lack_evidence(lack: Doubles, past: Doubles) -> Doubles:
     above = past[past > bound] - bound
     scale = max(float(above.mean()) if len(above) else 0.0, 1.0)
     rare = -np.log(QUARTER) + (lack - bound) / scale
-    return np.logaddexp(0.0, rare - LACK_LOG_ODDS)
+    return np.asarray(np.logaddexp(0.0, rare - LACK_LOG_ODDS))
 
 
 def fence(past: Doubles) -> float:
@@ -89,4 +89,4 @@ def _lack(present: Bools, counts: Ints, runs: int) -> Doubles:
     """Returns (r,) the log-odds of the missing kinds. `counts` (k,) or (r, k): runs of `runs` that have each kind."""
     share = (counts + 0.5) / (runs + 1)
     odds = np.log(share / (1 - share))
-    return np.where(~present & (share > 0.5), odds, 0.0).sum(axis=1)
+    return np.asarray(np.where(~present & (share > 0.5), odds, 0.0).sum(axis=1))

@@ -22,14 +22,14 @@ from logwarden.model.calibration import Calibration
 from logwarden.model.checkpoint import SHIPPED, ModelCheckpoint, load_checkpoint, load_decision
 from logwarden.model.decision import Decision
 from logwarden.training import corpora
-from logwarden.training.benchmark import explained, figures
+from logwarden.training.benchmark import explained, figures, lastlook
 from logwarden.training.benchmark.ablations import ALL, DROPPED, TwinTask, twins_without
 from logwarden.training.benchmark.material import PASTS, Material, SystemTask, judged_of, material_of
 from logwarden.training.benchmark.plots import plots_of
 from logwarden.training.benchmark.public import PUBLIC, PublicTask, public_tables
 from logwarden.training.benchmark.report import document
 from logwarden.training.benchmark.youth import monotone_services
-from logwarden.training.faultlab.release import LabelledRun
+from logwarden.training.faultlab.release import LAST_LOOK_RECORDINGS, LabelledRun, runs_below
 from logwarden.training.head.judging import TWINS, SystemViews, decision_of, operating_point
 
 DOCUMENT, PLOTS, FIGURES = "BENCHMARKS.md", Path("docs") / "benchmarks", "figures.json"
@@ -66,6 +66,7 @@ def benchmark(options: Options) -> dict[str, Any]:
             )
         )
         tables = dict(zip(public, progress.over(over_all(public_tables, public.values()), list(public)), strict=True))
+        looked = _last_look(options, model, progress, over_all)
     steps = _decisions(systems, materials, grown, model.calibration)
     found = faultlab_figures(model, materials, twins, steps)
     found = {
@@ -74,6 +75,7 @@ def benchmark(options: Options) -> dict[str, Any]:
         "left_out": left_out,
         **found,
         "monotone": [asdict(one) for one in monotone_services(model)],
+        "last_look": looked,
         "public": tables,
     }
     progress.done("figures")
@@ -87,14 +89,8 @@ def renew_kinds(options: Options) -> dict[str, Any]:
 
     Raises ValueError where the figures that are there are of another model.
     """
-    progress, stored = _Progress(), options.root / PLOTS / FIGURES
-    model = load_checkpoint(SHIPPED)
-    try:
-        before = json.loads(stored.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{stored} does not exist; run the whole benchmark, without --only, first") from None
-    if before["model"] != model.revision:
-        raise ValueError(f"{stored} is of the model {before['model']}; run the whole benchmark, without --only")
+    progress, model = _Progress(), load_checkpoint(SHIPPED)
+    before = _written(options, model)
     runs = corpora.faultlab(options.recordings)
     systems = {run.system: [other for other in runs if other.system == run.system] for run in runs}
     with _workers(options.jobs) as over_all:
@@ -108,6 +104,44 @@ def renew_kinds(options: Options) -> dict[str, Any]:
     write(before | found, options.root)
     progress.done("documents")
     return found
+
+
+def last_look(options: Options) -> dict[str, Any]:
+    """Measures the last look alone, and renews its section. Returns all figures.
+
+    Raises ValueError where the figures that are there are of another model.
+    """
+    progress, model = _Progress(), load_checkpoint(SHIPPED)
+    found = _written(options, model)
+    with _workers(options.jobs) as over_all:
+        found["last_look"] = _last_look(options, model, progress, over_all)
+    write(found, options.root)
+    progress.done("documents")
+    return found
+
+
+def _last_look(
+    options: Options, model: ModelCheckpoint, progress: _Progress, over_all: Callable[..., Iterable[Any]]
+) -> dict[str, Any] | None:
+    """Returns the figures of the last look; None where the recordings contain none."""
+    root = options.recordings / LAST_LOOK_RECORDINGS.name
+    if not runs_below(root):
+        return None
+    tasks = lastlook.last_look_tasks(options.cache, root)
+    names = [task.system for task in tasks]
+    return lastlook.last_look_figures(model, tasks, lambda f, each: progress.over(over_all(f, each), names))
+
+
+def _written(options: Options, model: ModelCheckpoint) -> dict[str, Any]:
+    """Returns the figures that were written before. Raises ValueError where there are none of this model."""
+    stored = options.root / PLOTS / FIGURES
+    try:
+        before: dict[str, Any] = json.loads(stored.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{stored} does not exist; run the whole benchmark, without --only, first") from None
+    if before["model"] != model.revision:
+        raise ValueError(f"{stored} is of the model {before['model']}; run the whole benchmark, without --only")
+    return before
 
 
 @contextmanager
@@ -132,16 +166,7 @@ def faultlab_figures(
     compared = figures.compared(materials, twins, steps.get("without margin", {}), calibration)
     first = next(iter(materials.values()))
     return {
-        "systems": {
-            system: {
-                "lines": len(material.run.times),
-                "evidence": int(material.run.evidence.sum()),
-                "faults": material.run.faults,
-                "services": material.run.services,
-                "fault_free_minutes": round(material.run.quiet_s / 60, 1),
-            }
-            for system, material in materials.items()
-        },
+        "systems": figures.facts_of(materials),
         "faultlab": compared,
         "incidents": figures.incidents_compared(materials, twins, calibration),
         "kinds": figures.kinds_compared(materials, twins, calibration),

@@ -81,6 +81,20 @@ def all_answers(
     return {**found, **one_liners(inputs, run), DRAIN: rarity_of_groups(material.groups[past])}
 
 
+def facts_of(materials: Materials) -> dict[str, Any]:
+    """Returns system → the size of its judged run."""
+    return {
+        system: {
+            "lines": len(material.run.times),
+            "evidence": int(material.run.evidence.sum()),
+            "faults": material.run.faults,
+            "services": material.run.services,
+            "fault_free_minutes": round(material.run.quiet_s / 60, 1),
+        }
+        for system, material in materials.items()
+    }
+
+
 def compared(materials: Materials, twins: Decisions, treesonly: Decisions, calibration: Calibration) -> dict[str, Any]:
     """Returns past → method → figures, and the curves beside them."""
     found: dict[str, Any] = {}

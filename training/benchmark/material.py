@@ -21,6 +21,7 @@ from logwarden.training.benchmark import captures, drain, guilt, runs, youth
 from logwarden.training.benchmark.cache import Arrays, Cache, stamp_of
 from logwarden.training.benchmark.captures import HEAD_CHANGES, Capture, RememberingScorer, capture, without_levels
 from logwarden.training.benchmark.guilt import FirstAlert
+from logwarden.training.benchmark.methods import AT
 from logwarden.training.benchmark.runs import JudgedRun, judged_run
 from logwarden.training.benchmark.silences import RunSilences, silences_of
 from logwarden.training.benchmark.youth import Young
@@ -48,6 +49,8 @@ class SystemTask:
     """The last step that has not seen the system; None: the shipped twin."""
     cache: Path | None = None
     seed: int = 0
+    last_look: Path | None = None
+    """Folder of the recordings of a last look: the system is measured, and there are no rows to train on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,10 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Material(Judged):
-    """What a worker returns of a system. Its captures are also of pasts whose lines have no level word."""
+    """What a worker returns of a system. But for a last look, captures are also of pasts without level words."""
 
     rows: TrainingRows
+    """None (m = 0) of a system of the last look."""
     groups: Mapping[str, list[tuple[Ints, Ints]]]
     """Past → Drain's groups and the services of its parts; the last part is the judged run."""
     alerts: Mapping[str, list[FirstAlert]]
@@ -86,13 +90,18 @@ def material_of(task: SystemTask) -> Material:
     views = _Views(task, RememberingScorer(model))
 
     found = {}
-    for past in (*PASTS, *WITHOUT_LEVEL):
-        changes = HEAD_CHANGES if past in PASTS else ()
+    for past in PASTS if task.last_look else (*PASTS, *WITHOUT_LEVEL):
+        changes = HEAD_CHANGES if past in PASTS and not task.last_look else ()
         stored = cache.arrays(f"{task.system}-{past}", lines, partial(views.capture, past, changes))
         found[past] = Capture(stored["inputs"], stored["kinds"], {change: stored[change] for change in changes})
-    rows = cache.arrays(
-        f"{task.system}-rows", lines + str(task.seed), lambda: _rows(training_rows(views.of(plain=False), task.seed))
-    )
+    rows: Arrays = {
+        "inputs": np.zeros((0, len(AT)), np.float32),
+        "labels": np.zeros(0, np.int64),
+        "weights": np.zeros(0),
+    }
+    if not task.last_look:
+        named = f"{task.system}-rows", lines + str(task.seed)
+        rows = cache.arrays(*named, lambda: _rows(training_rows(views.of(plain=False), task.seed)))
     groups = cache.arrays(f"{task.system}-groups", lines, lambda: _groups(task.runs))
     threshold = model.calibration.threshold
     alerts = cache.values(
@@ -105,19 +114,23 @@ def material_of(task: SystemTask) -> Material:
             for past in EXPLAINED
         },
     )
-    young = cache.values(
-        f"{task.system}-young",
-        whole,
-        lambda: [
-            asdict(one)
-            for one in youth.young_services(
-                views.of(plain=False),
-                judged,
-                last,
-                decision,
-                model.calibration,
-            )
-        ],
+    young = (
+        []
+        if task.last_look
+        else cache.values(
+            f"{task.system}-young",
+            whole,
+            lambda: [
+                asdict(one)
+                for one in youth.young_services(
+                    views.of(plain=False),
+                    judged,
+                    last,
+                    decision,
+                    model.calibration,
+                )
+            ],
+        )
     )
     return Material(
         run=judged[last],
@@ -171,7 +184,7 @@ def _stamps(task: SystemTask, twin: Path) -> tuple[str, str]:
     source = Path(logwarden.model.__path__[0])
     code = [*sorted(source.glob("*.py")), *_files(captures, runs, labels, recording, judging, drain)]
     weights = [task.model / "config.json", task.model / HEAD, task.model / "encoder"]
-    data = [path for run in task.runs for path in _recorded(run)]
+    data = [path for run in task.runs for path in _recorded(run, task.last_look or RECORDINGS)]
     lines = stamp_of([*code, *weights, *data])
     calibration = task.model / "calibration.json"
     return lines, stamp_of([lines, twin, calibration, *_files(guilt, youth)])
@@ -181,8 +194,8 @@ def _files(*modules: Any) -> list[Path]:
     return [Path(module.__file__) for module in modules]
 
 
-def _recorded(run: LabelledRun) -> list[Path]:
-    folder = RECORDINGS / run.system / str(run.repetition)
+def _recorded(run: LabelledRun, root: Path) -> list[Path]:
+    folder = root / run.system / str(run.repetition)
     return [path for path in (folder / recording.MANIFEST, folder / labels.LABELS) if path.exists()]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from logwarden.training.benchmark.incidents import incident_section
 from logwarden.training.benchmark.kinds import kind_section
+from logwarden.training.benchmark.lastlook import last_look_section
 from logwarden.training.benchmark.plots import PAST_NAMES
 from logwarden.training.benchmark.public import public_sections
 from logwarden.training.evaluation.tables import Grid
@@ -25,6 +26,7 @@ def document(figures: Figures) -> str:
         _head(figures),
         *(_compared(figures, past) for past in figures["faultlab"]),
         *alert_sections(figures),
+        *(last_look_section(found, figures["faultlab"]) for found in [figures.get("last_look")] if found),
         _thresholds(figures),
         _systems(figures),
         _levels(figures),

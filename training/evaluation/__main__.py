@@ -104,14 +104,17 @@ def evaluate(options: argparse.Namespace) -> Findings:
 
 
 def _benchmark(options: argparse.Namespace) -> None:
-    """Measures everything of the shipped model, and writes it down."""
+    """Measures everything of the shipped model, or a part, and writes it down."""
     # The tables alone need none of it.
-    from logwarden.training.benchmark.command import Options, benchmark, renew_kinds
+    from logwarden.training.benchmark.command import Options, benchmark, last_look, renew_kinds
     from logwarden.training.benchmark.report import alert_sections
 
     chosen = Options(options.benchmark, options.faultlab, options.cache, options.jobs, options.seeds)
     if options.only is None:
         benchmark(chosen)
+        return
+    if options.only == "last-look":
+        last_look(chosen)
         return
     print("\n\n".join(alert_sections(renew_kinds(chosen))))
 
@@ -178,7 +181,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="DIR",
         help="of the benchmark: keep its parts here and go on from them",
     )
-    add("--only", choices=["kinds"], help="of the benchmark: renew only the tables of kinds and of incidents")
+    add(
+        "--only",
+        choices=["kinds", "last-look"],
+        help="of the benchmark: renew only the tables of kinds and of incidents, or that of the last look",
+    )
     add("--jobs", type=int, default=2, help="of the benchmark: number of processes (default: 2)")
     add("--untrained", action="store_true", help="measure an untrained head on the model's encoder: plain surprise")
     return parser.parse_args(arguments)

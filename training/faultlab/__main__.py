@@ -19,7 +19,14 @@ from logwarden.training.faultlab.isolation import isolate
 from logwarden.training.faultlab.labels import label, load_reviewed, save_labels
 from logwarden.training.faultlab.process import termination_raises
 from logwarden.training.faultlab.recording import Recording, load_recording, save_recording
-from logwarden.training.faultlab.release import RECORDINGS, load_release, require_recordings, runs_below
+from logwarden.training.faultlab.release import (
+    RECORDINGS,
+    SPLIT,
+    load_last_look,
+    load_release,
+    require_recordings,
+    runs_below,
+)
 from logwarden.training.faultlab.runner import record
 from logwarden.training.faultlab.scenario import Script
 from logwarden.training.faultlab.systems import SYSTEMS, build
@@ -174,7 +181,9 @@ def _label(options: argparse.Namespace) -> int:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    runs = [run for run in load_release(options.recordings) if not options.systems or run.system in options.systems]
+    # The recordings of a last look are a release without a split.
+    load = load_release if (options.recordings / SPLIT).exists() else load_last_look
+    runs = [run for run in load(options.recordings) if not options.systems or run.system in options.systems]
     if options.sample:
         sample = labels_audit.sample(runs, options.seed)
         options.sample.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in sample))

@@ -4,6 +4,7 @@ FaultlabError
 ├── ProgramMissing     install the package, then try again
 ├── UnknownFault       choose another fault
 ├── RecordingsMissing  clone the repository, or name the folder of the recordings
+├── LastLookOnly       leave the recordings of that system out of training and of every choice
 ├── StartFailed        read the log that it quotes; another try without a change will fail too
 └── RunInvalid         throw the run away and record again
     ├── CleanBroken    a client failed, or a line reports a failure, in fault-free time
@@ -42,6 +43,17 @@ class RecordingsMissing(FaultlabError):
         super().__init__(
             f"there are no recordings below {root}; the package contains only the demo's: clone the repository and name"
             " its folder training/faultlab/recordings"
+        )
+
+
+class LastLookOnly(FaultlabError):
+    """Recordings of a last look would reach training or a choice."""
+
+    def __init__(self, systems: Sequence[str]) -> None:
+        self.systems = tuple(systems)
+        super().__init__(
+            f"{', '.join(systems)}: recorded for a last look, on which nothing is trained or chosen; leave these"
+            " recordings out of the folder"
         )
 
 

@@ -40,12 +40,14 @@ RULE_VERSION = 2
 Bools = npt.NDArray[np.bool_]
 
 # The word that a logger writes for its level, in the spellings of the recorded systems: upper case as a word, lower
-# case in brackets (nginx, RabbitMQ, Apache), as a JSON field (etcd), before a colon (BIND, sshd).
+# case in brackets (nginx, RabbitMQ, Apache), as a JSON field (etcd), before a colon (BIND, sshd), as a field of logfmt
+# (Prometheus).
 ERROR_LEVEL = re.compile(
     r"\b(?:ERROR|FATAL|PANIC|SEVERE|CRITICAL|EMERG(?:ENCY)?)\b"
     r"|\[(?:\w+:)?(?:error|crit|alert|emerg)\]"
     r'|"level":"(?:error|d?panic|fatal)"'
     r"|(?:^|: )(?:error|fatal|critical): "
+    r"|(?:^| )level=(?:error|crit|critical|fatal|panic)(?: |$)"
 )
 
 

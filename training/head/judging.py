@@ -35,7 +35,7 @@ from logwarden.model.trees import DEPTH, LEAVES, QUESTIONS, BoostedTrees
 from logwarden.model.windowing import WindowBatch
 from logwarden.training.faultlab.labels import State
 from logwarden.training.faultlab.recording import RUN_GAP_S
-from logwarden.training.faultlab.release import RECORDINGS, LabelledRun, load_release
+from logwarden.training.faultlab.release import RECORDINGS, LabelledRun, load_release, refuse_last_look
 from logwarden.training.metrics import firsts_of_episodes
 
 Past = str
@@ -145,6 +145,7 @@ class PastViews:
 
 def training_rows(views: PastViews, seed: int) -> TrainingRows:
     """Returns the rows of one system after all pasts."""
+    refuse_last_look(run.labels.system for run in views.runs)
     chance = np.random.default_rng(seed)
     inputs, labels, weights = [], [], []
     for judged, run in enumerate(views.runs):
@@ -277,6 +278,7 @@ def operating_point(views: Sequence[SystemViews], twins: Mapping[str, BoostedTre
     The scale is fitted to the labels. The shift puts even odds where alerts, folded by service and minute, reach the
     budget: the share of faulty lines in the laboratory says nothing about that in the world.
     """
+    refuse_last_look(one.name for one in views)
     sums, labels, weights, folded = [], [], [], []
     for one in views:
         states, lines = one.last.labels.states, one.last.recording.lines

@@ -11,9 +11,10 @@ import pytest
 from logwarden.training import corpora
 from logwarden.training.benchmark import command
 from logwarden.training.benchmark.ablations import ALL
-from logwarden.training.benchmark.command import Options, benchmark, renew_kinds
+from logwarden.training.benchmark.command import Options, benchmark, last_look, renew_kinds
 from logwarden.training.benchmark.public import PublicTask, public_tables
 from logwarden.training.evaluation import grouping
+from logwarden.training.faultlab.release import LAST_LOOK_RECORDINGS
 from tests.recorded import short_release
 from tests.recordings import blocks, fault_rounds, machines
 
@@ -29,6 +30,7 @@ def test_the_benchmark_writes_its_files_and_goes_on_where_it_stopped(
     monkeypatch.setattr(command, "DROPPED", (ALL, "margin"))
     monkeypatch.setattr(command, "monotone_services", lambda model: [])
     short_release(tmp_path / "recordings", SYSTEMS, 3)
+    short_release(tmp_path / "recordings" / LAST_LOOK_RECORDINGS.name, ("redis",), 2)
     options = Options(tmp_path / "first", tmp_path / "recordings", tmp_path / "cache", jobs=1, seeds=1)
     found = benchmark(options)
     assert tuple(found["systems"]) == SYSTEMS
@@ -46,6 +48,7 @@ def test_the_benchmark_writes_its_files_and_goes_on_where_it_stopped(
         *SYSTEMS,
         f"without {ALL}",
         "without margin",
+        "redis",
         "figures",
         "documents",
     ]
@@ -67,6 +70,22 @@ def test_the_benchmark_writes_its_files_and_goes_on_where_it_stopped(
         renew_kinds(Options(tmp_path / "again", options.recordings, options.cache, jobs=1, seeds=1))
     with pytest.raises(ValueError, match="does not exist; run the whole benchmark"):
         renew_kinds(Options(tmp_path, options.recordings, options.cache, jobs=1, seeds=1))
+    assert tuple(found["last_look"]["systems"]) == ("redis",)
+    assert "redis" not in found["systems"]
+    the_section_alone_can_be_written_again(options, text)
+
+
+def the_section_alone_can_be_written_again(options: Options, text: str) -> None:
+    """The last look alone gives the same document, and refuses figures of another model."""
+    figures = options.root / command.PLOTS / command.FIGURES
+    written = json.loads(figures.read_text())
+    figures.write_text(json.dumps(written | {"last_look": None}))
+    last_look(options)
+    assert (options.root / command.DOCUMENT).read_text() == text
+    assert "## Last look" in text
+    figures.write_text(json.dumps(written | {"model": "another"}))
+    with pytest.raises(ValueError, match="is of the model another; run the whole benchmark"):
+        last_look(options)
 
 
 def test_public_data_give_rows_and_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

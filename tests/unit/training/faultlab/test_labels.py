@@ -93,10 +93,12 @@ def test_level_words_of_the_systems_recorded() -> None:
     for text in (
         "2026 [1] app ERROR:  deadlock detected", "[error] 7#7: connect() failed", "[proxy:error] AH0: x",
         '{"level":"fatal","msg":"x"}', "general: error: zone lab/IN", "24-Nov SEVERE [main] x", "x [crit] y",
+        'ts=1 level=error msg="x"', "level=fatal",
     ):  # fmt: skip
         assert ERROR_LEVEL.search(text), text
         assert at_error_level(text), text
-    for text in ("no error occurred", "errors=0", '{"level":"info","error":null}', "GET /error 200", "ErrorLog level"):
+    for text in ("no error occurred", "errors=0", '{"level":"info","error":null}', "GET /error 200", "ErrorLog level",
+                 "loglevel=error", "level=errors"):  # fmt: skip
         assert not at_error_level(text), text
 
 

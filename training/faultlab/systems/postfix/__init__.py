@@ -1,0 +1,1 @@
+"""Postfix in the fault lab."""
