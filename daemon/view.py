@@ -131,7 +131,9 @@ class View:
 def baseline_of(settings: Settings, desk: FeedbackDesk, sink: Sink, clock: Clock) -> BaselineWatcher | None:
     """Returns what makes old incidents baseline. Returns None if nothing does."""
     topic, days = settings.kafka.feedback_topic, settings.feedback.baseline_days
-    return None if topic is None or days is None else BaselineWatcher(topic, desk.entries, sink, clock, after_days=days)
+    if topic is None or days is None:
+        return None
+    return BaselineWatcher(topic, desk.complete_entries, sink, clock, after_days=days)
 
 
 def feedback_desk(settings: Settings, clock: Clock, telemetry: Telemetry, health: HealthState) -> FeedbackDesk:

@@ -33,12 +33,12 @@ DAY_MS = 86_400_000
 
 
 class BaselineWatcher:
-    """Watches incidents. `entries` returns the feedback by its keys that this member has read."""
+    """Watches incidents. `entries` returns the feedback by its keys. It returns None before this member has read it."""
 
     def __init__(
         self,
         topic: str,
-        entries: Callable[[], Mapping[str, FeedbackRecord]],
+        entries: Callable[[], Mapping[str, FeedbackRecord] | None],
         sink: Sink,
         clock: Clock,
         *,
@@ -60,10 +60,10 @@ class BaselineWatcher:
 
     async def watch(self, record: IncidentRecord) -> None:
         """Notes an incident that was published, and writes which of its lines are expected from now on."""
-        old = self._old_lines(record)
-        if not old:
+        old, entries = self._old_lines(record), self._entries()
+        if not old or entries is None:  # a person may have judged them
             return
-        judged = {line.dedup_key for entry in self._entries().values() for line in entry.lines} | self._written
+        judged = {line.dedup_key for entry in entries.values() for line in entry.lines} | self._written
         for line in old:
             if line.dedup_key not in judged:
                 await self._expect(record, line)

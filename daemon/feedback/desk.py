@@ -77,16 +77,23 @@ class FeedbackDesk:
         self._failures: dict[str, str] = {}
         """Why the topic or the file is not read now."""
         self._is_read = asyncio.Event()
+        """Set as well where the topic cannot be read: nothing waits for it."""
+        self._was_read = False
         self.book = NO_FEEDBACK
 
     async def run(self) -> None:
         """Follows the topic and the file until it is cancelled."""
-        self._health.feedback = "starting"
         self._look_at_file()
+        self._rebuild()  # a user who keeps feedback in a file may never create the topic
         if self._topic is None:
             self._is_read.set()
-            self._rebuild()
+        elif not self._failures:
+            self._health.feedback = "starting"
         await asyncio.gather(self._follow_file(), self._follow_topic())
+
+    def complete_entries(self) -> dict[str, FeedbackRecord] | None:
+        """Returns what was read of the topic by its keys. Returns None while it has never been read as a whole."""
+        return self.entries() if self._was_read else None
 
     def entries(self) -> dict[str, FeedbackRecord]:
         """Returns what was read of the topic by its keys."""
@@ -140,7 +147,7 @@ class FeedbackDesk:
             self._telemetry.feedback_read(outcome, count)
         is_new = counts or self._of_topic is not self._incoming or "topic" in self._failures
         if piece.is_caught_up and is_new:
-            self._of_topic = self._incoming
+            self._of_topic, self._was_read = self._incoming, True
             self._failures.pop("topic", None)
             self._rebuild()
             self._is_read.set()

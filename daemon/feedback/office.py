@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+import structlog
+
 from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError
 from logwarden.daemon.feedback.giving import (
     Entries,
@@ -30,7 +32,11 @@ from logwarden.model.feedback import FeedbackKind
 ReadAll = Callable[[], Awaitable[Sequence[tuple[bytes, bytes | None]]]]
 """Returns all records (key, value) of a topic. Raises BrokerUnavailable if it cannot be read now."""
 
+log = structlog.get_logger(__name__)
+
 _MAINTENANCE = "maintenance/"
+_PUT_BACK, _PUT_BACK_S = 10, 1.0
+"""Attempts to put back what a removal took by mistake, and the seconds between two."""
 
 
 class FeedbackOffice:
@@ -136,15 +142,39 @@ class FeedbackOffice:
         return await self._give((key, ended(record, now_ms)), entries)
 
     async def _give(self, given: Given, entries: Entries | None = None) -> Given:
-        """Writes one record, and takes back those that ended long ago."""
+        """Writes one record, and removes those that ended long ago."""
         if entries is None:
             entries = await self.entries()
         key, record = given
         if key not in entries:
             refuse_too_many(entries, record.kind)
+        await self._send([given])
         old = [each for each in outdated(entries, self._clock.now_ms()) if each != key]
-        await self._send([given, *((each, None) for each in old)])
+        if old:
+            await self._remove(old)
         return given
+
+    async def _remove(self, old: Sequence[str]) -> None:
+        """Removes feedback that ended long ago. After a failure the next one who gives feedback removes it.
+
+        Between the reading and the removal another person or a deploy job may have given feedback under such a key.
+        Then the removal took what they gave, which the topic still has in front of it: it is put back.
+        """
+        try:
+            await self._send([(key, None) for key in old])
+        except BrokerUnavailable as error:
+            log.debug("old_feedback_not_removed", topic=self._topic, reason=str(error))
+        for attempt in range(_PUT_BACK):
+            try:
+                rows = await self._read()
+                there, last = readable(rows), readable(row for row in rows if row[1] is not None)
+                current = last.keys() - there.keys() - set(outdated(last, self._clock.now_ms()))
+                if lost := [(key, last[key]) for key in old if key in current]:
+                    await self._send(lost)
+                return
+            except BrokerUnavailable as error:
+                log.warning("old_feedback_not_checked", topic=self._topic, attempt=attempt + 1, reason=str(error))
+                await self._clock.sleep(_PUT_BACK_S)
 
     async def _send(self, rows: Sequence[tuple[str, FeedbackRecord | None]]) -> None:
         """Raises BrokerUnavailable unless the topic has all records."""

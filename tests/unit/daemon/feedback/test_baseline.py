@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from logwarden.daemon.errors import BrokerUnavailable
@@ -57,6 +59,18 @@ async def test_what_came_back_for_three_weeks_is_expected() -> None:
     assert record.reason == "its incidents came back for 21 days without a judgement"
     assert [line.text for line in record.lines] == ["disk 7 is full"]
     assert len(desk.topic.sink.sent) == 1
+
+
+async def test_nothing_becomes_baseline_before_the_feedback_is_read() -> None:
+    """A person may have called these lines a fault, and what is given later counts. The next record tries again."""
+    desk = Desk()
+    seen: list[Mapping[str, FeedbackRecord] | None] = [None, {}]
+    watcher = BaselineWatcher("feedback", lambda: seen.pop(0), desk.topic.sink, desk.topic.clock, after_days=21)
+    watcher.remember([on_day(day) for day in range(-22, 0)])
+    await watcher.watch(on_day(0))
+    assert not desk.written()
+    await watcher.watch(on_day(0))
+    assert len(desk.written()) == 1
 
 
 async def test_it_is_written_once_although_the_topic_is_read_later() -> None:

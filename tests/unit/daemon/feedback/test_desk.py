@@ -190,6 +190,24 @@ async def test_a_file_is_read_again_when_it_changes() -> None:
 
 
 @virtually
+async def test_a_file_is_in_force_without_a_topic() -> None:
+    """People who keep everything under version control may never create the topic, and its broker may be away."""
+    missing = TopicMissing("feedback", "it does not exist", hint="create it")
+    for failure in (missing, BrokerUnavailable("here", "gone")):
+        office = Office(Topic(*[failure] * 3, [mute("second")]), lambda _: b'[[mute]]\npattern = "first"\n')
+        await office.for_s(0.1)
+        assert office.mutes("first")
+        assert metric(office.telemetry, "feedback_entries", kind="mute") == 1
+        assert office.desk.complete_entries() is None
+    office = Office(Topic(3.0, [mute("second")]), lambda _: b'[[mute]]\npattern = "first"\n')
+    assert await office.for_s(0.1, lambda: office.health.feedback) == "starting"
+    await office.for_s(5)
+    assert office.mutes("first")
+    assert office.mutes("second")
+    assert list(office.desk.complete_entries() or ()) == [mute("second")[0].decode()]
+
+
+@virtually
 async def test_a_file_that_cannot_be_read_is_named() -> None:
     """A mounted file may vanish for a moment."""
 

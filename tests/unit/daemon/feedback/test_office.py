@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError
-from logwarden.daemon.feedback.giving import length_of
+from logwarden.daemon.feedback.giving import length_of, maintained
 from logwarden.daemon.feedback.office import FeedbackOffice
-from logwarden.daemon.feedback.records import FeedbackLine, written
+from logwarden.daemon.feedback.records import FeedbackLine, feedback_message, written
 from logwarden.daemon.feedback.teaching import rows_of
 from logwarden.daemon.incidents.alert import build_alert
 from logwarden.daemon.records import Delivery
@@ -74,7 +74,41 @@ async def test_what_ended_long_ago_leaves_the_topic() -> None:
     topic.clock.at += 9 * 24 * HOUR_MS
     await topic.office.mute("a text", services=(), for_ms=None, reason="")
     assert key not in await topic.office.entries()
-    assert [message.value is None for message in topic.sink.sent[-1]] == [False, True]
+    assert [message.value is None for batch in topic.sink.sent[-2:] for message in batch] == [False, True]
+
+
+async def test_what_is_given_while_old_feedback_is_removed_is_put_back() -> None:
+    """A deploy job uses a name again in the moment in which another person's command removes the old record of it."""
+    topic = FeedbackTopic()
+    key, _ = await topic.office.start("nightly", services=(), systems=(), for_ms=None, reason="")
+    topic.clock.at += 9 * 24 * HOUR_MS
+    again = feedback_message(*maintained("nightly", now_ms=topic.clock.at), "feedback")
+
+    def meanwhile() -> None:
+        if len(topic.sink.sent) == 2:  # the mute is given, and the removal is on its way
+            topic.sink.sent.append([again])
+
+    topic.sink.before_answer = meanwhile
+    await topic.office.mute("a text", services=(), for_ms=None, reason="")
+    assert (await topic.office.entries())[key].encode() == again.value
+
+
+async def test_a_removal_that_fails_takes_nothing_and_fails_no_feedback() -> None:
+    """What was given is given; the old record stays, and the next feedback removes it."""
+    topic = FeedbackTopic()
+    key, _ = await topic.office.start("old", services=(), systems=(), for_ms=None, reason="")
+    topic.clock.at += 9 * 24 * HOUR_MS
+
+    def fail_the_removal() -> None:
+        if len(topic.sink.sent) == 2:
+            topic.sink.refusals = [BrokerUnavailable("here", "gone")]
+
+    topic.sink.before_answer = fail_the_removal
+    mute, _ = await topic.office.mute("a text", services=(), for_ms=None, reason="")
+    assert {key, mute} == set(await topic.office.entries())
+    topic.sink.before_answer = lambda: None
+    await topic.office.mute("another text", services=(), for_ms=None, reason="")
+    assert key not in await topic.office.entries()
 
 
 async def test_what_the_topic_did_not_take_is_not_given() -> None:
