@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from logwarden.daemon.incidents import alert
 from logwarden.daemon.pipeline import ledger as ledger_module
 from logwarden.daemon.pipeline.backlog import Backlog, LineBatch
 from logwarden.daemon.pipeline.events import OpenEvents, Taken
@@ -105,15 +104,6 @@ def commits_of_another_topic_are_believed(patch: Patch) -> None:
     patch.setattr(ledger_module, "decode_topic", lambda _: "")
 
 
-def ids_know_no_incarnation(patch: Patch) -> None:
-    id_of = alert.alert_id
-
-    def without_incarnation(*place: Any, incarnation: str, is_silence: bool) -> str:
-        return id_of(*place, is_silence=is_silence)
-
-    patch.setattr(alert, "alert_id", without_incarnation)
-
-
 def done_spans_are_kept(patch: Patch) -> None:
     done = PartitionLedger.done
 
@@ -195,7 +185,6 @@ ABLATIONS: list[tuple[Callable[[Patch], None], str, str]] = [
     (a_silent_topic_is_not_named, "stuck_alerts", "health_names"),
     (other_topics_are_not_noticed, "recreated", "same_alert_ids"),
     (commits_of_another_topic_are_believed, "recreated", "no_hole"),
-    (ids_know_no_incarnation, "recreated", "same_alert_ids"),
     (done_spans_are_kept, "stuck_alerts", "bounded"),
     (a_partition_may_take_all_room, "noisy_partition", "calm_in_time"),
     (no_new_line_waits, "noisy", "calm_in_time"),

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from logwarden.daemon.incidents import desk
+from logwarden.daemon.incidents.desk import IncidentDesk
+from logwarden.daemon.records import Delivery, Message
 from logwarden.model.incident_fold import IncidentFold
 from tests.sim.incidents import Reader, violations
 
@@ -38,9 +40,31 @@ def what_is_known_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(desk, "IncidentFold", lambda rules, known: IncidentFold(rules))
 
 
+def a_record_that_failed_is_given_up(patch: pytest.MonkeyPatch) -> None:
+    """A member goes on as if the topic had taken every record."""
+
+    async def send(one: IncidentDesk, messages: Sequence[Message]) -> Sequence[Delivery]:
+        return await one._sink.send(one._topic, messages) if messages else []
+
+    patch.setattr(IncidentDesk, "_send", send)
+
+
+def time_stands_still_without_alerts(patch: pytest.MonkeyPatch) -> None:
+    """The clock of incidents is that of the newest alert."""
+    advance = IncidentFold.advance
+    patch.setattr(IncidentFold, "advance", lambda fold, now_ms: advance(fold, min(now_ms, fold.clock_ms)))
+
+
 @pytest.mark.parametrize(
     ("ablation", "broken"),
-    [(the_topic_is_not_read, OPENS_ONCE), (commits_what_was_read, IN_ONE), (what_is_known_is_forgotten, OPENS_ONCE)],
+    [
+        (the_topic_is_not_read, OPENS_ONCE),
+        (commits_what_was_read, IN_ONE),
+        (what_is_known_is_forgotten, OPENS_ONCE),
+        (a_record_that_failed_is_given_up, OPENS_ONCE),
+        (a_record_that_failed_is_given_up, "revisions count up"),
+        (time_stands_still_without_alerts, "every incident ends"),
+    ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_each_safeguard_is_needed(monkeypatch: pytest.MonkeyPatch, ablation: Ablation, broken: str) -> None:
