@@ -58,7 +58,7 @@ def bound(limit: int) -> None:
     if not _is_in_force(modules):
         raise ConfigurationError(
             "the installed aiokafka decompresses batches in a way that cannot be bounded",
-            hint="install the version that requirements.lock names",
+            hint="install the version that constraints.txt names",
         )
 
 
