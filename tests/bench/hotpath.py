@@ -12,6 +12,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -110,8 +111,8 @@ def engines(lines: list[bytes]) -> None:
     ratio(slow, fast)
     for count in (512, 1):
         one, other = (batch.select(np.arange(BATCH - count, BATCH)) for batch in batches)
-        slow = report(f"score {count} at a time, PyTorch", "window", count, lambda one=one: torched.score(one))
-        fast = report("  ONNX Runtime", "window", count, lambda other=other: light.score(other))
+        slow = report(f"score {count} at a time, PyTorch", "window", count, partial(torched.score, one))
+        fast = report("  ONNX Runtime", "window", count, partial(light.score, other))
         ratio(slow, fast)
 
 
