@@ -17,6 +17,8 @@ from tests.sim.topics import COMPACTED, Era, OutputTopic, PartitionLog
 
 STATE = "state"
 """The state topic."""
+FEEDBACK = "feedback"
+"""The feedback topic."""
 SESSION_TIMEOUT_S = 6.0
 REBALANCE_TIMEOUT_S = 12.0
 HEARTBEAT_S = 1.0

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from tests.sim.broker import STATE
+from tests.sim.broker import FEEDBACK, STATE
 from tests.sim.evidence import ALERTS, DEAD
 from tests.sim.loop import now_s
 from tests.sim.member import Member
@@ -42,6 +42,8 @@ class Deeds:
     - lose: an output topic does not exist for a while.
     - stick_state: the leader of the state topic does not answer for a while.
     - stick_alerts, lose_alerts: the same of the alerts topic alone, for longer.
+    - stick_feedback, lose_feedback: the same of the feedback topic.
+    - compact_feedback: compaction removes the records of the feedback topic that others replace.
     - outage: every broker is down for a while.
     """
 
@@ -170,6 +172,15 @@ class Deeds:
 
     async def _stick_state(self) -> None:
         await self._spoil("stuck", STATE, self._rng.uniform(3, 25))
+
+    async def _stick_feedback(self) -> None:
+        await self._spoil("stuck", FEEDBACK, self._rng.uniform(3, 15))
+
+    async def _lose_feedback(self) -> None:
+        await self._spoil("missing", FEEDBACK, self._rng.uniform(3, 15))
+
+    async def _compact_feedback(self) -> None:
+        self._world.broker.output(FEEDBACK).compact()
 
     async def _stick_alerts(self) -> None:
         await self._spoil("stuck", ALERTS, 40.0)

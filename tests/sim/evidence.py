@@ -68,6 +68,8 @@ class SeenAlert:
     texts: tuple[str, ...]
     shortened: bool
     """It was too large for its topic, so that lines or parts of them are left out."""
+    mark: str = ""
+    """The maintenance in which its line was logged."""
 
 
 @dataclass(slots=True)
@@ -116,6 +118,12 @@ class Evidence:
     alerted: set[tuple[Era, Place]] = field(default_factory=set)
     """Every line that an alert covers."""
     buried: set[tuple[Era, int]] = field(default_factory=set)
+    allowed: dict[tuple[Era, Place], set[str]] = field(default_factory=dict)
+    """What may become of an anomalous line, by the feedback of the members that scored it: see `tests.sim.contract`."""
+    anomalous: dict[tuple[Era, Place], Any] = field(default_factory=dict)
+    """The anomalous lines that were judged beside feedback."""
+    given: dict[str, int] = field(default_factory=dict)
+    """How often each key of feedback was acknowledged to a person."""
     probes: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     """By member: a function that returns the exceeded bound, or None."""
     _read: dict[str, int] = field(default_factory=dict)
@@ -203,6 +211,7 @@ class Evidence:
             lines=tuple((line["offset"], line["index"]) for line in lines),
             texts=tuple(line["text"] for line in lines),
             shortened=alert["logwarden"].get("shortened", False),
+            mark=alert["logwarden"].get("planned", {}).get("id", ""),
         )
 
 

@@ -12,6 +12,7 @@ from logwarden.daemon.pipeline.ledger import decode_marks
 from logwarden.daemon.records import Committed, Partition
 from logwarden.daemon.state.records import read_value
 from tests.sim.broker import SimBroker
+from tests.sim.contract import SILENT
 from tests.sim.evidence import NOISY, POISON, Evidence, Place, Produced, SeenAlert
 from tests.sim.topics import Era
 
@@ -31,10 +32,15 @@ def done_below(evidence: Evidence, broker: SimBroker, era: Era, start: int, end:
         unscored = [place for place in record.lines if not evidence.times_scored(era, record, place)]
         if unscored:
             yield f"{_name(era, record)} is below the commit and was not scored: {unscored}"
-        elif any((era, place) not in evidence.alerted for place in record.anomalous):
+        elif any(not _is_answered(evidence, (era, place)) for place in record.anomalous):
             yield f"{_name(era, record)} is below the commit and its alert is not published"
         elif record.kind == POISON and (era, record.offset) not in evidence.buried:
             yield f"{_name(era, record)} is below the commit and not in the dead-letter topic"
+
+
+def _is_answered(evidence: Evidence, line: tuple[Era, Place]) -> bool:
+    """Returns True for an anomalous line that has an alert, or that feedback may have silenced."""
+    return line in evidence.alerted or SILENT in evidence.allowed.get(line, ())
 
 
 def state_behind(broker: SimBroker, partition: Partition, position: Committed) -> Iterator[str]:

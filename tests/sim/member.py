@@ -20,6 +20,7 @@ from logwarden.daemon.settings.groups import InputSettings
 from logwarden.daemon.watchdog import Held, StuckJudge, Watchdog, WatchedWorker
 from logwarden.daemon.web.metrics import PrometheusTelemetry
 from logwarden.model.arrays import Bools
+from logwarden.model.feedback import NO_FEEDBACK
 from logwarden.model.lines import LineTable
 from logwarden.model.schema import AlertKind
 from logwarden.model.stream import LogStream
@@ -29,8 +30,10 @@ from tests.oracles import EventPerTextLine
 from tests.sim.broker import STATE, SimBroker
 from tests.sim.clients import SimSource
 from tests.sim.connection import Line
+from tests.sim.contract import Contract
 from tests.sim.evidence import ALERTS, DEAD, Evidence
 from tests.sim.familiarity import Familiar
+from tests.sim.office import SimJudge, SimOffice
 from tests.sim.scenarios import Scenario
 from tests.sim.sink import SimSink
 from tests.sim.stand_ins import SimEncoder, SimScorer, SimWorker, VirtualClock
@@ -75,6 +78,7 @@ class Member:
         evidence: Evidence,
         seed: str,
         familiar: Familiar | None = None,
+        contract: Contract | None = None,
     ) -> None:
         self.name = name
         self.line = line = Line(broker)
@@ -98,37 +102,35 @@ class Member:
         self.expected_to_live = True
         self._evidence = evidence
         self._bound = scenario.max_in_flight_lines + scenario.max_poll_records * max(scenario.lines_of_a_record)
+        clock, rng = VirtualClock(line), random.Random(f"{seed} {name} feedback")
+        self.office = None if contract is None else SimOffice(line, broker, weather, contract, clock, self.health, rng)
         ports = Ports(
             source=self.source,
             sink=self.sink,
             ingest_worker=WatchedWorker(self.ingest_worker, self.health, "ingest"),
             score_worker=WatchedWorker(self.score_worker, self.health, "score"),
-            clock=VirtualClock(line),
+            clock=clock,
             telemetry=PrometheusTelemetry(),
             health=self.health,
             state=SimStateReader(line, broker, weather, random.Random(f"{seed} {name} state")),
+            feedback=(lambda: NO_FEEDBACK) if self.office is None else self.office.book,
         )
         engine = Engine(
             scorer=self.scorer,
             table=LineTable(scenario.table_rows, encoder, self.scorer.store),
             policy=replace(_POLICY, learning_lines=scenario.learning_lines),
         )
-        stream = LogStream(engine.table, size=scenario.size, step=scenario.step, max_slots=MAX_SERVICES)
         profile = _profile()
-        ingestor = SimIngestor(
-            stream,
-            max_services=MAX_SERVICES,
-            join=JoinLimits(max_lines=10) if scenario.joins else None,
-            cuts=_cuts(scenario),
-        )
-        ingestor.evidence = evidence
         self.pipeline = Pipeline(
             ports,
-            ingestor=ingestor,
+            ingestor=_ingestor(scenario, engine.table, evidence),
             engine=engine,
             profile_of=lambda topic: profile,
             limits=_limits(scenario),
         )
+        if contract is not None:
+            self.pipeline._judge = judge = SimJudge(clock, contract, evidence)
+            self.scorer.note_anomalous = judge.note
         self._max_waiting_bytes = scenario.max_waiting_bytes
         evidence.probes[name] = self._beyond_bounds
         self.running: asyncio.Task[None] | None = None
@@ -140,6 +142,8 @@ class Member:
     async def start(self) -> None:
         """Joins the group and starts the pipeline."""
         self._evidence.note("start", self.name)
+        if self.office is not None:
+            await self.office.begin()
         await self.source.start(self.pipeline.listener)
         self.running = asyncio.create_task(self._run(), name=self.name)
         self.running.add_done_callback(lambda task: task.cancelled() or task.exception())  # `_run` reports it
@@ -201,6 +205,8 @@ class Member:
             self.running.cancel()
             await asyncio.gather(self.running, return_exceptions=True)
         await self.source.vanish()
+        if self.office is not None:
+            await self.office.end()
         await self.ingest_worker.vanish()
         await self.score_worker.vanish()
         self._evidence.probes.pop(self.name, None)
@@ -238,6 +244,17 @@ def _innermost(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def _ingestor(scenario: Scenario, table: LineTable, evidence: Evidence) -> SimIngestor:
+    ingestor = SimIngestor(
+        LogStream(table, size=scenario.size, step=scenario.step, max_slots=MAX_SERVICES),
+        max_services=MAX_SERVICES,
+        join=JoinLimits(max_lines=10) if scenario.joins else None,
+        cuts=_cuts(scenario),
+    )
+    ingestor.evidence = evidence
+    return ingestor
 
 
 def _profile() -> TopicProfile:

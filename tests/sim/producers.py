@@ -132,5 +132,6 @@ class Producers:
 
     def _line(self, partition: Partition, service: str) -> bytes:
         rng = self._rng
-        words = (rng.choice(_WORDS), rng.randrange(1000))
-        return f"{self._era(partition)} {service} {rng.choice(_TEMPLATES).format(*words)} {rng.choice(_WORDS)}".encode()
+        known = _WORDS[: self._scenario.words]
+        words = (rng.choice(known), rng.randrange(1000))
+        return f"{self._era(partition)} {service} {rng.choice(_TEMPLATES).format(*words)} {rng.choice(known)}".encode()

@@ -68,6 +68,14 @@ class Scenario:
     """Records that the topic holds before the first member starts. If there are some, the group begins behind them."""
     learn_s: float = 3_600.0
     """Time for what is learned of them."""
+    words: int = 12
+    """Words that lines are made of: with few of them kinds of lines come again."""
+    feedback: int = 0
+    """Times at which people act on alerts. 0: the members follow no feedback."""
+    feedback_from_s: float = 0.0
+    """Time at which the feedback topic is created."""
+    feedback_history: int = 1
+    """Number of times that each old entry was written: many, where compaction never ran, take seconds to read."""
     learning_lines: int = 0
     """Learning lines: 0 by default, so that every anomalous line has an alert."""
 
@@ -260,6 +268,40 @@ SCENARIOS = {
             deeds=("stick_alerts", "lose_alerts"),
             deed_count=2,
             max_in_flight_lines=200,
+        ),
+        Scenario(name="calm_feedback", members=1, over_s=60.0, anomalous=0.4, words=1, feedback=14),
+        Scenario(
+            name="feedback",
+            members=3,
+            partitions=3,
+            anomalous=0.4,
+            words=1,
+            feedback=14,
+            over_s=60.0,
+            deeds=("kill", "kill", "restart", "join", "cut", "freeze", "deafen"),
+            deed_count=6,
+            faults=ROUGH,
+            score_s=0.3,
+        ),
+        Scenario(
+            name="feedback_topic",
+            feedback_from_s=15.0,
+            anomalous=0.4,
+            words=1,
+            feedback=14,
+            over_s=60.0,
+            deeds=("stick_feedback", "lose_feedback", "compact_feedback", "outage", "kill", "restart"),
+            deed_count=6,
+        ),
+        Scenario(
+            name="feedback_history",
+            anomalous=0.4,
+            words=1,
+            feedback=14,
+            feedback_history=30,
+            over_s=60.0,
+            deeds=("kill", "restart"),
+            deed_count=6,
         ),
         Scenario(
             name="full_outputs",

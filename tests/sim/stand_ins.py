@@ -23,7 +23,7 @@ from logwarden.model.masking import canonical, mask_blob
 from logwarden.model.verdicts import Scores
 from logwarden.model.windowing import WindowBatch
 from tests.sim.connection import Line
-from tests.sim.evidence import Evidence
+from tests.sim.evidence import Evidence, Place
 from tests.sim.loop import now_s
 from tests.sim.weather import latency_s
 
@@ -158,6 +158,8 @@ class SimScorer:
         self._table = np.zeros((rows, WIDTH), np.float32)
         self.fails: Exception | None = None
         """Raised instead of the next score."""
+        self.note_anomalous: Callable[[bytes, Place, int], None] = lambda *_: None
+        """Takes text, place and time of each anomalous line."""
 
     def store(self, ids: npt.NDArray[np.int64], embeddings: npt.NDArray[np.float32], texts: Sequence[str]) -> None:
         """Stores embeddings in the table."""
@@ -177,6 +179,8 @@ class SimScorer:
             line = (int(batch.columns["offset"][place]), int(batch.columns["index"][place]))
             self._evidence.score(self._name, text, line)
             anomalous[number] |= MARKER in text
+            if MARKER in text:
+                self.note_anomalous(text, line, int(batch.columns["timestamp"][place]))
         probability = np.where(anomalous, 0.97, 0.02)
         return Scores(
             logits=np.stack([1 - probability, probability], axis=1).astype(np.float32),

@@ -104,6 +104,17 @@ class OutputTopic:
     """Largest value that the topic takes."""
     refuses: Callable[[Message], bool] | None = None
     """True for a message that the topic will never take."""
+    compacted: set[int] = field(default_factory=set)
+    """Offsets whose records compaction has removed."""
+
+    def has(self, record: SimRecord) -> bool:
+        """Returns True for a record that a reader sees."""
+        return record.offset not in self.compacted
+
+    def compact(self) -> None:
+        """Removes each record behind which the topic has another one with its key, as compaction does."""
+        newest = {record.key: record.offset for record in self.records}
+        self.compacted |= {record.offset for record in self.records if newest[record.key] != record.offset}
 
     def write(self, message: Message, timestamp_ms: int) -> None:
         """Appends a message."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from logwarden.daemon.readiness import reasons
 from logwarden.daemon.records import Partition
+from tests.sim.contract import AFTER_TROUBLE_S, IN_FORCE_S
 from tests.sim.loop import now_s
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ NAMED_WITHIN_S = 20.0
 """Bound on the time until health names a fault: its own patience, a request's time-out and a retry."""
 DAMAGE_NAMED_WITHIN_S = 10.0
 READY_WITHIN_S = 30.0
+LOOK_S = 0.25
 APART_WITHIN_S = 6.0
 """Bound on the commit of a record whose outputs take every message: a read, a batch, a request, a commit."""
 
@@ -31,11 +33,33 @@ class Watch:
         """By member, generation and fault: since when the fault has kept the member from its work."""
 
     async def look_forever(self) -> None:
-        """Looks once a second."""
+        """Looks at what members do once a second, and at their feedback more often."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._look_at_work(), name="work")
+            group.create_task(self._look_at_feedback(), name="feedback")
+
+    async def _look_at_work(self) -> None:
         while True:
             await asyncio.sleep(1.0)
             self._look_at_calm_partitions()
             self._look_at_health()
+
+    async def _look_at_feedback(self) -> None:
+        """Compares what each member has of the feedback topic with the topic, four times a second."""
+        contract = self._world.contract
+        while contract is not None:
+            await asyncio.sleep(LOOK_S)
+            for member in self._world.ever:  # also one that still waits for its group
+                assert member.office is not None, "a world with a contract has desks"
+                member.office.follower.look()
+                if member in self._world.members and not member.line.frozen:
+                    known_s = member.office.follower.known_s
+                    contract.check_member(member.name, member.office.entries(), known_s)
+
+    async def until_feedback_is_everywhere(self) -> None:
+        """Waits until every member must have all feedback."""
+        if self._world.contract is not None:
+            await asyncio.sleep(AFTER_TROUBLE_S + IN_FORCE_S)
 
     async def until_ready(self) -> None:
         """ready_again: once the faults have ended and the lag is 0, every member becomes ready in bounded time."""

@@ -14,12 +14,14 @@ import structlog
 from logwarden.daemon.errors import BrokerUnavailable
 from logwarden.daemon.records import Committed, Message, Partition
 from tests.sim import invariants
-from tests.sim.broker import SimBroker
+from tests.sim.broker import FEEDBACK, SimBroker
+from tests.sim.contract import Contract
 from tests.sim.deeds import Deeds
 from tests.sim.evidence import ALERTS, Breach, Evidence
 from tests.sim.familiarity import Familiar
 from tests.sim.loop import now_s, run_virtual
 from tests.sim.member import Member
+from tests.sim.people import People
 from tests.sim.producers import Producers
 from tests.sim.scenarios import Scenario
 from tests.sim.topics import Era
@@ -106,7 +108,7 @@ class World:
             self._familiar = Familiar(self.evidence, self.broker, in_order=not scenario.joins)
         self.weather = Weather(scenario.faults)
         self.members: list[Member] = []
-        self._ever: list[Member] = []  # killed members too: their pending futures must not be collected
+        self.ever: list[Member] = []  # killed members too: their pending futures must not be collected
         self.ended_at_s = self.recovered_s = 0.0
         self.logs: Sequence[Mapping[str, Any]] = []
         """Log events of the daemons."""
@@ -116,9 +118,16 @@ class World:
         self._checked: dict[Era, int] = {}
         self.producers = Producers(scenario, self.broker, self.evidence, self._rng)
         self._deeds = Deeds(self, self._rng)
+        self.contract: Contract | None = None
+        if scenario.feedback:
+            self.contract = Contract(self.broker.output(FEEDBACK), self.evidence)
+            rng = random.Random(f"{seed} people")
+            self._people = People(scenario, self.broker, self.weather, self.evidence, self.contract, rng)
 
     async def live(self) -> None:
         """Runs the world from the first member's start to the last member's drain."""
+        if self.contract is not None:
+            self._people.begin()
         self.producers.produce_some(self.scenario.before)
         self.evidence.leaves_out = self.scenario.learn_s < LONGEST_S
         self.evidence.before = {era: log.end for era, log in self.broker.eras.items()}
@@ -130,7 +139,11 @@ class World:
             group.create_task(self.producers.produce_all(), name="producer")
             group.create_task(self.producers.make_noise(), name="noise")
             group.create_task(self._deeds.do_all(), name="misfortunes")
+            if self.contract is not None:
+                group.create_task(self._people.act_all(), name="people")
         await self.settle()
+        await watch.until_feedback_is_everywhere()
+        assert not watching.done(), watching.exception()
         watching.cancel()
         await watch.until_ready()
         await self._forget()
@@ -144,8 +157,10 @@ class World:
     async def start_member(self) -> Member:
         self._made += 1
         name = f"member-{self._made}"
-        member = Member(name, self.scenario, self.broker, self.weather, self.evidence, self._seed, self._familiar)
-        self._ever.append(member)
+        member = Member(
+            name, self.scenario, self.broker, self.weather, self.evidence, self._seed, self._familiar, self.contract
+        )
+        self.ever.append(member)
         while True:
             try:
                 await member.start()
@@ -191,6 +206,9 @@ class World:
             "learned_not_judged": invariants.learned_not_judged(evidence),
             "no_lag_left": invariants.no_lag_left(evidence, broker),
         }
+        if self.contract is not None:
+            breaches_of["feedback_kept"] = self.contract.check_kept()
+            breaches_of["feedback_ends"] = self.contract.check_silence(evidence.anomalous.items())
         if scenario.members == 1 and not scenario.deeds and scenario.faults == CALM:
             breaches_of["scored_once"] = invariants.scored_once(evidence)
             breaches_of["calm_in_time"] = invariants.calm_in_time(evidence)
@@ -221,3 +239,6 @@ class World:
             self.evidence, self.broker, fresh, scenario.size, scenario.max_context_records
         ):
             self.evidence.breach("windows_whole", breach)
+        if self.contract is not None:
+            for alert in fresh:
+                self.contract.check_alert((alert.era, (alert.offset, alert.index)), alert.mark)

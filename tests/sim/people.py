@@ -1,0 +1,212 @@
+"""The people of a simulated world: they mute, judge, announce maintenance, and take back, through the daemon's office.
+
+Each act has a connection of its own and is tried again until it is acknowledged or refused. Some acts meet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any
+
+from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError
+from logwarden.daemon.feedback.giving import Given, maintained, muted
+from logwarden.daemon.feedback.office import FeedbackOffice
+from logwarden.daemon.incidents.findings import FindingReader
+from logwarden.daemon.incidents.incident import build_incident
+from logwarden.daemon.records import Delivery, Message
+from logwarden.model.feedback import FeedbackKind
+from logwarden.model.incident_fold import IncidentFold
+from tests.sim.broker import FEEDBACK, SimBroker
+from tests.sim.connection import Line
+from tests.sim.contract import KEPT_MS, Contract
+from tests.sim.evidence import ALERTS, Evidence
+from tests.sim.loop import now_s
+from tests.sim.scenarios import Scenario
+from tests.sim.sink import SimSink
+from tests.sim.stand_ins import EPOCH_MS, VirtualClock
+from tests.sim.weather import Weather, latency_s
+
+TRIES = 30
+PATTERNS = ("user * logged in", "took * ms", "cache miss", "disk * at * percent*FAIL", "tick", "ms*FAIL")
+SERVICES: tuple[tuple[str, ...], ...] = ((), (), ("svc-0",), ("svc-1", "svc-2"), ("*-1",), ("svc-*",), ("other",))
+SYSTEMS: tuple[tuple[str, ...], ...] = ((), ("0",), ("*1",), ("svc-2",))
+NAMES = ("deploy-1", "deploy-2", "nightly")
+
+
+class People:
+    """All people of a world, drawing from a source of chance of their own."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        broker: SimBroker,
+        weather: Weather,
+        evidence: Evidence,
+        contract: Contract,
+        rng: random.Random,
+    ) -> None:
+        self._scenario = scenario
+        self._broker = broker
+        self._weather = weather
+        self._evidence = evidence
+        self._contract = contract
+        self._rng = rng
+        self._line = Line(broker)
+        self._sinks = 0
+        self._clock = VirtualClock()
+
+    def begin(self) -> None:
+        """Writes what file and topic have when the world begins."""
+        self._broker.output(FEEDBACK).missing = self._scenario.feedback_from_s > 0
+        self._edit()
+        for key, record in [*self._old()] * self._scenario.feedback_history:
+            value = record.encode()
+            self._contract.meant.add((key, value))
+            self._broker.output(FEEDBACK).write(Message(topic=FEEDBACK, key=key.encode(), value=value), 0)
+
+    def _old(self) -> Iterator[Given]:
+        """Yields feedback that ended long ago: at some moment giving removes it, while others give it again."""
+        for services in dict.fromkeys(SERVICES):
+            for text in PATTERNS:
+                yield muted(text, services=services, now_ms=self._ended_ms("mute"), for_ms=1)
+        for name in NAMES:
+            yield maintained(name, now_ms=self._ended_ms("maintenance"), for_ms=1)
+
+    def _ended_ms(self, kind: str) -> int:
+        return EPOCH_MS - KEPT_MS[kind] + round(1000 * self._rng.uniform(-10, self._scenario.over_s))
+
+    async def act_all(self) -> None:
+        """Does the acts of the scenario, each at its time; they may overlap."""
+        scenario, rng = self._scenario, self._rng
+        times = sorted(rng.uniform(0.5, scenario.over_s) for _ in range(scenario.feedback))
+        acts: list[Callable[[FeedbackOffice], Awaitable[Any]]] = [
+            *(self._mute, self._mute, self._judge, self._judge, self._maintain, self._maintain),
+            *(self._stop, self._undo, self._undo, self._withdraw, self._write_file, self._write_file),
+        ]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._create_topic(), name="create")
+            for at_s in times:
+                await asyncio.sleep(max(0.0, at_s - now_s()))
+                for _ in range(rng.choice((1, 1, 2))):
+                    act = rng.choice(acts)
+                    group.create_task(self._do(act), name=act.__name__)
+
+    async def _create_topic(self) -> None:
+        await asyncio.sleep(self._scenario.feedback_from_s)
+        self._broker.output(FEEDBACK).missing = False
+
+    async def _do(self, act: Callable[[FeedbackOffice], Awaitable[Any]]) -> None:
+        """Does one act until it is acknowledged or refused."""
+        self._sinks += 1
+        name = f"person-{self._sinks}"
+        rng = random.Random(self._rng.random())
+        sink = SimSink(name, self._line, self._broker, self._weather, self._evidence, rng)
+        noting = NotingSink(sink, self._contract)
+        office = FeedbackOffice(FEEDBACK, self._read, self._incidents, noting, self._clock, by=name)
+        self._evidence.note(act.__name__.strip("_"), name)
+        for _ in range(TRIES):
+            noting.meant = None
+            try:
+                await act(office)
+            except BrokerUnavailable:
+                await asyncio.sleep(rng.uniform(0.2, 2.0))
+                continue
+            except ConfigurationError as refusal:
+                self._evidence.note("refused", name, reason=refusal)
+                return
+            if noting.meant is not None:
+                key, value = noting.meant
+                self._evidence.given[key] = self._evidence.given.get(key, 0) + 1
+                self._contract.acknowledged(key, value)
+            return
+
+    # ---------------------------------------------------------------- topics
+
+    async def _read(self) -> Sequence[tuple[bytes, bytes | None]]:
+        await self._line.through(latency_s(self._rng, 0.05))
+        output = self._broker.output(FEEDBACK)
+        if output.stuck or self._weather.strikes(self._rng, "lookup_refused"):
+            raise BrokerUnavailable("sim", "no answer")
+        return [] if output.missing else [(one.key or b"", one.value) for one in output.records if output.has(one)]
+
+    async def _incidents(self) -> Sequence[tuple[bytes, bytes | None]]:
+        """Returns the incidents that the alerts so far amount to."""
+        await self._line.through(latency_s(self._rng, 0.05))
+        fold, reader, rows = IncidentFold(), FindingReader(), dict[str, bytes]()
+        for record in self._broker.output(ALERTS).records:
+            fold.add(reader.read(record.value or b"", published_ms=EPOCH_MS + record.timestamp))
+        for incident in fold.advance(self._clock.now_ms()):
+            rows[incident.id] = build_incident(incident).encode()
+        return [(key.encode(), value) for key, value in rows.items()]
+
+    # ---------------------------------------------------------------- acts
+
+    async def _mute(self, office: FeedbackOffice) -> None:
+        rng = self._rng
+        for_ms = rng.choice((None, 3_000, 8_000))
+        await office.mute(rng.choice(PATTERNS), services=rng.choice(SERVICES), for_ms=for_ms, reason="")
+
+    async def _judge(self, office: FeedbackOffice) -> None:
+        rng = self._rng
+        incidents = sorted(await office.incidents())
+        if incidents:
+            kind = rng.choice((FeedbackKind.EXPECTED, FeedbackKind.EXPECTED, FeedbackKind.REAL))
+            services = rng.choice(SERVICES[:5])
+            for_ms = rng.choice((None, None, 5_000))
+            await office.judge(rng.choice(incidents), kind, services=services, for_ms=for_ms, reason="")
+
+    async def _maintain(self, office: FeedbackOffice) -> None:
+        rng = self._rng
+        services, systems = rng.choice(SERVICES), rng.choice(SYSTEMS)
+        for_ms = rng.choice((2_000, 6_000, 15_000))
+        await office.start(rng.choice(NAMES), services=services, systems=systems, for_ms=for_ms, reason="a release")
+
+    async def _stop(self, office: FeedbackOffice) -> None:
+        await office.stop(self._rng.choice(("", *NAMES)))
+
+    async def _undo(self, office: FeedbackOffice) -> None:
+        if keys := sorted(await office.entries()):
+            await office.undo(self._rng.choice(keys))
+
+    async def _withdraw(self, office: FeedbackOffice) -> None:
+        """Writes a record without a value, as a deploy job may."""
+        if keys := sorted(await office.entries()):
+            await office._send([(self._rng.choice(keys), None)])
+
+    async def _write_file(self, office: FeedbackOffice) -> None:
+        if self._rng.random() < 0.25:
+            self._contract.write_file(b"[[mute", None)
+        else:
+            self._edit()
+
+    def _edit(self) -> None:
+        """Replaces the file by one with another mute."""
+        rng = self._rng
+        text, services = rng.choice(PATTERNS), rng.choice(SERVICES)
+        entry = {"kind": "mute", "given": "1970-01-01T00:00:00Z", "pattern": text, "services": services}
+        names = ", ".join(f'"{name}"' for name in services)
+        content = f'[[mute]]\npattern = "{text}"\nservices = [{names}]\n'.encode()
+        self._contract.write_file(content, [entry])
+
+
+class NotingSink:
+    """A producer that notes what its person means to write: the first message. The office keeps house by the others."""
+
+    def __init__(self, sink: SimSink, contract: Contract) -> None:
+        self._sink = sink
+        self._contract = contract
+        self.meant: tuple[str, bytes | None] | None = None
+
+    async def start(self) -> None: ...
+
+    async def send(self, topic: str, messages: Sequence[Message]) -> Sequence[Delivery]:
+        first = messages[0]
+        assert first.key is not None, "feedback has a key"
+        if self.meant is None:
+            self.meant = first.key.decode(), first.value
+            self._contract.meant.add(self.meant)
+        return await self._sink.send(topic, messages)
+
+    async def stop(self) -> None: ...
