@@ -76,8 +76,13 @@ class Outlet:
     def __init__(self, topic: str, settings: KafkaSettings) -> None:
         self._topic = topic
         self._settings = settings
-        self._is_compacted = topic in (settings.state_topic, settings.incidents_topic)
-        """Records of one key are meant to replace each other."""
+        compacted = {
+            settings.state_topic: "state",
+            settings.incidents_topic: "incidents",
+            settings.feedback_topic: "feedback",
+        }
+        self._compacted_kind = compacted.get(topic)
+        """What the topic keeps, where records of one key are meant to replace each other."""
         self._producer: AIOKafkaProducer | None = None
         self._is_checked = False
         self._limits = TopicLimits()
@@ -179,13 +184,13 @@ class Outlet:
         elif now - self._asked_at > _ASK_AGAIN_S:  # what refusals taught may be out of date
             self._max_bytes, self._batch_bytes = _DEFAULT_LIMIT, _MAX_BATCH_BYTES
         self._asked_at = now
-        if self._is_compacted and self._limits.is_compacted is False and before.is_compacted is not False:
+        if self._compacted_kind and self._limits.is_compacted is False and before.is_compacted is not False:
             log.warning(
-                f"{'state' if self._topic == self._settings.state_topic else 'incidents'}_topic_not_compacted",
+                f"{self._compacted_kind}_topic_not_compacted",
                 topic=self._topic,
                 hint=f"set it by `kafka-configs.sh --alter --topic {self._topic} --add-config cleanup.policy=compact`",
             )
-        if self._limits.is_compacted and not before.is_compacted and not self._is_compacted:
+        if self._limits.is_compacted and not before.is_compacted and not self._compacted_kind:
             log.warning(
                 "output_topic_compacted",
                 topic=self._topic,

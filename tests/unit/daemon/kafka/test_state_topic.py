@@ -36,18 +36,19 @@ async def test_a_message_may_name_its_partition(kafka: Kafka) -> None:
     assert {partition: values for _, partition, values in kafka.sent} == {0: [b"0", b"4"], 3: [b"3"], 1: [b"9"]}
 
 
+@pytest.mark.parametrize("kind", ["state", "incidents", "feedback"])
 @virtually
-async def test_a_state_topic_is_compacted(kafka: Kafka) -> None:
-    """The command that creates it has the right options, and a topic that deletes old records is warned about."""
-    sink = KafkaSink(SETTINGS.model_copy(update={"state_topic": "state"}))
+async def test_a_topic_of_what_lasts_is_compacted(kafka: Kafka, kind: str) -> None:
+    """A topic of state, incidents or feedback that deletes old records is warned about, and a compacted one is not."""
+    sink = KafkaSink(SETTINGS.model_copy(update={f"{kind}_topic": "kept"}))
     with capture() as caught:
-        await sink.send("state", [message()])
-    assert [event["topic"] for event in events(caught, "state_topic_not_compacted")] == ["state"]
+        await sink.send("kept", [message()])
+    assert [event["topic"] for event in events(caught, f"{kind}_topic_not_compacted")] == ["kept"]
     kafka.cleanup = "compact"
     with capture() as caught:
         await asyncio.sleep(301)
-        await sink.send("state", [message()])
-    assert not events(caught, "state_topic_not_compacted") + events(caught, "output_topic_compacted")
+        await sink.send("kept", [message()])
+    assert not events(caught, f"{kind}_topic_not_compacted") + events(caught, "output_topic_compacted")
 
 
 class Admin:
