@@ -129,6 +129,10 @@ class Member:
         """The body that a path answers with."""
         return self._get(path)[1]
 
+    def answer(self, path: str) -> tuple[int | None, str]:
+        """Returns status and body of a path; None and nothing while the port does not answer."""
+        return self._get(path)
+
     def ready(self) -> bool:
         """Returns True if `/readyz` answers 200. Raises AssertionError with the end of the log if the daemon has
         ended."""

@@ -15,6 +15,8 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 
+import structlog
+
 from tests.kafka.chaos.episode import Episode, Terms
 from tests.kafka.chaos.faults import KINDS
 from tests.kafka.chaos.results import Results
@@ -81,6 +83,7 @@ def run(wanted: argparse.Namespace, goals: Mapping[str, int]) -> int:
     results = Results(wanted.out / "results.jsonl", resume=wanted.resume)
     # The clients of the campaign itself see every outage too, and retry.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with Preloaded() as preloaded:
         asyncio.run(_run(wanted, results, preloaded))
     print(results.summary(goals))

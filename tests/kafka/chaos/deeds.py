@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,10 +15,12 @@ from confluent_kafka import KafkaException
 from tests.kafka.broker import Broker
 from tests.kafka.chaos.crew import Crew
 from tests.kafka.chaos.faults import Deed
+from tests.kafka.chaos.people import People
 from tests.kafka.chaos.taps import BrokerAway
 from tests.kafka.chaos.traffic import Traffic
 from tests.kafka.proxy import BLACK_HOLE, Proxy, Weather
 
+ON_LINES = ("burst", "add-partition", "recreate-topic", "delete-records")
 STOP_S = 45.0
 """Time limit of a SIGTERM: the drain budget and the time-outs of the clients."""
 
@@ -29,6 +34,12 @@ class World:
     traffic: Traffic
     crew: Crew
     broker_kills: int = 0
+    people: People | None = None
+    """The people who give feedback meanwhile."""
+    _hits: Counter[int | None] = field(default_factory=Counter)
+    """By victim: faults that hit it now. None: all members."""
+    _hit_at: dict[int | None, float] = field(default_factory=dict)
+    """By victim: when a fault last ended."""
     _broker_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while the broker is down or frozen."""
 
@@ -39,12 +50,32 @@ class World:
         """
         await asyncio.sleep(deed.at_s)
         record: dict[str, Any] = {"kind": deed.kind, "at_s": deed.at_s, "for_s": deed.lasts_s, "victim": deed.victim}
-        try:
-            record["result"] = await DEEDS_BY_KIND[deed.kind](self, deed, over)
-        except (BrokerAway, KafkaException) as error:  # another fault of the round made this one impossible
-            record["not_done"] = str(error)
+        with self._noted(deed):
+            try:
+                record["result"] = await DEEDS_BY_KIND[deed.kind](self, deed, over)
+            except (BrokerAway, KafkaException) as error:  # another fault of the round made this one impossible
+                record["not_done"] = str(error)
         over()
         return record
+
+    @contextmanager
+    def _noted(self, deed: Deed) -> Iterator[None]:
+        """Notes that a fault lasts, and its end, unless it hits topics of lines alone."""
+        if deed.kind in ON_LINES:
+            yield
+            return
+        self._hits[deed.victim] += 1
+        try:
+            yield
+        finally:
+            self._hits[deed.victim] -= 1
+            self._hit_at[deed.victim] = time.monotonic()
+
+    def calm_since(self, index: int) -> float:
+        """Returns when the last fault that hit a member, or all, has ended. Returns now while one lasts."""
+        if self._hits[index] or self._hits[None]:
+            return time.monotonic()
+        return max(self._hit_at.get(index, 0.0), self._hit_at.get(None, 0.0))
 
     def client(self, deed: Deed) -> str | None:
         """Returns the client that a deed hits, or None for all."""

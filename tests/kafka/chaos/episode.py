@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from tests.kafka.chaos.account import Account, Snapshot, Track
 from tests.kafka.chaos.crew import Crew
 from tests.kafka.chaos.deeds import STOP_S, World
 from tests.kafka.chaos.faults import REQUEST_S, plan
+from tests.kafka.chaos.people import People
 from tests.kafka.chaos.reading import AlertReader
 from tests.kafka.chaos.recovery import Recovery
 from tests.kafka.chaos.results import Results, is_clean
@@ -116,6 +117,9 @@ class Episode:
         )
         outputs = {f"{prefix}.alerts": 1, f"{prefix}.dead-letters": 1}
         await create_topics(broker.bootstrap, traffic.topics | outputs)
+        feedback = f"{prefix}.feedback" if "feedback" in terms.kinds else "none"
+        if "feedback" in terms.kinds:
+            await create_topics(broker.bootstrap, {feedback: 1}, configs={"cleanup.policy": "compact"})
         async with Proxy(broker.front_port, broker.proxied_port) as proxy:
             settings = {
                 **QUICK,
@@ -127,6 +131,7 @@ class Episode:
                 "KAFKA__INPUT_TOPICS": ",".join(traffic.topics),
                 "KAFKA__ALERTS_TOPIC": f"{prefix}.alerts",
                 "KAFKA__DEAD_LETTER_TOPIC": f"{prefix}.dead-letters",
+                "KAFKA__FEEDBACK_TOPIC": feedback,
                 "KAFKA__GROUP_ID": f"{self._prefix}.group",
                 "MODEL__PATH": terms.model,
                 **terms.settings,
@@ -134,6 +139,7 @@ class Episode:
             crew = Crew(terms.members, self._directory, settings, terms.launch, whole=terms.whole)
             world = World(broker=broker, proxy=proxy, traffic=traffic, crew=crew)
             watching = asyncio.create_task(crew.watch(), name="watch")
+            people = People(broker.bootstrap, feedback, crew.members, world.calm_since, terms.seed)
             try:
                 with AlertReader(
                     broker.bootstrap, f"{prefix}.alerts", self._account, short_windows=traffic.shrinking
@@ -142,8 +148,12 @@ class Episode:
                         while not await crew.all_ready():  # noqa: ASYNC110 - processes have no event to await
                             await asyncio.sleep(POLL_S)
                     async with traffic:
+                        if "feedback" in terms.kinds:
+                            people.begin()
+                            world.people = people
                         yield world, reader
             finally:
+                people.cancel()
                 watching.cancel()
                 with suppress(asyncio.CancelledError):
                     await watching
@@ -217,6 +227,10 @@ class Episode:
     async def _check(self, world: World) -> None:
         _, caught_up_s, why = await self._recovered(time.monotonic(), self._account.snapshot(), world)
         lag = await self._lag(world)
+        feedback: dict[str, Any] = {}
+        if world.people is not None:
+            await world.people.end(LATE_S)
+            feedback = {"feedback": asdict(world.people.found)}
         await world.crew.end(STOP_S)
         findings = self._account.findings()
         self._results.add(
@@ -228,6 +242,7 @@ class Episode:
             **({"evidence": why} if why else {}),
             lag=lag,
             examples=self._account.examples,
+            **feedback,
             counts=dict(world.crew.counts),
             broker_kills=world.broker_kills,
             ended=world.crew.ended,

@@ -49,6 +49,7 @@ KINDS = {
     "add-partition": Kind(0.4, 0.0, 0.0, BROKER, "one more partition of a topic"),
     "recreate-topic": Kind(1.0, 0.0, 1.0, BROKER, "an input topic deleted, and created again after this time"),
     "delete-records": Kind(1.0, 0.0, 0.0, BROKER, "lines removed from the topic as retention does, some unread"),
+    "feedback": Kind(0.0, 0.0, 0.0, BROKER, "people who give and withdraw feedback meanwhile; no deed of a round"),
     "transactions": Kind(
         0.0, 0.0, 0.0, BROKER, "traffic of two transactional producers with aborts; no deed of a round"
     ),

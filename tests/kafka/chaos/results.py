@@ -24,8 +24,10 @@ SUMMED = (
 )
 MUST_BE_ZERO = (
     *("not_scored", "aborted_alerted", "never_sent", "ids_that_differ", "ids_shared", "windows_that_differ"),
-    *("lag", "stuck", "stops_not_clean", "broken_off"),
+    *("lag", "stuck", "stops_not_clean", "broken_off", "feedback_lost", "feedback_missing"),
 )
+FEEDBACK = ("given", "withdrawn", "refused", "given_up", "lost", "missing")
+IN_FORCE_GOAL_S = 5.0
 
 
 class Results:
@@ -76,6 +78,8 @@ class Results:
                 totals[f"starts_{name}"] += check["counts"].get(name, 0)
             for name in SUMMED:
                 totals[name] += check["findings"].get(name, 0)
+            for name in FEEDBACK:
+                totals[f"feedback_{name}"] += check.get("feedback", {}).get(name, 0)
             totals["ended_by_themselves"] += len(check["ended"])
             totals["stops"] += len(check["stops"])
             totals["stops_not_clean"] += sum(not is_clean(stop) for stop in check["stops"])
@@ -92,6 +96,10 @@ class Results:
         """Returns `falling_s` or `caught_up_s` of the rounds up to a load of the machine, in order."""
         rounds = (line for line in self.rounds if line["load"] <= most_load)
         return sorted(line[name] for line in rounds if line[name] is not None)
+
+    def feedback(self, name: str) -> list[float]:
+        """Returns the seconds until members had feedback, `calm_s` or `troubled_s`, in order."""
+        return sorted(seconds for check in self.checks for seconds in check.get("feedback", {}).get(name, ()))
 
     def faults(self) -> int:
         """Returns the number of lines and rounds that break a promise."""
@@ -117,7 +125,14 @@ class Results:
                 figures = "  ".join(f"p{p} {percentile(times, p):.1f}" for p in (50, 95, 99))
                 worst = max(times, default=math.nan)
                 rows.append(f"{label:<25} {figures}  max {worst:.1f} s{goal}   ({len(times)} rounds, {where})")
+        for name, label in (("calm_s", "feedback on a member"), ("troubled_s", "the same after faults")):
+            times = self.feedback(name)
+            figures = "  ".join(f"p{p} {percentile(times, p):.1f}" for p in (50, 95, 99))
+            late = sum(seconds > IN_FORCE_GOAL_S for seconds in times)
+            worst = max(times, default=math.nan)
+            rows.append(f"{label:<25} {figures}  max {worst:.1f} s   goal <= 5 s: {late} of {len(times)} later")
         rows += [f"{name:<25} {totals[name]:>10,}   goal 0" for name in MUST_BE_ZERO]
+        rows += [f"{f'feedback_{name}':<25} {totals[f'feedback_{name}']:>10,}" for name in FEEDBACK[:4]]
         others = ("aborted", "excused", "unknown", "delivered_again", "ids_shared_by_incarnations", "stops")
         rows += [f"{name:<25} {totals[name]:>10,}" for name in (*others, "ended_by_themselves")]
         rows += [f"    {line}" for check in self.checks for ended in check["ended"] for line in ended["log"][-1:]]
