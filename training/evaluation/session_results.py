@@ -146,12 +146,12 @@ def by_runs(trial: Trial, replayed: ReplayedStream, *, method: str, note: str = 
     lack, of_history = lacks(present, present[history])
     lack[history] = of_history
     evidence += lack_evidence(lack, of_history)
-    late = history[round(len(history) * (1 - VALIDATION_SHARE)) :]
     return Contest(
         method=method,
         supervision=trial.history,
         scores=evidence[trial.part == TEST],
-        threshold=float(np.nextafter(fence(evidence[late]), np.inf)),
+        # Of all of them, as `logwarden scan` has it.
+        threshold=float(np.nextafter(fence(evidence[history]), np.inf)),
         note=note,
     )
 
