@@ -90,7 +90,7 @@ class Courier:
         )
         self._committed: dict[Partition, Committed] = {}
         self._queue: list[tuple[float, int, str]] = []
-        """IncidentLanes with a letter that waits, by the moment when it is due."""
+        """Moment when it is due, number and incident of each lane with a notice that waits."""
         self._number = 0
         self._on_their_way: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
@@ -221,7 +221,7 @@ class Courier:
         self._changed.set()
 
     async def _until_changed(self, now: float) -> None:
-        """Waits until something may be sent: an event, or the moment of the first letter."""
+        """Waits until something may be sent: an event, or the moment when the first notice is due."""
         moments = [self._queue[0][0]] if self._queue else []
         if moments and self._pace.not_before > now:
             moments = [max(moments[0], self._pace.not_before)]
