@@ -79,7 +79,7 @@ _RUNS = "logwarden, sessions as runs, fence of their past"
 
 
 def _public(figures: Figures) -> list[str]:
-    """The rows of the public data sets: a session as one run, and as its highest line. Empty unless all were measured."""
+    """The rows of the public data sets: a session as one run, and as its highest line. Empty until all are measured."""
     tables = [figures["public"].get(data, {}).get("rows", []) for data in ("hdfs", "openstack-vm", "openstack-faults")]
     if not all(tables):
         return []
