@@ -147,6 +147,17 @@ def test_the_settings_of_the_chart_are_settings() -> None:
     assert unknown_settings(" ".join(f"LOGWARDEN_{name}" for name in names)) == []
 
 
+def test_the_chart_takes_no_secret_in_plain_text() -> None:
+    """What may also come as a file is a secret, and the chart's values are in Git and in Helm's own Secrets."""
+    template = (CHART / "templates" / "_helpers.tpl").read_text(encoding="utf-8")
+    [refused] = re.findall(r'regexMatch "([^"]+)" \$name', template)
+    names = re.findall(r"^\| `LOGWARDEN_(\w+)`", (ROOT / "docs" / "settings.md").read_text(encoding="utf-8"), re.M)
+    secrets = {name for name in names if f"{name}_FILE" in names}
+    assert len(secrets) > 8
+    assert [name for name in secrets if not re.search(refused, name)] == []
+    assert not re.search(refused, "KAFKA__SASL_PASSWORD_FILE")
+
+
 def test_the_chart_has_the_rules_and_the_dashboard() -> None:
     """Helm reads files of the chart only: these are links, so that there is one copy."""
     for name, target in (("alerts.yaml", RULES[1]), ("recording.yaml", RULES[0]), ("dashboard.json", DASHBOARD)):

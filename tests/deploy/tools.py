@@ -18,7 +18,6 @@ GO_TOOLS = {
     "actionlint": "github.com/rhysd/actionlint/cmd/actionlint@v1.7.7",
     "kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0",
     "helm": "helm.sh/helm/v3/cmd/helm@v3.19.0",
-    "controller-gen": "sigs.k8s.io/controller-tools/cmd/controller-gen@v0.19.0",
 }
 DEBIAN_PACKAGES = {
     "promtool": ("prometheus",),
@@ -27,14 +26,15 @@ DEBIAN_PACKAGES = {
     "rsyslogd": ("rsyslog", "rsyslog-kafka"),
     "systemd-analyze": ("systemd",),
     "go": ("golang",),
+    "java": ("openjdk-17-jre-headless",),
+    "mvn": ("maven",),
 }
-SCHEMAS = "kubernetes-validate==1.37.0"
-"""A package that carries the JSON schemas of Kubernetes' objects."""
+MAVEN_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 INSTALL_S = 1_200
 
 
 class ToolMissing(Exception):
-    """A tool can be neither found nor installed."""
+    """A tool, or a file that a check needs, can be neither found nor fetched: offline, say, or without root."""
 
 
 def tool(name: str) -> str:
@@ -46,7 +46,7 @@ def tool(name: str) -> str:
     if found:
         return found
     if name in GO_TOOLS:
-        run([tool("go"), "install", GO_TOOLS[name]], env={"GOBIN": str(TOOLS / "bin")}, timeout_s=INSTALL_S)
+        fetch([tool("go"), "install", GO_TOOLS[name]], env={"GOBIN": str(TOOLS / "bin")})
         return str(own)
     if name in DEBIAN_PACKAGES:
         install(*DEBIAN_PACKAGES[name])
@@ -60,12 +60,8 @@ def install(*packages: str) -> None:
         raise ToolMissing(f"run this as root, or install {' '.join(packages)}")
     quiet = {"RUNLEVEL": "1", "DEBIAN_FRONTEND": "noninteractive"}
     wait = ["-o", "DPkg::Lock::Timeout=300"]
-    run(["apt-get", *wait, "update", "-qq"], timeout_s=INSTALL_S)
-    run(
-        ["apt-get", *wait, "install", "-y", "-qq", "--no-install-recommends", *packages],
-        env=quiet,
-        timeout_s=INSTALL_S,
-    )
+    fetch(["apt-get", *wait, "update", "-qq"])
+    fetch(["apt-get", *wait, "install", "-y", "-qq", "--no-install-recommends", *packages], env=quiet)
 
 
 def unpacked(name: str, packages: tuple[str, ...]) -> Path:
@@ -74,7 +70,7 @@ def unpacked(name: str, packages: tuple[str, ...]) -> Path:
     if not folder.exists():
         partial = folder.with_suffix(".partial")
         partial.mkdir(parents=True, exist_ok=True)
-        run(["apt-get", "download", "-qq", *packages], cwd=partial, timeout_s=INSTALL_S)
+        fetch(["apt-get", "download", "-qq", *packages], cwd=partial)
         for package in partial.glob("*.deb"):
             run(["dpkg", "-x", str(package), str(partial)])
         partial.rename(folder)
@@ -83,7 +79,7 @@ def unpacked(name: str, packages: tuple[str, ...]) -> Path:
 
 def go_module(module: str) -> Path:
     """Returns the folder of a Go module in the cache of modules."""
-    answer = run([tool("go"), "mod", "download", "-json", module], timeout_s=INSTALL_S, cwd=TOOLS)
+    answer = fetch([tool("go"), "mod", "download", "-json", module], cwd=TOOLS)
     folder: str = json.loads(answer[answer.index("{") :])["Dir"]
     return Path(folder)
 
@@ -93,9 +89,28 @@ def python_package(requirement: str) -> Path:
     folder = TOOLS / requirement.replace("==", "-")
     if not folder.exists():
         partial = folder.with_suffix(".partial")
-        run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(partial), requirement])
+        fetch([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(partial), requirement])
         partial.rename(folder)
     return folder
+
+
+def maven_jars(name: str, pom: Path) -> Path:
+    """Returns a folder with the jars that a project of Maven names, fetched once."""
+    folder = TOOLS / name
+    if not folder.exists():
+        partial = folder.with_suffix(".partial")
+        arguments = ["-DincludeScope=runtime", f"-DoutputDirectory={partial}"]
+        fetch([tool("mvn"), "-q", "-B", "-f", str(pom), MAVEN_COPY, *arguments])
+        partial.rename(folder)
+    return folder
+
+
+def fetch(command: list[str], *, env: dict[str, str] | None = None, cwd: Path | None = None) -> str:
+    """Returns the output of a command that fetches something. Raises ToolMissing with the end of its output."""
+    try:
+        return run(command, env=env, cwd=cwd, timeout_s=INSTALL_S)
+    except (AssertionError, subprocess.TimeoutExpired) as error:
+        raise ToolMissing(str(error)) from error
 
 
 def run(

@@ -36,10 +36,15 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if has $name (list "HTTP__HOST" "HTTP__PORT" "KAFKA__GROUP_INSTANCE_ID" "BRIDGE__HTTP_PORT") }}
 {{- fail (printf "settings.%s is set by the chart: use the values http, staticMembership and bridge.port" $name) }}
 {{- end }}
-{{- if regexMatch "(PASSWORD|SECRET|TOKEN|ROUTING_KEY|API_KEY|AUTHORIZATION)$" $name }}
+{{- if regexMatch "(PASSWORD|SECRET|TOKEN|ROUTING_KEY|API_KEY|AUTHORIZATION|SLACK_URL)$" $name }}
 {{- fail (printf "settings.%s is a secret: put it into a Secret, and name that in `files` as %s_FILE" $name $name) }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* A value as text. Helm reads numbers of YAML as floats, and writes 2000000 as 2e+06. */}}
+{{- define "logwarden.text" -}}
+{{- if and (kindIs "float64" .) (eq (float64 .) (floor .)) -}}{{ int64 . }}{{- else -}}{{ toString . }}{{- end -}}
 {{- end }}
 
 {{/* The variables of a container: settings of the release, then those of its own, then files. */}}
