@@ -3,6 +3,7 @@
 #
 #   docker build -t logwarden .                                                   for CPUs, without torch
 #   docker build --build-arg DEVICE=cuda -t logwarden:cuda .                      for GPUs: torch with 4 GB of CUDA libraries
+#   docker build --build-arg EXTRAS=NAME …                                        with optional dependencies of pyproject.toml
 #   docker build --secret id=pip,src=/etc/pip.conf …                              an index of your own, in no layer
 ARG BASE=python:3.11-slim
 
@@ -11,7 +12,9 @@ ENV PIP_CACHE_DIR=/var/cache/pip
 ARG PIP_ARGS=""
 # cpu leaves out what only GPUs and training need: ONNX Runtime computes the model.
 ARG DEVICE=cpu
-RUN python3 -m venv /opt/venv
+ARG EXTRAS=""
+# pip works from outside: the image needs neither it nor setuptools.
+RUN python3 -m venv /opt/build && python3 -m venv --without-pip /opt/venv
 WORKDIR /build
 COPY pyproject.toml constraints.txt ./
 # pip cannot install a project's dependencies without the project, and with it this layer would change at every commit.
@@ -20,9 +23,10 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/v
                 heavy = {'cpu': {'torch', 'transformers', 'scikit-learn', 'scipy'}, 'cuda': set()}['${DEVICE}']; \
                 names = {each: re.match('[a-z-]+', each)[0] for each in project['dependencies']}; \
                 assert heavy <= set(names.values()), heavy; \
-                print(*(each for each, name in names.items() if name not in heavy), sep='\n')" > requirements.txt \
-    && /opt/venv/bin/pip install ${PIP_ARGS} -r requirements.txt -c constraints.txt \
-    && rm -r /opt/venv/lib/python3.*/site-packages/onnx/backend/test
+                extras = [each for extra in '${EXTRAS}'.split(',') if extra for each in project['optional-dependencies'][extra]]; \
+                print(*(each for each, name in names.items() if name not in heavy), *extras, sep='\n')" > requirements.txt \
+    && /opt/build/bin/pip --python /opt/venv/bin/python install ${PIP_ARGS} -r requirements.txt -c constraints.txt \
+    && cd /opt/venv/lib/python3.*/site-packages && rm -r onnx/backend/test numpy/tests numpy/*/tests
 
 FROM ${BASE} AS wheel
 ENV PIP_CACHE_DIR=/var/cache/pip
@@ -36,21 +40,21 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/v
 FROM dependencies AS materials
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf --mount=type=cache,target=/var/cache/pip \
     --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
-    python3 -m venv /opt/build && /opt/build/bin/pip install --quiet cyclonedx-bom==7.5.0 \
-    && /opt/venv/bin/pip install --quiet --no-index --no-deps /wheel/*.whl \
+    /opt/build/bin/pip install --quiet cyclonedx-bom==7.5.0 \
+    && /opt/build/bin/pip --python /opt/venv/bin/python install --quiet --no-index --no-deps /wheel/*.whl \
     && /opt/build/bin/cyclonedx-py environment --output-reproducible --of JSON -o /sbom.cdx.json /opt/venv/bin/python
 
 FROM ${BASE}
 # An init as pid 1: it passes signals on and reaps children, and no signal is lost while Python itself starts.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends tini \
-    && rm -rf /var/lib/apt/lists/*
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin
 # A number, not only a name: Kubernetes' runAsNonRoot checks numbers only.
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin logwarden
 COPY --from=dependencies /opt/venv /opt/venv
 COPY --from=materials /sbom.cdx.json /usr/share/sbom/logwarden.cdx.json
-RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
-    /opt/venv/bin/pip install --no-cache-dir --no-index --no-deps /wheel/*.whl
+RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel --mount=type=bind,from=wheel,source=/opt/build,target=/opt/build \
+    /opt/build/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-index --no-deps /wheel/*.whl
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     HF_HUB_OFFLINE=1 \

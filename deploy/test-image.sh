@@ -4,6 +4,7 @@
 #
 #   deploy/test-image.sh                       as root on Debian 12, 8 GB of free disk: the image for CPUs
 #   DEVICE=cuda deploy/test-image.sh           the image for GPUs; 25 GB of free disk (torch for CUDA has 4.5 GB)
+#   EXTRAS=… deploy/test-image.sh              with optional dependencies of pyproject.toml, separated by commas
 #   PIP_ARGS="…" deploy/test-image.sh          more arguments for pip in the build, e.g. an index of CPU wheels
 #   TIME_LIMIT=30m deploy/test-image.sh        ends after this time at the latest (default 45m)
 #
@@ -97,6 +98,7 @@ certificates=/etc/ssl/certs/ca-certificates.crt
 stage "build"
 bud build --isolation chroot --format docker --pull-never --tag localhost/logwarden \
     --build-arg BASE=localhost/logwarden-base --build-arg PIP_ARGS="${PIP_ARGS:-}" --build-arg "DEVICE=$device" \
+    --build-arg "EXTRAS=${EXTRAS:-}" \
     --secret "id=pip,src=$work/pip.conf" --volume "$certificates:$certificates:ro" \
     --file "$repo/Dockerfile" "$repo" >"$work/build.log" 2>&1 ||
     fail "the build failed:"$'\n'"$(tail -$log_lines "$work/build.log")"
@@ -133,55 +135,68 @@ check "the code belongs to root, so the daemon cannot rewrite it" run_python "
 import os, logwarden.model as model
 assert not os.access(model.__file__, os.W_OK)
 assert not os.access(os.path.dirname(model.__file__), os.W_OK)"
+check "it has neither pip nor setuptools, which it does not need" inside sh -c \
+    '! ls -d /opt/venv/lib/python3.*/site-packages/pip /opt/venv/lib/python3.*/site-packages/setuptools'
 check "no secret of the build stayed" inside sh -c 'test ! -s /etc/pip.conf && test ! -e /run/secrets/pip'
 
-# --- the daemon without a broker: alive, not ready, ends at SIGTERM ---------------------------------------------------
+# --- its services without a broker: alive, not ready, end at SIGTERM --------------------------------------------------
 
-stage "the daemon without a broker"
-port=$(python3 -c "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); print(s.getsockname()[1])")
-closed_port=$(python3 -c "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); print(s.getsockname()[1])")
 root=$(bud mount "$container")
-# Chroot isolation shares this host's process ids and network, so this script can signal the pid inside.
-bud run --isolation chroot --env LOGWARDEN_HTTP__HOST=127.0.0.1 --env "LOGWARDEN_HTTP__PORT=$port" \
-    --env "LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS=127.0.0.1:$closed_port" "$container" -- \
-    sh -c 'echo $$ >/tmp/pid; exec tini -s -e 143 -- logwarden run' >"$work/daemon.log" 2>&1 &
-runner=$!
-
 healthcheck=$(bud inspect --type container "$container" | python3 -c "
 import json, sys
 print(json.load(sys.stdin)['Docker']['config']['Healthcheck']['Test'][-1])")
-is_healthy() {
-    bud run --isolation chroot --env "LOGWARDEN_HTTP__PORT=$port" "$container" -- python3 -c "$healthcheck"
+free_port() { python3 -c "import socket; s = socket.socket(); s.bind(('127.0.0.1', 0)); print(s.getsockname()[1])"; }
+asks() { # asks PORT: runs the image's health check for a port
+    bud run --isolation chroot --env "LOGWARDEN_HTTP__PORT=$1" "$container" -- python3 -c "$healthcheck"
 }
-not_healthy() {
-    ! bud run --isolation chroot --env "LOGWARDEN_HTTP__PORT=$1" "$container" -- python3 -c "$healthcheck"
+asks_in_vain() { ! asks "$1"; }
+not_working() { fail "$*:"$'\n'"$(tail -$log_lines "$work/service.log")"; }
+
+try_service() { # try_service COMMAND PORT_SETTING [--env VARIABLE=VALUE]…
+    local command=$1 port closed_port deadline began_ms rss_mb runner
+    port=$(free_port) closed_port=$(free_port)
+    stage "logwarden $command without a broker"
+    # Chroot isolation shares this host's process ids and network, so this script can signal the pid inside.
+    bud run --isolation chroot --env LOGWARDEN_HTTP__HOST=127.0.0.1 --env "LOGWARDEN_$2=$port" "${@:3}" \
+        --env "LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS=127.0.0.1:$closed_port" "$container" -- \
+        sh -c 'echo $$ >/tmp/pid; date +%s%3N >/tmp/began; exec tini -s -e 143 -- logwarden "$0"' "$command" \
+        >"$work/service.log" 2>&1 &
+    runner=$!
+    deadline=$((SECONDS + start_timeout_s))
+    until (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
+        kill -0 "$runner" 2>/dev/null || not_working "logwarden $command ended"
+        [ "$SECONDS" -lt "$deadline" ] || not_working "logwarden $command opened no port in $start_timeout_s s"
+        sleep 0.05
+    done
+    began_ms=$(cat "$root/tmp/began")
+    echo "ok  it opens its port $(($(date +%s%3N) - began_ms)) ms after its start"
+    daemon_pid=$(cat "$root/tmp/pid")
+    check "the image's own health check passes while no broker answers" asks "$port"
+    check "its health check fails where nothing listens" asks_in_vain "$closed_port"
+    check "its health check passes where HTTP is off" asks none
+
+    rss_mb=$(($(ps -o rss= --ppid "$daemon_pid" | sort -n | tail -1) / 1024))
+    check "it has at most $most_rss_mb MB in memory: $rss_mb" test "$rss_mb" -le "$most_rss_mb"
+
+    kill -TERM "$daemon_pid"
+    deadline=$((SECONDS + stop_timeout_s))
+    while kill -0 "$daemon_pid" 2>/dev/null; do
+        [ "$SECONDS" -lt "$deadline" ] || not_working "logwarden $command still ran $stop_timeout_s s after SIGTERM"
+        sleep 0.2
+    done
+    daemon_pid=""
+    wait "$runner" || not_working "SIGTERM did not end logwarden $command with status 0 but $?"
+    echo "ok  SIGTERM ends it with status 0"
 }
-daemon_failed() { fail "$*:"$'\n'"$(tail -$log_lines "$work/daemon.log")"; }
-deadline=$((SECONDS + start_timeout_s))
-until is_healthy >/dev/null 2>&1; do
-    kill -0 "$runner" 2>/dev/null || daemon_failed "the daemon ended"
-    [ "$SECONDS" -lt "$deadline" ] || daemon_failed "the daemon was not healthy after $start_timeout_s s"
-    sleep 1
-done
-echo "ok  the image's own health check passes while no broker answers"
-check "its health check fails where nothing listens" not_healthy "$closed_port"
-check "its health check passes where HTTP is off" bud run --isolation chroot --env LOGWARDEN_HTTP__PORT=none \
-    "$container" -- python3 -c "$healthcheck"
-daemon_pid=$(cat "$root/tmp/pid")
 
-rss_mb=$(($(ps -o rss= --ppid "$daemon_pid" | sort -n | tail -1) / 1024))
-check "the daemon that waits for its broker has at most $most_rss_mb MB in memory: $rss_mb" test "$rss_mb" -le "$most_rss_mb"
+try_service run HTTP__PORT
+try_service bridge BRIDGE__HTTP_PORT --env LOGWARDEN_BRIDGE__WEBHOOK_URL=http://127.0.0.1:9/
 
-kill -TERM "$daemon_pid"
-deadline=$((SECONDS + stop_timeout_s))
-while kill -0 "$daemon_pid" 2>/dev/null; do
-    [ "$SECONDS" -lt "$deadline" ] || daemon_failed "the daemon still ran $stop_timeout_s s after SIGTERM"
-    sleep 0.2
-done
-daemon_pid=""
-wait "$runner" || daemon_failed "SIGTERM did not end the daemon with status 0 but $?"
-echo "ok  SIGTERM ends the daemon with status 0"
+# --- its size ---------------------------------------------------------------------------------------------------------
+
 megabytes=$(du -sm --one-file-system "$root" | cut -f1)
 base_mb=$(du -sm --one-file-system "$root" --exclude=opt | cut -f1)
+greatest=$(du -sm "$root"/opt/venv/lib/python3.*/site-packages/* | sort -rn | head -8 | sed -E 's#\t.*/# #' | paste -sd ,)
+echo "    the greatest packages, in MB: $greatest"
 check "the image has at most $most_mb MB: $megabytes, of which Debian and Python have $base_mb" test "$megabytes" -le "$most_mb"
 stage "all checks passed"

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from logwarden.daemon.settings.reading import read_settings
-from tests.deploy.tools import ROOT, TOOLS, run, tool
+from tests.deploy.tools import ROOT, TOOLS, fetch, run, tool
 
 COMPOSE = ROOT / "deploy" / "compose.yaml"
 FILES = ROOT / "deploy" / "compose"
@@ -84,6 +84,6 @@ def _loader() -> str:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "go.mod").write_text(f"module loader\n\ngo 1.24\n\nrequire {LOADER}\n")
         (folder / "main.go").write_text(PROGRAM)
-        run([tool("go"), "mod", "tidy"], cwd=folder, timeout_s=600)
+        fetch([tool("go"), "mod", "tidy"], cwd=folder)
         run([tool("go"), "build", "-o", "loader", "."], cwd=folder, timeout_s=600)
     return str(program)
