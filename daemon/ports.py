@@ -6,6 +6,7 @@ Knows no implementation: `daemon/kafka` and `daemon/engine` are the real ones, `
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -129,6 +130,29 @@ class StateReader(Protocol):
 
         Passes none if the topic does not exist. Raises BrokerUnavailable if they cannot be read now, TopicUnusable if
         this member may not read them.
+        """
+
+
+class Transaction(Protocol):
+    """Messages of one topic that readers see once all of them count. Errors: BrokerUnavailable."""
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        """Writes messages. Their place in the log is final."""
+
+    async def read(self) -> Sequence[tuple[bytes, bytes | None]]:
+        """Returns all records (key, value) of the topic, those of transactions that were not committed included."""
+
+    async def commit(self) -> None:
+        """Makes the messages count."""
+
+
+class Transactions(Protocol):
+    """Transactions of one topic, one at a time in the whole cluster."""
+
+    def begin(self) -> AbstractAsyncContextManager[Transaction]:
+        """Begins one, which ends every earlier one. One that is left without a commit, or whose writer dies, is void.
+
+        Raises BrokerUnavailable if that is not possible now, TopicUnusable if the brokers do not allow it.
         """
 
 

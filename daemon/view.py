@@ -17,6 +17,7 @@ from logwarden.daemon.kafka.compacted import CompactedTopic
 from logwarden.daemon.kafka.followed import FollowedTopic
 from logwarden.daemon.kafka.output_topic import FEEDBACK
 from logwarden.daemon.kafka.pieces import KafkaPieces
+from logwarden.daemon.kafka.transaction import TopicTransactions
 from logwarden.daemon.pipeline.ingest import Ingestor
 from logwarden.daemon.pipeline.pipeline import Pipeline
 from logwarden.daemon.ports import Clock, PieceReader, Sink, Worker
@@ -102,6 +103,7 @@ class View:
                 CompactedTopic(kafka, kafka.feedback_topic).read_all,
                 None if kafka.incidents_topic is None else CompactedTopic(kafka, kafka.incidents_topic).read_all,
                 sink,
+                TopicTransactions(kafka, kafka.feedback_topic),
                 self._clock,
                 by="HTTP API",
             )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from logwarden.daemon.clock import SystemClock
 from logwarden.daemon.feedback.office import FeedbackOffice
 from logwarden.daemon.incidents.incident import IncidentRecord
+from logwarden.daemon.records import Message
 from tests.fakes import FakeSink
 
 NOW_MS = 1_795_428_600_000
@@ -29,10 +31,36 @@ class FeedbackTopic:
     def __init__(self, *incidents: IncidentRecord) -> None:
         self.sink, self.clock = FakeSink(), Clock()
         self.incidents = [(one.id.encode(), one.encode()) for one in incidents] + [(b"x", b"nonsense")]
-        self.office = FeedbackOffice("feedback", self.read, self.read_incidents, self.sink, self.clock, by="ann")
+        self.before_removal: Callable[[], None] = lambda: None
+        """Runs before a transaction writes what it removes."""
+        self.office = FeedbackOffice("feedback", self.read, self.read_incidents, self.sink, self, self.clock, by="ann")
 
     async def read(self) -> Sequence[tuple[bytes, bytes | None]]:
         return [(message.key or b"", message.value) for batch in self.sink.sent for message in batch]
 
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[_Transaction]:
+        """Yields a transaction. See `daemon/ports.py: Transactions`."""
+        yield _Transaction(self)
+
     async def read_incidents(self) -> Sequence[tuple[bytes, bytes | None]]:
         return self.incidents
+
+
+class _Transaction:
+    """Its messages are in the topic once it is committed, at the place where they were written."""
+
+    def __init__(self, topic: FeedbackTopic) -> None:
+        self._topic = topic
+        self._messages: list[Message] = []
+
+    async def send(self, messages: Sequence[Message]) -> None:
+        self._topic.before_removal()
+        self._topic.sink.sent.append(self._messages)
+        self._written = messages
+
+    async def read(self) -> Sequence[tuple[bytes, bytes | None]]:
+        return [*await self._topic.read(), *((one.key or b"", one.value) for one in self._written)]
+
+    async def commit(self) -> None:
+        self._messages += self._written

@@ -124,6 +124,7 @@ async def _office(settings: Settings) -> AsyncIterator[FeedbackOffice]:
     from logwarden.daemon.kafka.compacted import CompactedTopic  # here, so that `--help` loads no Kafka client
     from logwarden.daemon.kafka.connection import check_access
     from logwarden.daemon.kafka.producer import KafkaSink
+    from logwarden.daemon.kafka.transaction import TopicTransactions
 
     kafka = settings.kafka
     if kafka.feedback_topic is None:
@@ -139,6 +140,7 @@ async def _office(settings: Settings) -> AsyncIterator[FeedbackOffice]:
             CompactedTopic(kafka, kafka.feedback_topic).read_all,
             incidents,
             sink,
+            TopicTransactions(kafka, kafka.feedback_topic),
             SystemClock(),
             by=_person(),
         )

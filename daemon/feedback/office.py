@@ -5,11 +5,12 @@ The command line and the HTTP API share it. A record counts as given once all in
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError
+from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError, LogwardenError, TopicUnusable
 from logwarden.daemon.feedback.giving import (
     Entries,
     Given,
@@ -25,7 +26,7 @@ from logwarden.daemon.feedback.giving import (
 )
 from logwarden.daemon.feedback.records import FeedbackRecord, feedback_message
 from logwarden.daemon.incidents.incident import IncidentRecord, decode_incident
-from logwarden.daemon.ports import Clock, Sink
+from logwarden.daemon.ports import Clock, Sink, Transactions
 from logwarden.daemon.records import Delivery
 from logwarden.model.feedback import FeedbackKind
 
@@ -35,20 +36,29 @@ ReadAll = Callable[[], Awaitable[Sequence[tuple[bytes, bytes | None]]]]
 log = structlog.get_logger(__name__)
 
 _MAINTENANCE = "maintenance/"
-_PUT_BACK, _PUT_BACK_S = 10, 1.0
-"""Attempts to put back what a removal took by mistake, and the seconds between two."""
+_REMOVAL_S = 5.0
+"""Longest time for which a person waits until feedback is removed that ended long ago."""
 
 
 class FeedbackOffice:
     """`by`: who gives the feedback."""
 
     def __init__(
-        self, topic: str, read: ReadAll, read_incidents: ReadAll | None, sink: Sink, clock: Clock, *, by: str
+        self,
+        topic: str,
+        read: ReadAll,
+        read_incidents: ReadAll | None,
+        sink: Sink,
+        transactions: Transactions,
+        clock: Clock,
+        *,
+        by: str,
     ) -> None:
         self._topic = topic
         self._read = read
         self._read_incidents = read_incidents
         self._sink = sink
+        self._transactions = transactions
         self._clock = clock
         self._by = by
 
@@ -155,26 +165,21 @@ class FeedbackOffice:
         return given
 
     async def _remove(self, old: Sequence[str]) -> None:
-        """Removes feedback that ended long ago. After a failure the next one who gives feedback removes it.
+        """Removes feedback that ended long ago, in a transaction. What fails here the next one who gives feedback does.
 
-        Between the reading and the removal another person or a deploy job may have given feedback under such a key.
-        Then the removal took what they gave, which the topic still has in front of it: it is put back.
+        Since it was read, another person or a deploy job may have given feedback under such a key. Whatever lies in
+        front of the removals is read before they count, so that they never take it, whoever dies meanwhile.
         """
         try:
-            await self._send([(key, None) for key in old])
-        except BrokerUnavailable as error:
-            log.debug("old_feedback_not_removed", topic=self._topic, reason=str(error))
-        for attempt in range(_PUT_BACK):
-            try:
-                rows = await self._read()
-                there, last = readable(rows), readable(row for row in rows if row[1] is not None)
-                current = last.keys() - there.keys() - set(outdated(last, self._clock.now_ms()))
-                if lost := [(key, last[key]) for key in old if key in current]:
-                    await self._send(lost)
-                return
-            except BrokerUnavailable as error:
-                log.warning("old_feedback_not_checked", topic=self._topic, attempt=attempt + 1, reason=str(error))
-                await self._clock.sleep(_PUT_BACK_S)
+            async with asyncio.timeout(_REMOVAL_S), self._transactions.begin() as transaction:
+                await transaction.send([feedback_message(key, None, self._topic) for key in old])
+                last = readable(row for row in await transaction.read() if row[1] is not None)
+                if set(outdated(last, self._clock.now_ms())).issuperset(old):
+                    await transaction.commit()
+        except TopicUnusable as error:
+            log.warning("old_feedback_not_removed", topic=self._topic, reason=str(error), hint=error.hint)
+        except (LogwardenError, TimeoutError) as error:
+            log.debug("old_feedback_not_removed", topic=self._topic, reason=str(error) or type(error).__name__)
 
     async def _send(self, rows: Sequence[tuple[str, FeedbackRecord | None]]) -> None:
         """Raises BrokerUnavailable unless the topic has all records."""

@@ -28,8 +28,8 @@ from logwarden.daemon.kafka.metadata import TopicsAnswer, TopicsRequest, answer_
 
 EARLIEST, LATEST = -2, -1
 """Kafka's names for the oldest offset kept and for the one that the next record will get."""
-_READ_ALL = 0
-"""The isolation level of Kafka's own tools: the end of a partition includes open transactions."""
+_READ_ALL, _READ_COMMITTED = 0, 1
+"""Levels of isolation. Of Kafka's own tools it is the first: the end of a partition includes open transactions."""
 _BATCH_HEADER = struct.Struct(">qiibIhi")
 """Base offset, length, leader epoch, magic, CRC, attributes, last offset minus base offset."""
 _BOOTSTRAP = ("bootstrap", ConnectionGroup.DEFAULT)
@@ -82,15 +82,22 @@ class ReadingClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no 
         if self.knows_ids and not found.keys() >= set(topics):
             self.in_doubt = True  # the first fetch that succeeds may be the first of another topic
 
-    async def offsets(self, partitions: Sequence[TopicPartition], which: int) -> dict[TopicPartition, int]:
-        """Returns the EARLIEST or LATEST offset of each partition. Raises KafkaError if one of them has no answer."""
+    async def offsets(
+        self, partitions: Sequence[TopicPartition], which: int, *, is_committed: bool = False
+    ) -> dict[TopicPartition, int]:
+        """Returns the EARLIEST or LATEST offset of each partition. Raises KafkaError if one of them has no answer.
+
+        `is_committed`: the latest one in front of the first open transaction, which is where readers of committed
+        records stop.
+        """
+        isolation = _READ_COMMITTED if is_committed else _READ_ALL
         await self._maybe_wait_metadata()
         asked: dict[int, dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
         for partition in partitions:
             asked[self._leader(partition)][partition.topic].append((partition.partition, which))
         found: dict[TopicPartition, int] = {}
         for node, topics in asked.items():
-            answer = await self.send(node, OffsetRequest(-1, _READ_ALL, list(topics.items())))
+            answer = await self.send(node, OffsetRequest(-1, isolation, list(topics.items())))
             for topic, answered in answer.topics:
                 for number, code, *rest in answered:
                     if code:

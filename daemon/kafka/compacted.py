@@ -33,17 +33,21 @@ class CompactedTopic:
         self._settings = settings
         self._topic = topic
 
-    async def read(self, partitions: Collection[int] | None, take: Callable[[Entries], None]) -> None:
+    async def read(
+        self, partitions: Collection[int] | None, take: Callable[[Entries], None], *, is_committed: bool = True
+    ) -> None:
         """Passes all records (key, value) to `take`, a few at a time, those of a partition in order.
 
         `partitions`: numbers, where a topic with fewer partitions has those of higher numbers from its first one on
-        again. None: all. Passes none if the topic does not exist. Raises BrokerUnavailable if it cannot be read now.
+        again. None: all. `is_committed`: False for records of open and of aborted transactions as well.
+        Passes none if the topic does not exist. Raises BrokerUnavailable if it cannot be read now.
         Raises TopicUnusable if this client may not read it.
         """
         options = connection_options(self._settings)
         consumer = AIOKafkaConsumer(
             **options,
             group_id=None,
+            isolation_level="read_committed" if is_committed else "read_uncommitted",
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=_PARTITION_BYTES,
             fetch_max_wait_ms=self._settings.fetch_max_wait_ms,
@@ -54,7 +58,7 @@ class CompactedTopic:
             count = await self._count(client)
             numbers = range(count) if partitions is None else partitions
             if count:
-                await self._read(consumer, client, {number % count for number in numbers}, take)
+                await self._read(consumer, client, {number % count for number in numbers}, take, is_committed)
         except TopicAuthorizationFailedError as error:
             user = self._settings.sasl_username or "this client"
             raise TopicUnusable(
@@ -69,10 +73,10 @@ class CompactedTopic:
         finally:
             await stopped(consumer.stop())
 
-    async def read_all(self) -> list[tuple[bytes, bytes | None]]:
+    async def read_all(self, *, is_committed: bool = True) -> list[tuple[bytes, bytes | None]]:
         """Returns all records (key, value). Raises what `read` raises."""
         entries: list[tuple[bytes, bytes | None]] = []
-        await self.read(None, entries.extend)
+        await self.read(None, entries.extend, is_committed=is_committed)
         return entries
 
     async def _count(self, client: ReadingClient) -> int:
@@ -93,11 +97,12 @@ class CompactedTopic:
         client: ReadingClient,
         numbers: Collection[int],
         take: Callable[[Entries], None],
+        is_committed: bool,
     ) -> None:
         wanted = [TopicPartition(self._topic, number) for number in sorted(numbers)]
         consumer.assign(wanted)
         begins = await client.offsets(wanted, EARLIEST)
-        ends = await client.offsets(wanted, LATEST)
+        ends = await client.offsets(wanted, LATEST, is_committed=is_committed)
         left = {partition for partition in wanted if begins[partition] < ends[partition]}
         for partition in left:
             consumer.seek(partition, begins[partition])

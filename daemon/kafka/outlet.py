@@ -139,7 +139,7 @@ class Outlet:
         producer, self._producer = self._producer, None
         self._is_checked = False
         if producer is not None:
-            await stopped(_cut_off(producer) if at_once else producer.stop())
+            await stopped(cut_off(producer) if at_once else producer.stop())
 
     # ---------------------------------------------------------------- the producer
 
@@ -289,7 +289,8 @@ def _partition(key: bytes | None, partitions: tuple[int, ...]) -> int:
     return int(DefaultPartitioner()(key, list(partitions), list(partitions)))
 
 
-async def _cut_off(producer: AIOKafkaProducer) -> None:
+async def cut_off(producer: AIOKafkaProducer) -> None:
+    """Ends a producer without waiting for what it sends."""
     producer._closed = True  # otherwise the client complains when the object is collected, also if this takes too long
     await producer.client.close()  # first: it fails the requests that the sender would wait for
     if producer._sender is not None:

@@ -7,15 +7,22 @@ import json
 import subprocess
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
 
 from logwarden.daemon.clock import SystemClock
-from logwarden.daemon.errors import BrokerUnavailable
+from logwarden.daemon.errors import BrokerUnavailable, LogwardenError
+from logwarden.daemon.feedback.giving import maintained
 from logwarden.daemon.feedback.office import FeedbackOffice
+from logwarden.daemon.feedback.records import feedback_message
 from logwarden.daemon.incidents.incident import decode_incident
 from logwarden.daemon.kafka.compacted import CompactedTopic
+from logwarden.daemon.kafka.outlet import cut_off
 from logwarden.daemon.kafka.producer import KafkaSink
+from logwarden.daemon.kafka.transaction import TIMEOUT_MS, TopicTransactions
+from logwarden.daemon.ports import Transaction
 from logwarden.daemon.settings.kafka import KafkaSettings
 from tests.kafka.broker import Broker, create_topics
 from tests.kafka.evidence import AlertLog, Group, Traffic, eventually, read_all
@@ -23,6 +30,7 @@ from tests.kafka.fleet import Fleet
 from tests.kafka.member import READY_S, Member, command, environment
 from tests.kafka.topics import LOG_PARTITIONS, Topics
 
+DAY_MS = 86_400_000
 IN_FORCE_S = 5.0
 LINES = 40
 ENTRIES = "logwarden_feedback_entries"
@@ -33,7 +41,9 @@ def office_of(topics: Topics, topic: str) -> tuple[FeedbackOffice, KafkaSink]:
     """Returns the office that the commands use."""
     settings = KafkaSettings(bootstrap_servers=topics.bootstrap, feedback_topic=topic, request_timeout_ms=5_000)
     sink = KafkaSink(settings)
-    return FeedbackOffice(topic, CompactedTopic(settings, topic).read_all, None, sink, SystemClock(), by="test"), sink
+    transactions = TopicTransactions(settings, topic)
+    read = CompactedTopic(settings, topic).read_all
+    return FeedbackOffice(topic, read, None, sink, transactions, SystemClock(), by="test"), sink
 
 
 async def run_command(variables: Mapping[str, str], *arguments: str) -> str:
@@ -192,6 +202,56 @@ async def test_no_feedback_is_lost_while_broker_and_members_are_killed(
     office, sink = office_of(topics, feedback)
     assert set(await office.entries()) == given
     assert len(given) == 30
+    await sink.stop()
+
+
+async def test_a_name_that_is_given_while_it_is_removed_stays(topics: Topics) -> None:
+    """Removals lie behind what was given meanwhile, and do not count; the next feedback removes what is still old."""
+    feedback = topics.named("feedback")
+    await create_topics(topics.bootstrap, {feedback: 1}, configs=COMPACTED)
+    office, sink = office_of(topics, feedback)
+    old = {name: maintained(name, now_ms=SystemClock().now_ms() - 9 * DAY_MS, for_ms=1) for name in ("nightly", "old")}
+    await sink.send(feedback, [feedback_message(*given, feedback) for given in old.values()])
+    again = maintained("nightly", now_ms=SystemClock().now_ms())
+    transactions = office._transactions
+
+    @asynccontextmanager
+    async def begin() -> AsyncIterator[Transaction]:
+        async with transactions.begin() as transaction:
+            await sink.send(feedback, [feedback_message(*again, feedback)])
+            yield transaction
+
+    office._transactions = SimpleNamespace(begin=begin)
+    first, _ = await office.mute("a text", services=[], for_ms=None, reason="")
+    assert (await office.entries()).keys() == {first, *(key for key, _ in old.values())}
+    assert (await office.entries())["maintenance/nightly"] == again[1]
+    office._transactions = transactions
+    second, _ = await office.mute("another text", services=[], for_ms=None, reason="")
+    assert (await office.entries()).keys() == {first, second, "maintenance/nightly"}
+    await sink.stop()
+
+
+async def test_who_dies_while_old_feedback_is_removed_takes_nothing(topics: Topics, forked_fleet: Fleet) -> None:
+    """Removals of a dead writer never count. What is given meanwhile is in force once the broker has ended them."""
+    feedback = topics.named("feedback")
+    await create_topics(topics.bootstrap, {feedback: 1}, configs=COMPACTED)
+    member = forked_fleet.start(KAFKA__FEEDBACK_TOPIC=feedback)
+    office, sink = office_of(topics, feedback)
+    key, _ = await office.mute("a text", services=[], for_ms=None, reason="")
+    await eventually(member.ready, READY_S, "a ready member")
+    await in_force([member], 1)
+    dying = office._transactions.begin()
+    transaction = await dying.__aenter__()
+    await transaction.send([feedback_message(key, None, feedback)])
+    await cut_off(transaction._producer)  # type: ignore[attr-defined]
+    later, _ = await office.mute("another text", services=[], for_ms=None, reason="")
+    late = forked_fleet.start(KAFKA__FEEDBACK_TOPIC=feedback)
+    await eventually(lambda: member.metric(ENTRIES) == 2, IN_FORCE_S + TIMEOUT_MS / 1000 + 1, "both entries")
+    assert (await office.entries()).keys() == {key, later}
+    await eventually(late.ready, READY_S, "a ready member")
+    await in_force([late], 2)
+    with suppress(LogwardenError):
+        await dying.__aexit__(None, None, None)
     await sink.stop()
 
 

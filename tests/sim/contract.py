@@ -155,7 +155,9 @@ class Contract:
     def acknowledged(self, key: str, value: bytes | None) -> None:
         """feedback_kept: what is acknowledged to a person is in the topic."""
         self._look()
-        if not any(value == written for _, written in self.values.get(key, ())):
+        topic = self._topic
+        written = [one for one in topic.records if (one.key or b"").decode() == key and one.offset not in topic.void]
+        if not any(one.value == value for one in written):
             self._evidence.breach("feedback_kept", f"{key} was acknowledged and is not in the topic")
 
     def write_file(self, content: bytes, entries: Sequence[Mapping[str, Any]] | None) -> None:
@@ -199,9 +201,12 @@ class Contract:
 
     def _look(self) -> None:
         """Reads what was written since the last call."""
-        fresh, self._read = self._topic.records[self._read :], len(self._topic.records)
+        topic = self._topic
+        fresh, self._read = topic.records[self._read : topic.end], topic.end
         for record in fresh:
-            key, at_s = (record.key or b"").decode(), record.timestamp / 1000
+            if record.offset in topic.void:
+                continue
+            key, at_s = (record.key or b"").decode(), topic.seen_at_ms.get(record.offset, record.timestamp) / 1000
             entry = () if record.value is None else (entry_of(key, json.loads(record.value)),)
             before = self._versions.setdefault(key, [])
             is_meant = (key, record.value) in self.meant

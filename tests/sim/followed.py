@@ -19,6 +19,8 @@ from tests.sim.topics import OutputTopic, SimRecord
 from tests.sim.weather import Weather, latency_s
 
 POLL_S = 1.0
+HELD_UP_S = 2.0
+"""Age of a transaction from which it counts as a trouble of its readers: its writer has died."""
 PARTITIONS = 3
 
 
@@ -79,6 +81,8 @@ class SimFollower:
     @property
     def is_troubled(self) -> bool:
         output = self._broker.output(FEEDBACK)
+        if output.undecided and now_s() - output.records[output.end].timestamp / 1000 > HELD_UP_S:
+            return True
         return self._line.cut or self._line.frozen or self._line.dead or output.stuck or output.missing
 
     def look(self) -> None:
@@ -123,6 +127,6 @@ class AskedBook(FeedbackBook):
 def _partitions(output: OutputTopic) -> list[list[SimRecord]]:
     """Returns the records of each partition: a key has one."""
     parts: list[list[SimRecord]] = [[] for _ in range(PARTITIONS)]
-    for record in output.records:
+    for record in output.records[: output.end]:
         parts[zlib.crc32(record.key or b"") % PARTITIONS].append(record)
     return parts

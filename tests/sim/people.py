@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError
-from logwarden.daemon.feedback.giving import Given, maintained, muted
+from logwarden.daemon.feedback.giving import Given, maintained, muted, outdated
 from logwarden.daemon.feedback.office import FeedbackOffice
 from logwarden.daemon.incidents.findings import FindingReader
 from logwarden.daemon.incidents.incident import build_incident
@@ -26,9 +27,11 @@ from tests.sim.loop import now_s
 from tests.sim.scenarios import Scenario
 from tests.sim.sink import SimSink
 from tests.sim.stand_ins import EPOCH_MS, VirtualClock
+from tests.sim.transactions import SimTransactions
 from tests.sim.weather import Weather, latency_s
 
 TRIES = 30
+SOON_MS = 1_000
 PATTERNS = ("user * logged in", "took * ms", "cache miss", "disk * at * percent*FAIL", "tick", "ms*FAIL")
 SERVICES: tuple[tuple[str, ...], ...] = ((), (), ("svc-0",), ("svc-1", "svc-2"), ("*-1",), ("svc-*",), ("other",))
 SYSTEMS: tuple[tuple[str, ...], ...] = ((), ("0",), ("*1",), ("svc-2",))
@@ -53,8 +56,8 @@ class People:
         self._evidence = evidence
         self._contract = contract
         self._rng = rng
-        self._line = Line(broker)
         self._sinks = 0
+        self._dead: list[asyncio.Task[None]] = []  # kept, so that they are not collected
         self._clock = VirtualClock()
 
     def begin(self) -> None:
@@ -85,6 +88,8 @@ class People:
             *(self._mute, self._mute, self._judge, self._judge, self._maintain, self._maintain),
             *(self._stop, self._undo, self._undo, self._withdraw, self._write_file, self._write_file),
         ]
+        if scenario.crashing:
+            acts += [self._give_again] * 6
         async with asyncio.TaskGroup() as group:
             group.create_task(self._create_topic(), name="create")
             for at_s in times:
@@ -98,14 +103,42 @@ class People:
         self._broker.output(FEEDBACK).missing = False
 
     async def _do(self, act: Callable[[FeedbackOffice], Awaitable[Any]]) -> None:
-        """Does one act until it is acknowledged or refused."""
+        """Does one act until it is acknowledged or refused, or its process dies."""
         self._sinks += 1
         name = f"person-{self._sinks}"
         rng = random.Random(self._rng.random())
-        sink = SimSink(name, self._line, self._broker, self._weather, self._evidence, rng)
+        crashing = self._scenario.crashing
+        line = MortalLine(self._broker, rng.randint(2, 9) if crashing and rng.random() < crashing else None)
+        sink = SimSink(name, line, self._broker, self._weather, self._evidence, rng)
         noting = NotingSink(sink, self._contract)
-        office = FeedbackOffice(FEEDBACK, self._read, self._incidents, noting, self._clock, by=name)
+        office = FeedbackOffice(
+            FEEDBACK,
+            partial(self._read, line),
+            partial(self._incidents, line),
+            noting,
+            SimTransactions(line, self._broker, self._weather, rng),
+            self._clock,
+            by=name,
+        )
         self._evidence.note(act.__name__.strip("_"), name)
+        acting = asyncio.create_task(self._act(act, office, noting, rng, name))
+        dying = asyncio.create_task(line.died.wait())
+        await asyncio.wait([acting, dying], return_when=asyncio.FIRST_COMPLETED)
+        dying.cancel()
+        if acting.done():
+            acting.result()
+        else:
+            self._evidence.note("died", name)
+            self._dead.append(acting)
+
+    async def _act(
+        self,
+        act: Callable[[FeedbackOffice], Awaitable[Any]],
+        office: FeedbackOffice,
+        noting: NotingSink,
+        rng: random.Random,
+        name: str,
+    ) -> None:
         for _ in range(TRIES):
             noting.meant = None
             try:
@@ -124,16 +157,17 @@ class People:
 
     # ---------------------------------------------------------------- topics
 
-    async def _read(self) -> Sequence[tuple[bytes, bytes | None]]:
-        await self._line.through(latency_s(self._rng, 0.05))
+    async def _read(self, line: Line) -> Sequence[tuple[bytes, bytes | None]]:
+        await line.through(latency_s(self._rng, 0.05))
         output = self._broker.output(FEEDBACK)
         if output.stuck or self._weather.strikes(self._rng, "lookup_refused"):
             raise BrokerUnavailable("sim", "no answer")
-        return [] if output.missing else [(one.key or b"", one.value) for one in output.records if output.has(one)]
+        there = [] if output.missing else output.records[: output.end]
+        return [(one.key or b"", one.value) for one in there if output.has(one)]
 
-    async def _incidents(self) -> Sequence[tuple[bytes, bytes | None]]:
+    async def _incidents(self, line: Line) -> Sequence[tuple[bytes, bytes | None]]:
         """Returns the incidents that the alerts so far amount to."""
-        await self._line.through(latency_s(self._rng, 0.05))
+        await line.through(latency_s(self._rng, 0.05))
         fold, reader, rows = IncidentFold(), FindingReader(), dict[str, bytes]()
         for record in self._broker.output(ALERTS).records:
             fold.add(reader.read(record.value or b"", published_ms=EPOCH_MS + record.timestamp))
@@ -163,6 +197,20 @@ class People:
         for_ms = rng.choice((2_000, 6_000, 15_000))
         await office.start(rng.choice(NAMES), services=services, systems=systems, for_ms=for_ms, reason="a release")
 
+    async def _give_again(self, office: FeedbackOffice) -> None:
+        """Gives what ended so long ago that others remove it about now, as a nightly job does."""
+        rng = self._rng
+        entries = await office.entries()
+        if not (old := outdated(entries, self._clock.now_ms() + SOON_MS)):
+            return
+        key = rng.choice(sorted(old))
+        record = entries[key]
+        if record.kind is FeedbackKind.MUTE:
+            await office.mute(record.pattern, services=record.services, for_ms=8_000, reason="")
+        elif record.kind is FeedbackKind.MAINTENANCE:
+            name = key.partition("/")[2]
+            await office.start(name, services=record.services, systems=record.systems, for_ms=8_000, reason="a release")
+
     async def _stop(self, office: FeedbackOffice) -> None:
         await office.stop(self._rng.choice(("", *NAMES)))
 
@@ -191,8 +239,25 @@ class People:
         self._contract.write_file(content, [entry])
 
 
+class MortalLine(Line):
+    """The line of a person, whose process dies at a request: its number, or None for a long life."""
+
+    def __init__(self, broker: SimBroker, last: int | None) -> None:
+        super().__init__(broker)
+        self.died = asyncio.Event()
+        self._left = last
+
+    async def through(self, seconds: float) -> None:
+        if self._left is not None:
+            self._left -= 1
+            if self._left < 0:
+                self.dead = True
+                self.died.set()
+        await super().through(seconds)
+
+
 class NotingSink:
-    """A producer that notes what its person means to write: the first message. The office keeps house by the others."""
+    """A producer that notes what its person means to write."""
 
     def __init__(self, sink: SimSink, contract: Contract) -> None:
         self._sink = sink

@@ -76,6 +76,8 @@ class Scenario:
     """Time at which the feedback topic is created."""
     feedback_history: int = 1
     """Number of times that each old entry was written: many, where compaction never ran, take seconds to read."""
+    crashing: float = 0.0
+    """Chance that the process of a person dies in the middle of an act."""
     learning_lines: int = 0
     """Learning lines: 0 by default, so that every anomalous line has an alert."""
 
@@ -302,6 +304,17 @@ SCENARIOS = {
             over_s=60.0,
             deeds=("kill", "restart"),
             deed_count=6,
+        ),
+        Scenario(
+            name="feedback_crashes",
+            anomalous=0.4,
+            words=1,
+            feedback=40,
+            over_s=60.0,
+            crashing=0.5,
+            deeds=("compact_feedback", "kill", "restart"),
+            deed_count=4,
+            faults=ROUGH,
         ),
         Scenario(
             name="full_outputs",

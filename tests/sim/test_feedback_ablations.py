@@ -15,6 +15,7 @@ import pytest
 from logwarden.daemon.errors import BrokerUnavailable, LogwardenError
 from logwarden.daemon.feedback import desk
 from logwarden.daemon.feedback.desk import FeedbackDesk
+from logwarden.daemon.feedback.giving import outdated, readable
 from logwarden.daemon.feedback.office import FeedbackOffice
 from logwarden.daemon.pipeline.judge import WindowJudge
 from logwarden.daemon.records import FollowedEntries
@@ -39,6 +40,25 @@ def a_removal_is_not_checked(patch: Patch) -> None:
     async def remove(office: FeedbackOffice, old: Sequence[str]) -> None:
         with suppress(BrokerUnavailable):
             await office._send([(key, None) for key in old])
+
+    patch.setattr(FeedbackOffice, "_remove", remove)
+
+
+def a_removal_counts_before_it_is_checked(patch: Patch) -> None:
+    """Removes first, and puts back what that took by mistake. Whoever dies in between does not."""
+
+    async def remove(office: FeedbackOffice, old: Sequence[str]) -> None:
+        with suppress(BrokerUnavailable):
+            await office._send([(key, None) for key in old])
+        for _ in range(10):
+            with suppress(BrokerUnavailable):
+                rows = await office._read()
+                there, last = readable(rows), readable(row for row in rows if row[1] is not None)
+                lost = last.keys() - there.keys() - set(outdated(last, office._clock.now_ms()))
+                if lost := lost.intersection(old):
+                    await office._send([(key, last[key]) for key in sorted(lost)])
+                return
+            await office._clock.sleep(1.0)
 
     patch.setattr(FeedbackOffice, "_remove", remove)
 
@@ -105,7 +125,8 @@ def a_mark_is_forgotten(patch: Patch) -> None:
 
 ABLATIONS: list[tuple[Callable[[Patch], None], str, str]] = [
     (a_failed_write_counts_as_given, "feedback", "feedback_kept"),
-    (a_removal_is_not_checked, "feedback", "feedback_kept"),
+    (a_removal_is_not_checked, "feedback_crashes", "feedback_kept"),
+    (a_removal_counts_before_it_is_checked, "feedback_crashes", "feedback_kept"),
     (a_failed_reading_is_the_last_one, "feedback", "feedback_everywhere"),
     (a_part_is_in_force_before_the_rest, "feedback", "feedback_everywhere"),
     (nothing_is_taken_back, "feedback", "feedback_everywhere"),

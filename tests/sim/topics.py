@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from logwarden.daemon.records import Bounds, Message, Partition
+from tests.sim.loop import now_s
 
 MARKER, ABORTED, COMPACTED, SKIPPED = "marker", "aborted", "compacted", "skipped"
 
@@ -106,18 +107,41 @@ class OutputTopic:
     """True for a message that the topic will never take."""
     compacted: set[int] = field(default_factory=set)
     """Offsets whose records compaction has removed."""
+    writer: object | None = None
+    """Whose transaction is open."""
+    undecided: list[int] = field(default_factory=list)
+    """Offsets of its records. No reader gets beyond the first of them."""
+    void: set[int] = field(default_factory=set)
+    """Offsets of records of transactions that were not committed."""
+    seen_at_ms: dict[int, int] = field(default_factory=dict)
+    """For offsets that waited behind a transaction: when it ended."""
+
+    @property
+    def end(self) -> int:
+        """The offset up to which readers get."""
+        return self.undecided[0] if self.undecided else len(self.records)
 
     def has(self, record: SimRecord) -> bool:
         """Returns True for a record that a reader sees."""
-        return record.offset not in self.compacted
+        return record.offset not in self.compacted and record.offset not in self.void
 
     def compact(self) -> None:
         """Removes each record behind which the topic has another one with its key, as compaction does."""
-        newest = {record.key: record.offset for record in self.records}
-        self.compacted |= {record.offset for record in self.records if newest[record.key] != record.offset}
+        records = [record for record in self.records[: self.end] if record.offset not in self.void]
+        newest = {record.key: record.offset for record in records}
+        self.compacted |= {record.offset for record in records if newest[record.key] != record.offset}
 
-    def write(self, message: Message, timestamp_ms: int) -> None:
+    def end_transaction(self, *, commits: bool) -> None:
+        """Ends the open transaction, if there is one."""
+        self.seen_at_ms |= dict.fromkeys(range(self.end, len(self.records)), int(now_s() * 1000))
+        if not commits:
+            self.void.update(self.undecided)
+        self.writer, self.undecided = None, []
+
+    def write(self, message: Message, timestamp_ms: int, *, in_transaction: bool = False) -> None:
         """Appends a message."""
+        if in_transaction:
+            self.undecided.append(len(self.records))
         record = SimRecord(
             self.name, 0, len(self.records), timestamp_ms, message.key, message.value, tuple(message.headers)
         )

@@ -20,6 +20,7 @@ from logwarden.daemon.feedback.office import FeedbackOffice
 from logwarden.daemon.feedback.records import feedback_message
 from logwarden.daemon.kafka.compacted import CompactedTopic
 from logwarden.daemon.kafka.producer import KafkaSink
+from logwarden.daemon.kafka.transaction import TopicTransactions
 from logwarden.daemon.records import Delivery, Message
 from logwarden.daemon.settings.kafka import KafkaSettings
 from tests.kafka.member import Member
@@ -76,7 +77,8 @@ class People:
         self._random = random.Random(seed)
         self._sink = _Noting(KafkaSink(settings))
         self._read = CompactedTopic(settings, topic).read_all
-        self._office = FeedbackOffice(topic, self._read, None, self._sink, SystemClock(), by="chaos")
+        transactions = TopicTransactions(settings, topic)
+        self._office = FeedbackOffice(topic, self._read, None, self._sink, transactions, SystemClock(), by="chaos")
         self._versions: dict[str, list[_Version]] = {}
         self._unseen: dict[tuple[int, str], float] = {}
         """Member and key → since when the member must have what was acknowledged last."""

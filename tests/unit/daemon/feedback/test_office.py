@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError
+from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError, TopicUnusable
 from logwarden.daemon.feedback.giving import length_of, maintained
 from logwarden.daemon.feedback.office import FeedbackOffice
 from logwarden.daemon.feedback.records import FeedbackLine, feedback_message, written
@@ -13,6 +13,7 @@ from logwarden.daemon.incidents.alert import build_alert
 from logwarden.daemon.records import Delivery
 from logwarden.model.feedback import FeedbackKind
 from logwarden.model.schema import AlertKind, LogLine, LogWindow, Verdict
+from tests.fakes import capture, events
 from tests.feedback_stand_ins import NOW_MS, FeedbackTopic
 from tests.unit.daemon.feedback.test_records import TWO
 
@@ -77,36 +78,39 @@ async def test_what_ended_long_ago_leaves_the_topic() -> None:
     assert [message.value is None for batch in topic.sink.sent[-2:] for message in batch] == [False, True]
 
 
-async def test_what_is_given_while_old_feedback_is_removed_is_put_back() -> None:
+async def test_what_is_given_while_old_feedback_is_removed_stays() -> None:
     """A deploy job uses a name again in the moment in which another person's command removes the old record of it."""
     topic = FeedbackTopic()
     key, _ = await topic.office.start("nightly", services=(), systems=(), for_ms=None, reason="")
     topic.clock.at += 9 * 24 * HOUR_MS
     again = feedback_message(*maintained("nightly", now_ms=topic.clock.at), "feedback")
-
-    def meanwhile() -> None:
-        if len(topic.sink.sent) == 2:  # the mute is given, and the removal is on its way
-            topic.sink.sent.append([again])
-
-    topic.sink.before_answer = meanwhile
+    topic.before_removal = lambda: topic.sink.sent.append([again])
     await topic.office.mute("a text", services=(), for_ms=None, reason="")
     assert (await topic.office.entries())[key].encode() == again.value
+    assert all(message.value is not None for batch in topic.sink.sent for message in batch)
 
 
-async def test_a_removal_that_fails_takes_nothing_and_fails_no_feedback() -> None:
+@pytest.mark.parametrize(
+    "failure", [BrokerUnavailable("here", "gone"), TopicUnusable("feedback", "no", hint="allow it"), TimeoutError()]
+)
+async def test_a_removal_that_fails_takes_nothing_and_fails_no_feedback(failure: Exception) -> None:
     """What was given is given; the old record stays, and the next feedback removes it."""
     topic = FeedbackTopic()
     key, _ = await topic.office.start("old", services=(), systems=(), for_ms=None, reason="")
     topic.clock.at += 9 * 24 * HOUR_MS
 
-    def fail_the_removal() -> None:
-        if len(topic.sink.sent) == 2:
-            topic.sink.refusals = [BrokerUnavailable("here", "gone")]
+    def fail() -> None:
+        raise failure
 
-    topic.sink.before_answer = fail_the_removal
-    mute, _ = await topic.office.mute("a text", services=(), for_ms=None, reason="")
+    topic.before_removal = fail
+    with capture() as caught:
+        mute, _ = await topic.office.mute("a text", services=(), for_ms=None, reason="")
     assert {key, mute} == set(await topic.office.entries())
-    topic.sink.before_answer = lambda: None
+    [event] = events(caught, "old_feedback_not_removed")
+    assert (event["log_level"], event.get("hint")) == (
+        ("warning", "allow it") if isinstance(failure, TopicUnusable) else ("debug", None)
+    )
+    topic.before_removal = lambda: None
     await topic.office.mute("another text", services=(), for_ms=None, reason="")
     assert key not in await topic.office.entries()
 
@@ -117,7 +121,7 @@ async def test_what_the_topic_did_not_take_is_not_given() -> None:
     topic.sink.deliver = lambda _: Delivery.FAILED
     with pytest.raises(BrokerUnavailable, match="give it again"):
         await topic.office.mute("a text", services=(), for_ms=None, reason="")
-    blind = FeedbackOffice("feedback", topic.read, None, topic.sink, topic.clock, by="")
+    blind = FeedbackOffice("feedback", topic.read, None, topic.sink, topic, topic.clock, by="")
     with pytest.raises(ConfigurationError, match="there is no incidents topic"):
         await blind.judge("abcd", FeedbackKind.REAL, services=(), for_ms=None, reason="")
 

@@ -161,9 +161,13 @@ def offsets_answer(code: int, offset: int, version: int = 3) -> Any:
 
 async def test_offsets_include_open_transactions() -> None:
     """As Kafka's own tools count: otherwise a committed offset could lie behind the end."""
-    network = Network(offsets_answer(0, 44), offsets_answer(0, 7, version=0), offsets_answer(6, 0))
+    network = Network(
+        offsets_answer(0, 44), offsets_answer(0, 43), offsets_answer(0, 7, version=0), offsets_answer(6, 0)
+    )
     assert await network.client.offsets([LOGS], LATEST) == {LOGS: 44}
     assert network.sent[0]._isolation_level == 0
+    assert await network.client.offsets([LOGS], LATEST, is_committed=True) == {LOGS: 43}
+    assert network.sent[1]._isolation_level == 1
     assert await network.client.offsets([LOGS], EARLIEST) == {LOGS: 7}
     with pytest.raises(NotLeaderForPartitionError):
         await network.client.offsets([LOGS], LATEST)

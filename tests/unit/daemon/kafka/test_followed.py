@@ -48,7 +48,8 @@ class Topic:
         numbers = [None] * self.count
         return SimpleNamespace(errors=dict.fromkeys(topics, self.code), topics=[(0, "", False, numbers)])
 
-    async def offsets(self, _: object, __: int) -> dict[TopicPartition, int]:
+    async def offsets(self, _: object, __: int, *, is_committed: bool) -> dict[TopicPartition, int]:
+        assert is_committed
         return self.ends
 
     async def offsets_for_times(self, times: dict[TopicPartition, int]) -> dict[TopicPartition, SimpleNamespace | None]:

@@ -17,14 +17,14 @@ from tests.fakes import virtually
 
 @pytest.mark.parametrize("hangs", [False, True])
 @virtually
-async def test_a_producer_that_was_cut_off_leaves_nothing_behind(hangs: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_producer_that_wascut_off_leaves_nothing_behind(hangs: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client complains about a producer that is collected and was not closed: one a retry for a whole outage."""
     producer = AIOKafkaProducer(bootstrap_servers="localhost:1")
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     if hangs:  # a connection that does not close is left behind after a time
         monkeypatch.setattr(producer.client, "close", asyncio.Event().wait)
-    await stopped(module._cut_off(producer))
+    await stopped(module.cut_off(producer))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         del producer
