@@ -32,7 +32,7 @@ LINES = {
 }
 """What is logged, by service: signs that a careless template would break."""
 AT = datetime(2026, 11, 23, 10, 0, 0, 250_000, tzinfo=UTC)
-SYSLOG_NG = ("syslog-ng-core", "syslog-ng-mod-rdkafka", "libivykis0", "libnet1", "libpcre3")
+SYSLOG_NG = ("syslog-ng-core", "syslog-ng-mod-rdkafka", "libivykis0", "libnet1", "libpcre3", "libwrap0")
 
 
 def snippets() -> dict[str, tuple[str, str]]:
