@@ -116,17 +116,19 @@ started=$(declared .Docker.Config.Entrypoint)$(declared .Docker.Config.Cmd)
 check "it starts as logwarden run, under an init" test "$started" = "[tini -e 143 -- logwarden][run]"
 check "logwarden --help works" inside logwarden --help
 check "logwarden config works" inside logwarden config
+judges_lines="yes 'session opened for user 7' | head -400 >/tmp/lines.log
+echo 'FATAL: out of memory in worker 3' >>/tmp/lines.log
+logwarden scan /tmp/lines.log | grep -q 'out of memory'"
 if [ "$device" = cpu ]; then
     check "it has no torch" run_python "
 import importlib.util
 assert not any(map(importlib.util.find_spec, ('torch', 'transformers', 'sklearn', 'scipy')))"
 else
-    check "torch imports" run_python "import torch"
+    check "torch has CUDA" run_python "import torch; assert torch.version.cuda"
+    check "torch judges lines, here on a CPU" \
+        bud run --isolation chroot --env LOGWARDEN_MODEL__ENGINE=torch "$container" -- sh -c "$judges_lines"
 fi
-check "the package's own model judges lines without network" inside sh -c "
-yes 'session opened for user 7' | head -400 >/tmp/lines.log
-echo 'FATAL: out of memory in worker 3' >>/tmp/lines.log
-logwarden scan /tmp/lines.log | grep -q 'out of memory'"
+check "the package's own model judges lines without network" inside sh -c "$judges_lines"
 check "its bill of materials lists logwarden and what it is made of" run_python "
 import json
 names = {each['name'] for each in json.load(open('/usr/share/sbom/logwarden.cdx.json'))['components']}
