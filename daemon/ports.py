@@ -24,6 +24,7 @@ from logwarden.daemon.records import (
     Record,
     SchemaText,
 )
+from logwarden.daemon.roster import GroupDescription
 from logwarden.daemon.telemetry import Telemetry
 from logwarden.model.feedback import NO_FEEDBACK, FeedbackBook
 from logwarden.model.lines import LineTable
@@ -180,6 +181,13 @@ class TopicFollower(Protocol):
 
     def follow(self, since_ms: int) -> AsyncIterator[FollowedEntries]:
         """Yields the records from this time of publication on as they come. Ends by LogwardenError only."""
+
+
+class GroupReader(Protocol):
+    """Where the members of this group are looked up for people."""
+
+    async def describe(self) -> GroupDescription:
+        """Returns the members. Raises LogwardenError only."""
 
 
 class PieceReader(Protocol):

@@ -111,7 +111,8 @@ class Service:
 
     async def serve(self) -> int:
         """Starts, serves until `stop`, drains."""
-        source, sink = KafkaSource(self._settings.kafka), KafkaSink(self._settings.kafka)
+        source = KafkaSource(self._settings.kafka, lambda host: self._view.card(self._http.port, host))
+        sink = KafkaSink(self._settings.kafka)
         try:
             await self._http.start()
             pipeline = await self._unless_stopped(self._started(source, sink))

@@ -9,6 +9,7 @@ import numpy as np
 
 from logwarden.daemon.ports import Engine, RebalanceListener
 from logwarden.daemon.records import Committed, Delivery, Fetched, FollowedEntries, Message, Partition
+from logwarden.daemon.roster import GroupDescription
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.reading import read_settings
 from logwarden.model.verdicts import AlertPolicy, Scores
@@ -87,6 +88,13 @@ class State:
     async def read(self, *_: object) -> None: ...
 
 
+class Coordinator:
+    """The coordinator of a group that has no other member."""
+
+    async def describe(self) -> GroupDescription:
+        return GroupDescription(members=(), is_stable=True)
+
+
 class Incidents:
     """A topic whose records are followed."""
 
@@ -135,6 +143,7 @@ class Life:
         self.sink = Sink(self)
         self.witness = Witness()
         self.state = State()
+        self.group = Coordinator()
         self.incidents = Incidents()
         self.feedback = Incidents()
         self.engine = Engine(

@@ -1,7 +1,7 @@
 """`logwarden status`: shows the services of daemons and the open incidents, for people or as JSON.
 
-Each member of a group answers for its own partitions. The incidents are those of all members, and come from the first
-address.
+A daemon answers for its whole group, by asking the other members. With several addresses each of them answers for its
+own partitions, so that no service is shown twice. The incidents are those of all members, and come from the first one.
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ async def show_status(options: StatusOptions, settings: Settings, console: Conso
     """Prints the state of each daemon, once or until Ctrl-C. Raises FatalError if one does not answer."""
     clients = clients_of(options.urls, settings.http)
     while True:
-        members = [await asyncio.to_thread(_look, client, options, is_first=not n) for n, client in enumerate(clients)]
+        scope = [] if len(clients) == 1 else [("scope", "member")]  # one daemon of an earlier release knows no scope
+        members = [
+            await asyncio.to_thread(_look, client, options, scope, is_first=not n) for n, client in enumerate(clients)
+        ]
         if options.as_json:
             print(msgspec.json.encode(members[0] if len(members) == 1 else members).decode(), flush=True)
         else:
@@ -60,23 +63,25 @@ async def show_status(options: StatusOptions, settings: Settings, console: Conso
         await clock.sleep(WATCH_S)
 
 
-def _look(client: DaemonClient, options: StatusOptions, *, is_first: bool) -> dict[str, Any]:
+def _look(
+    client: DaemonClient, options: StatusOptions, scope: Sequence[tuple[str, str]], *, is_first: bool
+) -> dict[str, Any]:
     """Returns what one daemon answers. Raises FatalError."""
     ready = client.get("/readyz", refusals=(503,))
-    services = _services(client, options)
+    services = _services(client, options, scope)
     found = {"url": client.url, "ready": bool(ready.get("ready")), "reasons": ready.get("reasons", []), **services}
     if is_first:
         found["incidents"] = client.get("/api/v1/incidents", [("state", "open")], refusals=(404,))
     return found
 
 
-def _services(client: DaemonClient, options: StatusOptions) -> dict[str, Any]:
+def _services(client: DaemonClient, options: StatusOptions, scope: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Returns the answer about services with as many of them as are shown: learning and noisy ones first."""
     shown: list[Any] = []
     answer: dict[str, Any] = {}
     total = 0
     for state in [state for state in STATES if not options.states or state in options.states]:
-        query = [("state", state), *(("service", pattern) for pattern in options.services)]
+        query = [*scope, ("state", state), *(("service", pattern) for pattern in options.services)]
         after: list[tuple[str, str]] = []
         while True:
             left = MAX_PAGE if not options.limit else max(1, min(MAX_PAGE, options.limit - len(shown)))
@@ -93,8 +98,10 @@ def _rendered(member: dict[str, Any], options: StatusOptions, now_ms: int) -> Re
     facts, states = member["member"], member["states"]
     head = Text(no_wrap=True, overflow="ellipsis")
     head.append(printable(facts["name"]), "bold")
-    partitions = len(facts["partitions"])
-    head.append(f"  group {printable(facts['group'])}  {partitions} partition{'' if partitions == 1 else 's'}  ")
+    group = member.get("members") or [facts]
+    partitions = _counted(sum(len(one["partitions"]) for one in group), "partition")
+    whole = f" of {_counted(len(group), 'member')}" if "members" in member and len(group) > 1 else ""
+    head.append(f"  group {printable(facts['group'])}  {partitions}{whole}  ")
     head.append("ready" if member["ready"] else "not ready", "bold green" if member["ready"] else "bold red")
     counts = Text("  ")
     counts.append(f"{sum(states.values()):,} services: ")
@@ -104,6 +111,10 @@ def _rendered(member: dict[str, Any], options: StatusOptions, now_ms: int) -> Re
     parts: list[RenderableType] = [head]
     parts += [Text(f"  {printable(str(reason.get('message', '')))}", "red") for reason in member["reasons"]]
     parts.append(counts)
+    if member.get("note"):
+        parts.append(Text(f"  {printable(member['note'])}", "yellow"))
+    if len(group) > 1:
+        parts.append(_members(group))
     if member["services"]:
         parts.append(_table(member["services"], now_ms))
     hidden = member["total"] - len(member["services"])
@@ -112,6 +123,29 @@ def _rendered(member: dict[str, Any], options: StatusOptions, now_ms: int) -> Re
     if "incidents" in member:
         parts += _incidents(member["incidents"])
     return Group(*parts, Text(""))
+
+
+def _members(group: Sequence[dict[str, Any]]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in ("  member", "partitions", "services", "learning", "lines/min", "version"):
+        table.add_column(name, justify="left" if name in ("  member", "version") else "right", no_wrap=True)
+    for one in group:
+        states, rate = one["states"], one["lines_per_minute"]
+        table.add_row(
+            Text(f"  {printable(one['name'])}", "yellow" if one["missing"] else ""),
+            f"{len(one['partitions']):,}",
+            *(
+                ("", "", "")
+                if states is None
+                else (f"{sum(states.values()):,}", f"{states['learning']:,}", f"{rate:,}")
+            ),
+            printable(one["version"] or ""),
+        )
+    return table
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _table(services: Sequence[dict[str, Any]], now_ms: int) -> Table:

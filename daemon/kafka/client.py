@@ -10,6 +10,7 @@ import random
 import struct
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -135,6 +136,16 @@ class ReadingClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no 
         if error.invalid_metadata:
             self.force_metadata_update()
         return error
+
+    def local_host(self) -> str | None:
+        """Returns the address from which this client reaches its brokers, another one than loopback where it has both.
+
+        Returns None without a connection.
+        """
+        writers = [connection._writer for connection in self._conns.values() if connection._writer is not None]
+        names = [writer.get_extra_info("sockname") for writer in writers]
+        hosts = [str(name[0]) for name in names if isinstance(name, tuple)]
+        return min(hosts, key=lambda host: ip_address(host.partition("%")[0]).is_loopback, default=None)
 
     # ---------------------------------------------------------------- what the consumer calls
 

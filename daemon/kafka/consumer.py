@@ -11,12 +11,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import (
     InconsistentGroupProtocolError,
     KafkaError,
@@ -33,6 +32,7 @@ from logwarden.daemon.errors import (
     OffsetsGone,
     TopicRecreated,
 )
+from logwarden.daemon.kafka.assignor import publishing
 from logwarden.daemon.kafka.client import ReadingClient
 from logwarden.daemon.kafka.connection import (
     REFUSALS,
@@ -68,13 +68,13 @@ _IDENTIFY_TIMEOUT_S = 2.0
 
 
 class KafkaSource:
-    """A member of the consumer group, reading the input topics."""
+    """A member of the consumer group, reading the input topics. Publishes `card` of its own address at each join."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, card: Callable[[str | None], bytes] = lambda _: b"") -> None:
         check_codecs()  # here and not at the first compressed batch, which may come days later
         bound(settings.max_batch_bytes)
         credentials_of(settings)  # here, because the model is not loaded yet: wrong files end the daemon at once
-        self._settings = settings
+        self._settings, self._card = settings, card
         self._consumer: AIOKafkaConsumer | None = None
         self._admin: AIOKafkaAdminClient | None = None
         self._membership: Membership | None = None
@@ -105,7 +105,7 @@ class KafkaSource:
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
-            partition_assignment_strategy=(RoundRobinPartitionAssignor,),
+            partition_assignment_strategy=(publishing(lambda: self._card(client.local_host())),),
             session_timeout_ms=settings.session_timeout_ms,
             rebalance_timeout_ms=settings.rebalance_timeout_ms,
             heartbeat_interval_ms=min(3000, settings.session_timeout_ms // 3),

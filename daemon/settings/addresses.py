@@ -8,7 +8,9 @@ from ipaddress import IPv6Address
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
+
+from logwarden.daemon.roster import checked_address
 
 _FORM = "must be host:port,host:port"
 _LAST_PORT = 65_535
@@ -83,3 +85,5 @@ RegistryUrl = Annotated[
     str, AfterValidator(partial(checked_url, login="LOGWARDEN_INPUT__SCHEMA_REGISTRY_USERNAME and its password"))
 ]
 """URL of a schema registry, without credentials."""
+MemberAddress = Annotated[str, AfterValidator(checked_address), Field(title="host:port or URL")]
+"""Address of a member's HTTP port, as a URL without a path."""

@@ -13,7 +13,7 @@ from pydantic import DirectoryPath, Field, FilePath, PrivateAttr, SecretStr, mod
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from logwarden.daemon.records import InputFormat
-from logwarden.daemon.settings.addresses import RegistryUrl
+from logwarden.daemon.settings.addresses import MemberAddress, RegistryUrl
 from logwarden.daemon.settings.agreement import disagreements
 from logwarden.daemon.settings.bridge import BridgeSettings
 from logwarden.daemon.settings.classes import ServiceClasses
@@ -224,6 +224,10 @@ class HttpSettings(SettingsGroup):
     `0.0.0.0`: every address of the machine, as the image sets it."""
     port: Maybe[Annotated[int, Field(ge=0, le=65_535)]] = 8_080
     """TCP port on which the daemon serves HTTP; 0: any free port. None: no HTTP."""
+    advertised_address: Maybe[MemberAddress] = None
+    """Address of that port for the other members of the group, such as `http://10.0.0.7:8080`. Each member requests
+    the services of the others there, to answer for the whole group. None: `LOGWARDEN_HTTP__HOST` and the port. Where
+    the host is every address of the machine, it is the one from which the daemon reaches its brokers."""
     token: Maybe[SecretStr] = None
     """Token that a client of `/api/v1` needs to write. None: the one in the file; without either, writing
     is off."""

@@ -12,6 +12,7 @@ import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlencode
 
 import msgspec
 from aiohttp import web
@@ -52,6 +53,8 @@ class PartitionFacts(msgspec.Struct, frozen=True, kw_only=True):
 class MemberFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The member of the group that answers."""
 
+    id: str
+    """Random text of its process."""
     name: str
     """Host and process."""
     group: str
@@ -80,11 +83,16 @@ class Endpoint:
         return self.method != "GET"
 
 
-class Access:
-    """Decides who may read and write."""
+Proofs = Callable[[str, str, str], bool]
+"""Returns True if a header proves, with this token and for this path, that the client is a member of the group."""
 
-    def __init__(self, settings: HttpSettings) -> None:
+
+class Access:
+    """Decides who may read and write. Other members of the group may read with a proof in place of the token."""
+
+    def __init__(self, settings: HttpSettings, is_proof: Proofs = lambda *_: False) -> None:
         self._settings = settings
+        self._is_proof = is_proof
 
     def check(self, request: web.Request, *, writes: bool) -> None:
         """Raises Refusal for a request without the right token, where one is needed."""
@@ -100,11 +108,19 @@ class Access:
                 "LOGWARDEN_HTTP__TOKEN, and restart it."
             )
             raise Refusal(403, "writes_off", message)
-        kind, _, given = request.headers.get("Authorization", "").partition(" ")
+        header = request.headers.get("Authorization", "")
+        if not writes and self._is_proof(header, token, _plain(request)):
+            return
+        kind, _, given = header.partition(" ")
         is_right = hmac.compare_digest(given.strip().encode(errors="replace"), token.encode())
         if kind.lower() != "bearer" or not is_right:
             message = "The token is missing or wrong. Send the header Authorization: Bearer and the daemon's token."
             raise Refusal(401, "unauthorized", message)
+
+
+def _plain(request: web.Request) -> str:
+    """Returns path and query in one form, however a client has escaped them."""
+    return f"{request.path}?{urlencode(list(request.query.items()))}"
 
 
 def routes(endpoints: Sequence[Endpoint], access: Access) -> list[web.RouteDef]:

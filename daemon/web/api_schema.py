@@ -10,7 +10,7 @@ from aiohttp import web
 
 from logwarden.daemon.incidents.incident import IncidentRecord
 from logwarden.daemon.settings.groups import HttpSettings
-from logwarden.daemon.web.api import ROOT, Access, Endpoint, ErrorAnswer, as_json, refused, routes
+from logwarden.daemon.web.api import ROOT, Access, Endpoint, ErrorAnswer, Proofs, as_json, refused, routes
 from logwarden.daemon.web.api_incidents import IncidentsAnswer
 from logwarden.daemon.web.questions import Parameter, Refusal
 from logwarden.model.version import __version__
@@ -18,9 +18,11 @@ from logwarden.model.version import __version__
 _REF = "#/components/schemas/{name}"
 
 
-def api_routes(endpoints: Sequence[Endpoint], settings: HttpSettings) -> list[web.RouteDef]:
+def api_routes(
+    endpoints: Sequence[Endpoint], settings: HttpSettings, is_proof: Proofs = lambda *_: False
+) -> list[web.RouteDef]:
     """Returns the routes of endpoints, and of their description."""
-    access, description = Access(settings), openapi(endpoints)
+    access, description = Access(settings, is_proof), openapi(endpoints)
 
     async def describe(request: web.Request) -> web.Response:
         try:

@@ -1,4 +1,4 @@
-"""`GET /api/v1/services`: the services of the partitions that this member has now."""
+"""Answers which services the partitions have that this member has now: its part of `GET /api/v1/services`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -16,14 +15,12 @@ from logwarden.daemon.incidents.writing import encodable, rfc3339
 from logwarden.daemon.ports import Clock, Worker
 from logwarden.daemon.records import Partition
 from logwarden.daemon.standing import STATES, LastAlert, ServiceTable
-from logwarden.daemon.web.api import Endpoint, MemberFacts
+from logwarden.daemon.web.api import MemberFacts
 from logwarden.daemon.web.questions import Listing, Question, Refusal, Selection, WordChoice, encoded_cursor
-from logwarden.daemon.web.service_history import HistoryFacts, ServiceHistory
+from logwarden.daemon.web.service_answers import AlertSummary, Key, ServiceEntry, ServicesAnswer, StateCounts
+from logwarden.daemon.web.service_history import ServiceHistory
 
 Ints = npt.NDArray[np.int64]
-Key = tuple[str, str, int]
-"""Name, topic and partition of a service."""
-
 LISTING = Listing(
     choices=(
         WordChoice(name="state", meaning="Only services in this state.", words=[state.word for state in STATES]),
@@ -31,6 +28,11 @@ LISTING = Listing(
             name="history",
             meaning="True adds lines and alerts of each of the last 30 minutes.",
             words=("true", "false"),
+        ),
+        WordChoice(
+            name="scope",
+            meaning="`member`: only services of the member that is asked. Otherwise those of the whole group.",
+            words=("group", "member"),
         ),
     ),
     since="Only services with a line since then",
@@ -43,64 +45,8 @@ REST = 4.0
 """Rest after an answer, in times of what it took: all answers together take a fifth of a core at most."""
 SAMPLE_S = 60.0
 """Seconds between two points of a service's history."""
-TIMEOUT_S = 2.0
-"""Seconds that a request waits for the ingest thread, which may be embedding new lines."""
-
-
-class AlertSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest alert of a service."""
-
-    timestamp: str | None
-    score: float
-
-
-class ServiceEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One service of one partition."""
-
-    name: str
-    topic: str
-    partition: int
-    state: Literal["learning", "known", "noisy"]
-    """`learning`: too little was logged for an alert. `noisy`: new lines are so common that novelty is no evidence."""
-    progress: float
-    """Share of the learning that is done, 0 to 1."""
-    lines: int
-    """Lines counted so far."""
-    known_lines: int
-    """Distinct masked lines."""
-    lines_per_minute: int
-    """Lines that were read within the last minute."""
-    last_seen: str | None
-    """Time of the newest line since this member has the service in memory."""
-    last_alert: AlertSummary | None
-    """The newest alert since this member has the partition."""
-    history: HistoryFacts | msgspec.UnsetType = msgspec.UNSET
-    """Not in the answer unless the request wants it."""
-
-
-class StateCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """Services of this member by state, whatever the request chose."""
-
-    learning: int
-    known: int
-    noisy: int
-
-
-class ServicesAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer of `/api/v1/services`."""
-
-    member: MemberFacts
-    as_of: str | None
-    """Time of the figures."""
-    states: StateCounts
-    lines_per_minute: int
-    """Lines of all its services that were read within the last minute."""
-    total: int
-    """Services that the request chose, of which this page shows some."""
-    services: tuple[ServiceEntry, ...]
-    """By name, topic and partition."""
-    next: str | None
-    """Value of `after` for the next page; null on the last one."""
+TIMEOUT_S = 0.7
+"""Seconds that a request waits for the ingest thread, which may be embedding new lines. Other members wait 1 s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +58,8 @@ class ServiceSource:
     last_alert: Callable[[Partition, str], LastAlert | None]
 
 
-class ServicesEndpoint:
-    """Answers the endpoint, from a table that is at most a second old where the ingest thread is free."""
+class OwnServices:
+    """The services of this member, from a table that is at most a second old where the ingest thread is free."""
 
     def __init__(self, member: Callable[[], MemberFacts], clock: Clock, worker: Worker) -> None:
         """`worker`: where tables are searched, so that the event loop stays free."""
@@ -129,21 +75,12 @@ class ServicesEndpoint:
         self.source: ServiceSource | None = None
         """None until the daemon has started."""
 
-    @property
-    def endpoint(self) -> Endpoint:
-        """The endpoint."""
-        return Endpoint(
-            method="GET",
-            path="/services",
-            summary="Services of the partitions assigned to this member, by name.",
-            answer=ServicesAnswer,
-            reply=self.reply,
-            parameters=LISTING.parameters,
-        )
+    def selection(self, question: Question) -> Selection[Key]:
+        """Returns what a request chose. Raises Refusal."""
+        return LISTING.selection(question, self._clock.now_ms(), tuple[str, str, int])
 
-    async def reply(self, question: Question) -> ServicesAnswer:
-        """Returns a page of services."""
-        selection = LISTING.selection(question, self._clock.now_ms(), tuple[str, str, int])
+    async def page(self, selection: Selection[Key]) -> ServicesAnswer:
+        """Returns a page of this member's services. Raises Refusal while there are none to show."""
         if self.source is None:
             raise Refusal(503, "starting", "The daemon has not started yet. Try again in some seconds.")
         async with self._lock:  # one after another, with a rest between: people must not cost lines their turn
@@ -193,7 +130,7 @@ class ServicesEndpoint:
                 pass
             self._tried_at = self._clock.monotonic()
         if self._table is None:
-            raise Refusal(503, "busy", f"The daemon was busy for {TIMEOUT_S:.0f} s. Try again in some seconds.")
+            raise Refusal(503, "busy", f"The daemon was busy for {TIMEOUT_S:g} s. Try again in some seconds.")
         return self._table
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+import re
 from typing import Any
 
 import pytest
 from playwright.async_api import Browser, CDPSession, Page, expect
 
+from logwarden.daemon.roster import GroupMember
+from logwarden.daemon.settings.groups import HttpSettings
 from logwarden.daemon.standing import ServiceState
 from tests.page.test_incidents import detail_of, rows_of, wide_incident
 from tests.page.world import World
+from tests.unit.daemon.web.crew import Crew
 
 WIDE, NARROW = {"width": 1400, "height": 860}, {"width": 390, "height": 844}
 SERIOUS = {"serious", "critical"}
@@ -39,6 +43,7 @@ async def test_nothing_serious_keeps_people_out(world: World, browser: Browser, 
     world.know("shop", state=ServiceState.LEARNING)
     world.know("packages", state=ServiceState.NOISY)
     world.remember()
+    world.group.members = (GroupMember(member_id="old", host="10.0.0.7"),)
     # The policy is for the page; axe-core is the test's, and it must run inside.
     context = await browser.new_context(viewport=WIDE, color_scheme=theme, bypass_csp=True)  # type: ignore[arg-type]
     page = await context.new_page()
@@ -48,6 +53,8 @@ async def test_nothing_serious_keeps_people_out(world: World, browser: Browser, 
     for key in ("2", "3", "?"):
         await page.keyboard.press(key)
         await expect(page.locator("dialog[open]" if key == "?" else ".page")).to_be_visible()
+        if key == "2":
+            await page.get_by_text("Members", exact=True).click()
         found += await breaches(page)
     await context.close()
     assert found == []
@@ -100,6 +107,29 @@ async def test_a_thousand_incidents_scroll_smoothly(world: World, page: Page) ->
 async def task_seconds(devtools: CDPSession) -> float:
     found = await devtools.send("Performance.getMetrics")
     return float(next(each["value"] for each in found["metrics"] if each["name"] == "TaskDuration"))
+
+
+async def test_services_of_every_member_are_shown(world: World, page: Page) -> None:
+    """Whichever member serves the page; it names those that do not answer, and all of them with what they have."""
+    world.know("shop")
+    world.remember()
+    async with Crew(HttpSettings(port=0)) as crew:
+        await crew.add("billing", "mailer")
+        world.group.members = crew.group.members
+        await page.goto(f"{world.url}#/services")
+        await expect(page.locator(".about")).to_contain_text("3 services of 2 members (group logwarden")
+        await expect(page.locator(".service-row:visible .cell-name")).to_have_text(["billing", "mailer", "shop"])
+        await expect(page.locator(".page .note")).to_be_hidden()
+        await page.get_by_text("Members", exact=True).click()
+        await expect(page.get_by_role("row").nth(2)).to_have_text(re.compile("worker/0.*1.*2.*1.*4.*1"))
+        await expect(page.locator(".spark .curve").first).to_be_attached()
+    world.group.members = (*crew.group.members, GroupMember(member_id="old", host="\u202e10.0.0.7"))
+    world.view._members._tried_at = float("-inf")
+    await page.reload()
+    await expect(page.locator(".about")).to_contain_text("1 service of 3 members")
+    await expect(page.locator(".page .note")).to_contain_text("1 of 3 members answered")
+    await expect(page.locator(".page .note")).to_contain_text("\\u202e10.0.0.7/old: it is of an earlier release")
+    await page.get_by_text("Members", exact=True).click()
 
 
 async def test_ten_thousand_services_stay_usable(world: World, page: Page) -> None:

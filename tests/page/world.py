@@ -24,7 +24,7 @@ from tests.fakes import InlineWorker
 from tests.feedback_stand_ins import FeedbackTopic
 from tests.oracles import LogRecord
 from tests.page import recorded
-from tests.unit.daemon.web.serving import settings_of
+from tests.unit.daemon.web.serving import Group, settings_of
 
 TOKEN = "open sesame"
 
@@ -47,10 +47,11 @@ class Topics:
 class World:
     """What the page shows in one test."""
 
-    def __init__(self, view: View, server: HttpServer, topics: Topics) -> None:
+    def __init__(self, view: View, server: HttpServer, topics: Topics, group: Group) -> None:
         assert view._shelf is not None
         self.view = view
         self.topics = topics
+        self.group = group
         self.server = server
         self.shelf: IncidentShelf = view._shelf
         self.names: list[str] = []
@@ -63,10 +64,11 @@ class World:
         """Serves an empty view."""
         chosen = settings_of(**{"HTTP__TOKEN": TOKEN, **settings})
         topics = Topics(chosen.kafka.alerts_topic)
-        view = View(chosen, SystemClock(), InlineWorker(), topics)
+        group = Group()
+        view = View(chosen, SystemClock(), InlineWorker(), topics, group)
         server = HttpServer(chosen.http, [*probe_routes(HealthState()), *view.routes()], on_stop=view.stop)
         await server.start()
-        world = cls(view, server, topics)
+        world = cls(view, server, topics, group)
         world.shelf.note = ""
         try:
             yield world

@@ -205,13 +205,13 @@ function makeRow() {
 function reasons(services, ready) {
   const { learning, known, noisy } = services.states;
   const all = learning + known + noisy;
-  const topics = [...new Set(services.member.partitions.map((one) => one.topic))];
-  const why = (ready.reasons ?? []).map((one) => el("p", { class: "note" }, one.message));
+  const topics = [...new Set(services.members.flatMap((one) => one.partitions).map((one) => one.topic))];
+  const why = [...(ready.reasons ?? []).map((one) => one.message), services.note].filter(Boolean).map((one) => el("p", { class: "note" }, visible(one)));
   if (!all) {
     return [
       el("h2", {}, "No line has arrived yet"),
       why,
-      el("p", {}, topics.length ? ["This member reads ", topics.map((one) => el("code", {}, one)), ". "] : "This member has no partition yet. ",
+      el("p", {}, topics.length ? ["The group reads ", topics.map((one) => el("code", {}, one)), ". "] : "The group has no partition yet. ",
         "Send logs to the input topics: any producer, one line or JSON object a record, the service as its key."),
       el("pre", { class: "code" }, `echo 'shop-api: INFO started' |\n  kafka-console-producer --bootstrap-server … --topic ${topics[0] ?? "logs"}`),
     ];

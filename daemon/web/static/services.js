@@ -26,10 +26,13 @@ export class ServicesView {
       el("button", { type: "button", "data-state": id, onclick: () => { this.state = id; this.filter(); } }, name, " ", el("span", { class: "count" }))));
     this.empty = el("div", { class: "empty", hidden: true });
     this.about = el("p", { class: "muted about" });
+    this.note = el("p", { class: "note", role: "status", hidden: true }); // which members do not answer
+    this.members = el("div", { class: "members", role: "table", "aria-label": "Members" });
+    this.group = el("details", { class: "group" }, el("summary", {}, "Members"), this.members);
     this.head = el("div", { class: "service-row head", "aria-hidden": "true" }, ["Service", "State", "Lines", "Known", "Lines/min", "Half an hour", "Last line", "Last alert"].map((name) => el("span", {}, name)));
     this.node = el("div", { class: "page services" },
       el("div", { class: "bar" }, el("h1", { class: "unseen" }, "Services"), el("div", { class: "search" }, this.search, el("kbd", { "aria-hidden": "true" }, "/")), this.states),
-      this.about, this.empty, this.head, this.list.node);
+      this.about, this.note, this.group, this.empty, this.head, this.list.node);
     this.load();
   }
 
@@ -77,6 +80,11 @@ export class ServicesView {
   show(found, answer) {
     this.found = found.sort((a, b) => RANK[a.state] - RANK[b.state] || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
     this.answer = answer;
+    const { members, note } = answer;
+    this.note.hidden = note === "";
+    if (this.note.textContent !== visible(note)) this.note.textContent = visible(note);
+    this.group.hidden = members.length < 2;
+    fill(this.members, memberRow("columnheader", ["Member", "Partitions", "Services", "Learning", "Lines/min", "Version"]), members.map((one) => memberRow("cell", cells(one))));
     this.filter();
   }
 
@@ -90,8 +98,9 @@ export class ServicesView {
       button.querySelector(".count").textContent = count(id ? chosen.filter((one) => one.state === id).length : chosen.length);
     }
     const shown = this.state ? chosen.filter((one) => one.state === this.state) : chosen;
-    const { member, lines_per_minute: rate } = this.answer;
-    this.about.textContent = `${several(this.found.length, "service")} of ${member.name} (group ${member.group}, ${several(member.partitions.length, "partition")}), ${count(rate)} lines a minute. Other members answer for their own partitions.`;
+    const { member, members, lines_per_minute: rate } = this.answer;
+    const partitions = members.reduce((sum, one) => sum + one.partitions.length, 0);
+    this.about.textContent = `${several(this.found.length, "service")} of ${several(members.length, "member")} (group ${member.group}, ${several(partitions, "partition")}), ${count(rate)} lines a minute.`;
     this.empty.hidden = shown.length > 0;
     this.list.node.hidden = this.head.hidden = shown.length === 0;
     if (!shown.length) {
@@ -116,6 +125,17 @@ export class ServicesView {
 }
 
 const keyOf = (one) => `${one.topic}/${one.partition}/${one.name}`;
+
+const cells = ({ name, partitions, states, lines_per_minute: rate, version, missing }) => [
+  [visible(name), missing && el("small", {}, visible(missing))],
+  count(partitions.length),
+  states ? count(states.learning + states.known + states.noisy) : "–",
+  states ? count(states.learning) : "–",
+  rate === null ? "–" : count(rate),
+  version ?? "–",
+];
+
+const memberRow = (role, texts) => el("div", { role: "row" }, texts.map((text) => el("span", { role }, text)));
 
 function makeRow() {
   const parts = Object.fromEntries(["name", "topic", "state", "bar", "lines", "known", "rate", "seen", "alert"].map((name) => [name, el("span", { class: `cell-${name}` })]));

@@ -31,12 +31,13 @@ def life(monkeypatch: pytest.MonkeyPatch) -> Life:
     )
 
     made = Life()
-    monkeypatch.setattr(service, "KafkaSource", lambda settings: made.source)
+    monkeypatch.setattr(service, "KafkaSource", lambda settings, card: made.source)
     monkeypatch.setattr(service, "KafkaSink", lambda settings: made.sink)
     monkeypatch.setattr(service, "KafkaWitness", lambda settings: made.witness)
     monkeypatch.setattr(service, "CompactedTopic", lambda settings, topic: made.state)
     followed = {True: made.incidents, False: made.feedback}
     monkeypatch.setattr(view, "FollowedTopic", lambda settings, topic, creation="": followed[not creation])
+    monkeypatch.setattr(view, "KafkaGroup", lambda settings: made.group)
     monkeypatch.setattr(service, "load_engine", lambda settings: made.engine)
     # The real one would end the test run, seconds after a test of a daemon that is stuck.
     monkeypatch.setattr(watchdog, "DeadMansSwitch", IdleSwitch)

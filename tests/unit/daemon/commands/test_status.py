@@ -16,8 +16,10 @@ from logwarden.daemon.clock import SystemClock
 from logwarden.daemon.commands.asking import DaemonClient, clients_of
 from logwarden.daemon.commands.status import StatusOptions, show_status
 from logwarden.daemon.errors import ConfigurationError, FatalError
+from logwarden.daemon.roster import MemberCard
 from logwarden.daemon.settings.groups import HttpSettings, Settings
 from logwarden.daemon.web.server import HttpServer
+from tests.unit.daemon.web.crew import Crew
 from tests.unit.daemon.web.serving import NOW_MS, Served, incident_value, serving, settings_of
 
 
@@ -42,6 +44,13 @@ async def served() -> AsyncIterator[Served]:
     found, server = await serving(settings_of())
     yield found
     await server.stop()
+
+
+@pytest.fixture
+async def crew() -> AsyncIterator[Crew]:
+    """Yields a group without a member."""
+    async with Crew(HttpSettings(port=0)) as made:
+        yield made
 
 
 async def status(served: Served, **options: Any) -> str:
@@ -115,6 +124,37 @@ async def test_several_members_are_asked(served: Served, capsys: pytest.CaptureF
     await show_status(options, Settings(), Console(file=io.StringIO()), Clock())
     members = json.loads(capsys.readouterr().out)
     assert ["incidents" in member for member in members] == [True, False]
+
+
+async def test_one_address_shows_the_whole_group(crew: Crew, capsys: pytest.CaptureFixture[str]) -> None:
+    """A person writes one address and sees every member; with two addresses no service is shown twice."""
+    first, other = await crew.add("a", "b", "c"), await crew.add("d")
+    lines = (await status(first)).splitlines()
+    assert lines[:2] == [
+        "worker/0  group logwarden  2 partitions of 2 members  ready",
+        "  4 services: 2 learning, 1 noisy, 1 known  8 lines a minute",
+    ]
+    assert [" ".join(line.split()) for line in lines[2:5]] == [
+        "member partitions services learning lines/min version",
+        "worker/0 1 3 1 6 1",
+        "worker/1 1 1 1 2 1",
+    ]
+    assert "logs/1" in "".join(lines[5:])
+    options = StatusOptions(urls=[first.url, other.url], as_json=True)
+    await show_status(options, Settings(), Console(file=io.StringIO()), Clock())
+    members = json.loads(capsys.readouterr().out)
+    assert sorted(one["name"] for member in members for one in member["services"]) == ["a", "b", "c", "d"]
+
+
+async def test_a_member_that_does_not_answer_is_named(crew: Crew) -> None:
+    """Nobody takes a part of the group for the whole."""
+    first = await crew.add("a")
+    crew.enter(MemberCard(id="gone", name="worker/gone", address="http://127.0.0.1:9"))
+    shown = " ".join((await status(first)).split())
+    assert (
+        "1 of 2 members answered; services of the others are missing. worker/gone: http://127.0.0.1:9 cannot" in shown
+    )
+    assert "worker/gone 1" in shown
 
 
 async def test_a_watch_looks_again(served: Served, capsys: pytest.CaptureFixture[str]) -> None:

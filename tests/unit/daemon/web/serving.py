@@ -26,13 +26,17 @@ from logwarden.daemon.incidents.incident import (
 from logwarden.daemon.incidents.shelf import IncidentShelf
 from logwarden.daemon.incidents.writing import rfc3339
 from logwarden.daemon.records import Partition
+from logwarden.daemon.roster import GroupDescription, GroupMember, MemberCard
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.reading import read_settings
 from logwarden.daemon.standing import LastAlert, ServiceState, ServiceTable
 from logwarden.daemon.web.api import Endpoint, MemberFacts, PartitionFacts
 from logwarden.daemon.web.api_incidents import IncidentsEndpoint
 from logwarden.daemon.web.api_schema import api_routes
-from logwarden.daemon.web.api_services import ServicesEndpoint, ServiceSource
+from logwarden.daemon.web.api_services import OwnServices, ServiceSource
+from logwarden.daemon.web.group_services import ServicesEndpoint
+from logwarden.daemon.web.members import GroupMembers
+from logwarden.daemon.web.peer_client import PeerClient
 from logwarden.daemon.web.questions import Question
 from logwarden.daemon.web.server import HttpServer
 from tests.fakes import InlineWorker
@@ -138,9 +142,22 @@ class Clock(SystemClock):
         return NOW_MS
 
 
+class Group:
+    """The coordinator of a group of these members, beside the one that is asked."""
+
+    def __init__(self, *members: GroupMember) -> None:
+        self.members = members
+        self.is_stable = True
+        self.looks = 0
+
+    async def describe(self) -> GroupDescription:
+        self.looks += 1
+        return GroupDescription(members=self.members, is_stable=self.is_stable)
+
+
 def member() -> MemberFacts:
     partitions = tuple(PartitionFacts(topic=each.topic, partition=each.partition) for each in (AUDIT, LOGS))
-    return MemberFacts(name="host/7", group="logwarden", version="1", partitions=partitions)
+    return MemberFacts(id="me", name="host/7", group="logwarden", version="1", partitions=partitions)
 
 
 async def unready(_: web.Request) -> web.Response:
@@ -159,7 +176,7 @@ async def serving(settings: Settings, *, with_topic: bool = True) -> tuple[Serve
         served.notes.append(question.body.text)
         return Note(text=question.body.text)
 
-    services = ServicesEndpoint(member, Clock(), InlineWorker())
+    services = OwnServices(member, Clock(), InlineWorker())
     alerts = {
         (LOGS, "web-2"): LastAlert(at_ms=NOW_MS - 5_000, score=0.97),
         (LOGS, "web-1"): LastAlert(at_ms=None, score=0.5),
@@ -167,7 +184,10 @@ async def serving(settings: Settings, *, with_topic: bool = True) -> tuple[Serve
     services.source = ServiceSource(table=table, last_alert=lambda *key: alerts.get(key))
     incidents = IncidentsEndpoint(member, Clock(), served.shelf if with_topic else None)
     note = Endpoint(method="POST", path="/notes", summary="Takes a note.", answer=Note, reply=take, body=Note)
-    endpoints = [services.endpoint, incidents.endpoint, note]
+    members = GroupMembers(Group(), lambda: MemberCard(id="me", name="host/7", address=None), Clock())
+    client = PeerClient(settings.http, Clock(), InlineWorker())
+    group = ServicesEndpoint(services, members, client, InlineWorker())
+    endpoints = [group.endpoint, incidents.endpoint, note]
     server = HttpServer(settings.http, [web.get("/readyz", unready), *api_routes(endpoints, settings.http)])
     await server.start()
     served.url = f"http://127.0.0.1:{server.port}"

@@ -11,7 +11,7 @@ import pytest
 
 from logwarden.daemon.standing import ServiceTable
 from logwarden.daemon.web import api_services
-from logwarden.daemon.web.api_services import ServicesEndpoint, ServiceSource
+from logwarden.daemon.web.api_services import OwnServices, ServiceSource
 from logwarden.daemon.web.questions import Question
 from tests.fakes import InlineWorker, virtually
 from tests.sim.stand_ins import VirtualClock
@@ -95,11 +95,11 @@ async def test_answers_rest_after_work() -> None:
     async def table() -> ServiceTable:
         return TABLE
 
-    services = ServicesEndpoint(member, clock, Slow())
+    services = OwnServices(member, clock, Slow())
     services.source = ServiceSource(table=table, last_alert=lambda *_: None)
 
     async def asks() -> None:
-        await services.reply(Question({}))
+        await services.page(services.selection(Question({})))
         times.append(round(clock.monotonic(), 3))
 
     begun = clock.monotonic()

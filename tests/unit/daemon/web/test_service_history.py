@@ -12,7 +12,7 @@ import pytest
 from logwarden.daemon.records import Partition
 from logwarden.daemon.standing import LastAlert, ServiceTable
 from logwarden.daemon.web import api_services
-from logwarden.daemon.web.api_services import ServicesEndpoint, ServiceSource
+from logwarden.daemon.web.api_services import OwnServices, ServiceSource
 from logwarden.daemon.web.questions import Question
 from logwarden.daemon.web.service_history import MINUTES, HistoryFacts, ServiceHistory
 from tests.fakes import InlineWorker
@@ -59,13 +59,15 @@ async def test_the_history_is_kept_once_a_minute(monkeypatch: pytest.MonkeyPatch
             await asyncio.Event().wait()  # the ingest thread embeds new lines
         return TABLE
 
-    endpoint = ServicesEndpoint(member, Clock(), InlineWorker())
-    keeping = asyncio.ensure_future(endpoint.keep_history())
+    services = OwnServices(member, Clock(), InlineWorker())
+    keeping = asyncio.ensure_future(services.keep_history())
     await asyncio.sleep(0.05)  # the daemon has not started: there is nothing to note
-    endpoint.source = ServiceSource(table=table, last_alert=lambda *_: None)
+    services.source = ServiceSource(table=table, last_alert=lambda *_: None)
     await eventually(lambda: looks > 3, 10, "some minutes")
     keeping.cancel()
-    plain, past = [await endpoint.reply(Question({"history": [wanted]})) for wanted in ("false", "true")]
+    plain, past = [
+        await services.page(services.selection(Question({"history": [wanted]}))) for wanted in ("false", "true")
+    ]
     assert plain.services[0].history is msgspec.UNSET
     found = {(one.topic, one.name): one.history for one in past.services}["logs", "web-2"]
     assert isinstance(found, HistoryFacts)
