@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ WRONG = {
     "settings: {KAFKA__INPUT_TOPICS: logs, KAFKA__SASL_PASSWORD: x}": "is a secret",
     "bridge: {enabled: true, settings: {BRIDGE__SLACK_URL: https://x}}": "is a secret",
     "settings: {HTTP__PORT: 9}": "is set by the chart",
+    "settings: {HTTP__ADVERTISED_ADDRESS: 'a:1'}": "is set by the chart",
     "settings: {kafka.group: x}": "kafka.group",
     "bridge: {enabled: true}": "names no destination",
     "topics: {mode: strimzi}": "strimziCluster",
@@ -88,6 +90,7 @@ def _rendered_as_meant() -> list[str]:
         for topic in (each for each in objects if each["kind"] == "KafkaTopic"):
             _is_a_topic(topic)
         _numbers_are_whole(given, values)
+        _members_reach_each_other(objects, values.name)
     return [
         "every drain fits before the kill, every file that a setting names is mounted, and numbers keep their digits"
     ]
@@ -107,6 +110,31 @@ def _is_a_topic(made: dict[str, Any]) -> None:
     name = made["metadata"]["name"]
     assert re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name), name
     assert made["metadata"]["labels"]["strimzi.io/cluster"] == "main", name
+
+
+def _members_reach_each_other(objects: Sequence[dict[str, Any]], name: str) -> None:
+    """Checks that a member's address names a pod of the headless service, and that the policy lets members through."""
+    [stateful] = [each for each in objects if each["kind"] == "StatefulSet"]
+    template = stateful["spec"]["template"]
+    [container] = template["spec"]["containers"]
+    variables = {each["name"]: each.get("value") for each in container["env"]}
+    address = variables.get("LOGWARDEN_HTTP__ADVERTISED_ADDRESS")
+    assert (address is None) is (variables["LOGWARDEN_HTTP__PORT"] == "none"), name
+    if address is None:
+        return
+    assert list(variables).index("POD_NAME") < list(variables).index("LOGWARDEN_HTTP__ADVERTISED_ADDRESS"), name
+    assert address.startswith(f"http://$(POD_NAME).{stateful['spec']['serviceName']}."), name
+    port = container["ports"][0]["containerPort"]
+    assert address.endswith(f".svc:{port}"), name
+    for policy in (
+        each for each in objects if each["kind"] == "NetworkPolicy" and "Ingress" in each["spec"]["policyTypes"]
+    ):
+        ways = [(way["from"], way["ports"]) for way in policy["spec"]["ingress"]]
+        ways += [(way["to"], way["ports"]) for way in policy["spec"]["egress"] if "to" in way]
+        for direction in (ways[0], ways[-1]):
+            chosen = [peer["podSelector"]["matchLabels"] for peer in direction[0] if peer.get("podSelector")]
+            assert any(labels.items() <= template["metadata"]["labels"].items() for labels in chosen), name
+            assert port in [each["port"] for each in direction[1]], name
 
 
 def _variables_and_mounts_agree(pod: dict[str, Any], name: str) -> None:

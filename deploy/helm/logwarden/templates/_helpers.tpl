@@ -33,7 +33,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{/* Refuses settings that the chart sets from other values, and secrets in plain text. */}}
 {{- define "logwarden.checkSettings" -}}
 {{- range $name, $value := . }}
-{{- if has $name (list "HTTP__HOST" "HTTP__PORT" "KAFKA__GROUP_INSTANCE_ID" "BRIDGE__HTTP_PORT") }}
+{{- if has $name (list "HTTP__HOST" "HTTP__PORT" "HTTP__ADVERTISED_ADDRESS" "KAFKA__GROUP_INSTANCE_ID" "BRIDGE__HTTP_PORT") }}
 {{- fail (printf "settings.%s is set by the chart: use the values http, staticMembership and bridge.port" $name) }}
 {{- end }}
 {{- if regexMatch "(PASSWORD|SECRET|TOKEN|ROUTING_KEY|API_KEY|AUTHORIZATION|SLACK_URL)$" $name }}

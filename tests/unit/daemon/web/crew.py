@@ -52,7 +52,8 @@ async def ready(_: web.Request) -> web.Response:
 class Crew:
     """Members of one group, each with a server, that know each other as the coordinator describes them."""
 
-    def __init__(self, settings: HttpSettings) -> None:
+    def __init__(self, settings: HttpSettings, host: str = HOST) -> None:
+        self.host = host
         self.settings = settings
         self.group = Group()
         self.members: list[Served] = []
@@ -62,7 +63,7 @@ class Crew:
     async def add(self, *names: str, id: str = "", settings: HttpSettings | None = None) -> Served:
         """Adds a member with these services in a partition of its own."""
         number, chosen = len(self.group.members), settings or self.settings
-        card = MemberCard(id=id or f"id{number}", name=f"{HOST}/{number}", address=None)
+        card = MemberCard(id=id or f"id{number}", name=f"{self.host}/{number}", address=None)
 
         def facts() -> MemberFacts:
             partitions = (PartitionFacts(topic="logs", partition=number),)
@@ -104,7 +105,7 @@ class Crew:
         await server.start()
         self._stack.push_async_callback(server.stop)
         address = f"http://127.0.0.1:{server.port}"
-        self.enter(MemberCard(**{"id": "trap", "name": f"{HOST}/trap", "address": address} | card))
+        self.enter(MemberCard(**{"id": "trap", "name": f"{self.host}/trap", "address": address} | card))
         return address
 
     def enter(self, card: MemberCard) -> None:
