@@ -56,7 +56,9 @@ async def test_people_see_every_service_and_incident_of_a_group(topics: Topics, 
         await eventually(lambda: alerts.covers(sent), 60, "an alert for every line")
 
     def services() -> list[dict[str, Any]]:
-        return [one for member in members for one in answer(member, "/api/v1/services?scope=member").get("services", [])]
+        return [
+            one for member in members for one in answer(member, "/api/v1/services?scope=member").get("services", [])
+        ]
 
     await eventually(lambda: sum(one["lines"] for one in services()) == LINES, 20, "every line counted")
     shown = services()
