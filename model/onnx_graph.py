@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from logwarden.model.arrays import Column
+from logwarden.model.onnx_runtime import onnxruntime
 
 OPSET, CONTRIBUTED = 20, "com.microsoft"
 """Version of the operators, and the domain of those that ONNX Runtime adds."""

@@ -202,6 +202,7 @@ EXCEPTIONS: dict[Rule, dict[str, str]] = {
     },
     environment: {
         "daemon/settings/reading.py": "where the environment is read",
+        "model/onnx_runtime.py": "switches the telemetry of ONNX Runtime off, which it reads from there only",
         "training/corpora.py": "where the recordings are is a fact of the machine, and training has no settings",
     },
 }
