@@ -22,13 +22,14 @@ from logwarden.daemon.commands.parsers.config import config
 from logwarden.daemon.commands.parsers.feedback import feedback, maintenance, mute
 from logwarden.daemon.commands.parsers.incidents import incidents
 from logwarden.daemon.commands.parsers.lines import lines
+from logwarden.daemon.commands.parsers.mcp import mcp
 from logwarden.daemon.commands.parsers.programs import OTHER_PROGRAMS, PASS_ON, demo, evaluate, faultlab, train
 from logwarden.daemon.commands.parsers.run import run
 from logwarden.daemon.commands.parsers.scan import scan
 from logwarden.daemon.commands.parsers.status import status
 
 COMMANDS: tuple[Callable[..., None], ...] = (
-    *(run, demo, scan, lines, status, alerts, incidents, bridge),
+    *(run, demo, scan, lines, status, alerts, incidents, bridge, mcp),
     *(feedback, mute, maintenance),
     *(config, train, evaluate, faultlab),
 )

@@ -38,6 +38,9 @@ IMPORTERS = {
         *("daemon/web/health_metrics.py", "daemon/web/bridge_metrics.py"),
     },
     "aiohttp": {"daemon/web", "daemon/bridges/posting.py"},
+    "mcp": {"daemon/agents/serving.py"},
+    "mcp_types": {"daemon/agents/serving.py"},
+    "uvicorn": {"daemon/agents/serving.py"},
     "pydantic_settings": {"daemon/settings"},
     "multiprocessing": {"training/benchmark/command.py"},
     "threading": {"daemon/logs.py", "daemon/process.py", "daemon/commands/unpacking.py", "training/faultlab"},
@@ -143,6 +146,7 @@ def test_the_pipeline_is_given_its_effects() -> None:
         "commands/incidents.py": {"tail_topic"},  # likewise
         "bridges/building.py": {"ThreadWorker"},  # the mail client of the standard library blocks
         "commands/bridge.py": {"KafkaSource", "KafkaSink", "SystemClock"},  # `logwarden bridge` is a daemon of its own
+        "commands/mcp.py": {"SystemClock"},  # `logwarden mcp` reads times such as 2h from now
         "commands/feedback.py": {"KafkaSink", "SystemClock"},  # `logwarden feedback` writes a record of now
         "commands/parsers/incidents.py": {"SystemClock"},  # `logwarden incidents --since 2h` counts from now
         "commands/parsers/alerts.py": {"SystemClock"},  # likewise

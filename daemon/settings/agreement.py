@@ -129,6 +129,10 @@ def _token(settings: Settings) -> Iterator[tuple[bool, str]]:
         f"{name} and {name}_FILE are both set; set one of them",
     )
     yield (
+        settings.mcp.token is not None and settings.mcp.token_file is not None,
+        f"{PREFIX}MCP__TOKEN and {PREFIX}MCP__TOKEN_FILE are both set; set one of them",
+    )
+    yield (
         http.token_for_reads and http.token is None and http.token_file is None,
         f"{name}_FOR_READS is true, but no token is set, so that nobody could read; set {name}_FILE or {name} as well",
     )

@@ -31,6 +31,7 @@ from logwarden.daemon.settings.fields import (
 from logwarden.daemon.settings.formats import TopicFormats
 from logwarden.daemon.settings.kafka import KafkaSettings
 from logwarden.daemon.settings.learning import MAX_DAYS, ServiceLearning
+from logwarden.daemon.settings.mcp import McpSettings
 from logwarden.daemon.settings.patterns import Pattern
 from logwarden.daemon.settings.secret_files import SecretFile
 from logwarden.model.defaults import (
@@ -294,6 +295,7 @@ class Settings(BaseSettings):
     shutdown: ShutdownSettings = ShutdownSettings()
     health: HealthSettings = HealthSettings()
     bridge: BridgeSettings = BridgeSettings()
+    mcp: McpSettings = McpSettings()
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @classmethod

@@ -92,10 +92,12 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return state
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["config"], ["run", "--help"], ["scan", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["config"], ["run", "--help"], ["scan", "--help"], ["mcp", "--help"]]
+)
 def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
     """Help and settings answer at once, also on a machine where torch cannot load."""
-    heavy = ["torch", "transformers", "aiokafka", "numpy", "sklearn"]
+    heavy = ["torch", "transformers", "aiokafka", "numpy", "sklearn", "mcp", "uvicorn"]
     code = (
         f"import sys; sys.argv = ['logwarden', *{arguments!r}]\n"
         "from logwarden.daemon.__main__ import main\n"

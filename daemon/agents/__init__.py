@@ -1,0 +1,1 @@
+"""Answers agents about incidents and services, within a bound of tokens, from the HTTP API of daemons; no model."""
