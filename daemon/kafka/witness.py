@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError
 
 from logwarden.daemon.kafka.client import ReadingClient
 from logwarden.daemon.kafka.connection import connection_options, stopped, translated
+from logwarden.daemon.kafka.group import KafkaGroup
 from logwarden.daemon.records import Partition
 from logwarden.daemon.settings.kafka import KafkaSettings
 
@@ -40,14 +40,4 @@ class KafkaWitness:
 
     async def group_answers(self) -> None:
         """Returns once the coordinator has described the group."""
-        admin = AIOKafkaAdminClient(**connection_options(self._settings))
-        try:
-            await admin.start()
-            [answer] = await admin.describe_consumer_groups([self._settings.group_id])
-            [(code, *_)] = answer.groups
-            if code:
-                raise for_code(code)("the coordinator does not describe the group")
-        except (KafkaError, OSError, TimeoutError) as error:
-            raise translated(error, self._settings) from error
-        finally:
-            await stopped(admin.close())
+        await KafkaGroup(self._settings).describe()
