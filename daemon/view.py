@@ -100,13 +100,13 @@ class View:
     def card(self, port: int | None, local_host: str | None) -> bytes:
         """Returns how this member introduces itself to the group, which it joins now.
 
-        `port`: of its HTTP server. `local_host`: the address from which it reaches its brokers.
+        `port`: of its HTTP server. `local_host`: the address from which it reaches its brokers. An address stays for
+        the life of the process: a card that changes at a join that is sent again would cost the group a rebalance.
         """
         http = self._settings.http
-        address = None
-        if port is not None:
+        if port is not None and self._card.address is None:
             address = http.advertised_address or derived_address(http.host, port, local_host)
-        self._card = MemberCard(id=self._card.id, name=self._card.name, address=address)
+            self._card = MemberCard(id=self._card.id, name=self._card.name, address=address)
         return self._card.encode()
 
     def attach(self, pipeline: Pipeline, ingestor: Ingestor, ingest_worker: Worker) -> None:

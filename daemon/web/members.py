@@ -10,11 +10,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from logwarden.daemon.errors import LogwardenError
+import structlog
+
 from logwarden.daemon.ports import Clock, GroupReader
 from logwarden.daemon.records import Partition
 from logwarden.daemon.roster import GroupDescription, GroupMember, MemberCard, is_of_one_machine
 from logwarden.daemon.waiting import abandon, failure
+
+log = structlog.get_logger(__name__)
 
 FRESH_S = 5.0
 """Age up to which a description serves, and the rest after one that failed."""
@@ -101,8 +104,10 @@ class GroupMembers:
         self._tried_at = self._clock.monotonic()
         error = failure(task)
         if error is not None:
-            is_known = isinstance(error, LogwardenError)
-            self._failure = str(error) if is_known else f"no answer of the brokers within {TIMEOUT_S:g} s"
+            self._failure = f"no answer of the brokers within {TIMEOUT_S:g} s"
+            if not isinstance(error, TimeoutError | asyncio.CancelledError):
+                self._failure = str(error) or type(error).__name__
+                log.warning("group_not_described", error=self._failure)
             return
         self._found = found = task.result()
         here = {member.member_id for member in found.members}

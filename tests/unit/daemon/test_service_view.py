@@ -11,11 +11,13 @@ import pytest
 
 from logwarden.daemon import service as module
 from logwarden.daemon.clock import SystemClock
+from logwarden.daemon.roster import card_in
 from logwarden.daemon.service import Service
-from tests.fakes import LOGS
+from logwarden.daemon.view import View
+from tests.fakes import LOGS, InlineWorker
 from tests.kafka.evidence import eventually
 from tests.oracles import records_of
-from tests.service_stand_ins import Life, settings_of
+from tests.service_stand_ins import Coordinator, Life, settings_of
 from tests.unit.daemon.web.serving import incident_value
 
 
@@ -72,3 +74,25 @@ async def test_a_daemon_shows_its_services_and_the_incidents(life: Life, monkeyp
     ]
     assert {one["last_alert"]["score"] for one in body["services"]} == {0.97}
     assert [incident["id"] for incident in incidents["incidents"]] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("values", "port", "hosts", "address"),
+    [
+        ({"HTTP__HOST": "0.0.0.0"}, 8_080, ("10.0.0.7", "10.1.0.7"), "http://10.0.0.7:8080"),
+        ({"HTTP__HOST": "0.0.0.0"}, 8_080, (None, "10.1.0.7"), "http://10.1.0.7:8080"),
+        ({"HTTP__ADVERTISED_ADDRESS": "https://pod-0:8443"}, 8_080, ("10.0.0.7",), "https://pod-0:8443"),
+        ({"HTTP__ADVERTISED_ADDRESS": "pod-0:8080"}, None, ("10.0.0.7",), None),
+        ({}, 9_000, ("10.0.0.7",), "http://127.0.0.1:9000"),
+    ],
+)
+async def test_a_card_keeps_its_address(
+    values: dict[str, str], port: int | None, hosts: tuple[str | None, ...], address: str | None
+) -> None:
+    """A member that joins again introduces itself as before; without HTTP it has no address."""
+    view = View(settings_of(**values), SystemClock(), InlineWorker(), group=Coordinator())
+    cards = [card_in(view.card(port, host)) for host in hosts]
+    assert cards[-1] is not None
+    assert cards[-1].address == address
+    assert cards[-1] == card_in(view.card(port, "10.9.9.9")) or address is None
+    assert {card.id for card in cards if card is not None} == {view.member().id}

@@ -9,7 +9,7 @@ from logwarden.daemon.records import Partition
 from logwarden.daemon.roster import GroupDescription, GroupMember, MemberCard
 from logwarden.daemon.web import members as module
 from logwarden.daemon.web.members import GroupMembers, Peers
-from tests.fakes import virtually
+from tests.fakes import capture, events, virtually
 from tests.sim.stand_ins import VirtualClock
 
 OWN = MemberCard(id="me", name="pod-0/1", address="http://10.0.0.1:8080")
@@ -111,6 +111,17 @@ async def test_a_coordinator_that_is_away_delays_nobody_for_long() -> None:
     await group.others()
     assert asyncio.get_running_loop().time() == begun, "the coordinator rests after it was too late"
     assert coordinator.looks == 3
+
+
+@virtually
+async def test_an_answer_that_cannot_be_read_is_logged() -> None:
+    """Whatever fails there, people see why, and the operator finds it in the log."""
+    coordinator = Coordinator(OURS)
+    coordinator.failure = ValueError("two values expected")
+    with capture() as caught:
+        peers = await group_of(coordinator).others()
+    assert peers.note.endswith("because they are not known: two values expected.")
+    assert events(caught, "group_not_described") == [{"error": "two values expected", "log_level": "warning"}]
 
 
 @virtually
