@@ -128,6 +128,7 @@ async def test_services_of_every_member_are_shown(world: World, page: Page) -> N
     world.view._members._tried_at = float("-inf")
     await page.reload()
     await expect(page.locator(".about")).to_contain_text("1 service of 3 members")
+    await expect(page.locator(".page .note")).to_be_visible()
     await expect(page.locator(".page .note")).to_contain_text("1 of 3 members answered")
     await expect(page.locator(".page .note")).to_contain_text("\\u202e10.0.0.7/old: it is of an earlier release")
     await page.get_by_text("Members", exact=True).click()

@@ -129,7 +129,7 @@ def test_the_local_address_is_the_one_towards_the_brokers() -> None:
     assert client.local_host() is None
     client._conns = {1: SimpleNamespace(_writer=None), 2: connection()}
     assert client.local_host() is None
-    client._conns |= {3: connection("127.0.0.1", 5), 4: connection("10.0.0.7", 6)}
-    assert client.local_host() == "10.0.0.7"
+    client._conns |= {3: connection("127.0.0.1", 5), 4: connection("192.168.0.7", 6)}
+    assert client.local_host() == "192.168.0.7"
     client._conns = {1: connection("::1", 5, 0, 0)}
     assert client.local_host() == "::1"
