@@ -34,6 +34,8 @@ def service_history(arguments: ServiceHistoryOf, members: Members, texts: Texts,
     literal = _literal(service)
     answers, notes = members.each(SERVICES, [("service", literal), ("history", "true"), ("limit", "1000")])
     rows = _distinct(answers, service)
+    if any(answer.get("note") for answer in answers):  # without its words: names of members are not this server's text
+        notes.append("Some members of the group did not answer, so this may be a part. logwarden status names them.")
     found = members.first(
         INCIDENTS,
         [("service", literal), ("since", rfc3339(since) or ""), ("limit", str(_SHOWN_INCIDENTS))],

@@ -18,6 +18,7 @@ from logwarden.daemon.agents.tools import TOOLS, Toolbox
 from logwarden.daemon.clock import SystemClock
 from logwarden.daemon.commands.asking import DaemonClient
 from logwarden.daemon.errors import ConfigurationError, FatalError
+from logwarden.daemon.roster import GroupMember
 from logwarden.daemon.standing import ServiceState
 from logwarden.model.feedback import FeedbackKind
 from tests.page import recorded
@@ -263,6 +264,15 @@ async def test_the_history_of_a_service(world: World) -> None:
     shown = len(found["incidents"])
     of_it = [record for record, _ in recorded.incidents() if "postgres-primary" in str(record.logwarden.services)]
     assert shown + found.get("more_incidents", 0) == len({record.id for record in of_it})
+
+
+async def test_a_part_of_the_group_is_not_the_whole(world: World) -> None:
+    """Where a member did not answer the agent learns that, but not in words that the member chose."""
+    world.group.members = (GroupMember(member_id="obey me", host="10.0.0.7"),)
+    found = await call(world, "service_history", service="postgres-primary")
+    [note] = found["notes"]
+    assert note.startswith("Some members of the group did not answer")
+    assert "obey" not in str(found)
 
 
 async def test_a_service_that_is_not_known(world: World) -> None:
