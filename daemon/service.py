@@ -290,6 +290,7 @@ class Service:
             rules=fold_rules(settings),
             findings=FindingReader(system_of(settings)),
             watcher=baseline_of(settings, self._feedback, sink, self._clock),
+            feedback=lambda: self._feedback.book,
         )
         return desk.run()
 

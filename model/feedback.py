@@ -78,6 +78,8 @@ class Feedback:
     pattern: str = ""
     """Text of a line, in which * stands for any text, for *mute*."""
     reason: str = ""
+    by: str = ""
+    """Who gave it."""
 
     def is_valid(self, time_ms: int, *, tail_ms: int = 0) -> bool:
         """Returns True for the time of a line to which the entry applies."""
@@ -131,6 +133,11 @@ class FeedbackBook:
 
     def judgement(self, service: str, kind: str, text: str, time_ms: int) -> FeedbackKind | None:
         """Returns the judgement of such a line by the entry that was given last. Returns None without one."""
+        entry = self.deciding(service, kind, text, time_ms)
+        return None if entry is None else entry.kind
+
+    def deciding(self, service: str, kind: str, text: str, time_ms: int) -> Feedback | None:
+        """Returns the entry that judges such a line: the one that was given last. Returns None without one."""
         if not self._entries:
             return None
         own = self._own(service)
@@ -143,21 +150,25 @@ class FeedbackBook:
             if entry.is_valid(time_ms) and contains(entry.pattern, text):
                 found = [entry]
                 break
-        return found[0].kind if found else None
+        return found[0] if found else None
 
     def plan(self, service: str, time_ms: int, *, is_failure: bool = True) -> Plan | None:
         """Returns the announced maintenance in which a line of a service was logged. Returns None if there is none.
 
         `is_failure`: the line states a failure, so that its tail is the shorter one.
         """
+        entry = self.window(service, time_ms, is_failure=is_failure)
+        if entry is None:
+            return None
+        until = entry.until_ms
+        return Plan(id=entry.key, reason=entry.reason, until_ms=time_ms if until is None else until)
+
+    def window(self, service: str, time_ms: int, *, is_failure: bool = True) -> Feedback | None:
+        """Returns the entry that announces such a maintenance. Returns None without one."""
         if not self._entries:
             return None
         tail_ms = self._tails.of(is_failure=is_failure)
-        for entry in self._own(service).windows:
-            if entry.is_valid(time_ms, tail_ms=tail_ms):
-                until = entry.until_ms
-                return Plan(id=entry.key, reason=entry.reason, until_ms=time_ms if until is None else until)
-        return None
+        return next((one for one in self._own(service).windows if one.is_valid(time_ms, tail_ms=tail_ms)), None)
 
     def _own(self, service: str) -> _OfService:
         own = self._of_service.get(service)

@@ -20,11 +20,11 @@ from __future__ import annotations
 import math
 import uuid
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from logwarden.model.incident_state import FoldRules, LiveIncident
-from logwarden.model.incidents import Change, Finding, Incident, KnownIncident, Status
+from logwarden.model.incidents import Change, Finding, Incident, KnownIncident, Resolution, Status
 
 NAMESPACE = uuid.UUID("3b0c2f7e-6a0d-5d52-8d5e-1f6f1d6b2f11")
 """Namespace of incident ids. It never changes."""
@@ -34,6 +34,8 @@ _EPISODES = 8
 """Latest incidents of a service that a late finding may belong to."""
 _Name = tuple[str, str]
 """System and service."""
+Settles = Callable[[LiveIncident], Resolution | None]
+"""Returns the feedback that ends an incident. Returns None if none does."""
 
 
 @dataclass(slots=True, eq=False)
@@ -72,6 +74,7 @@ class IncidentFold:
         self._last_with: dict[str, LiveIncident] = {}
         """For each kind of line the latest incident that lists it."""
         self._ids: OrderedDict[str, None] = OrderedDict()
+        self._settles: Settles = lambda _: None
 
     def __len__(self) -> int:
         return len(self._incidents)
@@ -114,12 +117,13 @@ class IncidentFold:
             self._last_with[finding.kind] = incident
         return incident.id
 
-    def advance(self, now_ms: float) -> list[Incident]:
+    def advance(self, now_ms: float, settles: Settles = lambda _: None) -> list[Incident]:
         """Returns what is to be published about incidents now, and forgets the old ones.
 
-        `now_ms`: the clock of publication, which advances while nothing is published.
+        `now_ms`: the clock of publication, which advances while nothing is published. `settles`: the feedback of now.
         """
         now_ms = max(now_ms, self.clock_ms)
+        self._settles = settles
         changes = [change for one in self._evicted for change in self._changes(one, now_ms)]
         self._evicted = []
         for one in self._incidents:
@@ -255,7 +259,7 @@ class IncidentFold:
         else:
             is_soon = now_ms < incident.written_ms + self.rules.update_ms
             is_as_severe = incident.severity == incident.written_severity
-            if is_soon and is_as_severe and written[0] is status is Status.OPEN:
+            if is_soon and is_as_severe and written[0] is status:
                 return
         change = Change.UPDATED if status is Status.OPEN else Change(status.value)
         yield self._published(incident, change, status, now_ms)
@@ -266,6 +270,12 @@ class IncidentFold:
             return Status.PENDING
         if incident.is_continued:
             return Status.EXPIRED
+        written = incident.written
+        if written is not None and written[0] is Status.RESOLVED and incident.findings <= written[1]:
+            return Status.RESOLVED  # feedback that is taken back opens nothing, and a replay knows no feedback yet
+        incident.resolution = self._settles(incident)
+        if incident.resolution is not None:
+            return Status.RESOLVED
         quiet_ms = rules.quiet_ms if incident.plan is not None else max(rules.quiet_ms, 2 * incident.gap_ms)
         return Status.RESOLVED if now_ms >= incident.clock_ms + quiet_ms else Status.OPEN
 

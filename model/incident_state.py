@@ -18,6 +18,7 @@ from logwarden.model.incidents import (
     IncidentLine,
     IncidentService,
     Plan,
+    Resolution,
     Status,
     gates_of,
 )
@@ -94,6 +95,8 @@ class LiveIncident:
     activity: ActivityCounter = field(default_factory=ActivityCounter)
     plan: Plan | None = None
     """The maintenance that all its findings belong to, as the newest of them knew it."""
+    resolution: Resolution | None = None
+    """The feedback that ends it, as of the last look."""
 
     @property
     def gates(self) -> Gates:
@@ -126,6 +129,7 @@ class LiveIncident:
             gates=self.gates,
             plan=self.plan,
             activity=self.activity.counts(),
+            resolution=self.resolution if status is Status.RESOLVED else None,
         )
 
     def take(self, finding: Finding, at: int, rules: FoldRules) -> None:

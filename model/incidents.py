@@ -33,7 +33,7 @@ class Status(StrEnum):
     """The evidence of its lines is not enough yet, so that it is not published."""
     OPEN = "open"
     RESOLVED = "resolved"
-    """Its services have been quiet for a while."""
+    """Its services have been quiet for a while, or people have given feedback on all its lines."""
     EXPIRED = "expired"
     """It lasted until another incident continued it, or it had to make room for one."""
 
@@ -144,6 +144,18 @@ class Gates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """The feedback that ended an incident."""
+
+    kind: str
+    """See `model/feedback.py: FeedbackKind`."""
+    feedback: str
+    """Key of the entry."""
+    by: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
     """An incident as it is published."""
 
@@ -173,6 +185,8 @@ class Incident:
     plan: Plan | None = None
     activity: Activity | None = None
     """Its findings over time."""
+    resolution: Resolution | None = None
+    """None: it is not resolved, or its services became quiet."""
 
     @property
     def severity(self) -> str:

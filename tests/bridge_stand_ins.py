@@ -20,6 +20,7 @@ from logwarden.daemon.incidents.incident import (
     IncidentRecord,
     IncidentServiceFacts,
     LineFacts,
+    ResolutionFacts,
 )
 from logwarden.daemon.incidents.plans import PlanFacts
 
@@ -38,6 +39,7 @@ def incident(
     kinds: Sequence[str] = ("new_line",),
     planned: bool = False,
     first_seen: str | None = FIRST,
+    resolution: ResolutionFacts | None = None,
 ) -> IncidentRecord:
     """Returns a record about the incident of this name."""
     id = incident_id(name)
@@ -74,6 +76,7 @@ def incident(
         lines=lines,
         more_lines=0,
         planned=PLAN if planned else None,
+        resolution=resolution,
     )
     return IncidentRecord(
         schema_version=1,

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from logwarden.daemon.bridges.notice import Action, Notice, Quoting, one_line, seen_ms, services_of
+from logwarden.daemon.bridges.notice import Action, Notice, Quoting, ending_of, one_line, seen_ms, services_of
 from logwarden.daemon.bridges.posting import Poster
 from logwarden.daemon.errors import DestinationUnavailable, NoticeRefused
 from logwarden.daemon.incidents.incident import IncidentRecord
@@ -109,6 +109,7 @@ def alert_of(record: IncidentRecord, quoting: Quoting, now_ms: int, hold_ms: int
         "kinds": ", ".join(facts.kinds),
         "alerts": str(facts.alerts),
         "last_seen": facts.last_seen or "",
+        "resolution": ending_of(record),
     }
     alert: dict[str, Any] = {
         "labels": labels_of(record),

@@ -6,6 +6,7 @@ end. A newer state replaces one that waits. An end never overtakes the state bef
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -16,6 +17,10 @@ from logwarden.daemon.records import Partition
 
 MAX_ANNOUNCED = 20_000
 """Open incidents that are kept in mind. Of one beyond them the next state is announced again."""
+
+
+MAX_ENDED = 1_000
+"""Incidents whose end is known to be delivered."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,6 +93,8 @@ class IncidentLanes:
         self._lanes: dict[str, IncidentLane] = {}
         self._all_updates = all_updates
         self._is_stale = is_stale
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        """Incidents whose end was delivered last."""
         self.joined = 0
         """Letters that a newer one replaced before they were sent."""
 
@@ -136,6 +143,9 @@ class IncidentLanes:
     ) -> IncidentLane | None:
         """Takes a record to be sent. Returns its lane, or None if there is nothing to send about it."""
         action = Action.TRIGGER if record.logwarden.status == "open" else Action.RESOLVE
+        is_over = record.id in self._ended and not self.is_announced(record.id)
+        if action is Action.RESOLVE and is_over and not self._all_updates:
+            return None  # late alerts of an incident that is over: its end would be reported twice
         letter = Letter(record=record, action=action, offsets=[offset], published_ms=published_ms, taken_at=now)
         lane = self._lanes.setdefault(record.id, IncidentLane(id=record.id, partition=partition))
         if action is Action.TRIGGER:
@@ -202,6 +212,11 @@ class IncidentLanes:
         """Notes that the letter at hand was taken. Returns the offsets that are done."""
         letter = self._end_letter(lane)
         lane.announced = letter.record if letter.action is Action.TRIGGER else None
+        self._ended.pop(lane.id, None)
+        if letter.action is Action.RESOLVE and not lane.waiting:
+            self._ended[lane.id] = None
+            if len(self._ended) > MAX_ENDED:
+                self._ended.popitem(last=False)
         self._drop_if_over(lane)
         self._bound()
         return letter.offsets
@@ -234,3 +249,4 @@ class IncidentLanes:
     def drop_all(self) -> None:
         """Drops everything, at a rebalance."""
         self._lanes.clear()
+        self._ended.clear()

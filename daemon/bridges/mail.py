@@ -17,7 +17,7 @@ from email.utils import format_datetime, parseaddr
 from pathlib import Path
 from typing import Literal
 
-from logwarden.daemon.bridges.notice import Action, Notice, Quoting, one_line, services_of
+from logwarden.daemon.bridges.notice import Action, Notice, Quoting, ending_of, one_line, services_of
 from logwarden.daemon.errors import ConfigurationError, DestinationUnavailable, NoticeRefused
 from logwarden.daemon.incidents.incident import IncidentRecord
 from logwarden.daemon.ports import Clock, Worker
@@ -168,6 +168,7 @@ def mail_of(
         f"Last seen:  {facts.last_seen or 'unknown'}",
         f"Alerts:     {facts.alerts} ({', '.join(facts.kinds)})",
         f"Incident:   {record.id}",
+        *([f"Ended:      {ending}"] if (ending := ending_of(record)) else []),
     ]
     link = quoting.link_to(record)
     message.set_content("\n".join(rows + ([f"Link:       {link}"] if link else [])) + "\n")

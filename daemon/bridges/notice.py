@@ -11,6 +11,7 @@ from enum import StrEnum
 from urllib.parse import quote
 
 from logwarden.daemon.incidents.incident import IncidentRecord, LineFacts
+from logwarden.daemon.incidents.settling import words_of
 from logwarden.daemon.incidents.writing import milliseconds
 from logwarden.model.schema import truncated
 
@@ -76,6 +77,17 @@ class Quoting:
     def link_to(self, record: IncidentRecord) -> str:
         """Returns the link to an incident; empty without one."""
         return "" if self.link is None else self.link.replace("{id}", quote(record.id, safe=""))
+
+
+def ending_of(record: IncidentRecord) -> str:
+    """Returns who ended an incident by feedback, and why: `expected by ann: every night`. Empty if nobody did."""
+    return one_line(words_of(record.logwarden.resolution), 400)
+
+
+def status_of(record: IncidentRecord) -> str:
+    """Returns the state of an incident that has ended, as a headline: `RESOLVED (expected by ann: every night)`."""
+    ending = ending_of(record)
+    return record.logwarden.status.upper() + (f" ({ending})" if ending else "")
 
 
 def one_line(text: str, most: int = 300) -> str:

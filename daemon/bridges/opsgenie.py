@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from logwarden.daemon.bridges.notice import Action, Notice, Quoting, one_line, services_of
+from logwarden.daemon.bridges.notice import Action, Notice, Quoting, ending_of, one_line, services_of
 from logwarden.daemon.bridges.posting import Poster
 from logwarden.daemon.errors import DestinationUnavailable
 from logwarden.daemon.incidents.incident import IncidentRecord
@@ -38,7 +38,7 @@ class Opsgenie:
         url, body = self._url, alert_body(notice.record, self._quoting)
         if notice.action is Action.RESOLVE:
             url = f"{url}/{quote(notice.record.id, safe='')}/close?identifierType=alias"
-            body = {"source": "logwarden", "note": f"logwarden: the incident is {notice.record.logwarden.status}"}
+            body = {"source": "logwarden", "note": note_of(notice.record)}
         await self._poster.post(url, msgspec.json.encode(body), {"Authorization": f"GenieKey {key}"})
 
     async def remind(self, records: Sequence[IncidentRecord]) -> None:
@@ -46,6 +46,12 @@ class Opsgenie:
 
     async def close(self) -> None:
         await self._poster.close()
+
+
+def note_of(record: IncidentRecord) -> str:
+    """Returns the note with which an alert is closed."""
+    ending = ending_of(record)
+    return f"logwarden: the incident is {record.logwarden.status}" + (f", {ending}" if ending else "")
 
 
 def alert_body(record: IncidentRecord, quoting: Quoting) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
-from logwarden.daemon.bridges.notice import Notice, Quoting, one_line, seen_ms
+from logwarden.daemon.bridges.notice import Notice, Quoting, ending_of, one_line, seen_ms
 from logwarden.daemon.bridges.posting import Poster
 from logwarden.daemon.errors import NoticeRefused
 from logwarden.daemon.incidents.incident import IncidentRecord
@@ -81,6 +81,8 @@ def request_of(notice: Notice, quoting: Quoting, now_ms: int) -> ExportLogsServi
     }
     if facts.system:
         attributes["incident.system"] = facts.system
+    if ending := ending_of(record):
+        attributes["incident.resolution"] = ending
     if link := quoting.link_to(record):
         attributes["url.full"] = link
     log_record = LogRecord(

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from logwarden.daemon.bridges.notice import Action, Notice, Quoting, one_line, services_of
+from logwarden.daemon.bridges.notice import Action, Notice, Quoting, ending_of, one_line, services_of
 from logwarden.daemon.bridges.posting import Poster
 from logwarden.daemon.errors import DestinationUnavailable
 from logwarden.daemon.incidents.incident import IncidentRecord
@@ -48,6 +48,10 @@ def event_of(notice: Notice, quoting: Quoting) -> dict[str, Any]:
     record, facts = notice.record, notice.record.logwarden
     event: dict[str, Any] = {"event_action": notice.action.value, "dedup_key": record.id}
     if notice.action is Action.RESOLVE:
+        ending = ending_of(record)
+        if ending:  # PagerDuty logs the payload of an end, and requires none
+            source = one_line(record.service.name, 255) or "logwarden"
+            event["payload"] = {"summary": f"Resolved: {ending}", "source": source, "severity": facts.severity}
         return event
     link = quoting.link_to(record)
     payload = {

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from logwarden.daemon.bridges.notice import Action, Notice, Quoting, one_line, seen_ms, services_of
+from logwarden.daemon.bridges.notice import Action, Notice, Quoting, one_line, seen_ms, services_of, status_of
 from logwarden.daemon.bridges.posting import Poster
 from logwarden.daemon.errors import DestinationUnavailable
 from logwarden.daemon.incidents.incident import IncidentRecord
@@ -56,7 +56,7 @@ def message_of(notice: Notice, quoting: Quoting) -> dict[str, Any]:
     """Returns the message of a notice."""
     record, facts = notice.record, notice.record.logwarden
     is_over = notice.action is Action.RESOLVE
-    word = facts.status.upper() if is_over else facts.severity.upper()
+    word = status_of(record) if is_over else facts.severity.upper()
     if not is_over and notice.announced is not None:
         word = f"{word} (worse)"
     head = f"{word}: {quoting.summary(record)}"

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from logwarden.daemon.bridges.notice import Notice, Quoting, services_of
+from logwarden.daemon.bridges.notice import Notice, Quoting, ending_of, services_of
 from logwarden.daemon.bridges.posting import Poster
 from logwarden.daemon.incidents.incident import IncidentRecord
 
@@ -84,6 +84,7 @@ def values_of(notice: Notice, quoting: Quoting) -> dict[str, Any]:
         "recurrence": facts.recurrence,
         "evidence": facts.evidence,
         "planned": facts.planned is not None,
+        "resolution": ending_of(record),
         "details": quoting.details(record),
         "lines": [msgspec.to_builtins(line) for line in quoting.worst_lines(record)],
         "link": quoting.link_to(record),
@@ -94,6 +95,7 @@ NAMES = frozenset(
     (
         *("id", "dedup_key", "action", "change", "status", "revision", "severity", "message", "service", "services"),
         *("service_names", "system", "kinds", "first_seen", "last_seen", "alerts", "recurrence", "evidence", "planned"),
+        "resolution",
         *("details", "lines", "link"),
     )
 )

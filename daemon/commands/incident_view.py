@@ -18,6 +18,7 @@ from rich.text import Text
 
 from logwarden.daemon.commands.rendering import COLOURS, printable
 from logwarden.daemon.incidents.incident import IncidentRecord
+from logwarden.daemon.incidents.settling import words_of
 
 SHOWN_LINES = 8
 SHOWN_SERVICES = 6
@@ -64,6 +65,8 @@ def _header(record: IncidentRecord) -> Text:
         header.append(f"  again, {facts.recurrence + 1} times so far", "yellow")
     if facts.planned is not None:
         header.append(f"  planned: {printable(facts.planned.reason or facts.planned.id)}", "green")
+    if facts.resolution is not None:
+        header.append(f"  {printable(words_of(facts.resolution))}", "green")
     header.append(f"  {facts.change if facts.status == 'open' else facts.status}", "dim")
     header.append(f"  {record.id}", "dim")
     return header

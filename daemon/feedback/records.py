@@ -142,6 +142,7 @@ def feedback_of(key: str, record: FeedbackRecord, kind_of: KindOf) -> Feedback:
         kinds=frozenset(named | masked),
         pattern=record.pattern,
         reason=record.reason,
+        by=record.by,
     )
 
 

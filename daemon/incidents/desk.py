@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -32,10 +32,12 @@ from logwarden.daemon.incidents.incident import (
     shorter_incidents,
 )
 from logwarden.daemon.incidents.merging import AlertMerge
+from logwarden.daemon.incidents.settling import settles
 from logwarden.daemon.ports import AlertReader, Clock, Sink
 from logwarden.daemon.records import Delivery, Message
 from logwarden.daemon.telemetry import Telemetry
-from logwarden.model.incident_fold import IncidentFold
+from logwarden.model.feedback import NO_FEEDBACK, FeedbackBook
+from logwarden.model.incident_fold import IncidentFold, Settles
 from logwarden.model.incident_state import FoldRules
 from logwarden.model.incidents import Incident
 
@@ -74,7 +76,9 @@ class IncidentDesk:
         rules: FoldRules,
         findings: FindingReader,
         watcher: IncidentWatcher | None = None,
+        feedback: Callable[[], FeedbackBook] = lambda: NO_FEEDBACK,
     ) -> None:
+        """`feedback`: returns what is in force now."""
         self._reader = reader
         self._sink = sink
         self._clock = clock
@@ -84,6 +88,7 @@ class IncidentDesk:
         self._rules = rules
         self._findings = findings
         self._watcher = watcher
+        self._feedback = feedback
         self._failed = ""
         self._unclaimed: dict[str, IncidentRecord] = {}
         """Incidents that are open in the topic, and none of whose alerts this term has read."""
@@ -164,7 +169,7 @@ class IncidentDesk:
                 continue
             if finding.clock_ms >= term.advance_at_ms:
                 term.advance_at_ms = finding.clock_ms + ADVANCE_MS
-                await self._publish(fold.advance(finding.clock_ms))
+                await self._publish(fold.advance(finding.clock_ms, self._settles()))
             incident = fold.add(finding)
             counts["duplicate" if incident is None else "folded"] += 1
             self._unclaimed.pop(incident or "", None)
@@ -172,11 +177,14 @@ class IncidentDesk:
             if count:
                 self._telemetry.alerts_folded(outcome, count)
         if not term.merge.wanted():
-            await self._publish(fold.advance(fold.clock_ms + 1_000 * (now - term.heard_at)))
+            await self._publish(fold.advance(fold.clock_ms + 1_000 * (now - term.heard_at), self._settles()))
             await self._end_unclaimed()
         if now >= term.commit_at:
             term.commit_at = now + COMMIT_INTERVAL_S
             await self._commit(term)
+
+    def _settles(self) -> Settles:
+        return settles(self._feedback(), self._clock.now_ms())
 
     async def _commit(self, term: _Term) -> None:
         """Commits where a replay must begin for the incidents that may still change."""

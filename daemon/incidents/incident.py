@@ -6,7 +6,7 @@ no earlier one. Fields follow the Elastic Common Schema, headers CloudEvents 1.0
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -14,7 +14,7 @@ from logwarden.daemon.incidents.alert import AlertService
 from logwarden.daemon.incidents.plans import PlanFacts, plan_facts, plan_of
 from logwarden.daemon.incidents.writing import encodable, milliseconds, rfc3339
 from logwarden.daemon.records import Message
-from logwarden.model.incidents import Incident, IncidentLine, KnownIncident, Status
+from logwarden.model.incidents import Incident, IncidentLine, KnownIncident, Resolution, Status
 from logwarden.model.schema import truncated
 
 SCHEMA_VERSION = 1
@@ -86,6 +86,16 @@ class GateFacts(msgspec.Struct, frozen=True, kw_only=True):
     calm: bool
 
 
+class ResolutionFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The feedback that ended the incident."""
+
+    kind: str
+    feedback: str
+    """Its key in the feedback topic."""
+    by: str
+    reason: str
+
+
 class IncidentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Facts about the incident for which ECS has no field."""
 
@@ -113,6 +123,8 @@ class IncidentFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """None where the lines state no time, and in records of earlier releases."""
     planned: PlanFacts | None = None
     """The announced maintenance that caused it. None: it was not announced, and the bytes do not contain the field."""
+    resolution: ResolutionFacts | None = None
+    """None: it is not resolved, or its services became quiet."""
 
 
 class IncidentRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,8 +162,7 @@ def build_incident(
 ) -> IncidentRecord:
     """Builds the record of an incident. `is_dated`: False if its lines state no time, so that none is shown."""
     time = rfc3339 if is_dated else _no_time
-    heaviest = sorted(range(len(incident.lines)), key=lambda place: _weight(incident.lines[place]))[:max_lines]
-    shown = [incident.lines[place] for place in sorted(heaviest)]
+    shown = listed(incident.lines, max_lines)
     hidden = len(incident.lines) - len(shown)
     first, last = time(incident.first_ms), time(incident.last_ms)
     return IncidentRecord(
@@ -193,8 +204,16 @@ def build_incident(
             system=encodable(incident.system),
             activity=_activity(incident, time),
             planned=None if incident.plan is None else plan_facts(incident.plan),
+            resolution=None if incident.resolution is None else _resolution(incident.resolution),
         ),
     )
+
+
+def listed(lines: Iterable[IncidentLine], most: int = MAX_LINES) -> list[IncidentLine]:
+    """Returns the lines that a record shows, in the order of `lines`."""
+    all_lines = list(lines)
+    heaviest = sorted(range(len(all_lines)), key=lambda place: _weight(all_lines[place]))[:most]
+    return [all_lines[place] for place in sorted(heaviest)]
 
 
 def incident_message(record: IncidentRecord, topic: str) -> Message:
@@ -274,6 +293,15 @@ def _title_line(incident: Incident) -> IncidentLine:
     lines = [line for line in failures if line.service == incident.origin] or failures or own or incident.lines
     least = _TITLE_SHARE * max(line.evidence for line in lines)
     return min((line for line in lines if line.evidence >= least), key=lambda line: (line.first_ms, *_weight(line)))
+
+
+def _resolution(resolution: Resolution) -> ResolutionFacts:
+    return ResolutionFacts(
+        kind=resolution.kind,
+        feedback=encodable(resolution.feedback),
+        by=encodable(resolution.by),
+        reason=encodable(resolution.reason),
+    )
 
 
 def _no_time(_: int) -> str | None:

@@ -5,6 +5,7 @@ Knows the command line and the HTTP port only; refuses to reach into the daemon'
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -194,3 +195,12 @@ def _free_port() -> int:
     with contextlib.closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+async def run_command(variables: Mapping[str, str], *arguments: str) -> str:
+    """Runs `logwarden …` as an operator does, and returns its output."""
+    done = await asyncio.to_thread(
+        subprocess.run, command(*arguments), env=environment(variables), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from pathlib import Path
 
+from logwarden.daemon.incidents.incident import decode_incident
 from tests.alertmanager import RunningAlertmanager, alertmanager
-from tests.bridge_stand_ins import Answer, Request, incident, incident_id, receiver
+from tests.bridge_stand_ins import Answer, Receiver, Request, incident, incident_id, receiver
 from tests.kafka.bridge_figure import run
-from tests.kafka.bridging import bridge, incident_topic
-from tests.kafka.broker import Broker
-from tests.kafka.evidence import eventually, read_all
+from tests.kafka.bridging import IncidentTopic, bridge, incident_topic
+from tests.kafka.broker import Broker, create_topics
+from tests.kafka.evidence import Traffic, eventually, read_all
+from tests.kafka.fleet import Fleet
+from tests.kafka.member import READY_S, run_command
 from tests.kafka.ports import free_ports
 from tests.kafka.topics import Topics
 
@@ -48,6 +52,65 @@ async def test_alertmanager_may_restart_and_so_may_the_bridge(topics: Topics, tm
             async with bridge(topic, **urls, **quick):  # which knows from the topic what is open
                 await _until_active(running, {incident_id("one")})
             await _until_active(running, set())
+
+
+async def test_feedback_ends_an_incident_at_every_destination(
+    topics: Topics, forked_fleet: Fleet, tmp_path: Path
+) -> None:
+    """Alertmanager and a chat have the end within seconds, once, with its reason; no restart and no undo opens it."""
+    feedback, line = topics.named("feedback"), b"ERROR the nightly job 4711 found no file"
+    await create_topics(topics.bootstrap, {feedback: 1}, configs={"cleanup.policy": "compact"})
+    with alertmanager(tmp_path / "am") as running:
+        async with (
+            incident_topic(topics) as topic,
+            receiver() as server,
+            bridge(topic, BRIDGE__ALERTMANAGER_URLS=running.url, BRIDGE__SLACK_URL=server.url),
+            Traffic.to(topics.bootstrap, topics.logs) as traffic,
+        ):
+            settings = {
+                "KAFKA__FEEDBACK_TOPIC": feedback,
+                "KAFKA__INCIDENTS_TOPIC": topic.name,
+                "INCIDENTS__LEAST_EVIDENCE": 0,
+            }
+            member = forked_fleet.start(**settings)
+            await eventually(member.ready, READY_S, "a ready member")
+            await traffic.send(40, line=line)
+            await eventually(lambda: server.taken, 60, "a message about the incident")
+            await eventually(lambda: asyncio.to_thread(running.incidents), 20, "an alert about it")
+            [id] = await asyncio.to_thread(running.incidents)
+            variables = {
+                "LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS": topics.bootstrap,
+                "LOGWARDEN_KAFKA__FEEDBACK_TOPIC": feedback,
+                "LOGWARDEN_KAFKA__INCIDENTS_TOPIC": topic.name,
+            }
+            # Its record lists all services once no alert came for a moment, and the judgement is about these.
+            await eventually(lambda: _all_services(topic, 8), 60, "an incident of all services")
+            await run_command(variables, "feedback", id[:8], "--expected", "--note", "every night")
+            await eventually(lambda: _ends(server), 15, "an end")
+            assert await asyncio.to_thread(running.incidents) == {}
+            records = await read_all(topics.bootstrap, topic.name, partitions=2)
+            member.kill()
+            member = forked_fleet.start(**settings)
+            await eventually(lambda: '"incidents": "folding"' in member.body("/readyz"), 40, "a member that folds")
+            await run_command(variables, "feedback", "undo", id[:8])
+            await asyncio.sleep(7)
+            assert await read_all(topics.bootstrap, topic.name, partitions=2) == records
+            [end] = _ends(server)
+            assert end.startswith("RESOLVED (expected by ")
+            assert end.split(")")[0].endswith(": every night")
+            await traffic.send(8, line=line)
+            await eventually(lambda: asyncio.to_thread(running.incidents), 30, "an incident after the feedback ended")
+
+
+async def _all_services(topic: IncidentTopic, services: int) -> bool:
+    records = await read_all(topic.bootstrap, topic.name, partitions=2)
+    return len(decode_incident(records[-1].value).logwarden.services) == services
+
+
+def _ends(server: Receiver) -> list[str]:
+    """Returns the messages of a chat about the ends of incidents."""
+    texts = [json.loads(request.body)["text"] for request in server.taken]
+    return [text for text in texts if text.startswith("RESOLVED")]
 
 
 async def _until_active(running: RunningAlertmanager, expected: set[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
@@ -27,7 +26,7 @@ from logwarden.daemon.settings.kafka import KafkaSettings
 from tests.kafka.broker import Broker, create_topics
 from tests.kafka.evidence import AlertLog, Group, Traffic, eventually, read_all
 from tests.kafka.fleet import Fleet
-from tests.kafka.member import READY_S, Member, command, environment
+from tests.kafka.member import READY_S, Member, run_command
 from tests.kafka.topics import LOG_PARTITIONS, Topics
 
 DAY_MS = 86_400_000
@@ -44,15 +43,6 @@ def office_of(topics: Topics, topic: str) -> tuple[FeedbackOffice, KafkaSink]:
     transactions = TopicTransactions(settings, topic)
     read = CompactedTopic(settings, topic).read_all
     return FeedbackOffice(topic, read, None, sink, transactions, SystemClock(), by="test"), sink
-
-
-async def run_command(variables: Mapping[str, str], *arguments: str) -> str:
-    """Runs `logwarden …` as an operator does, and returns its output."""
-    done = await asyncio.to_thread(
-        subprocess.run, command(*arguments), env=environment(variables), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def post(member: Member, path: str, body: Mapping[str, object]) -> tuple[int, Any]:

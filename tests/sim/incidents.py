@@ -6,10 +6,12 @@ Everything follows from the seed. Alerts come in two partitions, some of them tw
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -17,9 +19,10 @@ from logwarden.daemon.errors import BrokerUnavailable
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.incidents.desk import IncidentDesk
 from logwarden.daemon.incidents.findings import FindingReader
-from logwarden.daemon.incidents.incident import IncidentRecord, decode_incident
+from logwarden.daemon.incidents.incident import IncidentRecord, LineFacts, decode_incident
 from logwarden.daemon.records import AlertBatch, Delivery, Message
 from logwarden.daemon.web.metrics import PrometheusTelemetry
+from logwarden.model.feedback import Feedback, FeedbackBook, FeedbackKind
 from logwarden.model.incident_fold import IncidentFold
 from logwarden.model.incident_state import FoldRules
 from logwarden.model.incidents import Status
@@ -31,6 +34,11 @@ from tests.sim.stand_ins import VirtualClock
 TOPIC = "incidents"
 RULES = FoldRules(again_ms=60_000, update_ms=5_000, quiet_ms=30_000)
 LASTS_S = 900
+JUDGED_S = 400
+READ_S = 1.0
+"""Time until a member has read the feedback."""
+SENDING_MS = 1_000
+"""Longest time between a look at the feedback and the record that it makes."""
 
 
 def alert_value(number: int, service: str, kind: str, at_ms: int, score: float) -> bytes:
@@ -66,6 +74,11 @@ class IncidentWorld:
         """Everything that the incidents topic took."""
         self.committed: dict[int, int] = {0: 0, 1: 0}
         self.faults = 0.1
+        self.entries: list[Feedback] = []
+        """The feedback that people gave; what they undid has an end."""
+        self.wrong_ends: list[str] = []
+        self.begun_s = 0.0
+        """When the member of now was born."""
         self._write_alerts()
 
     def _write_alerts(self) -> None:
@@ -92,8 +105,69 @@ class IncidentWorld:
             raise BrokerUnavailable("sim", f"{action} failed")
 
     async def lives(self) -> None:
-        """Lets members fold and die until every incident is over."""
+        """Lets members fold and die, and people judge, until every incident is over."""
+        judging = asyncio.create_task(self._judge_forever())
+        await self._fold_and_die()
+        judging.cancel()
+
+    async def _judge_forever(self) -> None:
+        """Judges incidents that are open, and takes some of it back. The last ones end by silence."""
+        while now_s() < JUDGED_S:
+            await asyncio.sleep(self.rng.uniform(1.0, 10.0))
+            newest = {one.id: one for one in self.records}
+            opened = sorted(id for id, one in newest.items() if one.logwarden.status == "open")
+            if opened and self.rng.random() < 0.5:
+                self._expect(newest[self.rng.choice(opened)])
+            elif self.entries and self.rng.random() < 0.3:
+                place = self.rng.randrange(len(self.entries))
+                self.entries[place] = replace(self.entries[place], until_ms=VirtualClock().now_ms())
+
+    def _expect(self, record: IncidentRecord) -> None:
+        """Judges some lines of an incident, or all."""
+        lines = record.logwarden.lines
+        if self.rng.random() < 0.3:
+            lines = lines[: self.rng.randrange(1, 1 + len(lines))]
+        now_ms = VirtualClock().now_ms()
+        self.entries.append(
+            Feedback(
+                key=f"feedback/{len(self.entries)}",
+                kind=FeedbackKind.EXPECTED,
+                given_ms=now_ms,
+                from_ms=now_ms,
+                services=tuple({line.service for line in lines}),
+                kinds=frozenset(line.dedup_key.rpartition(":")[2] for line in lines),
+                by="ann",
+            )
+        )
+
+    def feedback(self) -> FeedbackBook:
+        """Returns what a member has read: nothing in its first second."""
+        return FeedbackBook(self.entries if now_s() > self.begun_s + READ_S else ())
+
+    def publish(self, record: IncidentRecord) -> None:
+        """Takes a record, and notes an end that feedback should have made, or should not."""
+        self.records.append(record)
+        facts = record.logwarden
+        if facts.change != "resolved":
+            return
+        now_ms, knows = VirtualClock().now_ms(), now_s() > self.begun_s + READ_S + 1.0
+        valid = [one for one in self.entries if one.until_ms is None or one.until_ms > now_ms - SENDING_MS]
+        old = [one for one in self.entries if one.given_ms < now_ms - SENDING_MS and one.until_ms is None]
+        if facts.resolution is None and knows and self._cover(old, facts.lines):
+            self.wrong_ends.append("feedback ends an incident")
+        if facts.resolution is not None and not self._cover(valid, facts.lines):
+            self.wrong_ends.append("only feedback on all its lines ends an incident")
+
+    @staticmethod
+    def _cover(entries: Sequence[Feedback], lines: Sequence[LineFacts]) -> bool:
+        return all(
+            any(line.service in one.services and line.dedup_key.rpartition(":")[2] in one.kinds for one in entries)
+            for line in lines
+        )
+
+    async def _fold_and_die(self) -> None:
         while now_s() < LASTS_S:
+            self.begun_s = now_s()
             self.faults = 0.1 if now_s() < LASTS_S - 200 else 0.0
             desk = IncidentDesk(
                 Reader(self),
@@ -104,6 +178,7 @@ class IncidentWorld:
                 topic=TOPIC,
                 rules=RULES,
                 findings=FindingReader(),
+                feedback=self.feedback,
             )
             task = asyncio.create_task(desk.run())
             life_s = 200.0 if now_s() > LASTS_S - 200 else self.rng.choice([3.0, 30.0, 120.0])
@@ -141,8 +216,16 @@ class IncidentWorld:
             "revisions count up": revisions,
             "each alert is in exactly one incident": found == self.undisturbed(),
             "every incident ends": all(one.logwarden.status != Status.OPEN for one in newest.values()),
+            "only an alert opens an incident again": all(self._opens_by_alerts(id) for id in newest),
         }
-        return [name for name, holds in checks.items() if not holds]
+        return [*(name for name, holds in checks.items() if not holds), *self.wrong_ends]
+
+    def _opens_by_alerts(self, id: str) -> bool:
+        facts = [one.logwarden for one in self.records if one.id == id]
+        pairs = itertools.pairwise(facts)
+        return all(
+            later.alerts > one.alerts for one, later in pairs if (one.status, later.status) == ("resolved", "open")
+        )
 
 
 class Reader:
@@ -204,7 +287,7 @@ class Sink:
             if self._world.rng.random() < self._world.faults / 5:
                 outcomes.append(Delivery.FAILED)
                 continue
-            self._world.records.append(decode_incident(message.value or b""))
+            self._world.publish(decode_incident(message.value or b""))
             outcomes.append(Delivery.ACKNOWLEDGED)
         return outcomes
 

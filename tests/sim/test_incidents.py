@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from logwarden.daemon.incidents import desk
+from logwarden.daemon.incidents import desk, settling
 from logwarden.daemon.incidents.desk import IncidentDesk
+from logwarden.daemon.incidents.incident import listed
 from logwarden.daemon.records import Delivery, Message
+from logwarden.model.feedback import Feedback
 from logwarden.model.incident_fold import IncidentFold
 from tests.sim.incidents import Reader, violations
 
@@ -52,7 +54,24 @@ def a_record_that_failed_is_given_up(patch: pytest.MonkeyPatch) -> None:
 def time_stands_still_without_alerts(patch: pytest.MonkeyPatch) -> None:
     """The clock of incidents is that of the newest alert."""
     advance = IncidentFold.advance
-    patch.setattr(IncidentFold, "advance", lambda fold, now_ms: advance(fold, min(now_ms, fold.clock_ms)))
+    patch.setattr(
+        IncidentFold, "advance", lambda fold, now_ms, *given: advance(fold, min(now_ms, fold.clock_ms), *given)
+    )
+
+
+def feedback_ends_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Incidents end by silence alone."""
+    patch.setattr(desk, "settles", lambda *_: lambda _: None)
+
+
+def one_expected_line_ends_an_incident(patch: pytest.MonkeyPatch) -> None:
+    """The other lines of an incident do not count."""
+    patch.setattr(settling, "listed", lambda lines: listed(lines)[:1])
+
+
+def feedback_has_no_end(patch: pytest.MonkeyPatch) -> None:
+    """What was undone ends incidents all the same."""
+    patch.setattr(Feedback, "is_valid", lambda entry, time_ms, *, tail_ms=0: entry.from_ms <= time_ms)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +83,9 @@ def time_stands_still_without_alerts(patch: pytest.MonkeyPatch) -> None:
         (a_record_that_failed_is_given_up, OPENS_ONCE),
         (a_record_that_failed_is_given_up, "revisions count up"),
         (time_stands_still_without_alerts, "every incident ends"),
+        (feedback_ends_nothing, "feedback ends an incident"),
+        (one_expected_line_ends_an_incident, "only feedback on all its lines ends an incident"),
+        (feedback_has_no_end, "only feedback on all its lines ends an incident"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

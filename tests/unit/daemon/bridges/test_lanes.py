@@ -137,6 +137,23 @@ def test_only_what_is_worse_is_sent_to_people() -> None:
     assert given.put(services=("db-1", "web"), severity="critical") is not None
 
 
+def test_an_end_is_reported_once_to_people() -> None:
+    """Late alerts of an incident that is over change its record and no message; one that opens again ends again."""
+    given = Given(all_updates=False)
+    for status in ("open", "resolved"):
+        given.put(status)
+        given.send()
+        given.lanes.delivered(given.lane)
+    assert given.put("resolved") is None
+    given.put()
+    assert given.put("resolved") is not None
+    for _ in range(2):
+        given.send()
+        given.lanes.delivered(given.lane)
+    given.lanes.drop_all()
+    assert given.put("resolved") is not None, "another member may have announced it meanwhile"
+
+
 def test_old_news_is_reported_by_its_end_only() -> None:
     """After a long outage nobody is woken for what is over."""
     given = Given(is_stale=True)

@@ -13,13 +13,13 @@ from jsonschema import Draft202012Validator
 
 from logwarden.daemon.bridges.alertmanager import alert_of, labels_of
 from logwarden.daemon.bridges.mail import address_of, mail_of
-from logwarden.daemon.bridges.notice import Action, Notice, Quoting, one_line
-from logwarden.daemon.bridges.opsgenie import alert_body
+from logwarden.daemon.bridges.notice import Action, Notice, Quoting, ending_of, one_line
+from logwarden.daemon.bridges.opsgenie import alert_body, note_of
 from logwarden.daemon.bridges.otlp import EVENT, request_of
 from logwarden.daemon.bridges.pagerduty import event_of
 from logwarden.daemon.bridges.slack import message_of
 from logwarden.daemon.bridges.webhook import NAMES, filled, template_of, values_of
-from logwarden.daemon.incidents.incident import IncidentRecord
+from logwarden.daemon.incidents.incident import IncidentRecord, ResolutionFacts
 from tests.bridge_stand_ins import FIRST, incident, incident_id
 
 NOW_MS = 1_795_800_000_000
@@ -234,6 +234,26 @@ def test_a_chat_is_told_what_is_worse_and_what_is_over() -> None:
     over = message_of(notice(incident(status="resolved")), QUOTING)
     assert [each["text"].split(":")[0] for each in (begin, worse, over)] == ["ERROR", "CRITICAL (worse)", "RESOLVED"]
     assert len({each["attachments"][0]["color"] for each in (begin, worse, over)}) == 3
+
+
+def test_every_end_by_feedback_has_its_reason() -> None:
+    """Whoever looks at a page that closed by itself sees who expects the incident, and why, on one line."""
+    words = "expected by ann: every night"
+    reason = ResolutionFacts(kind="expected", feedback="incident/1", by="ann", reason="every\nnight")
+    over = notice(incident(status="resolved", resolution=reason))
+    ann = address_of("ann@example.org")
+    mail = message_from_bytes(mail_of(over, QUOTING, ann, [ann], NOW_MS).as_bytes(), policy=policy.default)
+    assert f"Ended:      {words}" in mail.get_content()
+    assert message_of(over, QUOTING)["text"].startswith(f"RESOLVED ({words}): ")
+    assert event_of(over, QUOTING)["payload"]["summary"] == f"Resolved: {words}"
+    assert "payload" not in event_of(notice(incident(status="resolved")), QUOTING)
+    assert alert_of(over.record, QUOTING, NOW_MS, 0)["annotations"]["resolution"] == words
+    assert values_of(over, QUOTING)["resolution"] == words
+    assert words in str(request_of(over, QUOTING, NOW_MS))
+    assert note_of(over.record) == f"logwarden: the incident is resolved, {words}"
+    assert note_of(incident(status="expired")) == "logwarden: the incident is expired"
+    bare = ResolutionFacts(kind="maintenance", feedback="file/1", by="", reason="")
+    assert ending_of(incident(status="resolved", resolution=bare)) == "planned"
 
 
 def test_a_mail_keeps_its_headers_whatever_a_line_contains() -> None:

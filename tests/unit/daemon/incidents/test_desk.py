@@ -9,9 +9,10 @@ from logwarden.daemon.errors import BrokerUnavailable, TopicUnusable
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.incidents.desk import IncidentDesk
 from logwarden.daemon.incidents.findings import FindingReader
-from logwarden.daemon.incidents.incident import IncidentRecord, decode_incident
+from logwarden.daemon.incidents.incident import IncidentRecord, ResolutionFacts, decode_incident
 from logwarden.daemon.records import AlertBatch, Delivery, Message
 from logwarden.daemon.web.metrics import PrometheusTelemetry
+from logwarden.model.feedback import NO_FEEDBACK, Feedback, FeedbackBook, FeedbackKind
 from logwarden.model.incident_state import FoldRules
 from tests.fakes import FakeSink, capture, events, metric, virtually
 from tests.oracles import LogRecord
@@ -74,6 +75,7 @@ class Office:
     """A desk with a sink, its facts, and what it published."""
 
     def __init__(self, reader: Reader, watcher: Watcher | None = None) -> None:
+        self.book = NO_FEEDBACK
         self.sink, self.telemetry = FakeSink(), PrometheusTelemetry()
         self.health = HealthState()
         self.desk = IncidentDesk(
@@ -86,6 +88,7 @@ class Office:
             rules=FoldRules(),
             findings=FindingReader(),
             watcher=watcher,
+            feedback=lambda: self.book,
         )
 
     async def for_s(self, seconds: float) -> None:
@@ -115,6 +118,42 @@ async def test_alerts_become_an_incident_that_ends_with_the_silence() -> None:
     assert metric(office.telemetry, "folded_alerts_total", outcome="unreadable") == 1
     assert office.health.incidents == "folding"
     assert reader.commits[:2] == [{0: 0}] * 2, "a replay needs the first alert, and a lost commit is made again"
+
+
+EXPECTED = Feedback(
+    key="incident/one",
+    kind=FeedbackKind.EXPECTED,
+    given_ms=0,
+    services=("web",),
+    kinds=frozenset({"disk"}),
+    reason="every night",
+    by="ann",
+)
+
+
+@virtually
+async def test_feedback_ends_an_incident_and_taking_it_back_opens_nothing() -> None:
+    """An incident that people expect is over at the next look, with who said so. After a restart it is still over."""
+    office = Office(Reader(batch(*ALERTS)))
+    working = asyncio.create_task(office.for_s(40))
+    await asyncio.sleep(3)
+    assert [change for change, _ in office.changes()] == ["opened"]
+    office.book = FeedbackBook([EXPECTED])
+    await asyncio.sleep(3)
+    assert office.changes()[1:] == [("resolved", 3)]
+    record = decode_incident(office.sink.sent[-1][-1].value or b"")
+    assert record.logwarden.resolution == ResolutionFacts(
+        kind="expected", feedback="incident/one", by="ann", reason="every night"
+    )
+    office.book = NO_FEEDBACK
+    await working
+    assert len(office.changes()) == 2
+    assert metric(office.telemetry, "incidents_open", severity=record.logwarden.severity, service_class="other") == 0
+    reader = Reader(batch(*ALERTS))
+    reader.entries = [(b"", message.value) for sent in office.sink.sent for message in sent]
+    successor = Office(reader)
+    await successor.for_s(100)
+    assert successor.changes() == []
 
 
 @virtually
