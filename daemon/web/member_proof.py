@@ -24,11 +24,11 @@ def proof(token: str, address: str, path: str, now_s: int) -> str:
 def is_proof(given: str, token: str, address: str, path: str, now_s: int) -> bool:
     """Returns True for what `proof` returns with this token for this address and path, within the last minute."""
     kind, _, rest = given.partition(" ")
-    time, _, code = rest.partition(".")
-    if kind != SCHEME or not (time.isascii() and time.isdigit() and len(time) <= 12):
+    moment, _, code = rest.partition(".")
+    if kind != SCHEME or not (moment.isascii() and moment.isdigit() and len(moment) <= 12):
         return False
-    is_right = hmac.compare_digest(code.encode(errors="replace"), _code(token, address, path, int(time)).encode())
-    return is_right and abs(now_s - int(time)) <= VALID_S
+    is_right = hmac.compare_digest(code.encode(errors="replace"), _code(token, address, path, int(moment)).encode())
+    return is_right and abs(now_s - int(moment)) <= VALID_S
 
 
 def _code(token: str, address: str, path: str, now_s: int) -> str:

@@ -23,6 +23,7 @@ from logwarden.daemon.web.member_proof import is_proof
 from logwarden.daemon.web.members import GroupMembers
 from logwarden.daemon.web.peer_client import PeerClient
 from logwarden.daemon.web.server import HttpServer
+from logwarden.daemon.web.service_answers import ServiceEntry, ServicesAnswer, StateCounts
 from tests.fakes import InlineWorker
 from tests.unit.daemon.web.serving import Group, Served
 
@@ -42,6 +43,34 @@ def table_of(names: Sequence[str], partition: int) -> ServiceTable:
         known_lines=np.full(count, 3),
         per_minute=np.full(count, 2),
         seen_ms=np.full(count, SystemClock().now_ms()),
+    )
+
+
+def answer_of(
+    id: str, entries: Sequence[tuple[str, int]], *, lines: int = 1, more: str | None = None
+) -> ServicesAnswer:
+    return ServicesAnswer(
+        member=MemberFacts(id=id, name=id, group="g", version="1", partitions=()),
+        as_of="2026-11-23T10:00:00.000Z",
+        states=StateCounts(learning=0, known=len(entries), noisy=0),
+        lines_per_minute=0,
+        total=len(entries),
+        services=tuple(
+            ServiceEntry(
+                name=name,
+                topic="logs",
+                partition=partition,
+                state="known",
+                progress=1.0,
+                lines=lines,
+                known_lines=1,
+                lines_per_minute=0,
+                last_seen=None,
+                last_alert=None,
+            )
+            for name, partition in entries
+        ),
+        next=more,
     )
 
 

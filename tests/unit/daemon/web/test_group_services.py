@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 import pytest
 from aiohttp import web
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from logwarden.daemon.roster import GroupMember, MemberCard
 from logwarden.daemon.settings.groups import HttpSettings
 from logwarden.daemon.web import peer_client
-from logwarden.daemon.web.api import MemberFacts
-from logwarden.daemon.web.group_services import Contribution, merged
-from logwarden.daemon.web.members import Peer
-from logwarden.daemon.web.questions import Selection
-from logwarden.daemon.web.service_answers import Key, ServiceEntry, ServicesAnswer, StateCounts
-from tests.unit.daemon.web.crew import HOST, Crew
+from tests.unit.daemon.web.crew import HOST, Crew, answer_of
 from tests.unit.daemon.web.serving import Served
 
 
@@ -180,34 +173,6 @@ async def test_a_note_names_some_members_and_counts_the_others(crew: Crew) -> No
 # ---------------------------------------------------------------- addresses that are a trap
 
 
-def answer_of(
-    id: str, entries: Sequence[tuple[str, int]], *, lines: int = 1, more: str | None = None
-) -> ServicesAnswer:
-    return ServicesAnswer(
-        member=MemberFacts(id=id, name=id, group="g", version="1", partitions=()),
-        as_of="2026-11-23T10:00:00.000Z",
-        states=StateCounts(learning=0, known=len(entries), noisy=0),
-        lines_per_minute=0,
-        total=len(entries),
-        services=tuple(
-            ServiceEntry(
-                name=name,
-                topic="logs",
-                partition=partition,
-                state="known",
-                progress=1.0,
-                lines=lines,
-                known_lines=1,
-                lines_per_minute=0,
-                last_seen=None,
-                last_alert=None,
-            )
-            for name, partition in entries
-        ),
-        next=more,
-    )
-
-
 async def test_no_redirect_is_followed(crew: Crew) -> None:
     """An address in the group's metadata makes no member request anything else."""
     asked = await crew.add("a")
@@ -327,41 +292,3 @@ async def test_a_member_with_another_token_is_named(crew: Crew) -> None:
     status, body = await crew.members[0].ask("/services", headers={"Authorization": "Bearer one"})
     assert (status, names(body)) == (200, ["a"])
     assert "it does not accept this member's token; give both the same one" in body["note"]
-
-
-# ---------------------------------------------------------------- merging
-
-
-KEYS = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 3)), unique=True, max_size=20)
-
-
-@given(st.lists(KEYS, min_size=1, max_size=4), st.integers(1, 9), st.integers(1, 9))
-def test_pages_of_members_make_pages_of_the_group(parts: list[Any], limit: int, share: int) -> None:
-    """However services are divided, and however large each member's part is, the pages have all of them in order."""
-    everything = sorted({key for part in parts for key in part})
-    found: list[Key] = []
-    after: Key | None = None
-    for _ in range(len(everything) + 1):
-        answers = []
-        for part in parts:
-            left = [key for key in sorted(part) if after is None or (key[0], "logs", key[1]) > after]
-            answers.append(answer_of("x", left[:share], more="more" if len(left) > share else None))
-        peer = Peer(name="p", partitions=(), card=None)
-        selection: Selection[Key] = Selection(chosen=None, words={}, since_ms=None, after=after, limit=limit)
-        page = merged(answers[0], [Contribution(peer=peer, answer=answer) for answer in answers[1:]], selection)
-        assert len(page.services) <= limit
-        found += [entry.key for entry in page.services]
-        if page.next is None:
-            break
-        after = found[-1]
-    assert found == [(name, "logs", partition) for name, partition in everything]
-
-
-def test_a_partition_in_two_hands_counts_its_services_once() -> None:
-    """In a rebalance the member that counts on is the right one."""
-    peer = Peer(name="p", partitions=(), card=None)
-    selection: Selection[Key] = Selection(chosen=None, words={}, since_ms=None, after=None, limit=9)
-    for lines in (5, 7):
-        own, other = answer_of("x", [("a", 1)], lines=6), answer_of("y", [("a", 1)], lines=lines)
-        page = merged(own, [Contribution(peer=peer, answer=other)], selection)
-        assert [entry.lines for entry in page.services] == [max(6, lines)]
