@@ -64,9 +64,12 @@ WORKDIR /
 EXPOSE 8080
 # For plain Docker and compose; an orchestrator has probes of its own. Python, because a slim image has no curl. Without
 # HTTP (port none) or at a port that the system chooses (0) there is nothing to ask, and the process being there must do.
+# The bridge has a port of its own: the arguments of pid 1, the init, tell which of the two runs.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python3", "-c", "import http.client as h, os; \
-port = os.environ.get('LOGWARDEN_HTTP__PORT', '').strip().lower() or '8080'; \
+bridge = b'bridge' in open('/proc/1/cmdline', 'rb').read().split(b'\\0'); \
+name, usual = ('BRIDGE__HTTP_PORT', '8081') if bridge else ('HTTP__PORT', '8080'); \
+port = os.environ.get('LOGWARDEN_' + name, '').strip().lower() or usual; \
 port in ('none', '0') and os._exit(0); \
 c = h.HTTPConnection('127.0.0.1', int(port), timeout=4); \
 c.request('GET', '/livez'); raise SystemExit(c.getresponse().status != 200)"]
