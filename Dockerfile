@@ -3,7 +3,7 @@
 #
 #   docker build -t logwarden .                                                   for CPUs, without torch
 #   docker build --build-arg DEVICE=cuda -t logwarden:cuda .                      for GPUs: torch with 4 GB of CUDA libraries
-#   docker build --build-arg EXTRAS=NAME …                                        with optional dependencies of pyproject.toml
+#   docker build --build-arg EXTRAS=mcp,registry …                                optional dependencies; without it mcp alone
 #   docker build --secret id=pip,src=/etc/pip.conf …                              an index of your own, in no layer
 ARG BASE=python:3.11-slim
 
@@ -12,7 +12,7 @@ ENV PIP_CACHE_DIR=/var/cache/pip
 ARG PIP_ARGS=""
 # cpu leaves out what only GPUs and training need: ONNX Runtime computes the model.
 ARG DEVICE=cpu
-ARG EXTRAS=""
+ARG EXTRAS=mcp
 # pip works from outside: the image needs neither it nor setuptools.
 RUN python3 -m venv /opt/build && python3 -m venv --without-pip /opt/venv
 WORKDIR /build
@@ -64,11 +64,12 @@ WORKDIR /
 EXPOSE 8080
 # For plain Docker and compose; an orchestrator has probes of its own. Python, because a slim image has no curl. Without
 # HTTP (port none) or at a port that the system chooses (0) there is nothing to ask, and the process being there must do.
-# The bridge has a port of its own: the arguments of pid 1, the init, tell which of the two runs.
+# The arguments of pid 1, the init, tell whether the bridge runs, which has a port of its own, or the server for agents.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python3", "-c", "import http.client as h, os; \
-bridge = b'bridge' in open('/proc/1/cmdline', 'rb').read().split(b'\\0'); \
-name, usual = ('BRIDGE__HTTP_PORT', '8081') if bridge else ('HTTP__PORT', '8080'); \
+words = open('/proc/1/cmdline', 'rb').read().split(b'\\0'); \
+b'mcp' in words and os._exit(0); \
+name, usual = ('BRIDGE__HTTP_PORT', '8081') if b'bridge' in words else ('HTTP__PORT', '8080'); \
 port = os.environ.get('LOGWARDEN_' + name, '').strip().lower() or usual; \
 port in ('none', '0') and os._exit(0); \
 c = h.HTTPConnection('127.0.0.1', int(port), timeout=4); \

@@ -4,7 +4,7 @@
 #
 #   deploy/test-image.sh                       as root on Debian 12, 8 GB of free disk: the image for CPUs
 #   DEVICE=cuda deploy/test-image.sh           the image for GPUs; 25 GB of free disk (torch for CUDA has 4.5 GB)
-#   EXTRAS=… deploy/test-image.sh              with optional dependencies of pyproject.toml, separated by commas
+#   EXTRAS= deploy/test-image.sh               without the optional dependencies of `logwarden mcp`
 #   PIP_ARGS="…" deploy/test-image.sh          more arguments for pip in the build, e.g. an index of CPU wheels
 #   TIME_LIMIT=30m deploy/test-image.sh        ends after this time at the latest (default 45m)
 #
@@ -98,7 +98,7 @@ certificates=/etc/ssl/certs/ca-certificates.crt
 stage "build"
 bud build --isolation chroot --format docker --pull-never --tag localhost/logwarden \
     --build-arg BASE=localhost/logwarden-base --build-arg PIP_ARGS="${PIP_ARGS:-}" --build-arg "DEVICE=$device" \
-    --build-arg "EXTRAS=${EXTRAS:-}" \
+    --build-arg "EXTRAS=${EXTRAS-mcp}" \
     --secret "id=pip,src=$work/pip.conf" --volume "$certificates:$certificates:ro" \
     --file "$repo/Dockerfile" "$repo" >"$work/build.log" 2>&1 ||
     fail "the build failed:"$'\n'"$(tail -$log_lines "$work/build.log")"
@@ -129,6 +129,12 @@ else
         bud run --isolation chroot --env LOGWARDEN_MODEL__ENGINE=torch "$container" -- sh -c "$judges_lines"
 fi
 check "the package's own model judges lines without network" inside sh -c "$judges_lines"
+if [ "${EXTRAS-mcp}" = mcp ]; then
+    hello='{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18",
+        "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}}'
+    check "logwarden mcp answers an agent" inside sh -c \
+        'echo "$0" | logwarden mcp --url http://127.0.0.1:9 | grep -q capabilities' "$(tr -d '\n' <<<"$hello")"
+fi
 check "its bill of materials lists logwarden and what it is made of" run_python "
 import json
 names = {each['name'] for each in json.load(open('/usr/share/sbom/logwarden.cdx.json'))['components']}

@@ -222,17 +222,17 @@ def test_the_health_check_asks_only_where_http_is_on(port: str, is_healthy: bool
 
 
 def test_the_health_check_of_a_bridge_asks_the_port_of_the_bridge(tmp_path: Path) -> None:
-    """The same image runs both, and the check finds out which by the arguments of its first process."""
+    """One image runs daemon, bridge and server for agents; the arguments of the first process tell the check which."""
     environment = {"LOGWARDEN_HTTP__PORT": "1", "LOGWARDEN_BRIDGE__HTTP_PORT": "none"}
     healthy = {}
-    for command in ("run", "bridge"):
+    for command in ("run", "bridge", "mcp"):
         (tmp_path / "cmdline").write_bytes(
             b"\0".join([b"tini", b"-e", b"143", b"--", b"logwarden", command.encode(), b""])
         )
         program = health_check().replace("/proc/1/cmdline", str(tmp_path / "cmdline"))
         done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=False)
         healthy[command] = done.returncode == 0
-    assert healthy == {"run": False, "bridge": True}
+    assert healthy == {"run": False, "bridge": True, "mcp": True}
 
 
 def test_the_image_leaves_out_what_it_knows() -> None:
