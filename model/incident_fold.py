@@ -273,7 +273,9 @@ class IncidentFold:
         written = incident.written
         if written is not None and written[0] is Status.RESOLVED and incident.findings <= written[1]:
             return Status.RESOLVED  # feedback that is taken back opens nothing, and a replay knows no feedback yet
-        incident.resolution = self._settles(incident)
+        # Not before it is announced, and a replay does not have the lines yet that feedback must cover as well.
+        is_whole = written is not None and incident.findings >= written[1]
+        incident.resolution = self._settles(incident) if is_whole else None
         if incident.resolution is not None:
             return Status.RESOLVED
         quiet_ms = rules.quiet_ms if incident.plan is not None else max(rules.quiet_ms, 2 * incident.gap_ms)

@@ -217,8 +217,13 @@ class IncidentWorld:
             "each alert is in exactly one incident": found == self.undisturbed(),
             "every incident ends": all(one.logwarden.status != Status.OPEN for one in newest.values()),
             "only an alert opens an incident again": all(self._opens_by_alerts(id) for id in newest),
+            "a record has the alerts of the one before": all(self._grows(id) for id in newest),
         }
         return [*(name for name, holds in checks.items() if not holds), *self.wrong_ends]
+
+    def _grows(self, id: str) -> bool:
+        counts = [one.logwarden.alerts for one in self.records if one.id == id]
+        return counts == sorted(counts)
 
     def _opens_by_alerts(self, id: str) -> bool:
         facts = [one.logwarden for one in self.records if one.id == id]

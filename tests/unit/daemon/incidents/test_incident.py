@@ -26,12 +26,10 @@ from logwarden.daemon.incidents.incident import (
     incident_message,
     known_incident,
 )
-from logwarden.daemon.incidents.settling import settles
 from logwarden.daemon.incidents.writing import milliseconds
 from logwarden.daemon.kafka.compacted import CompactedTopic
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.reading import read_settings
-from logwarden.model.feedback import Feedback, FeedbackBook, FeedbackKind
 from logwarden.model.incident_fold import IncidentFold
 from logwarden.model.incidents import Change, Finding, Incident, Plan, Resolution, Status
 from tests.incident_schema import incident_schema
@@ -157,47 +155,6 @@ def test_people_see_which_feedback_ended_an_incident() -> None:
     assert isinstance(console.file, io.StringIO)
     assert "expected by ann: every night" in console.file.getvalue()
     assert "resolution" not in json.loads(build_incident(incident(("web", "DISK FULL"))).encode())["logwarden"]
-
-
-BOOK = {
-    "expected": Feedback(
-        key="e", kind=FeedbackKind.EXPECTED, given_ms=5, from_ms=5, kinds=frozenset({"FULL"}), by="ann"
-    ),
-    "mute": Feedback(key="m", kind=FeedbackKind.MUTE, given_ms=6, pattern="EMP*Y", services=("web",)),
-    "real": Feedback(key="r", kind=FeedbackKind.REAL, given_ms=7, kinds=frozenset({"FULL"})),
-    "window": Feedback(key="w", kind=FeedbackKind.MAINTENANCE, given_ms=8, services=("web",), until_ms=100),
-}
-
-
-@pytest.mark.parametrize(
-    ("names", "at_ms", "plan", "ends"),
-    [
-        ("", 50, None, ""),
-        ("expected", 50, None, ""),
-        ("mute", 50, None, ""),
-        ("expected mute", 50, None, "mute: m"),
-        ("expected mute", 4, None, ""),
-        ("expected mute real", 50, None, ""),
-        ("window", 50, None, "maintenance: w"),
-        ("expected window", 50, None, "maintenance: w"),
-        ("window", 20_000, None, ""),
-        ("window", 50, PLAN, ""),
-        ("expected mute window", 50, PLAN, "mute: m"),
-    ],
-)
-def test_feedback_ends_an_incident_none_of_whose_lines_would_alert(
-    names: str, at_ms: int, plan: Plan | None, ends: str
-) -> None:
-    """Each line needs an entry in force that keeps it silent or plans it; the one given last is named."""
-    fold = IncidentFold()
-    for number, text in enumerate(("FULL", "EMPTY")):
-        fields = {"service": "web", "kind": f"web:{text}", "time_ms": 0, "clock_ms": 0, "text": text, "plan": plan}
-        fold.add(Finding(id=f"{number}", evidence=1.0, **fields))  # type: ignore[arg-type]
-    book = FeedbackBook(BOOK[name] for name in names.split())
-    changes = fold.advance(0, settles(book, at_ms))
-    found = [f"{one.resolution.kind}: {one.resolution.feedback}" for one in changes if one.resolution is not None]
-    assert found == ([ends] if ends else [])
-    assert [one.change for one in changes] == [Change.OPENED, *([Change.RESOLVED] if ends else [])]
 
 
 def test_the_mark_of_an_alert_reaches_its_finding() -> None:
