@@ -93,6 +93,8 @@ class FollowedEntries:
 
     entries: Sequence[tuple[bytes, bytes | None, int]] = ()
     """Key, value and time of publication of each record, in order per partition."""
+    partitions: Sequence[int] = ()
+    """The partition of each record. Empty: all are of one."""
     is_caught_up: bool = False
     """True once everything was passed on that the topic had at the start."""
 

@@ -39,6 +39,8 @@ MOST_KEYS = 16_384
 """Keys of the topic that are kept. Further ones are counted, and do not count."""
 
 _Entry = tuple[FeedbackRecord, Feedback]
+_Place = tuple[int, int, bool]
+"""Partition and time of publication of a key's newest record, and whether it has a value."""
 LoadFile = Callable[[Path], bytes]
 
 
@@ -72,6 +74,9 @@ class FeedbackDesk:
         self._of_topic: dict[str, _Entry] = {}
         self._incoming: dict[str, _Entry] = {}
         """What is being read from the begin of the topic, before it replaces what is in force."""
+        self._places: dict[str, _Place] = {}
+        self._scattered: dict[str, tuple[int, int]] = {}
+        """Keys with values in more than one partition, and two of these."""
         self._of_file: list[Feedback] = []
         self._content: bytes | None = None
         self._failures: dict[str, str] = {}
@@ -132,6 +137,7 @@ class FeedbackDesk:
     async def _read(self, topic: TopicFollower) -> None:
         """Follows the topic from its begin for a while. A topic that was created again is then read as a whole."""
         self._incoming, until = {}, self._clock.monotonic() + READ_AGAIN_S
+        self._places, self._scattered = {}, {}
         async with aclosing(cast(Any, topic.follow(0))) as pieces:
             async for piece in pieces:
                 self._take(piece)
@@ -142,15 +148,52 @@ class FeedbackDesk:
 
     def _take(self, piece: FollowedEntries) -> None:
         """Takes records in the order of their partitions, and applies them once nothing older is missing."""
-        counts = Counter(self._enter(key, value) for key, value, _ in piece.entries)
+        places = zip(piece.entries, piece.partitions or [0] * len(piece.entries), strict=True)
+        counts = Counter(
+            self._enter(key, value) if self._is_newest(key, value, time_ms, partition) else "read"
+            for (key, value, time_ms), partition in places
+        )
         for outcome, count in counts.items():
             self._telemetry.feedback_read(outcome, count)
         is_new = counts or self._of_topic is not self._incoming or "topic" in self._failures
         if piece.is_caught_up and is_new:
             self._of_topic, self._was_read = self._incoming, True
             self._failures.pop("topic", None)
+            self._note_scattered()
             self._rebuild()
             self._is_read.set()
+
+    def _is_newest(self, key: bytes, value: bytes | None, time_ms: int, partition: int) -> bool:
+        """Returns False for a record whose key has a newer one in another partition, and notes such a key.
+
+        Kafka keeps the last record of a key in each partition. A key has more than one if partitions were added, or if
+        clients choose them differently.
+        """
+        name = key[:512].decode("utf-8", "replace")
+        known = self._places.get(name)
+        is_newest = known is None or known[0] == partition or time_ms >= known[1]
+        if known is not None and known[0] != partition:
+            if known[2] if is_newest else value is not None:
+                self._scattered[name] = known[0], partition
+            else:  # what is older has been taken back in its own partition
+                self._scattered.pop(name, None)
+        if is_newest and (known is not None or len(self._places) < 2 * MOST_KEYS):
+            self._places[name] = partition, time_ms, value is not None
+        return is_newest
+
+    def _note_scattered(self) -> None:
+        """Shows that feedback may come back that was taken back or replaced: compaction forgets the newer record."""
+        if not self._scattered:
+            self._failures.pop("keys", None)
+            return
+        name, (one, other) = min(self._scattered.items())
+        self._failed(
+            "keys",
+            f"The key {name[:80]!r} has feedback in the partitions {one} and {other} of the topic {self._name!r}, and "
+            f"{len(self._scattered) - 1:,} other keys have it in two, so that older feedback may come back. Partitions "
+            "were added, or a client chooses them otherwise (librdkafka needs partitioner=murmur2_random). Create the "
+            "topic again with one partition, and give the feedback again.",
+        )
 
     def _enter(self, key: bytes, value: bytes | None) -> str:
         """Enters one record. Returns what became of it."""

@@ -63,7 +63,8 @@ class FollowedTopic:
                 entries = [
                     (each.key or b"", each.value, each.timestamp) for arrived in fetched.values() for each in arrived
                 ]
-                yield FollowedEntries(entries=entries, is_caught_up=not left)
+                partitions = [each.partition for arrived in fetched.values() for each in arrived]
+                yield FollowedEntries(entries=entries, partitions=partitions, is_caught_up=not left)
                 quiet = 0 if entries else quiet + 1
                 if quiet % _COUNT_AGAIN == _COUNT_AGAIN - 1 and await self._count(client) != count:
                     raise BrokerUnavailable(settings.bootstrap_servers, f"the partitions of {self._topic!r} changed")

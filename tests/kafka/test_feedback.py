@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,7 @@ from logwarden.daemon.kafka.outlet import cut_off
 from logwarden.daemon.kafka.producer import KafkaSink
 from logwarden.daemon.kafka.transaction import TIMEOUT_MS, TopicTransactions
 from logwarden.daemon.ports import Transaction
+from logwarden.daemon.records import Delivery
 from logwarden.daemon.settings.kafka import KafkaSettings
 from tests.kafka.broker import Broker, create_topics
 from tests.kafka.evidence import AlertLog, Group, Traffic, eventually, read_all
@@ -192,6 +194,28 @@ async def test_no_feedback_is_lost_while_broker_and_members_are_killed(
     office, sink = office_of(topics, feedback)
     assert set(await office.entries()) == given
     assert len(given) == 30
+    await sink.stop()
+
+
+async def test_a_topic_may_have_several_partitions_and_a_key_only_one(topics: Topics, forked_fleet: Fleet) -> None:
+    """Giving and undoing work across partitions. A key in two of them is shown, and its newest record counts."""
+    feedback = topics.named("feedback")
+    await create_topics(topics.bootstrap, {feedback: 3}, configs=COMPACTED)
+    office, sink = office_of(topics, feedback)
+    member = forked_fleet.start(KAFKA__FEEDBACK_TOPIC=feedback)
+    keys = [(await office.mute(f"text {n}", services=[], for_ms=None, reason=""))[0] for n in range(9)]
+    assert len({record.partition for record in await read_all(topics.bootstrap, feedback, partitions=3)}) > 1
+    for key in keys[:4]:
+        await office.undo(key)
+    await eventually(member.ready, READY_S, "a ready member")
+    await eventually(lambda: member.metric(ENTRIES) == 9, IN_FORCE_S, "all entries, those that ended included")
+    assert '"feedback": "followed"' in member.body("/readyz")
+    [record] = [one for one in await read_all(topics.bootstrap, feedback, partitions=3) if one.key == keys[8].encode()]
+    other = replace(feedback_message(keys[8], None, feedback), partition=(record.partition + 1) % 3)
+    assert await sink.send(feedback, [other]) == [Delivery.ACKNOWLEDGED]
+    await eventually(lambda: member.metric(ENTRIES) == 8, IN_FORCE_S, "the newest record of the key")
+    assert "Create the topic again with one partition" in member.body("/readyz")
+    assert member.metric("logwarden_feedback_failing") == 1
     await sink.stop()
 
 

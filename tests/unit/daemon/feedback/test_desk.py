@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from logwarden.daemon.errors import BrokerUnavailable, TopicMissing
 from logwarden.daemon.feedback import desk
 from logwarden.daemon.feedback.desk import FeedbackDesk
@@ -19,6 +21,7 @@ from tests.fakes import capture, events, metric, virtually
 from tests.sim.stand_ins import EPOCH_MS, VirtualClock
 
 Rows = Sequence[tuple[bytes, bytes | None]]
+Timed = Sequence[tuple[tuple[bytes, bytes | None], int]]
 FILE = Path("feedback.toml")
 
 
@@ -92,6 +95,37 @@ async def test_what_is_written_is_in_force_and_what_is_taken_back_is_not() -> No
     assert metric(office.telemetry, "feedback_records_total", outcome="read") == 3
     assert metric(office.telemetry, "feedback_records_total", outcome="removed") == 1
     assert (office.health.feedback, metric(office.telemetry, "feedback_failing")) == ("followed", 0)
+
+
+FIRST, SECOND, TAKEN_BACK = mute("first", "k"), mute("second", "k"), (b"k", None)
+
+
+@pytest.mark.parametrize(
+    ("newer", "older", "in_force", "is_shown"),
+    [
+        ([(SECOND, 2)], [(FIRST, 1)], "second", True),
+        ([(TAKEN_BACK, 2)], [(FIRST, 1)], "", True),
+        ([(SECOND, 3)], [(FIRST, 1), (TAKEN_BACK, 2)], "second", False),
+    ],
+    ids=["replaced", "taken back", "tidied up"],
+)
+@pytest.mark.parametrize("is_newer_first", [True, False])
+@virtually
+async def test_the_newest_record_counts_where_a_key_lies_in_two_partitions(
+    newer: Timed, older: Timed, in_force: str, is_shown: bool, is_newer_first: bool
+) -> None:
+    """Whatever partition is read first. Readiness, metric and log show what to do while the older one has a value."""
+    office = Office(None)
+    partitions = [(1, newer), (0, older)] if is_newer_first else [(0, older), (1, newer)]
+    with capture() as caught:
+        for number, records in partitions:
+            entries = [(*record, time_ms) for record, time_ms in records]
+            office.desk._take(FollowedEntries(entries=entries, partitions=[number] * len(entries)))
+        office.desk._take(FollowedEntries(is_caught_up=True))
+    assert [text for text in ("first", "second") if office.mutes(text)] == ([in_force] if in_force else [])
+    assert ("Create the topic again with one partition" in office.health.feedback) is is_shown
+    assert metric(office.telemetry, "feedback_failing") == is_shown
+    assert len(events(caught, "feedback_not_read")) == is_shown
 
 
 @virtually

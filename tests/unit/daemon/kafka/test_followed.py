@@ -105,10 +105,10 @@ async def test_records_come_from_a_time_on_until_all_are_there_and_later(topic: 
     one, two = LogRecord(b"1", offset=1, key=b"a", timestamp=9), LogRecord(None, offset=3, timestamp=10)
     topic.fetches = [{A: [one]}, {A: [two]}, {}, {B: [LogRecord(b"new", offset=0, key=b"b", timestamp=11)]}]
     assert await followed(4) == [
-        FollowedEntries(entries=[(b"a", b"1", 9)], is_caught_up=False),
-        FollowedEntries(entries=[(b"", None, 10)], is_caught_up=True),
-        FollowedEntries(entries=[], is_caught_up=True),
-        FollowedEntries(entries=[(b"b", b"new", 11)], is_caught_up=True),
+        FollowedEntries(entries=[(b"a", b"1", 9)], partitions=[0], is_caught_up=False),
+        FollowedEntries(entries=[(b"", None, 10)], partitions=[0], is_caught_up=True),
+        FollowedEntries(entries=[], partitions=[], is_caught_up=True),
+        FollowedEntries(entries=[(b"b", b"new", 11)], partitions=[0], is_caught_up=True),
     ]
     assert (topic.since, topic.stops) == ({7}, 1)
 
