@@ -1,4 +1,4 @@
-"""Requests facts of a group: about incidents from the first member that answers, about services from all. Blocks."""
+"""Requests facts of a group from the first of its members that answers: each answers for all. Blocks."""
 
 from __future__ import annotations
 
@@ -46,16 +46,3 @@ class Members:
             return refused
         assert failed is not None, "there is at least one member"
         raise failed
-
-    def each(self, path: str, query: Query = ()) -> tuple[list[Any], list[str]]:
-        """Returns the answers, and a sentence for each member without one. Raises FatalError if none answers."""
-        answers, missing, failed = [], [], None
-        for member in list(self._members):
-            try:
-                answers.append(member.get(path, query))
-            except FatalError as error:
-                failed = failed or error
-                missing.append(f"Services of one member are missing: {error}.")
-        if failed is not None and not answers:
-            raise failed
-        return answers, missing

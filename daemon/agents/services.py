@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from logwarden.daemon.agents.answers import ServiceHistoryAnswer, ServiceStanding
@@ -32,10 +31,8 @@ def service_history(arguments: ServiceHistoryOf, members: Members, texts: Texts,
     """Answers `service_history`. Raises ConfigurationError for a time that is none, FatalError without an answer."""
     service, since = arguments.service, moment("since", arguments.since, now_ms)
     literal = _literal(service)
-    answers, notes = members.each(SERVICES, [("service", literal), ("history", "true"), ("limit", "1000")])
-    rows = _distinct(answers, service)
-    if any(answer.get("note") for answer in answers):  # without its words: names of members are not this server's text
-        notes.append("Some members of the group did not answer, so this may be a part. logwarden status names them.")
+    notes: list[str] = []
+    rows, as_of = _rows(service, members, notes)
     found = members.first(
         INCIDENTS,
         [("service", literal), ("since", rfc3339(since) or ""), ("limit", str(_SHOWN_INCIDENTS))],
@@ -63,7 +60,7 @@ def service_history(arguments: ServiceHistoryOf, members: Members, texts: Texts,
         ServiceHistoryAnswer(
             service=name(service),
             known_names=known,
-            as_of=max((each["as_of"] for each in answers if each["as_of"]), default=None),
+            as_of=as_of,
             standings=tuple(map(_standing, rows[:_SHOWN_STANDINGS])),
             more_standings=max(0, len(rows) - _SHOWN_STANDINGS),
             lines_by_minute=tuple(map(sum, zip(*(each["lines"] for each in histories), strict=True))),
@@ -78,17 +75,20 @@ def service_history(arguments: ServiceHistoryOf, members: Members, texts: Texts,
     )
 
 
-def _distinct(answers: Sequence[Any], service: str) -> list[Any]:
-    """Returns the rows of a service, one for each partition, that with the most lines first.
-
-    Several members may answer for one partition while it changes its owner; the row with the most lines counts.
-    """
-    rows: dict[tuple[str, int], Any] = {}
-    for row in (row for answer in answers for row in answer["services"] if row["name"] == service):
-        place = (row["topic"], row["partition"])
-        if place not in rows or rows[place]["lines"] < row["lines"]:
-            rows[place] = row
-    return sorted(rows.values(), key=lambda row: -row["lines"])
+def _rows(service: str, members: Members, notes: list[str]) -> tuple[list[Any], str | None]:
+    """Returns the rows of a service, one for each partition, that with the most lines first, and their time."""
+    query = [("service", _literal(service)), ("history", "true"), ("limit", "1000")]
+    rows: list[Any] = []
+    after: list[tuple[str, str]] = []
+    while True:
+        answer = members.first(SERVICES, [*query, *after])
+        rows += answer["services"]
+        if answer["next"] is None:
+            break
+        after = [("after", answer["next"])]
+    if answer["note"]:  # without its words: names of members are not this server's text
+        notes.append("Some members of the group did not answer, so this may be a part. logwarden status names them.")
+    return sorted(rows, key=lambda row: -row["lines"]), answer["as_of"]
 
 
 def _standing(row: Any) -> ServiceStanding:
@@ -109,8 +109,8 @@ def _standing(row: Any) -> ServiceStanding:
 
 def _names_with(service: str, members: Members) -> tuple[str, ...]:
     """Returns known names that contain this one."""
-    answers, _ = members.each(SERVICES, [("service", f"*{_literal(service)[:200]}*"), ("limit", str(_SHOWN_NAMES))])
-    names = dict.fromkeys(name(row["name"]) for answer in answers for row in answer["services"])
+    query = [("service", f"*{_literal(service)[:200]}*"), ("limit", str(_SHOWN_NAMES))]
+    names = dict.fromkeys(name(row["name"]) for row in members.first(SERVICES, query)["services"])
     return tuple(names)[:_SHOWN_NAMES]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mcp import Client, StdioServerParameters
+from mcp import Client, StdioServerParameters, stdio_client
 
 from tests.kafka.broker import create_topics
 from tests.kafka.evidence import AlertLog, Traffic, eventually
@@ -67,7 +67,8 @@ async def test_an_agent_reads_what_a_daemon_found(topics: Topics, forked_fleet: 
     url = f"http://127.0.0.1:{member.port}"
     bare = environment({"LOGWARDEN_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"})  # it reads no topic
     program = command("mcp", "--url", url)
-    async with Client(StdioServerParameters(command=program[0], args=program[1:], env=bare)) as client:
+    parameters = StdioServerParameters(command=program[0], args=program[1:], env=bare)
+    async with Client(stdio_client(parameters)) as client:
         seen = await look_at(client, topics)
     assert await over_http(member, topics) == seen
     assert member.terminate() == 0

@@ -81,7 +81,7 @@ async def test_a_client_starts_it_and_asks(served: Served, tmp_path: Path) -> No
 
 async def test_without_a_daemon_it_starts_and_explains() -> None:
     """A daemon that is down is a sentence in the answer, so that it may start later."""
-    async with Client(on_stdio(HTTP__PORT="1")) as client:
+    async with Client(stdio_client(on_stdio(HTTP__PORT="1"))) as client:
         found = await client.call_tool("list_incidents", {})
     assert found.is_error
     assert text_of(found).startswith("No daemon answers at http://127.0.0.1:1: Connection refused.")
