@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import signal
 import socket
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -46,6 +47,8 @@ async def serve(urls: Sequence[str], http: str | None, settings: Settings) -> No
     members = Members(clients_of(urls, settings.http))
     toolbox = Toolbox(members, Texts(raw=settings.mcp.raw_lines), SystemClock().now_ms)
     if http is None:
+        # Ctrl-C ends the process at once: asyncio would wait for the thread that reads the input, until the next line.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         await serve_stdio(toolbox)
         return
     host, port = address_of(http)

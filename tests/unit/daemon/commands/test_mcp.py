@@ -96,6 +96,25 @@ def test_it_ends_with_its_input() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_while_it_waits_for_input(number: signal.Signals) -> None:
+    """A person who started it by hand ends it with Ctrl-C, although no line comes."""
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
+    with subprocess.Popen(
+        COMMAND, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            request = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
+            print(json.dumps(request), file=process.stdin, flush=True)
+            assert process.stdout.readline()
+            process.send_signal(number)
+            assert process.wait(20) == -number
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_it_listens_until_a_signal(served: Served, number: signal.Signals) -> None:
     """Over HTTP the address is logged once it serves, and a signal ends it."""
     with on_http("--url", served.url) as (url, process):
