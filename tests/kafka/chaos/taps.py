@@ -121,7 +121,8 @@ class PlainTap:
 
     def _delivered_to(self, number: int) -> Callable[[Any, Any], None]:
         def delivered(error: Any, message: Any) -> None:
-            if error is None:
+            # None: the broker had the batch already, and its answer to the repeated one names no offset.
+            if error is None and message.offset() is not None:
                 self._arrived.append((message.partition(), number, message.offset()))
             else:
                 self._failed.append(number)
@@ -231,7 +232,7 @@ class AsyncTransactionTap:
                     fate = UNKNOWN
                     await producer.commit_transaction()
                     fate = COMMITTED
-        except (KafkaError, OSError, TimeoutError):
+        except (KafkaError, OSError, TimeoutError, AssertionError):  # the last: a client that lost its only broker
             await self.close()
         offsets += [-1] * (len(numbers) - len(offsets))
         self._account.sent(self.topic, 0, zip(numbers, offsets, strict=True), fate)
