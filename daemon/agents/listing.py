@@ -86,7 +86,7 @@ def find_error_patterns(arguments: FindErrorPatternLogs, members: Members, texts
     if ignored:
         notes.append("Labels in ignored_labels chose nothing: incidents know names of services only.")
     if wanted and not records:
-        notes.append("No incident of such a service. Names may differ from those in the labels: see list_incidents.")
+        notes.append("No incident of such a service in this time. Start earlier, or see its name in list_incidents.")
     found = _patterns(records, texts, is_chosen, start, end)
     return fitted(
         ErrorPatterns(
