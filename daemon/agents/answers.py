@@ -174,6 +174,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     recurrence: int = 0
     """Incidents that began with the same line within the ten minutes before."""
     planned_reason: Untrusted = ""
+    ended_by: Untrusted = ""
+    """The feedback that ended it, by whom, and why; empty where it ended by itself or is open."""
     kinds: tuple[str, ...] = ()
     services: tuple[ServicePart, ...]
     """In the order in which they broke."""

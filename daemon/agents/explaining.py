@@ -29,6 +29,7 @@ from logwarden.daemon.agents.steps import next_steps, reasons
 from logwarden.daemon.agents.texts import Texts, name
 from logwarden.daemon.errors import ConfigurationError, FatalError
 from logwarden.daemon.incidents.incident import IncidentRecord, LineFacts
+from logwarden.daemon.incidents.settling import words_of
 
 WINDOW_TOKENS = 60
 _SHOWN_LINES = 20
@@ -90,6 +91,7 @@ def _explanation(
         alerts=facts.alerts,
         recurrence=facts.recurrence,
         planned_reason="" if facts.planned is None else name(facts.planned.reason),
+        ended_by=name(words_of(facts.resolution)),
         kinds=facts.kinds,
         services=tuple(
             ServicePart(name=name(each.name), alerts=each.alerts, after_s=_after(begin, each.first_seen))

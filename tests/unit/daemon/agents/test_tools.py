@@ -88,12 +88,22 @@ async def test_an_incident_is_explained(world: World) -> None:
         assert any("logwarden feedback" in step for step in found["next_steps"])
 
 
+async def test_who_ended_an_incident_is_told(world: World) -> None:
+    """Feedback that ends an incident explains why it is resolved. Its reason is text of a person, and kept apart."""
+    ended = {"kind": "expected", "feedback": "expected/1", "by": "ann", "reason": "every \x1b[2J night"}
+    world.publish("a" * 36, status="resolved", resolution=ended)
+    found = await call(world, "explain_incident", id="a" * 36)
+    assert found["ended_by"] == "expected by ann: every �[2J night"
+    assert not any("night" in step for step in found["next_steps"])
+
+
 async def test_steps_follow_from_facts(world: World) -> None:
     """Planned, spreading and returning incidents each have their own next step."""
     planned = {"id": "m", "reason": "upgrade of \x1b[2J the disk", "until": "2026-11-23T10:00:00.000Z"}
     world.publish("a" * 36, planned=planned, recurrence=3)
     found = await call(world, "explain_incident", id="a" * 36)
     assert found["planned_reason"] == "upgrade of �[2J the disk"
+    assert "ended_by" not in found
     assert "announced maintenance" in found["next_steps"][0]
     assert any("came back 3 times" in step for step in found["next_steps"])
     assert not any("disk" in step for step in found["next_steps"])
