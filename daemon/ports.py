@@ -33,6 +33,9 @@ from logwarden.model.windowing import WindowBatch
 
 T = TypeVar("T")
 
+TRANSACTION_TIMEOUT_S = 5.0
+"""Time after which brokers end the transaction of a writer that died: until then readers wait behind it."""
+
 
 class Clock(Protocol):
     """See `daemon/clock.py`."""

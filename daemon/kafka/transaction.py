@@ -18,11 +18,9 @@ from logwarden.daemon.errors import TopicUnusable
 from logwarden.daemon.kafka.compacted import CompactedTopic
 from logwarden.daemon.kafka.connection import check_access, connection_options, stopped, translated
 from logwarden.daemon.kafka.outlet import cut_off
+from logwarden.daemon.ports import TRANSACTION_TIMEOUT_S
 from logwarden.daemon.records import Message
 from logwarden.daemon.settings.kafka import KafkaSettings
-
-TIMEOUT_MS = 5_000
-"""Time after which the broker ends the transaction of a writer that died: until then readers wait behind it."""
 
 
 class TopicTransactions:
@@ -43,7 +41,7 @@ class TopicTransactions:
             **connection_options(settings),
             acks="all",
             transactional_id=transactional_id,
-            transaction_timeout_ms=TIMEOUT_MS,
+            transaction_timeout_ms=int(TRANSACTION_TIMEOUT_S * 1000),
         )
         transaction = TopicTransaction(producer, settings, self._topic)
         try:

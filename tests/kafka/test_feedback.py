@@ -21,8 +21,8 @@ from logwarden.daemon.incidents.incident import decode_incident
 from logwarden.daemon.kafka.compacted import CompactedTopic
 from logwarden.daemon.kafka.outlet import cut_off
 from logwarden.daemon.kafka.producer import KafkaSink
-from logwarden.daemon.kafka.transaction import TIMEOUT_MS, TopicTransactions
-from logwarden.daemon.ports import Transaction
+from logwarden.daemon.kafka.transaction import TopicTransactions
+from logwarden.daemon.ports import TRANSACTION_TIMEOUT_S, Transaction
 from logwarden.daemon.records import Delivery
 from logwarden.daemon.settings.kafka import KafkaSettings
 from tests.kafka.broker import Broker, create_topics
@@ -260,7 +260,7 @@ async def test_who_dies_while_old_feedback_is_removed_takes_nothing(topics: Topi
     await cut_off(transaction._producer)  # type: ignore[attr-defined]
     later, _ = await office.mute("another text", services=[], for_ms=None, reason="")
     late = forked_fleet.start(KAFKA__FEEDBACK_TOPIC=feedback)
-    await eventually(lambda: member.metric(ENTRIES) == 2, IN_FORCE_S + TIMEOUT_MS / 1000 + 1, "both entries")
+    await eventually(lambda: member.metric(ENTRIES) == 2, IN_FORCE_S + TRANSACTION_TIMEOUT_S + 1, "both entries")
     assert (await office.entries()).keys() == {key, later}
     await eventually(late.ready, READY_S, "a ready member")
     await in_force([late], 2)

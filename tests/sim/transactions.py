@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from logwarden.daemon.errors import BrokerUnavailable
-from logwarden.daemon.kafka.transaction import TIMEOUT_MS
+from logwarden.daemon.ports import TRANSACTION_TIMEOUT_S
 from logwarden.daemon.records import Message
 from tests.sim.broker import FEEDBACK, SimBroker
 from tests.sim.connection import REQUEST_TIMEOUT_S, Line
@@ -36,7 +36,7 @@ class SimTransactions:
         await transaction.request()
         output.end_transaction(commits=False)
         output.writer = transaction
-        after_s = TIMEOUT_MS / 1000 + CLEANUP_S * self._rng.random()
+        after_s = TRANSACTION_TIMEOUT_S + CLEANUP_S * self._rng.random()
         asyncio.get_running_loop().call_later(after_s, transaction.end)
         try:
             yield transaction
