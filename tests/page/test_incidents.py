@@ -96,6 +96,19 @@ async def test_a_daemon_that_comes_back_is_followed_again(world: World, page: Pa
     await expect(page.get_by_role("alert")).to_be_hidden()
 
 
+async def test_a_change_takes_the_focus_from_nothing(world: World, page: Page) -> None:
+    """A person who reads by keyboard stays where they are when the incident changes."""
+    world.publish("a" * 36, revision=1, alerts=5)
+    await page.goto(f"{world.url}#/incidents/{'a' * 36}")
+    heading = detail_of(page).locator("h2")
+    await expect(heading).to_be_visible()
+    await page.keyboard.press("Enter")
+    await expect(heading).to_be_focused()
+    world.publish("a" * 36, revision=2, alerts=777)
+    await expect(detail_of(page)).to_contain_text("777")
+    await expect(heading).to_be_focused()
+
+
 async def test_the_keyboard_is_enough(world: World, page: Page) -> None:
     """Incidents, their lines, the filter, the views and the theme are reached by keys."""
     world.play()
@@ -121,7 +134,9 @@ async def test_the_keyboard_is_enough(world: World, page: Page) -> None:
     await page.keyboard.press("?")
     await expect(page.get_by_role("dialog")).to_contain_text("expected, real fault")
     await page.keyboard.press("Escape")
+    await expect(page.locator("dialog")).to_have_count(0)  # until then keys are for the dialog
     await page.keyboard.press("2")
+    await expect(page).to_have_url(re.compile("#/services$"))
     await expect(page.get_by_role("listitem").filter(has_text="pgbouncer")).to_be_visible()
     await page.keyboard.press("t")
     await expect(page.locator("html")).to_have_attribute("data-theme", "light")

@@ -61,7 +61,15 @@ export class IncidentView {
     }
   }
 
+  /** Draws it anew. What had the focus has it again: a person with a keyboard must not begin at the top at each change. */
   draw() {
+    const places = () => [...this.node.querySelectorAll("h2, a, button, summary")];
+    const at = places().indexOf(document.activeElement);
+    this.build();
+    if (at >= 0) places()[at]?.focus({ preventScroll: true });
+  }
+
+  build() {
     const { record } = this;
     const facts = record.logwarden;
     const first = millis(facts.first_seen);

@@ -9,6 +9,7 @@ import { VirtualList } from "./virtual.js";
 const ROW = 38;
 const PAGE = 1000;
 const AGAIN_MS = 10_000;
+const SOON_MS = 2_000; // while there is no service yet
 const PICTURES = 30; // names of a request
 const PICTURE_MS = 30_000; // age up to which a picture stays
 const STATES = [["", "All"], ["learning", "Learning"], ["noisy", "Noisy"], ["known", "Known"]];
@@ -54,7 +55,7 @@ export class ServicesView {
       this.empty.hidden = false;
       fill(this.empty, el("h2", {}, "No services to show"), el("p", {}, error.message));
     }
-    if (!signal.aborted) this.timer = setTimeout(() => this.load(), AGAIN_MS);
+    if (!signal.aborted) this.timer = setTimeout(() => this.load(), this.all.length ? AGAIN_MS : SOON_MS);
   }
 
   /** Reads the histories of the services in sight, when the list rests. */
