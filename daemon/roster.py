@@ -18,7 +18,8 @@ from logwarden.daemon.records import Partition
 MAX_CARD_BYTES = 1_024
 """Bytes of a card in the group's metadata, which every broker keeps in memory."""
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_.])?")
-_EVERYWHERE = ("0.0.0.0", "::")
+EVERYWHERE = ("0.0.0.0", "::")
+"""Hosts at which a server listens on all addresses of its machine."""
 _FORM = "must be host:port or a URL without a path, such as http://10.0.0.7:8080"
 
 
@@ -89,7 +90,7 @@ def checked_address(text: str) -> str:
         host, port = parts.hostname or "", parts.port
     except ValueError:  # a port that is no number, half a bracket
         raise ValueError(f"is {text[:80]!r}, but it {_FORM}") from None
-    number = _number(host)
+    number = ip_of(host)
     shown = f"[{host}]" if ":" in host else host
     is_whole = address.rstrip("/").lower() == f"{parts.scheme}://{shown}:{port}"
     is_host = number is not None or _HOST.fullmatch(host)
@@ -105,7 +106,7 @@ def derived_address(host: str, port: int | None, local_host: str | None) -> str 
 
     `local_host`: the address from which this member reaches its brokers, which counts where it listens on all of them.
     """
-    reached = local_host if host in _EVERYWHERE else host
+    reached = local_host if host in EVERYWHERE else host
     if not port or not reached:
         return None
     try:
@@ -116,12 +117,17 @@ def derived_address(host: str, port: int | None, local_host: str | None) -> str 
 
 def is_of_one_machine(address: str) -> bool:
     """Returns True for an address that other machines cannot reach."""
-    host = urlsplit(address).hostname or ""
-    number = _number(host)
+    return is_loopback(urlsplit(address).hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Returns True for a host that other machines cannot reach."""
+    number = ip_of(host)
     return host == "localhost" if number is None else number.is_loopback
 
 
-def _number(host: str) -> IPv4Address | IPv6Address | None:
+def ip_of(host: str) -> IPv4Address | IPv6Address | None:
+    """Returns a host as an IP address. Returns None for a name."""
     try:
         return ip_address(host)
     except ValueError:

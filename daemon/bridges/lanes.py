@@ -17,8 +17,6 @@ from logwarden.daemon.records import Partition
 
 MAX_ANNOUNCED = 20_000
 """Open incidents that are kept in mind. Of one beyond them the next state is announced again."""
-
-
 MAX_ENDED = 1_000
 """Incidents whose end is known to be delivered."""
 

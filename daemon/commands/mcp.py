@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import signal
@@ -15,12 +14,12 @@ import structlog
 from logwarden.daemon.clock import SystemClock
 from logwarden.daemon.commands.asking import clients_of
 from logwarden.daemon.errors import ConfigurationError
+from logwarden.daemon.roster import EVERYWHERE, ip_of, is_loopback
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.secret_files import secret_of
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _ADDRESS = re.compile(r"(?:(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:\s]+):)?(?P<port>[0-9]{1,5})")
-_EVERYWHERE = ("0.0.0.0", "::")
 log = structlog.get_logger(__name__)
 
 
@@ -67,7 +66,7 @@ def address_of(text: str) -> tuple[str, int]:
     """Returns host and port of `8090`, `127.0.0.1:8090` or `[::1]:8090`. Raises ConfigurationError for another text."""
     found = _ADDRESS.fullmatch(text)
     host = "127.0.0.1" if found is None or found["host"] is None else found["host"].strip("[]")
-    if found is None or int(found["port"]) > 65_535 or (":" in host and not _is_address(host)):
+    if found is None or int(found["port"]) > 65_535 or (":" in host and ip_of(host) is None):
         raise ConfigurationError(
             f"{text[:80]!r} is no address to listen on", hint="write a port, or a host and a port: 127.0.0.1:8090"
         )
@@ -76,32 +75,20 @@ def address_of(text: str) -> tuple[str, int]:
 
 def hosts_of(host: str, settings: Settings) -> list[str]:
     """Returns the names by which clients reach the server. Raises ConfigurationError where more must be set."""
-    if _is_loopback(host):
+    if is_loopback(host):
         return [*LOOPBACK, *settings.mcp.allowed_hosts]
     if settings.mcp.token is None and settings.mcp.token_file is None:
         raise ConfigurationError(
             f"{host} is reached from other machines, and no token is set, so that everyone there could read",
             hint="set LOGWARDEN_MCP__TOKEN_FILE, or listen on 127.0.0.1",
         )
-    own = [] if host in _EVERYWHERE else [f"[{host}]" if ":" in host else host]
+    own = [] if host in EVERYWHERE else [f"[{host}]" if ":" in host else host]
     if not own and not settings.mcp.allowed_hosts:
         raise ConfigurationError(
             f"the names by which clients reach {host} are not known",
             hint="set LOGWARDEN_MCP__ALLOWED_HOSTS, such as logwarden.example.org",
         )
     return [*own, *settings.mcp.allowed_hosts]
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_loopback(host: str) -> bool:
-    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def _listener(host: str, port: int) -> socket.socket:

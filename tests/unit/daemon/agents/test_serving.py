@@ -19,7 +19,7 @@ from logwarden.daemon.agents.serving import MAX_BODY_BYTES, MAX_CALLS, Listening
 from logwarden.daemon.agents.texts import Texts
 from logwarden.daemon.agents.tools import TOOLS, Toolbox
 from logwarden.daemon.commands.asking import DaemonClient
-from tests.unit.daemon.web.serving import NOW_MS, Served, incident_value, serving, settings_of
+from tests.unit.daemon.web.serving import NOW_MS, Served, with_one_incident
 
 TOKEN = "open sesame"
 PING = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
@@ -29,11 +29,8 @@ HEADERS = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Versio
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
     """Yields a daemon with one incident."""
-    found, server = await serving(settings_of())
-    found.shelf.note = ""
-    found.shelf.put(b"", incident_value("a"), NOW_MS)
-    yield found
-    await server.stop()
+    async with with_one_incident() as found:
+        yield found
 
 
 def toolbox_of(*urls: str) -> Toolbox:

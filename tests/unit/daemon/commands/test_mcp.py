@@ -20,7 +20,7 @@ from logwarden.daemon.commands.mcp import address_of, hosts_of
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.model.version import __version__
 from tests.unit.daemon.agents.test_serving import text_of
-from tests.unit.daemon.web.serving import NOW_MS, Served, incident_value, serving, settings_of
+from tests.unit.daemon.web.serving import Served, settings_of, with_one_incident
 
 COMMAND = [sys.executable, "-m", "logwarden", "mcp"]
 
@@ -33,11 +33,8 @@ def environment(**settings: str) -> dict[str, str]:
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
     """Yields a daemon with one incident."""
-    found, server = await serving(settings_of())
-    found.shelf.note = ""
-    found.shelf.put(b"", incident_value("a"), NOW_MS)
-    yield found
-    await server.stop()
+    async with with_one_incident() as found:
+        yield found
 
 
 def on_stdio(*arguments: str, **settings: str) -> StdioServerParameters:

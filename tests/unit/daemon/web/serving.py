@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -163,6 +164,18 @@ def member() -> MemberFacts:
 async def unready(_: web.Request) -> web.Response:
     reasons = [{"code": "not_assigned", "message": "The group has assigned nothing yet."}]
     return web.json_response({"ready": False, "reasons": reasons}, status=503)
+
+
+@asynccontextmanager
+async def with_one_incident() -> AsyncIterator[Served]:
+    """Serves one incident, `a`, from a topic that is read to its end."""
+    served, server = await serving(settings_of())
+    served.shelf.note = ""
+    served.shelf.put(b"", incident_value("a"), NOW_MS)
+    try:
+        yield served
+    finally:
+        await server.stop()
 
 
 async def serving(settings: Settings, *, with_topic: bool = True) -> tuple[Served, HttpServer]:
