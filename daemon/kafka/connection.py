@@ -142,7 +142,8 @@ async def _ask(host: str, port: int, settings: KafkaSettings) -> None:
     try:
         metadata = await connection.send(MetadataRequest([]))
     finally:
-        connection.close()
+        # Over TLS, both sides end the session before the socket closes. Who ends the event loop earlier leaks it.
+        await asyncio.wait([connection.close()], timeout=STOP_TIMEOUT_S)
     if not metadata.brokers:
         # The client takes a refused token for an accepted one. The broker then answers without any broker; so does a
         # broker that has just started and does not know its cluster yet.

@@ -82,13 +82,19 @@ async def refusal(settings: KafkaSettings, kind: type[LogwardenError]) -> str:
     return f"{caught.value} | {caught.value.hint}"
 
 
+def open_sockets() -> int:
+    return sum(path.is_socket() for path in Path("/proc/self/fd").iterdir())
+
+
 # ---------------------------------------------------------------- TLS
 
 
 async def test_the_right_certificates_open_the_listeners(broker: Broker, certificates: Certificates) -> None:
-    """With and without a certificate of the client."""
+    """With and without a certificate of the client. Nothing is left open: a command may end right after."""
+    before = open_sockets()
     await check_access(tls(broker.tls_bootstrap, certificates.authority))
     await check_access(tls(broker.mtls_bootstrap, certificates.authority, certificates.client))
+    assert open_sockets() == before
 
 
 async def test_wrong_certificates_are_sentences(broker: Broker, certificates: Certificates) -> None:
