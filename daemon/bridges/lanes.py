@@ -121,12 +121,15 @@ class IncidentLanes:
         return lane is not None and (lane.announced is not None or not lane.is_idle)
 
     def remember(self, partition: Partition, record: IncidentRecord) -> None:
-        """Takes what the destination has of an incident, from a record of the context."""
+        """Takes what the destination has of an incident, its end included, from a record of the context."""
         lane = self._lanes.get(record.id)
         if record.logwarden.status != "open":
+            self._note_end(record.id)
             if lane is not None and lane.is_idle:
                 del self._lanes[record.id]
-        elif lane is None:
+            return
+        self._ended.pop(record.id, None)
+        if lane is None:
             self._lanes[record.id] = IncidentLane(id=record.id, partition=partition, announced=record)
             self._bound()
         elif lane.is_idle:
@@ -212,9 +215,7 @@ class IncidentLanes:
         lane.announced = letter.record if letter.action is Action.TRIGGER else None
         self._ended.pop(lane.id, None)
         if letter.action is Action.RESOLVE and not lane.waiting:
-            self._ended[lane.id] = None
-            if len(self._ended) > MAX_ENDED:
-                self._ended.popitem(last=False)
+            self._note_end(lane.id)
         self._drop_if_over(lane)
         self._bound()
         return letter.offsets
@@ -232,6 +233,13 @@ class IncidentLanes:
         letter, lane.sending = lane.sending, None
         lane.attempts, lane.first_failed_at, lane.due_at = 0, None, 0.0
         return letter
+
+    def _note_end(self, id: str) -> None:
+        """Notes that the destination has the end of an incident, so that late alerts do not report it twice."""
+        self._ended[id] = None
+        self._ended.move_to_end(id)
+        if len(self._ended) > MAX_ENDED:
+            self._ended.popitem(last=False)
 
     def _drop_if_over(self, lane: IncidentLane) -> None:
         if lane.announced is None and not lane.waiting:

@@ -65,6 +65,8 @@ def request_of(notice: Notice, quoting: Quoting, now_ms: int) -> ExportLogsServi
     record, facts = notice.record, notice.record.logwarden
     seen = seen_ms(facts.last_seen)
     attributes: dict[str, Value] = {
+        # OpenTelemetry's own name for what makes two log records one: a repeated message has the same.
+        "log.record.uid": f"{record.id}/{facts.revision}",
         "incident.id": record.id,
         "incident.action": notice.action.value,
         "incident.change": facts.change,

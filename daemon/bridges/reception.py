@@ -99,6 +99,7 @@ class Reception:
             context[incident.id] = (record.offset, incident, record.timestamp)
         else:
             context.pop(incident.id, None)
+            self._remember(partition, incident)
 
     def _end_context(self, partition: Partition, ledger: DeliveryLedger) -> Iterator[IncidentLane]:
         """Takes what is open in the context for announced, or announces it if the group is new."""

@@ -174,6 +174,42 @@ async def test_a_restart_sends_nothing_again_and_ends_what_it_began() -> None:
 
 
 @virtually
+async def test_an_end_is_not_repeated_after_a_restart() -> None:
+    """Late alerts change the record of an incident that is over; one that opens again ends again."""
+    world = World(Pager(random.Random(1), failing=0.0, all_updates=False))
+    await world.start()
+    for revision, status in enumerate(("open", "resolved"), 1):
+        world.topic.publish(incident(revision=revision, status=status), world.clock.now_ms())
+        await world.until_all_is_done()
+    await world.kill()
+    await world.start()
+    world.topic.publish(incident(revision=3, status="resolved"), world.clock.now_ms())
+    await world.until_all_is_done()
+    assert world.counts.facts["unchanged"] == 1
+    for revision, status in ((4, "open"), (5, "resolved")):
+        world.topic.publish(incident(revision=revision, status=status), world.clock.now_ms())
+        await world.until_all_is_done()
+    await world.stop()
+    assert [one.revision for one in world.pager.taken] == [1, 2, 4, 5]
+
+
+@virtually
+async def test_an_end_of_what_was_never_chosen_is_sent_once_it_is_chosen() -> None:
+    """An incident that was left out as too mild has no end at the destination, whatever the context has of it."""
+    pager = Pager(random.Random(1), failing=0.0, all_updates=False)
+    world = World(pager, choice=IncidentChoice(min_severity="error"))
+    await world.start()
+    world.topic.publish(incident(severity="warning", status="resolved"), world.clock.now_ms())
+    await world.until_all_is_done()
+    await world.stop()
+    await world.start()
+    world.topic.publish(incident(severity="error", revision=2, status="resolved"), world.clock.now_ms())
+    await world.until_all_is_done()
+    await world.stop()
+    assert [(one.action, one.revision) for one in world.pager.taken] == [("resolve", 2)]
+
+
+@virtually
 async def test_reminders_come_beside_no_notice_and_end_with_the_incident() -> None:
     """A pager that forgets is reminded of what is open, after a restart as well, and of nothing that has ended."""
     world = World(Pager(random.Random(1), failing=0.0, remind_s=60.0))

@@ -286,6 +286,7 @@ def test_a_log_record_has_the_name_and_the_number(severity: str, number: int) ->
     names = {pair.key: pair.value for pair in record.attributes}
     assert names["incident.id"].string_value == incident_id("one")
     assert names["incident.revision"].int_value == 1
+    assert names["log.record.uid"].string_value == f"{incident_id('one')}/1", "a repeated message is one record"
     assert names["incident.planned"].bool_value is False
     assert resource.resource.attributes[0].value.string_value == "db-1"
 
