@@ -34,6 +34,8 @@ class IncidentSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """Incidents that began with the same line within the ten minutes before."""
     planned: bool = False
     """An announced maintenance caused it."""
+    ended_by: Untrusted = ""
+    """The feedback that ended it, by whom, and why; empty where it ended by itself or is open."""
 
 
 class IncidentList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -15,6 +15,7 @@ from logwarden.daemon.agents.records import SEVERITIES, incident_in, time_ms
 from logwarden.daemon.agents.texts import Texts, name
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.incidents.incident import IncidentRecord, LineFacts
+from logwarden.daemon.incidents.settling import words_of
 from logwarden.daemon.incidents.writing import rfc3339
 from logwarden.daemon.selecting import matcher, time_of
 from logwarden.model.schema import AlertKind
@@ -130,6 +131,7 @@ def summary_of(record: IncidentRecord, texts: Texts) -> IncidentSummary:
         kinds=facts.kinds,
         recurrence=facts.recurrence,
         planned=facts.planned is not None,
+        ended_by=name(words_of(facts.resolution)),
     )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from logwarden.daemon.incidents.incident import IncidentRecord
+from logwarden.daemon.incidents.incident import IncidentRecord, ResolutionFacts
 from logwarden.model.schema import truncated
 
 MESSAGE_CHARS = 240
+REASON_CHARS = 120
+"""Characters of who ended it, and of why."""
 
 
 class IncidentBrief(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -31,6 +33,8 @@ class IncidentBrief(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     kinds: tuple[str, ...] = ()
     recurrence: int = 0
     planned: bool = False
+    resolution: ResolutionFacts | None = None
+    """The feedback that ended it. None: it is open, or ended by itself."""
 
     def encode(self) -> bytes:
         """Returns its JSON."""
@@ -56,4 +60,11 @@ def brief_of(record: IncidentRecord, published_ms: int) -> IncidentBrief:
         kinds=facts.kinds,
         recurrence=facts.recurrence,
         planned=facts.planned is not None,
+        resolution=None if facts.resolution is None else _shortened(facts.resolution),
+    )
+
+
+def _shortened(resolution: ResolutionFacts) -> ResolutionFacts:
+    return msgspec.structs.replace(
+        resolution, by=truncated(resolution.by, REASON_CHARS), reason=truncated(resolution.reason, REASON_CHARS)
     )

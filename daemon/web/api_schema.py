@@ -8,14 +8,22 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from logwarden.daemon.incidents.brief import IncidentBrief
 from logwarden.daemon.incidents.incident import IncidentRecord
 from logwarden.daemon.settings.groups import HttpSettings
 from logwarden.daemon.web.api import ROOT, Access, Endpoint, ErrorAnswer, Proofs, as_json, refused, routes
+from logwarden.daemon.web.api_incident import IncidentAnswer, SimilarIncident
 from logwarden.daemon.web.api_incidents import IncidentsAnswer
 from logwarden.daemon.web.questions import Parameter, Refusal
 from logwarden.model.version import __version__
 
 _REF = "#/components/schemas/{name}"
+_PASSED_ON = (
+    (IncidentsAnswer, "incidents", IncidentRecord),
+    (IncidentAnswer, "incident", IncidentRecord),
+    (SimilarIncident, "incident", IncidentBrief),
+)
+"""Fields whose bytes are passed on as they are, so that their type does not have the form: answer, field, form."""
 
 
 def api_routes(
@@ -36,13 +44,14 @@ def api_routes(
 
 def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """Returns the description of these endpoints."""
-    types = dict.fromkeys([ErrorAnswer, IncidentRecord, *(each.answer for each in endpoints)])
+    types = dict.fromkeys([ErrorAnswer, IncidentRecord, IncidentBrief, *(each.answer for each in endpoints)])
     types |= dict.fromkeys(each.body for each in endpoints if each.body is not None)
     schemas, components = msgspec.json.schema_components(tuple(types), ref_template=_REF)
-    if IncidentsAnswer in types:  # its records are passed on as they are
-        incidents = components[IncidentsAnswer.__name__]["properties"]["incidents"]
-        incidents["items"] = schemas[list(types).index(IncidentRecord)]
     named = dict(zip(types, schemas, strict=True))
+    for answer, field, form in _PASSED_ON:
+        if answer.__name__ in components:
+            described = components[answer.__name__]["properties"][field]
+            described.get("items", described).update(named[form])
     paths: dict[str, dict[str, Any]] = {}
     for each in endpoints:
         paths.setdefault(ROOT + each.path, {})[each.method.lower()] = _operation(each, named)

@@ -159,3 +159,18 @@ async def test_similar_incidents_lead_to_each_other(world: World, page: Page) ->
     await page.goto(f"{world.url}#/incidents/later")
     await detail_of(page).get_by_role("link", name="the first time").click()
     await expect(page).to_have_url(re.compile("#/incidents/earlier$"))
+
+
+async def test_the_list_shows_which_feedback_ended_an_incident(world: World, page: Page) -> None:
+    """It names the judgement, who gave it, and why; the filter finds it."""
+    ended = {"kind": "mute", "feedback": "mute/1", "by": "ann", "reason": "every \x1b night"}
+    world.publish("muted", status="resolved", resolution=ended)
+    world.publish("quiet", status="resolved")
+    await page.goto(world.url)
+    row = rows_of(page).filter(has_text="muted by ann: every \\x1b night")
+    await expect(row).to_have_count(1)
+    await expect(rows_of(page)).to_have_count(2)
+    await page.get_by_label("Filter incidents").fill("by ann")
+    await expect(rows_of(page)).to_have_count(1)
+    await row.click()
+    await expect(detail_of(page).locator(".tags")).to_contain_text("muted by ann: every \\x1b night")

@@ -3,7 +3,7 @@
 import { Refused, ask } from "./api.js";
 import { judge, mute } from "./feedback.js";
 import { el, fill, severityBadge, toast } from "./dom.js";
-import { ago, clock, count, headline, kindMeaning, kindName, lasting, millis, several, visible } from "./text.js";
+import { ago, clock, count, ending, headline, kindMeaning, kindName, lasting, millis, several, visible } from "./text.js";
 import { bars } from "./charts.js";
 import { WindowPanel } from "./window.js";
 
@@ -84,7 +84,7 @@ export class IncidentView {
         el("p", { class: "tags" }, severityBadge(facts.severity), el("span", { class: `status ${facts.status}` }, facts.status),
           (facts.kinds ?? []).map((kind) => el("span", { class: "kind", title: kindMeaning(kind) }, kindName(kind))),
           facts.planned && el("span", { class: "kind" }, `planned: ${visible(facts.planned.reason || facts.planned.id)}`),
-          facts.resolution && el("span", { class: "kind" }, `${facts.resolution.kind}: ${visible(facts.resolution.reason || facts.resolution.by || facts.resolution.feedback)}`)),
+          facts.resolution && el("span", { class: "kind", title: visible(facts.resolution.feedback) }, ending(facts.resolution))),
         el("h2", { tabindex: "-1" }, el("span", { class: "where" }, visible(guilty?.service ?? record.service.name)),
           el("span", { class: "guilty" }, visible(guilty?.text ?? headline({ service: record.service.name, message: record.message })))),
         el("dl", { class: "facts-row" },
@@ -138,7 +138,7 @@ export class IncidentView {
       this.similar.length
         ? el("ul", { class: "past" }, this.similar.map(({ shared, incident }) =>
             el("li", {}, el("a", { href: `#/incidents/${encodeURIComponent(incident.id)}` }, severityBadge(incident.severity),
-              el("span", { class: "log" }, visible(headline(incident))), el("span", { class: "muted" }, `${several(shared, "line")} alike · ${ago(millis(incident.last_seen) || incident.published)} ago`)))))
+              el("span", { class: "log" }, visible(headline(incident))), el("span", { class: "muted" }, [`${several(shared, "line")} alike`, `${ago(millis(incident.last_seen) || incident.published)} ago`, ending(incident.resolution)].filter(Boolean).join(" · "))))))
         : el("p", { class: "muted" }, "None that is kept shares a line with it."));
   }
 

@@ -3,7 +3,7 @@
 import { Refused, ask } from "./api.js";
 import { el, fill } from "./dom.js";
 import { IncidentView } from "./incident.js";
-import { ago, clock, count, headline, kindName, lean, several, visible } from "./text.js";
+import { ago, clock, count, ending, headline, kindName, lean, several, visible } from "./text.js";
 import { VirtualList } from "./virtual.js";
 
 const ROW = 62;
@@ -99,7 +99,7 @@ export class IncidentsView {
     const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const found = words.length
       ? all.filter((one) => {
-          one.words ??= [one.message, one.service, one.severity, one.status, ...one.kinds?.map(kindName) ?? []].join(" ").toLowerCase();
+          one.words ??= [one.message, one.service, one.severity, one.status, ending(one.resolution), ...one.kinds?.map(kindName) ?? []].join(" ").toLowerCase();
           return words.every((word) => one.words.includes(word));
         })
       : all;
@@ -152,7 +152,9 @@ export class IncidentsView {
     if (one.recurrence) more.push(`again ×${one.recurrence}`);
     if (one.planned) more.push("planned");
     if (one.status === "expired") more.push("expired");
+    if (one.resolution) more.push(ending(one.resolution));
     facts.textContent = more.join(" · ");
+    facts.title = ending(one.resolution);
     state.textContent = one.status;
   }
 

@@ -70,3 +70,13 @@ export function headline({ service, message }) {
   const prefix = `${service}: `;
   return message.startsWith(prefix) ? message.slice(prefix.length) : message;
 }
+
+const ENDINGS = { mute: "muted", maintenance: "planned" };
+
+/** Returns who ended an incident by feedback, and why: `expected by ann: every night`. Empty if no feedback did. */
+export function ending(resolution) {
+  if (!resolution) return "";
+  const by = resolution.by ? ` by ${resolution.by}` : "";
+  const why = resolution.reason ? `: ${resolution.reason}` : "";
+  return visible(`${ENDINGS[resolution.kind] ?? resolution.kind}${by}${why}`);
+}

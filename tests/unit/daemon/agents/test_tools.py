@@ -95,6 +95,8 @@ async def test_who_ended_an_incident_is_told(world: World) -> None:
     found = await call(world, "explain_incident", id="a" * 36)
     assert found["ended_by"] == "expected by ann: every �[2J night"
     assert not any("night" in step for step in found["next_steps"])
+    listed = await call(world, "list_incidents", state=["resolved"])
+    assert {one["id"]: one.get("ended_by") for one in listed["incidents"]}["a" * 36] == found["ended_by"]
 
 
 async def test_steps_follow_from_facts(world: World) -> None:
