@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -141,7 +143,7 @@ def test_the_settings_of_the_chart_are_settings() -> None:
     names = set()
     for path in [CHART / "values.yaml", *VALUES]:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for part in (values, values.get("bridge", {})):
+        for part in (values, values.get("bridge", {}), values.get("mcp", {})):
             names |= set(part.get("settings", {})) | {each["setting"] for each in part.get("files", ())}
     assert len(names) > 15
     assert unknown_settings(" ".join(f"LOGWARDEN_{name}" for name in names)) == []
@@ -201,6 +203,36 @@ def test_a_release_has_the_notes_of_its_version() -> None:
     with pytest.raises(LookupError, match=r"has no notes of the version 1\.2\.0"):
         program["notes_of"]("1.2.0", text)
     assert program["notes_of"]("Unreleased", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
+
+
+def test_a_release_publishes_the_images_that_its_chart_names(tmp_path: Path) -> None:
+    """An image without CUDA and one with it, under the tags that the packed chart asks for without a further value."""
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8"))["jobs"]
+    [pack] = [step["run"] for step in jobs["packages"]["steps"] if "helm package" in step.get("run", "")]
+    [named] = [step["run"] for step in jobs["image"]["steps"] if step.get("id") == "image"]
+    shutil.copytree(CHART, tmp_path / "deploy/helm/logwarden", ignore=shutil.ignore_patterns("files"))
+    (tmp_path / "helm").write_text("#!/bin/sh\n")
+    (tmp_path / "helm").chmod(0o755)
+    output = tmp_path / "output"
+    environment = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "IMAGE": "registry.example.com/Some/Logwarden",
+        "TAG": f"v{__version__}",
+        "GITHUB_OUTPUT": str(output),
+    }
+
+    def step(script: str, **more: str) -> None:
+        subprocess.run(["bash", "-euc", script], env=environment | more, cwd=tmp_path, check=True)
+
+    step(pack)
+    image = yaml.safe_load((tmp_path / "deploy/helm/logwarden/values.yaml").read_text(encoding="utf-8"))["image"]
+    published = {}
+    for each in jobs["image"]["strategy"]["matrix"]["include"]:
+        step(named, SUFFIX=each["suffix"])
+        published[each["device"]] = output.read_text(encoding="utf-8").splitlines()[-1].removeprefix("name=")
+    assert (image["repository"], image["tag"], image["digest"]) == ("registry.example.com/some/logwarden", "", "")
+    tag = f"{image['repository']}:{__version__}"
+    assert published == {"cpu": tag, "cuda": f"{tag}-cuda"}
 
 
 def health_check() -> str:

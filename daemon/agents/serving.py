@@ -27,6 +27,8 @@ from logwarden.daemon.health import sentence_of
 from logwarden.model.version import __version__
 
 PATH = "/mcp"
+LIVEZ = "/livez"
+"""Where a probe of an orchestrator gets an answer, without a token and by any name: it has neither."""
 MAX_CALLS = 4
 """Calls at a time: a daemon answers requests one after another, and others ask it, too."""
 MAX_CONNECTIONS = 64
@@ -83,11 +85,14 @@ async def serve_http(toolbox: Toolbox, listener: socket.socket, listening: Liste
 
 
 def guarded(app: AsgiApp, token: Callable[[], str | None]) -> AsgiApp:
-    """Returns the application behind a check of the bearer token."""
+    """Returns the application behind a check of the bearer token, and beside it the answer to probes."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
+            return
+        if scope["path"] == LIVEZ:
+            await _answer(send, 200, {"live": True, "reasons": []})
             return
         try:
             wanted = token()  # a file is read again: tokens change
@@ -111,7 +116,11 @@ def _has_token(scope: Scope, wanted: str) -> bool:
 
 
 async def _refuse(send: Send, status: int, message: str) -> None:
-    body = json.dumps({"error": {"message": message}}).encode()
+    await _answer(send, status, {"error": {"message": message}})
+
+
+async def _answer(send: Send, status: int, value: object) -> None:
+    body = json.dumps(value).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))

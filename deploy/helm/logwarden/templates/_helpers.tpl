@@ -1,12 +1,23 @@
+{{/*
+The name of the objects: that of the release, as a DNS label that begins with a letter and leaves room for suffixes. A
+name that is too long ends in its hash, because two of them may begin alike.
+*/}}
 {{- define "logwarden.name" -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- $name := .Release.Name | replace "." "-" }}
+{{- if regexMatch "^[0-9]" .Release.Name }}
+{{- $name = print "logwarden-" $name }}
+{{- end }}
+{{- if gt (len $name) 40 }}
+{{- $name = print ($name | trunc 31 | trimSuffix "-") "-" (.Release.Name | sha256sum | trunc 8) }}
+{{- end }}
+{{- $name -}}
 {{- end }}
 
 {{- define "logwarden.labels" -}}
 {{ include "logwarden.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | replace "+" "_" | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
 {{- define "logwarden.selector" -}}
@@ -22,6 +33,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end }}
 
+{{/* Members with GPUs run the image with CUDA, unless a tag or a digest names another one. */}}
+{{- define "logwarden.memberImage" -}}
+{{- include "logwarden.image" . -}}
+{{- if and .Values.gpu (not (or .Values.image.tag .Values.image.digest)) -}}-cuda{{- end -}}
+{{- end }}
+
 {{- define "logwarden.serviceAccount" -}}
 {{- if .Values.serviceAccount.create -}}
 {{ .Values.serviceAccount.name | default (include "logwarden.name" .) }}
@@ -33,8 +50,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{/* Refuses settings that the chart sets from other values, and secrets in plain text. */}}
 {{- define "logwarden.checkSettings" -}}
 {{- range $name, $value := . }}
-{{- if has $name (list "HTTP__HOST" "HTTP__PORT" "HTTP__ADVERTISED_ADDRESS" "KAFKA__GROUP_INSTANCE_ID" "BRIDGE__HTTP_PORT") }}
-{{- fail (printf "settings.%s is set by the chart: use the values http, staticMembership and bridge.port" $name) }}
+{{- if has $name (list "HTTP__HOST" "HTTP__PORT" "HTTP__ADVERTISED_ADDRESS" "KAFKA__GROUP_INSTANCE_ID" "BRIDGE__HTTP_PORT" "MCP__ALLOWED_HOSTS") }}
+{{- fail (printf "settings.%s is set by the chart: use the values http, staticMembership, bridge.port and mcp.hosts" $name) }}
 {{- end }}
 {{- if regexMatch "(PASSWORD|SECRET|TOKEN|ROUTING_KEY|API_KEY|AUTHORIZATION|SLACK_URL)$" $name }}
 {{- fail (printf "settings.%s is a secret: put it into a Secret, and name that in `files` as %s_FILE" $name $name) }}
@@ -77,13 +94,39 @@ app.kubernetes.io/instance: {{ .Release.Name }}
       {{- end }}
 {{- end }}
 
-{{- define "logwarden.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 10001
-runAsGroup: 10001
-fsGroup: 10001
-seccompProfile:
-  type: RuntimeDefault
+{{/* How a pod of one workload is placed, from the values of that workload. */}}
+{{- define "logwarden.placement" -}}
+{{- with .nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- end }}
+
+{{- define "logwarden.spread" -}}
+- maxSkew: 1
+  topologyKey: kubernetes.io/hostname
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector:
+    matchLabels:
+      {{- include "logwarden.selector" .root | nindent 6 }}
+      app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/* Seconds from SIGTERM to the kill. Of the drain's limit the last setting counts, as in the container. */}}
+{{- define "logwarden.graceSeconds" -}}
+{{- $drain := 30 }}
+{{- range .settings }}
+{{- $drain = .SHUTDOWN__DRAIN_TIMEOUT_S | default $drain }}
+{{- end }}
+{{- add (ceil (float64 $drain)) .after }}
 {{- end }}
 
 {{- define "logwarden.containerSecurity" -}}

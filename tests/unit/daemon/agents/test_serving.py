@@ -182,3 +182,13 @@ async def test_a_large_body_is_refused(served: Served) -> None:
         session.post(url, data=b" " * (MAX_BODY_BYTES + 1), headers=HEADERS) as answer,
     ):
         assert answer.status == 413
+
+
+async def test_a_probe_needs_neither_token_nor_name(served: Served) -> None:
+    """A probe of Kubernetes names the address of the pod and knows no secret; it learns that the process lives."""
+    async with (
+        listening(toolbox_of(served.url), lambda: TOKEN) as url,
+        aiohttp.ClientSession() as session,
+        session.get(url.removesuffix("/mcp") + "/livez", headers={"Host": "10.0.0.7:8090"}) as answer,
+    ):
+        assert (answer.status, await answer.json()) == (200, {"live": True, "reasons": []})
