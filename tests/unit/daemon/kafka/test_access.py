@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,8 +54,11 @@ class Brokers:
     async def send(self, _: object) -> Any:
         return SimpleNamespace(brokers=self.listed)
 
-    def close(self) -> None:
+    def close(self) -> asyncio.Future[None]:
         self.closed += 1
+        gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        gone.set_result(None)
+        return gone
 
 
 def brokers(monkeypatch: pytest.MonkeyPatch, answers: dict[tuple[str, int], Exception | None]) -> Brokers:
