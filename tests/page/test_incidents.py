@@ -137,7 +137,7 @@ async def test_the_keyboard_is_enough(world: World, page: Page) -> None:
     await expect(page.locator("dialog")).to_have_count(0)  # until then keys are for the dialog
     await page.keyboard.press("2")
     await expect(page).to_have_url(re.compile("#/services$"))
-    await expect(page.get_by_role("listitem").filter(has_text="pgbouncer")).to_be_visible()
+    await expect(page.get_by_role("row").filter(has_text="pgbouncer")).to_be_visible()
     await page.keyboard.press("t")
     await expect(page.locator("html")).to_have_attribute("data-theme", "light")
 

@@ -1,9 +1,11 @@
 // Asks the daemon. The token is kept in this tab only, and is sent as a header, which no other site can make a browser do.
 
 import { el, fill } from "./dom.js";
+import { setClock } from "./text.js";
 
 const KEY = "logwarden-token";
 let token = read();
+const waiting = []; // called when a person gives a token
 
 function read() {
   try {
@@ -13,7 +15,8 @@ function read() {
   }
 }
 
-export const hasToken = () => token !== "";
+/** Resolves once a person has given a token. */
+export const tokenGiven = () => new Promise((resolve) => waiting.push(resolve));
 
 export function setToken(value, isKept) {
   token = value;
@@ -23,6 +26,7 @@ export function setToken(value, isKept) {
   } catch {
     // a browser without storage keeps the token in memory
   }
+  for (const resolve of waiting.splice(0)) resolve(true);
 }
 
 export const headers = () => (token ? { Authorization: `Bearer ${token}` } : {});
@@ -52,6 +56,7 @@ export async function ask(path, { method = "GET", body, signal, anyStatus = fals
     if (signal?.aborted) throw error;
     throw new Refused(0, "unreachable", "The daemon does not answer. Check that it runs and is reachable.");
   }
+  setClock(answer.headers.get("Date"));
   const found = await answer.json().catch(() => ({}));
   if (answer.ok || anyStatus) return found;
   throw refusal(answer.status, found);
@@ -59,6 +64,7 @@ export async function ask(path, { method = "GET", body, signal, anyStatus = fals
 
 export function refusal(status, found) {
   const error = found?.error ?? {};
+  if (status === 401) error.message = token ? "The daemon refused the token. Enter the right one." : "This daemon shows its data with its token only.";
   return new Refused(status, error.code ?? "failed", error.message ?? `The daemon answered with status ${status}.`);
 }
 

@@ -1,10 +1,11 @@
 // The frame: which view is shown, keys, theme, and the state of the connection.
 
+import { askForToken } from "./api.js";
 import { byId, el, fill, isTyping } from "./dom.js";
 import { FeedbackView } from "./feedback.js";
 import { IncidentsView } from "./incidents.js";
 import { Incidents, follow } from "./live.js";
-import { count } from "./text.js";
+import { count, headline, lean, visible } from "./text.js";
 import { ServicesView } from "./services.js";
 
 const KEYS = [
@@ -12,6 +13,7 @@ const KEYS = [
   ["Enter", "read the incident"],
   ["[  ]", "previous and next line of the incident"],
   ["e  r  m", "expected, real fault, mute for…"],
+  ["c", "copy the incident with its link"],
   ["/", "filter"],
   ["1  2  3", "incidents, services, feedback"],
   ["t", "dark or light"],
@@ -31,7 +33,8 @@ function go(hash, { replace = false } = {}) {
 }
 
 function route() {
-  const [, wanted = "incidents", id = ""] = location.hash.split("/");
+  const [path, query = ""] = location.hash.split("?");
+  const [, wanted = "incidents", id = ""] = path.split("/");
   const next = ["services", "feedback"].includes(wanted) ? wanted : "incidents";
   if (next !== name) {
     view?.close();
@@ -44,13 +47,26 @@ function route() {
       else link.removeAttribute("aria-current");
     }
   }
-  if (name === "incidents") view.open(decodeURIComponent(id));
+  if (name === "incidents") {
+    view.look(new URLSearchParams(query).get("q"));
+    view.open(decoded(id));
+  }
   title();
+}
+
+function decoded(id) {
+  try {
+    return decodeURIComponent(id);
+  } catch {
+    return id; // a link that was cut: no incident has this id, which the page then states
+  }
 }
 
 function title() {
   byId("count-open").textContent = incidents.open ? count(incidents.open) : "";
-  document.title = `${incidents.open ? `(${incidents.open}) ` : ""}logwarden`;
+  const one = name === "incidents" && incidents.byId.get(view.current);
+  const words = one ? `${visible(one.service)}: ${visible(lean(headline(one)))}`.slice(0, 100) : "";
+  document.title = `${incidents.open ? `(${incidents.open}) ` : ""}${words && `${words} · `}logwarden`;
 }
 
 let frame = 0;
@@ -60,8 +76,8 @@ function take(event, data) {
   for (const id of incidents.take(event, data)) fresh.add(id);
   frame ||= setTimeout(() => {
     frame = 0;
-    title();
     if (name === "incidents") view.news([...fresh]);
+    title();
     fresh.clear();
   }, 16);
 }
@@ -74,7 +90,9 @@ function report(state, sentence) {
   }
   const banner = byId("banner");
   banner.hidden = !(state === "away" || state === "refused");
-  banner.textContent = sentence;
+  if (banner.dataset.sentence === sentence) return; // what is said once is not said again
+  banner.dataset.sentence = sentence;
+  fill(banner, sentence, " ", state === "refused" && el("button", { type: "button", onclick: () => askForToken(sentence) }, "Enter the token"));
 }
 
 // ---------------------------------------------------------------- theme and keys

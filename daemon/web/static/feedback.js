@@ -2,7 +2,7 @@
 
 import { Refused, ask, write } from "./api.js";
 import { el, fill, toast } from "./dom.js";
-import { ago, clock, lasting, millis, several, visible } from "./text.js";
+import { ago, clock, lasting, millis, now, several, visible } from "./text.js";
 
 const LENGTHS = [["30m", "30 minutes"], ["2h", "2 hours"], ["1d", "a day"], ["7d", "a week"], ["", "for ever"]];
 
@@ -104,13 +104,14 @@ export class FeedbackView {
   entry({ key, is_over: isOver, feedback }) {
     const where = [...(feedback.services ?? []), ...(feedback.systems ?? []).map((one) => `system ${one}`)];
     const until = millis(feedback.until);
-    const end = Number.isNaN(until) ? "no end" : isOver ? `ended ${ago(until)} ago` : `ends in ${lasting(until - Date.now())}, ${clock(until)}`;
+    const end = Number.isNaN(until) ? "no end" : isOver ? `ended ${ago(until)}` : `ends in ${lasting(until - now())}, at ${clock(until)}`;
     const lines = feedback.lines ?? [];
+    const title = feedback.pattern || lines[0]?.text || feedback.reason || key.replace(/^maintenance\//, "");
     return el("li", { class: isOver ? "over" : "" },
       el("span", { class: `kind ${feedback.kind}` }, feedback.kind),
       el("span", { class: "body" },
-        el("span", { class: "log" }, visible(feedback.pattern || lines[0]?.text || key.replace(/^maintenance\//, "")), lines.length > 1 && ` and ${several(lines.length - 1, "more line")}`),
-        el("span", { class: "muted" }, [where.join(", ") || (lines.length ? [...new Set(lines.map((one) => one.service))].join(", ") : "all services"), end, feedback.reason, feedback.by && `by ${feedback.by}`, `given ${ago(millis(feedback.given))} ago`].filter(Boolean).map(visible).join(" · "))),
+        el("span", { class: "log" }, visible(title), lines.length > 1 && ` and ${several(lines.length - 1, "more line")}`),
+        el("span", { class: "muted" }, [where.join(", ") || (lines.length ? [...new Set(lines.map((one) => one.service))].join(", ") : "all services"), end, title !== feedback.reason && feedback.reason, feedback.by && `by ${feedback.by}`, `given ${ago(millis(feedback.given))}`].filter(Boolean).map(visible).join(" · "))),
       !isOver && el("button", { type: "button", onclick: () => this.undo(key, feedback.kind) }, feedback.kind === "maintenance" ? "Stop" : "Undo"));
   }
 

@@ -2,8 +2,8 @@
 
 import { Refused, ask } from "./api.js";
 import { judge, mute } from "./feedback.js";
-import { el, fill, severityBadge, toast } from "./dom.js";
-import { ago, clock, count, ending, headline, kindMeaning, kindName, lasting, millis, several, visible } from "./text.js";
+import { copy, el, fill, logLine, moment, severityBadge, toast } from "./dom.js";
+import { ago, clock, count, ending, headline, kindMeaning, kindName, lasting, millis, several, visible, zone } from "./text.js";
 import { bars } from "./charts.js";
 import { WindowPanel } from "./window.js";
 
@@ -30,6 +30,7 @@ export class IncidentView {
     this.id = id;
     this.line = -1;
     this.record = null;
+    this.panel.node = null;
     this.node.scrollTop = 0;
     await this.load();
   }
@@ -42,11 +43,12 @@ export class IncidentView {
 
   /** Takes the short form of the incident after a change. */
   news(brief) {
-    if (brief && this.record && brief.revision !== this.record.logwarden.revision) this.load();
+    if (this.record ? brief && brief.revision !== this.record.logwarden.revision : this.failure && (brief || this.failure !== 404)) this.load();
   }
 
   async load() {
     const id = this.id;
+    this.failure = 0;
     try {
       const found = await ask(`/api/v1/incident?id=${encodeURIComponent(id)}`);
       if (id !== this.id) return; // another one was opened meanwhile
@@ -57,7 +59,9 @@ export class IncidentView {
       this.draw();
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      if (id === this.id) fill(this.node, back(), el("div", { class: "empty" }, el("h2", {}, "This incident cannot be shown"), el("p", {}, error.message)));
+      if (id !== this.id) return;
+      this.failure = error.status || 1; // and is read again with the next news: the daemon may be back, or have its token
+      if (this.record === null) fill(this.node, back(), el("div", { class: "empty" }, el("h2", {}, "This incident cannot be shown"), el("p", {}, error.message)));
     }
   }
 
@@ -65,7 +69,9 @@ export class IncidentView {
   draw() {
     const places = () => [...this.node.querySelectorAll("h2, a, button, summary")];
     const at = places().indexOf(document.activeElement);
+    const top = this.panel.box?.scrollTop;
     this.build();
+    if (this.panel.box) this.panel.box.scrollTop = top; // what is taken out and put back is at its top
     if (at >= 0) places()[at]?.focus({ preventScroll: true });
   }
 
@@ -82,14 +88,14 @@ export class IncidentView {
         "header",
         { class: `incident-head ${facts.severity}` },
         el("p", { class: "tags" }, severityBadge(facts.severity), el("span", { class: `status ${facts.status}` }, facts.status),
-          (facts.kinds ?? []).map((kind) => el("span", { class: "kind", title: kindMeaning(kind) }, kindName(kind))),
+          (facts.kinds ?? []).map(kindBadge),
           facts.planned && el("span", { class: "kind" }, `planned: ${visible(facts.planned.reason || facts.planned.id)}`),
           facts.resolution && el("span", { class: "kind", title: visible(facts.resolution.feedback) }, ending(facts.resolution))),
         el("h2", { tabindex: "-1" }, el("span", { class: "where" }, visible(guilty?.service ?? record.service.name)),
-          el("span", { class: "guilty" }, visible(guilty?.text ?? headline({ service: record.service.name, message: record.message })))),
+          el("span", { class: "guilty" }, el("span", { class: "clamp" }, logLine(guilty?.text ?? headline({ service: record.service.name, message: record.message }))))),
         el("dl", { class: "facts-row" },
-          fact("First seen", clock(first), ago(first) && `${ago(first)} ago`),
-          fact(facts.status === "open" ? "Last seen" : "Ended", clock(last), ago(last) && `${ago(last)} ago`),
+          fact(`First seen (${zone(first)})`, moment(first), ago(first)),
+          fact(facts.status === "open" ? "Last seen" : "Last alert", moment(last), ago(last)),
           fact("Lasted", Number.isNaN(last) ? "–" : lasting(last - first)),
           fact("Alerts", count(facts.alerts), several(facts.lines.length + facts.more_lines, "distinct line")),
           facts.recurrence > 0 && fact("Came back", `×${facts.recurrence}`, "within ten minutes"),
@@ -98,7 +104,8 @@ export class IncidentView {
         el("div", { class: "actions" },
           el("button", { type: "button", onclick: () => this.act("expected"), title: "Its lines are normal: no alert on them again (e)" }, "Expected"),
           el("button", { type: "button", onclick: () => this.act("real"), title: "It was a fault: keep it, and learn from it (r)" }, "Real fault"),
-          el("button", { type: "button", onclick: () => this.act("mute"), title: "No alert on such a line for a while (m)" }, "Mute for…")),
+          el("button", { type: "button", onclick: () => this.act("mute"), title: "No alert on such a line for a while (m)" }, "Mute for…"),
+          el("button", { type: "button", onclick: () => this.copy(), title: "What it is, and its link, for a chat or a ticket (c)" }, "Copy")),
       ),
       this.lines(facts),
       this.services(facts),
@@ -118,8 +125,8 @@ export class IncidentView {
               el("span", { class: "meta" }, el("b", {}, visible(one.service)), el("span", {}, clock(millis(one.first_seen))),
                 one.count > 1 && el("span", {}, `×${count(one.count)} until ${clock(millis(one.last_seen))}`),
                 one.is_failure && el("span", { class: "kind failure" }, "failure"),
-                (one.kinds ?? []).map((kind) => el("span", { class: "kind", title: kindMeaning(kind) }, kindName(kind)))),
-              el("span", { class: "log" }, visible(one.text)))),
+                (one.kinds ?? []).map(kindBadge)),
+              el("span", { class: "log" }, logLine(one.text)))),
           isOpen && this.panel.show(this.id, one));
       })),
       facts.more_lines > 0 && el("p", { class: "muted" }, `And ${several(facts.more_lines, "more line")}, each with an alert of its own.`));
@@ -138,12 +145,13 @@ export class IncidentView {
       this.similar.length
         ? el("ul", { class: "past" }, this.similar.map(({ shared, incident }) =>
             el("li", {}, el("a", { href: `#/incidents/${encodeURIComponent(incident.id)}` }, severityBadge(incident.severity),
-              el("span", { class: "log" }, visible(headline(incident))), el("span", { class: "muted" }, [`${several(shared, "line")} alike`, `${ago(millis(incident.last_seen) || incident.published)} ago`, ending(incident.resolution)].filter(Boolean).join(" · "))))))
+              el("span", { class: "log" }, visible(headline(incident))), el("span", { class: "muted" }, [`${several(shared, "line")} alike`, ago(millis(incident.last_seen) || incident.published), ending(incident.resolution)].filter(Boolean).join(" · "))))))
         : el("p", { class: "muted" }, "None that is kept shares a line with it."));
   }
 
   choose(place) {
     this.line = place;
+    this.panel.node = null; // read again: more may have been logged since
     this.draw();
   }
 
@@ -152,6 +160,20 @@ export class IncidentView {
     const { length } = this.record.logwarden.lines;
     this.choose(Math.min(length - 1, Math.max(0, this.line + by)));
     this.node.querySelector(".lines .open")?.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Copies what a colleague needs to know, and the link. */
+  copy() {
+    const { id, service, logwarden: facts } = this.record;
+    const guilty = facts.lines[worst(facts.lines)];
+    const others = facts.services.slice(1).map((one) => visible(one.name));
+    const text = [
+      `${facts.severity.toUpperCase()} ${visible(guilty?.service ?? service.name)} (${facts.status}, since ${facts.first_seen ?? "an unknown time"})`,
+      visible(guilty?.text ?? headline({ service: service.name, message: this.record.message })),
+      `${several(facts.alerts, "alert")} on ${several(facts.lines.length + facts.more_lines, "distinct line")}${others.length ? `; then ${others.join(", ")}` : ""}`,
+      `${location.origin}${location.pathname}#/incidents/${encodeURIComponent(id)}`,
+    ];
+    copy(text.join("\n"), "Copied, with its link.");
   }
 
   async act(what) {
@@ -171,6 +193,7 @@ export class IncidentView {
     const actions = { e: "expected", r: "real", m: "mute" };
     if (!this.record) return false;
     if (event.key in actions) this.act(actions[event.key]);
+    else if (event.key === "c") this.copy();
     else if (event.key === "[" || event.key === "]") this.step(event.key === "]" ? 1 : -1);
     else return false;
     return true;
@@ -184,6 +207,8 @@ function activity(found) {
   return fact("Alerts over time", bars(found.alerts, `Alerts over time, ${wide} a bar, at most ${Math.max(...found.alerts)}`,
     (number, place) => `${clock(begin + place * found.bin_ms)}: ${several(number, "alert")}`), `${wide} a bar`);
 }
+
+const kindBadge = (kind) => el("span", { class: `kind ${kind === "new_line" ? "is-new" : ""}`, title: kindMeaning(kind) }, kindName(kind));
 
 const gates = (found) => el("ul", { class: "gates" }, GATES.map(([name, title, meaning]) =>
   el("li", { class: found[name] ? "yes" : "no", title: meaning }, el("span", { class: "mark", "aria-hidden": "true" }, found[name] ? "✓" : "–"),

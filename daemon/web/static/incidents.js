@@ -3,14 +3,14 @@
 import { Refused, ask } from "./api.js";
 import { el, fill } from "./dom.js";
 import { IncidentView } from "./incident.js";
-import { ago, clock, count, ending, headline, kindName, lean, several, visible } from "./text.js";
+import { ago, clock, count, ending, headline, kindName, lean, now, several, visible } from "./text.js";
 import { VirtualList } from "./virtual.js";
 
 const ROW = 62;
 const DAY_MS = 86_400_000;
 const STATES = [
   ["open", "Open", (one) => one.status === "open"],
-  ["day", "Last day", (one) => one.status === "open" || Date.now() - one.seen < DAY_MS],
+  ["day", "Last day", (one) => one.status === "open" || now() - one.seen < DAY_MS],
   ["all", "All", () => true],
 ];
 
@@ -29,7 +29,7 @@ export class IncidentsView {
       placeholder: "Filter by text, service, kind",
       "aria-label": "Filter incidents",
       spellcheck: "false",
-      oninput: () => this.filter(),
+      oninput: () => this.type(),
     });
     this.states = el(
       "div",
@@ -45,7 +45,7 @@ export class IncidentsView {
     this.node = el(
       "div",
       { class: "split" },
-      el(
+      (this.side = el(
         "section",
         { class: "side", "aria-label": "Incidents" },
         el("h1", { class: "unseen" }, "Incidents"),
@@ -53,7 +53,7 @@ export class IncidentsView {
         this.note,
         this.empty,
         this.list.node,
-      ),
+      )),
       this.detail,
     );
     // Ages grow; and services may have learned, or have logged their first line, while there is nothing to list.
@@ -62,14 +62,34 @@ export class IncidentsView {
 
   /** Opens an incident, or none. */
   open(id) {
-    const hadOne = this.current !== "";
+    const last = this.current;
     this.current = id;
     this.node.classList.toggle("has-detail", id !== "");
-    if (id) this.view.open(id);
-    else if (hadOne || !this.detail.firstChild) this.view.close();
-    this.list.draw(true);
-    const place = this.items().findIndex((one) => one.id === id);
-    if (place >= 0) this.list.reveal(place);
+    if (id) this.view.open(id).then(() => this.side.offsetParent || this.detail.querySelector("h2")?.focus()); // the list is hidden on a phone
+    else if (last || !this.detail.firstChild) this.view.close();
+    this.isLinked = id !== last && this.place(id) < 0;
+    this.filter();
+    const place = this.place(id || last);
+    if (place < 0) return;
+    this.list.reveal(place);
+    if (!id && document.activeElement === document.body) this.list.rows.get(place)?.parts.bar.focus({ preventScroll: true });
+  }
+
+  place(id) {
+    return this.items().findIndex((one) => one.id === id);
+  }
+
+  /** Chooses incidents by the text of a link, such as `#/incidents?q=shop`. */
+  look(text) {
+    if (text === null || text === this.search.value) return;
+    this.search.value = text;
+    this.choose("all");
+  }
+
+  type() {
+    const text = this.search.value.trim();
+    if (!this.current) history.replaceState(null, "", `#/incidents${text && `?q=${encodeURIComponent(text)}`}`);
+    this.filter();
   }
 
   /** Takes news: every incident, and those that are new. */
@@ -95,6 +115,11 @@ export class IncidentsView {
 
   filter() {
     const all = this.incidents.list;
+    const linked = this.isLinked && !this.isChosen && this.incidents.byId.get(this.current);
+    if (linked) {
+      this.state = STATES.find(([, , test]) => test(linked))[0]; // what a link opens is in the list
+      this.isChosen = true;
+    }
     if (!this.isChosen && this.incidents.isKnown) this.state = all.some((one) => one.status === "open") ? "open" : "day";
     const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const found = words.length
@@ -114,6 +139,7 @@ export class IncidentsView {
     this.note.hidden = this.incidents.note === "";
     this.note.textContent = this.incidents.note;
     this.empty.hidden = shown.length > 0;
+    this.node.classList.toggle("is-empty", shown.length === 0);
     this.list.node.hidden = shown.length === 0;
     if (!shown.length) this.explain(words.length > 0, all.length);
   }
@@ -215,7 +241,7 @@ function reasons(services, ready) {
       why,
       el("p", {}, topics.length ? ["The group reads ", topics.map((one) => el("code", {}, one)), ". "] : "The group has no partition yet. ",
         "Send logs to the input topics: any producer, one line or JSON object a record, the service as its key."),
-      el("pre", { class: "code" }, `echo 'shop-api: INFO started' |\n  kafka-console-producer --bootstrap-server … --topic ${topics[0] ?? "logs"}`),
+      el("pre", { class: "code" }, `echo 'shop-api|INFO started' | kafka-console-producer --bootstrap-server localhost:9092 --topic ${topics[0] ?? "logs"} --property parse.key=true --property 'key.separator=|'`),
     ];
   }
   if (!known && !noisy) {

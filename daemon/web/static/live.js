@@ -1,6 +1,7 @@
 // Follows the incidents. Reads server-sent events by `fetch`, because `EventSource` cannot send a token.
 
-import { askForToken, headers, refusal } from "./api.js";
+import { askForToken, headers, refusal, tokenGiven } from "./api.js";
+import { clock, now, setClock } from "./text.js";
 
 const SILENT_MS = 40_000; // the daemon sends something every 15 s
 const FIRST_RETRY_MS = 500;
@@ -13,27 +14,37 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 export async function follow(take, report) {
   let retry = FIRST_RETRY_MS;
   let polls = false;
+  let isDeclined = false; // a person was asked for the token, and gave none
+  let heard = NaN; // when something arrived last
   report("connecting", "");
   for (;;) {
     try {
       await once(polls, (event, data) => {
         retry = FIRST_RETRY_MS;
+        isDeclined = false;
         report(polls ? "polling" : "live", "");
-        take(event, data);
+        if (event) take(event, data);
+        heard = now();
       });
       if (polls) {
         await pause(POLL_MS);
         polls = false; // perhaps there is a place by now
         continue;
       }
-      report("away", "The daemon ended the connection.");
+      report("connecting", ""); // a proxy may end a stream: only a second failure is news
     } catch (error) {
       if (error.code === "too_many_streams") {
         polls = true;
         continue;
       }
-      if (error.status === 401 && (await askForToken(error.message))) continue;
-      report(error.status ? "refused" : "away", error.status ? error.message : "The daemon does not answer.");
+      if (error.status === 401) {
+        if (!isDeclined && (await askForToken(error.message))) continue;
+        report("refused", error.message);
+        isDeclined = !(await Promise.race([tokenGiven(), pause(LAST_RETRY_MS)]));
+        continue;
+      }
+      const shown = Number.isNaN(heard) ? "The page tries again." : `The page shows what was known at ${clock(heard)}, and tries again.`;
+      report(error.status ? "refused" : "away", error.status ? error.message : `The daemon does not answer. ${shown}`);
     }
     await pause(retry * (0.8 + 0.4 * Math.random()));
     retry = Math.min(2 * retry, LAST_RETRY_MS);
@@ -50,6 +61,7 @@ async function once(polls, take) {
       credentials: "omit",
       cache: "no-store",
     });
+    setClock(answer.headers.get("Date"));
     if (!answer.ok) throw refusal(answer.status, await answer.json().catch(() => ({})));
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
@@ -75,7 +87,7 @@ function deliver(piece, take) {
     if (line.startsWith("event: ")) event = line.slice(7);
     else if (line.startsWith("data: ")) data += line.slice(6);
   }
-  if (event) take(event, JSON.parse(data));
+  take(event, event && JSON.parse(data)); // without an event it is a sign of life
 }
 
 /** What the page knows of incidents: the newest short form of each. */
@@ -105,7 +117,7 @@ export class Incidents {
     this.open = data.open;
     this.note = data.note;
     this.isKnown = true;
-    for (const one of this.byId.values()) one.seen ??= Date.parse(one.last_seen ?? "") || one.published;
+    for (const one of this.byId.values()) one.seen ??= Math.min(Date.parse(one.last_seen ?? "") || Infinity, one.published); // a clock may be ahead
     this.list = [...this.byId.values()].sort((a, b) => b.seen - a.seen || (a.id < b.id ? -1 : 1));
     return fresh;
   }

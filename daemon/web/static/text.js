@@ -2,6 +2,7 @@
 
 const COUNT = new Intl.NumberFormat("en-US");
 const CLOCK = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const ZONE = new Intl.DateTimeFormat("en-GB", { timeZoneName: "shortOffset" });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
 
 export const count = (number) => COUNT.format(number);
@@ -11,12 +12,24 @@ export const several = (number, noun, nouns = `${noun}s`) => `${count(number)} $
 
 export const millis = (time) => (time ? Date.parse(time) : NaN);
 
-/** Returns how long ago a time was: `now`, `12 s`, `5 min`, `3 h`, `2 d`. */
-export function ago(ms, now = Date.now()) {
+let skew = 0; // milliseconds by which the daemon's clock is ahead of this computer's
+const LEAST_SKEW = 5_000; // `Date` has whole seconds, and was on its way
+
+/** Sets the clock by the header `Date` of an answer: ages are right on a computer whose clock is not. */
+export function setClock(date) {
+  const found = Date.parse(date ?? "") - Date.now();
+  if (!Number.isNaN(found)) skew = Math.abs(found) < LEAST_SKEW ? 0 : found;
+}
+
+/** Returns the time by the daemon's clock. */
+export const now = () => Date.now() + skew;
+
+/** Returns how long ago a time was: `now`, `12 s ago`, `5 min ago`; `1 h ahead` where the clock of its writer is. */
+export function ago(ms) {
   if (Number.isNaN(ms)) return "";
-  const s = Math.round((now - ms) / 1000);
-  if (s < 2) return "now";
-  return lasting(s * 1000);
+  const passed = now() - ms;
+  if (passed < -90_000) return `${lasting(-passed)} ahead`;
+  return passed < 1_500 ? "now" : `${lasting(passed)} ago`;
 }
 
 export function lasting(ms) {
@@ -33,8 +46,11 @@ export function clock(ms, { precise = false } = {}) {
   if (Number.isNaN(ms)) return "–";
   const date = new Date(ms);
   const text = CLOCK.format(date) + (precise ? `.${String(date.getMilliseconds()).padStart(3, "0")}` : "");
-  return date.toDateString() === new Date().toDateString() ? text : `${DAY.format(date)} ${text}`;
+  return date.toDateString() === new Date(now()).toDateString() ? text : `${DAY.format(date)} ${text}`;
 }
+
+/** Returns the zone in which times are shown, such as `UTC+2`. */
+export const zone = (ms) => ZONE.formatToParts(Number.isNaN(ms) ? now() : ms).find((part) => part.type === "timeZoneName").value.replace("GMT", "UTC");
 
 // Letters that show nothing, or change the order in which others show: a line must not look like another one.
 const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g;

@@ -6,7 +6,7 @@ const BEYOND = 6;
 
 export class VirtualList {
   /** `make()` returns a row, `show(row, item, place)` writes an item into it. Every row has the same height. */
-  constructor({ rowHeight, make, show, label, keyOf = (item) => item.id, onrest = () => {} }) {
+  constructor({ rowHeight, make, show, label, isTable = false, keyOf = (item) => item.id, onrest = () => {} }) {
     this.rowHeight = rowHeight;
     this.make = make;
     this.show = show;
@@ -14,8 +14,9 @@ export class VirtualList {
     this.items = [];
     this.rows = new Map(); // place → row in sight
     this.spare = [];
-    this.inner = el("div", { class: "virtual-inner", role: "list", "aria-label": label });
-    this.node = el("div", { class: "virtual", tabindex: "0", role: "group", "aria-label": label }, this.inner);
+    this.isTable = isTable; // its rows have cells, and the table is around its node
+    this.inner = el("div", { class: "virtual-inner", role: isTable ? "none" : "list", "aria-label": isTable ? null : label });
+    this.node = el("div", { class: "virtual", tabindex: "0", role: isTable ? "rowgroup" : "group", "aria-label": label }, this.inner);
     this.frame = 0;
     this.rest = 0;
     this.onrest = onrest; // called when the list was not scrolled for a moment
@@ -74,10 +75,10 @@ export class VirtualList {
         }
         row.hidden = false;
         row.style.transform = `translateY(${place * this.rowHeight}px)`;
-        row.setAttribute("aria-posinset", place + 1);
+        row.setAttribute(this.isTable ? "aria-rowindex" : "aria-posinset", place + (this.isTable ? 2 : 1));
         this.rows.set(place, row);
       }
-      row.setAttribute("aria-setsize", this.items.length);
+      if (!this.isTable) row.setAttribute("aria-setsize", this.items.length);
       this.show(row, this.items[place], place);
     }
     for (const row of this.spare) row.hidden = true;

@@ -1,7 +1,7 @@
 // The window of a line: what its service logged before and after, and how much each line weighed in the score.
 
 import { Refused, ask } from "./api.js";
-import { el, fill } from "./dom.js";
+import { copy, el, fill, logLine } from "./dom.js";
 import { clock, count, kindMeaning, kindName, lasting, millis, visible } from "./text.js";
 
 const NEW_BITS = 8;
@@ -10,11 +10,19 @@ const RARE_BITS = 6;
 export class WindowPanel {
   constructor() {
     this.kept = new Map(); // id of an alert → its answer
+    this.node = null;
   }
 
-  /** Returns the panel of a line of an incident, which fills itself. */
+  /** Returns the scrolled part of what is shown. */
+  get box() {
+    return this.node?.querySelector(".window-lines");
+  }
+
+  /** Returns the panel of a line of an incident, which fills itself. A change of the incident leaves it as it is. */
   show(incident, line) {
+    if (this.node) return this.node;
     const node = el("div", { class: "window" });
+    this.node = node;
     const known = this.kept.get(line.alert_id);
     if (known) this.draw(node, known, line);
     else this.load(node, incident, line);
@@ -22,12 +30,12 @@ export class WindowPanel {
   }
 
   async load(node, incident, line) {
-    fill(node, el("p", { class: "muted" }, "Reading the window…"));
+    fill(node, el("p", { class: "muted waits" }, "Reading the window…"));
     try {
       const query = new URLSearchParams({ incident, alert: line.alert_id });
       const found = await ask(`/api/v1/window?${query}`);
       if (this.kept.size > 100) this.kept.clear();
-      this.kept.set(line.alert_id, found);
+      if (found.after.length) this.kept.set(line.alert_id, found);
       this.draw(node, found, line);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
@@ -36,12 +44,13 @@ export class WindowPanel {
   }
 
   draw(node, { alert, after, original, note }, line) {
-    if (!alert) return void fill(node, el("p", { class: "muted" }, note));
+    const button = el("button", { type: "button", class: "small", onclick: () => copy(line.text, "Copied the line.") }, "Copy line");
+    if (!alert) return void fill(node, el("p", { class: "meta" }, button), el("p", { class: "muted" }, note));
     const facts = alert.logwarden;
     const place = facts.lines.findIndex((one) => one.newest);
     const rows = facts.lines.map((one) => row(one));
     fill(node,
-      el("p", { class: "meta" }, said(alert)),
+      el("p", { class: "meta" }, said(alert), button),
       el("div", { class: "window-lines", role: "group", tabindex: "0", "aria-label": "Lines before and after" },
         rows,
         after.map((one) => row({ ...one, weight: 0, isAfter: true })),
@@ -78,5 +87,5 @@ function row(one) {
     el("span", { class: "weight", title: one.isAfter ? "after the alert" : `${share} % of the score` },
       share > 0 && el("span", { class: "bar", "--share": one.weight }), share > 0 && el("span", { class: "share" }, `${share} %`)),
     el("span", { class: "time" }, clock(millis(one.timestamp), { precise: true })),
-    el("span", { class: "log" }, visible(one.text), odd && el("span", { class: "kind", title: `${one.surprise.toFixed(1)} bits` }, odd)));
+    el("span", { class: "log" }, logLine(one.text), odd && el("span", { class: `kind ${odd === "new" ? "is-new" : ""}`, title: `${one.surprise.toFixed(1)} bits` }, odd)));
 }

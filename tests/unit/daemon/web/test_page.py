@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -35,6 +37,16 @@ def test_the_page_is_small_and_whole() -> None:
     assert {route.path for route in page_routes()} == {"/", *(f"/page/{path.name}" for path in files)} - {
         "/page/index.html"
     }
+
+
+def test_the_size_is_that_of_the_documentation() -> None:
+    """docs/page.md states what a browser loads, within two kilobytes."""
+    text = (Path(__file__).parents[4] / "docs" / "page.md").read_text(encoding="utf-8")
+    stated = re.search(r"all files \| (\d+) kB, (\d+) kB packed", text)
+    assert stated is not None
+    files = [path.read_bytes() for path in FOLDER.iterdir()]
+    assert abs(sum(map(len, files)) / 1000 - int(stated[1])) < 2
+    assert abs(sum(len(gzip.compress(each)) for each in files) / 1000 - int(stated[2])) < 2
 
 
 def test_no_file_names_another_machine() -> None:
