@@ -6,6 +6,8 @@ than its part of it. Requests go one step far: a member sends others `scope=memb
     members   a: 1 4 9 …   b: 2 3 5 …   c: 7 and no more      pages of three each
     end       5, because b has more behind it, which could lie before 7 and 9
     page      1 2 3 4 5, and the next one begins behind 5
+
+However many people look, one of them asks: the others get the same answer, which serves for a second.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from logwarden.daemon.ports import Worker
 from logwarden.daemon.standing import STATES
 from logwarden.daemon.web.api import Endpoint, MemberFacts, PartitionFacts
 from logwarden.daemon.web.api_services import LISTING, OwnServices
+from logwarden.daemon.web.coalescing import Coalesced
 from logwarden.daemon.web.members import GroupMembers, Peer
 from logwarden.daemon.web.peer_client import PeerClient, PeerUnavailable
 from logwarden.daemon.web.questions import Question, Refusal, Selection, encoded_cursor
@@ -26,6 +29,10 @@ from logwarden.daemon.web.service_answers import Key, MemberSummary, ServiceEntr
 
 FULL_PAGE = 100
 """Services that are requested of each member at least, if the request wants as many: small pages are full ones."""
+FRESH_S = 1.0
+"""Seconds for which an answer serves others who ask the same."""
+MAX_ANSWERS = 16
+"""Answers that are kept meanwhile: one of a thousand services with their histories takes a megabyte."""
 NAMED = 3
 """Members that a note names."""
 
@@ -48,6 +55,7 @@ class ServicesEndpoint:
         self._members = members
         self._client = client
         self._worker = worker
+        self._answers: Coalesced[ServicesAnswer] = Coalesced(FRESH_S, MAX_ANSWERS)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -63,6 +71,10 @@ class ServicesEndpoint:
 
     async def reply(self, question: Question) -> ServicesAnswer:
         """Returns a page of services. Raises Refusal."""
+        key = tuple(sorted((name, tuple(sorted(values))) for name, values in question.values.items()))
+        return await self._answers.get(key, lambda: self._page(question))
+
+    async def _page(self, question: Question) -> ServicesAnswer:
         selection = self._own.selection(question)
         if "member" in selection.words["scope"]:
             return await self._own.page(selection)

@@ -3,7 +3,7 @@
 An address comes from the group's metadata, where every program that may join the group can write. So nothing but the
 address is taken from there: no path, no redirect, no proxy, no cookie; and the token is proved and not sent
 (`member_proof.py`). A member that gives no answer in time is left alone for a while, so that it does not delay every
-look.
+look. It gets one request of this member at a time, so that a crowd of people does not make it late.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -38,6 +39,9 @@ MAX_BYTES = 4 * 1024 * 1024
 """Bytes of one answer: a thousand services with their histories have less than one."""
 MAX_REQUESTS = 16
 """Requests at a time, of all people who look: each takes a file descriptor, which Kafka's connections need too."""
+PATIENCE_S = 3.0
+"""Seconds that a request waits for its turn: a member gets one at a time."""
+CROWDED = "many different requests wait for it; try again in some seconds"
 LATE = f"it gave no answer within {TIMEOUT_S:g} s"
 
 
@@ -56,6 +60,8 @@ class PeerClient:
         self._slots = asyncio.Semaphore(MAX_REQUESTS)
         self._late_until: dict[str, float] = {}
         """By id of a member."""
+        self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        """By id of a member, while requests to it wait or are on their way."""
         self._resolver = _OwnThreads()
 
     async def services(
@@ -65,17 +71,16 @@ class PeerClient:
 
         Raises PeerUnavailable.
         """
+        turn = self._turns.setdefault(card.id, asyncio.Lock())
         try:
-            path = f"{PATH}?{urlencode([*query, ('scope', 'member'), ('limit', str(most))])}"
-            async with self._slots:
-                self._check_late(card)
-                async with asyncio.timeout(TIMEOUT_S):
-                    status, body = await self._fetched(card.address or "", path)
+            async with asyncio.timeout(PATIENCE_S):
+                await turn.acquire()
         except TimeoutError:
-            self._late_until[card.id] = self._clock.monotonic() + LEFT_ALONE_S
-            raise PeerUnavailable(LATE) from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise PeerUnavailable(f"{card.address} cannot be reached: {_words(error)}") from None
+            raise PeerUnavailable(CROWDED) from None
+        try:
+            status, body = await self._answered(card, query, most)
+        finally:
+            turn.release()
         if status == 401:
             raise PeerUnavailable("it does not accept this member's token; give both the same one, and right clocks")
         if status == 503:
@@ -86,6 +91,20 @@ class PeerClient:
         if answer.member.id != card.id:
             raise PeerUnavailable(f"another member answers at {card.address}; each needs an address of its own")
         return answer
+
+    async def _answered(self, card: MemberCard, query: Sequence[tuple[str, str]], most: int) -> tuple[int, bytes]:
+        """Returns status and body of a member's answer. Raises PeerUnavailable."""
+        try:
+            path = f"{PATH}?{urlencode([*query, ('scope', 'member'), ('limit', str(most))])}"
+            async with self._slots:
+                self._check_late(card)
+                async with asyncio.timeout(TIMEOUT_S):
+                    return await self._fetched(card.address or "", path)
+        except TimeoutError:
+            self._late_until[card.id] = self._clock.monotonic() + LEFT_ALONE_S
+            raise PeerUnavailable(LATE) from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise PeerUnavailable(f"{card.address} cannot be reached: {_words(error)}") from None
 
     def _check_late(self, card: MemberCard) -> None:
         now = self._clock.monotonic()

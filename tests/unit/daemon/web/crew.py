@@ -22,8 +22,9 @@ from logwarden.daemon.web.group_services import ServicesEndpoint
 from logwarden.daemon.web.member_proof import is_proof
 from logwarden.daemon.web.members import GroupMembers
 from logwarden.daemon.web.peer_client import PeerClient
+from logwarden.daemon.web.questions import Selection
 from logwarden.daemon.web.server import HttpServer
-from logwarden.daemon.web.service_answers import ServiceEntry, ServicesAnswer, StateCounts
+from logwarden.daemon.web.service_answers import Key, ServiceEntry, ServicesAnswer, StateCounts
 from tests.fakes import InlineWorker
 from tests.unit.daemon.web.serving import Group, Served
 
@@ -87,6 +88,9 @@ class Crew:
         self.group = Group()
         self.members: list[Served] = []
         self.requests: list[web.Request] = []
+        """Requests to the traps."""
+        self.pages: list[str] = []
+        """Ids of members, one for each page that a member made of its own services."""
         self._stack = AsyncExitStack()
 
     async def add(self, *names: str, id: str = "", settings: HttpSettings | None = None) -> Served:
@@ -101,7 +105,14 @@ class Crew:
         async def table() -> ServiceTable:
             return table_of(names, number)
 
-        own = OwnServices(facts, SystemClock(), InlineWorker())
+        pages = self.pages
+
+        class Noted(OwnServices):
+            async def page(self, selection: Selection[Key]) -> ServicesAnswer:
+                pages.append(card.id)
+                return await super().page(selection)
+
+        own = Noted(facts, SystemClock(), InlineWorker())
         own.source = ServiceSource(table=table, last_alert=lambda *_: None)
         members = GroupMembers(self.group, lambda: card, SystemClock())
         client = PeerClient(chosen, SystemClock(), InlineWorker())

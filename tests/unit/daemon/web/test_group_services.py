@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from logwarden.daemon.roster import GroupMember, MemberCard
 from logwarden.daemon.settings.groups import HttpSettings
-from logwarden.daemon.web import peer_client
+from logwarden.daemon.web import group_services, peer_client
 from tests.unit.daemon.web.crew import HOST, Crew, answer_of
 from tests.unit.daemon.web.serving import Served
 
@@ -36,9 +36,9 @@ def names(body: Any) -> list[str]:
     return [one["name"] for one in body["services"]]
 
 
-async def missing(served: Served) -> str:
+async def missing(served: Served, query: str = "") -> str:
     """Returns why the services of the one member that is missing are."""
-    body = await whole(served)
+    body = await whole(served, query)
     [reason] = [one["missing"] for one in body["members"] if one["missing"] is not None]
     count = len(body["members"])
     assert body["note"].startswith(f"{count - 1} of {count} members answered; services of the others are missing. ")
@@ -120,13 +120,13 @@ async def test_a_member_that_is_late_is_left_alone(crew: Crew, monkeypatch: pyte
 
     asked = await crew.add("a")
     await crew.trap(late)
-    for _ in range(5):
-        assert await missing(asked) == peer_client.LATE
+    for number in range(5):
+        assert await missing(asked, f"limit={number + 1}") == peer_client.LATE
     assert len(crew.requests) == 1
     monkeypatch.setattr(peer_client, "LEFT_ALONE_S", 0.0)
     another = await crew.add("b")
-    for _ in range(2):
-        assert await missing(another) == peer_client.LATE
+    for number in range(2):
+        assert await missing(another, f"limit={number + 1}") == peer_client.LATE
     assert len(crew.requests) == 3
 
 
@@ -168,6 +168,59 @@ async def test_a_note_names_some_members_and_counts_the_others(crew: Crew) -> No
     assert body["note"].startswith("1 of 6 members answered; services of the others are missing. 10.0.0.7/old-0: it is")
     assert body["note"].endswith("; and 2 more.")
     assert body["note"].count("earlier release") == 3
+
+
+# ---------------------------------------------------------------- many people
+
+
+async def test_a_crowd_costs_as_much_as_one(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred people at two members: each member makes its part once for both, and nobody misses a service."""
+    monkeypatch.setattr(group_services, "FRESH_S", 600.0)
+    for services in (["a"], ["b"]):
+        await crew.add(*services)
+    bodies = await asyncio.gather(*(whole(served, "history=true") for served in crew.members for _ in range(50)))
+    assert {(*names(body), body["note"]) for body in bodies} == {("a", "b", "")}
+    assert sorted(crew.pages) == ["id0", "id0", "id1", "id1"]
+    await whole(crew.members[0], "limit=1")
+    assert len(crew.pages) == 6, "another request is another answer"
+
+
+async def test_different_requests_reach_a_member_one_by_one(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """People who choose different services make a member neither late nor left alone; who waits too long is told so."""
+    running, most = 0, 0
+    gate, arrived = asyncio.Event(), asyncio.Event()
+
+    async def busy(request: web.Request) -> web.StreamResponse:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.02)
+        running -= 1
+        return web.Response(body=msgspec.json.encode(answer_of("trap", [("b", 1)])))
+
+    asked = await crew.add("a")
+    await crew.trap(busy)
+    bodies = await asyncio.gather(*(whole(asked, f"limit={number}") for number in range(2, 32)))
+    assert {body["note"] for body in bodies} == {""}
+    assert (len(crew.requests), most) == (30, 1)
+
+    async def stuck(_: web.Request) -> web.StreamResponse:
+        arrived.set()
+        await gate.wait()
+        return web.Response(body=msgspec.json.encode(answer_of("other", [("c", 1)])))
+
+    monkeypatch.setattr(peer_client, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(peer_client, "TIMEOUT_S", 60.0)
+    crew.group.members = ()
+    another = await crew.add("a")
+    await crew.trap(stuck, id="other")
+    first = asyncio.create_task(whole(another, "limit=2"))
+    await arrived.wait()
+    assert await missing(another, "limit=3") == peer_client.CROWDED
+    gate.set()
+    assert names(await first) == ["a", "c"]
+    monkeypatch.undo()
+    assert names(await whole(another, "limit=4")) == ["a", "c"]
 
 
 # ---------------------------------------------------------------- addresses that are a trap
