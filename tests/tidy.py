@@ -198,6 +198,7 @@ EXCEPTIONS: dict[Rule, dict[str, str]] = {
         "daemon/pipeline/rebalance.py": "owns the work that a revoke must not cancel half way",
         "daemon/service.py": "owns the pipeline and the wait for a signal",
         "daemon/waiting.py": "owns the tasks whose outcome must not leak into the caller's",
+        "daemon/web/coalescing.py": "owns each answer that others wait for; what it raises goes to them",
         "daemon/web/members.py": "owns the description of the group, for which several people wait and none for long",
         "daemon/watchdog.py": "owns the two loops beside the pipeline, in a task group",
     },
