@@ -19,8 +19,9 @@ _NUMBER = r"(?<![\w.])(?:-?\d{1,5}|-\d{9,10})(?![\w*%]|[.:/-][\d*])"
 _UNIT = (
     r"(?:[num\u00b5\u03bc]?s|msecs?|millis|(?:milli|micro|nano)?seconds?|secs?|minutes?|mins?|hours?|days?"
     r"|[KMGTkmgt]i?[Bb]"
-    r"|bytes?|B|%|dBm?|of|more|times?|rows?|lines?|items?|retries|files?|[a-z]{3,20}[a-rt-z]s)"
+    r"|bytes?|B|%|dBm?|of|more|times?|rows?|lines?|items?|retries|files?|[a-z]{3,20}[a-rt-z]s)(?![\w=])"
 )
+"""What is counted. A word before a sign of equality is a key: `status=503 flags=UF`."""
 _OPEN = r"""["']?(?: (?:is|was|of|number|value|with|by|code|no\.?))?[ =:(\["'#]{1,12}"""
 _NEAR = r"""["']?(?: (?:is|was|of|number|value|with|by|code|no\.?))?[ =:("'#]{1,3}"""
 """Behind the word for an error, whose column may be followed by a count, and whose brackets hold a process."""
@@ -51,17 +52,17 @@ _REFUSED = r"\b(?i:invalid|error|fail(?:ed|ure)?|cannot|can't|could not|unable|r
 _NUMBERS: tuple[re.Pattern[str], ...] = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"(?:{_STRONG}){_OPEN}({_NUMBER})(?! ?{_UNIT}(?!\w))",
+        rf"(?:{_STRONG}){_OPEN}({_NUMBER})(?! ?{_UNIT})",
         # "exited with 137 after 3 s", but not "returned 3 rows"
         rf"{_WEAK}{_OPEN}({_NUMBER})(?=\W?$|[^\s\w]| [^a-z]"
         r"| (?:from|for|after|by|at|in|on|to|while|during|because|with|and|when)\b)",
         rf"(?<![A-Za-z])(?i:closed?){_OPEN}([134]\d{{3}})(?=\W?$|[^\s\w]| [^a-z])",  # of a websocket: 1006, 4001
         rf"{_LEVEL}[=:] ?[\"']?({_NUMBER})",
-        rf"(?:{_FOREIGN})({_FOREIGN_NUMBER})(?! ?{_UNIT}(?!\w))",
+        rf"(?:{_FOREIGN})({_FOREIGN_NUMBER})(?! ?{_UNIT})",
         rf"(?i:code|error|err|errno|status|alarm|fault){_OPEN}([A-Z]{{1,7}}\d{{3,6}}[A-Z]?)(?!\w)",
         rf"(?i:error|err|code|errno|fehler|erreur|errore){_OPEN}[A-Z]{{2,8}}-(\d{{3,6}})(?!\w)",
         rf"(?:{_STRONG}|{_WEAK}) with [A-Z]{{2,8}}-(\d{{3,6}})(?!\w)",
-        rf"(?<![A-Za-z])(?i:error|fehler|erreur|errore){_NEAR}({_NUMBER})(?! ?{_UNIT}(?!\w))",
+        rf"(?<![A-Za-z])(?i:error|fehler|erreur|errore){_NEAR}({_NUMBER})(?! ?{_UNIT})",
         r"(?<![A-Za-z])reason=(-?\d{1,5})(?![\w*])",
         rf"[\[(]({SQLSTATE})[\])]",
         r"\[(-[1-9]\d{1,4})\]",
@@ -80,11 +81,11 @@ _NUMBERS: tuple[re.Pattern[str], ...] = tuple(
         rf"\|\s*({_STATUS})(?=\s*\|)",
         rf"\[({_STATUS})\](?=: {METHOD})",
         rf"\b[A-Z_]{{3,24}}/({_STATUS})(?=\s)",
-        rf"(?:->|=>|\u2192|<-)\s?({_STATUS})(?![\w.*]| ?{_UNIT}(?!\w))",
+        rf"(?:->|=>|\u2192|<-)\s?({_STATUS})(?![\w.*]| ?{_UNIT})",
         rf"(?<![\w.])({_STATUS}) (?={_PHRASE})",
         r"(?<![\w.*])([245]\d\d)(?=[ -](?:\*|\d)\.(?:\*|\d+)\.(?:\*|\d+))",
         r"\((\d{1,3}): ",
-        rf"(?<=: )\((\d{{1,5}})\)(?= ?[A-Za-z])(?! ?{_UNIT}(?!\w))",
+        rf"(?<=: )\((\d{{1,5}})\)(?= ?[A-Za-z])(?! ?{_UNIT})",
         r"\((\d{1,5})\)(?=[A-Z])",
         rf"{_REFUSED}[^\n]{{0,200}}[A-Za-z'\"] \((\d{{1,3}})\)$",
         r"^\s*(?:\* )?<(\d{1,3})>",
@@ -99,10 +100,10 @@ _TOKENS = re.compile(
     rf"|[A-Za-z]{{0,8}}[Ii][Pp][Vv][46])\b"
     rf"|(?<![\w./:@+-])(?:{NUMBERED.pattern.decode()})(?![\w./:@+-])"
 )
-_AFTER_REQUEST = re.compile(rf"{_REQUEST}[^\n\ue000-\ue009]{{0,600}}?[ |\t]({_STATUS})(?=[ |,\t]|$)(?! ?{_UNIT}(?!\w))")
+_AFTER_REQUEST = re.compile(rf"{_REQUEST}[^\n\ue000-\ue009]{{0,600}}?[ |\t]({_STATUS})(?=[ |,\t]|$)(?! ?{_UNIT})")
 _LEVELS = r"(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)"
 # Before a level stands the number of a process.
-_BEFORE_REQUEST = re.compile(rf"(?<=[ \t])({_STATUS})(?! ?{_UNIT}(?!\w))(?=[ \t](?!{_LEVELS}\b).{{0,200}}{_REQUEST})")
+_BEFORE_REQUEST = re.compile(rf"(?<=[ \t])({_STATUS})(?! ?{_UNIT})(?=[ \t](?!{_LEVELS}\b).{{0,200}}{_REQUEST})")
 _HAS_REQUEST = re.compile(_REQUEST)
 _ENHANCED = re.compile(
     r"(?<=[\ue000-\ue009][ -])([245]\.\d{1,3}\.\d{1,3})(?!\d)|(?<=dsn=)([245]\.\d{1,3}\.\d{1,3})(?!\d)"

@@ -17,6 +17,8 @@ def masked(line: str) -> str:
         ('"GET / HTTP/1.1" 503 12', '"GET / HTTP/*.*" 503 *'),
         ('"GET / HTTP/1.1" 503', '"GET / HTTP/*.*" 503'),
         ("status=503", "status=503"),
+        ("status=503 flags=UF", "status=503 flags=UF"),  # a key behind it is no unit, as in "returned 3 rows"
+        ("rc=137 retries=3", "rc=137 retries=*"),
         ("Status: 404", "Status: 404"),
         ("http_status=200 took 12 ms", "http_status=200 took * ms"),
         ("RESULT err=49 tag=97", "RESULT err=49 tag=*"),
