@@ -1,19 +1,20 @@
 """Turns the lines of log files into records for the daemon's decoder, and counts the events of each service.
 
 A line is a record whose offset is its number in the file, from 0. Its topic names the service of the file, which the
-decoder takes where a line states none. Knows nothing of models and alerts.
+decoder takes where a line states none. A line that states no time has that of the line before it, as a record of a
+topic would have about that time; in a file without any, a line counts as a second. Knows nothing of models and alerts.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from logwarden.daemon.commands.documents import DocumentFramer
 from logwarden.daemon.commands.files import ServiceFile
 from logwarden.daemon.commands.journal_entries import JournalFramer, is_begin
-from logwarden.daemon.commands.reading import LogFile
+from logwarden.daemon.commands.reading import LogFile, NumberedLine
 from logwarden.daemon.decoding.decoder import Decoded, Decoder
 from logwarden.daemon.pipeline.backlog import LineBatch
 from logwarden.daemon.pipeline.events import OpenEvents
@@ -21,9 +22,27 @@ from logwarden.daemon.pipeline.joining import JoinLimits
 from logwarden.daemon.pipeline.partitions import Assignment
 from logwarden.daemon.records import DeadLetter, Record
 from logwarden.model.masking import mask_blob
+from logwarden.model.schema import Verdict
 
 COUNTED_LINES = 200_000
 """Lines of all files up to which the events of each service are counted before any is judged."""
+
+
+MOST_COUNTED_MS = 100_000_000_000
+"""Bound of the times that lines are given in a file without any: March 1973, before any that a line states."""
+
+
+@dataclass(slots=True)
+class FileClock:
+    """The last time that a line of a file states, while the file is read."""
+
+    last_ms: int = -1
+
+    def time_ms(self, stated_ms: int, number: int) -> int:
+        """Returns the time of a line, given what it states, -1 for nothing, and its number from 0."""
+        if stated_ms >= 0:
+            self.last_ms = stated_ms
+        return self.last_ms if self.last_ms >= 0 else min(1_000 * number, MOST_COUNTED_MS - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +55,8 @@ class FileLine:
     value: bytes
     partition: int = 0
     timestamp: int = -1
+    """When the file was written last, or is read: a time without a year is of the year before it."""
+    clock: FileClock = field(default_factory=FileClock)
     key: bytes | None = None
     headers: Sequence[tuple[str, bytes]] = ()
 
@@ -51,27 +72,53 @@ class FilePart:
 def parts_of(file: LogFile, service: str) -> Iterator[FilePart]:
     """Yields the records of a file as they become readable."""
     framer: DocumentFramer | JournalFramer | None = None
+    clock, written_ms = FileClock(), file.written_ms
+
+    def record_of(line: NumberedLine) -> FileLine:
+        return FileLine(topic=service, offset=line.number, value=line.text, timestamp=written_ms, clock=clock)
+
     for lines in file.lines():
         if framer is None and lines:
             framer = JournalFramer() if is_begin(lines[0].text) else DocumentFramer()
         framed = framer.framed(lines) if framer else ()
-        yield FilePart([FileLine(topic=service, offset=line.number, value=line.text) for line in framed], len(lines))
+        yield FilePart([record_of(line) for line in framed], len(lines))
     if framer and (rest := framer.rest()):
-        yield FilePart([FileLine(topic=service, offset=line.number, value=line.text) for line in rest], 0)
+        yield FilePart([record_of(line) for line in rest], 0)
 
 
-class OneService(Decoder):
-    """Reads records as another decoder does, and gives all lines to one service."""
+class FileDecoder(Decoder):
+    """Reads the lines of files as another decoder does, and gives a time to those that state none.
 
-    def __init__(self, decoder: Decoder, service: str) -> None:
+    `service`: that of all lines. None: the one that each states, or its file's. `only_stated`: -1 for lines without a
+    time.
+    """
+
+    def __init__(self, decoder: Decoder, service: str | None = None, *, only_stated: bool = False) -> None:
         self._decoder = decoder
-        self._name = service
+        self._service = service
+        self._only_stated = only_stated
 
     def decode(self, records: Sequence[Record]) -> Decoded:
-        """Reads records in order."""
+        """Reads lines of files, in order."""
         decoded = self._decoder.decode(records)
-        decoded.services = [self._name] * len(decoded.services)
+        if self._service is not None:
+            decoded.services = [self._service] * len(decoded.services)
+        for row, (place, at_ms) in enumerate(zip(decoded.places, decoded.timestamps, strict=True)):
+            record = records[place]
+            assert isinstance(record, FileLine), "a file has no other records"
+            # The decoder takes a record's own time for a line without one.
+            stated_ms = -1 if at_ms == record.timestamp else at_ms
+            decoded.timestamps[row] = stated_ms if self._only_stated else record.clock.time_ms(stated_ms, record.offset)
         return decoded
+
+
+def stated(verdict: Verdict) -> Verdict:
+    """Returns a verdict without the times that were only counted: its lines and those before them state none."""
+    lines = verdict.window.lines
+    if all(line.timestamp_ms is None or line.timestamp_ms >= MOST_COUNTED_MS for line in lines):
+        return verdict
+    shown = (replace(line, timestamp_ms=None) if (line.timestamp_ms or 0) < MOST_COUNTED_MS else line for line in lines)
+    return replace(verdict, window=replace(verdict.window, lines=tuple(shown)))
 
 
 @dataclass(frozen=True, slots=True)

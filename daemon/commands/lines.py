@@ -18,7 +18,7 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.text import Text
 
-from logwarden.daemon.commands.file_records import OneService, events_of
+from logwarden.daemon.commands.file_records import FileDecoder, events_of
 from logwarden.daemon.commands.files import ServiceFile, find_sources
 from logwarden.daemon.commands.rendering import printable
 from logwarden.daemon.errors import ConfigurationError, FatalError
@@ -54,7 +54,7 @@ def print_lines(
         notes.print(Text(printable(sentence)), soft_wrap=True)
     wanted = _numbers(anomalous, [each.file.name for each in sources.files]) if anomalous is not None else {}
     profile = profiles_of(settings)("lines")
-    decoder = profile.decoder if service is None else OneService(profile.decoder, service)
+    decoder = FileDecoder(profile.decoder, service, only_stated=True)
     owner = Assignment(1, Partition("lines", 0), PartitionLedger(0, 0), replace(profile, decoder=decoder))
     faults = list(sources.unreadable)
     for source in sources.files:

@@ -17,10 +17,13 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from logwarden.daemon.clock import SystemClock
 from logwarden.daemon.commands.unpacking import LONGEST_MAGIC, PART_BYTES, Damaged, may_be_packed, packing_of, unpacked
 from logwarden.daemon.decoding.charset import MARKS
 
 STDIN = Path("-")
+EARLIEST_MS = 1_000_000_000_000
+"""Of September 2001. Archives whose packing must be repeatable give their files earlier times, which state nothing."""
 LONGEST_LINE_BYTES = 1 << 24
 """Bytes of a line that are kept while its end is searched: a file without line breaks must not fill the memory."""
 _SAMPLE_BYTES = 1 << 16
@@ -100,6 +103,12 @@ class LogFile:
     def size(self) -> int | None:
         """Bytes of the file, packed as it is. None for a pipe."""
         return self.path.stat().st_size if self.can_be_read_again and self.path != STDIN else None
+
+    @property
+    def written_ms(self) -> int:
+        """Milliseconds since the epoch at which the file was written last. Now for a pipe, or if that is not known."""
+        modified_ms = int(1_000 * self.path.stat().st_mtime) if self.size is not None else 0
+        return modified_ms if modified_ms >= EARLIEST_MS else SystemClock().now_ms()
 
     def lines(self) -> Iterator[list[NumberedLine]]:
         """Yields lines as they become readable, so that a pipe gets its verdicts while it grows."""

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from logwarden.daemon.commands.file_records import FileLine, OneService, count_events, parts_of
+from logwarden.daemon.commands.file_records import FileDecoder, FileLine, count_events, parts_of, stated
 from logwarden.daemon.commands.files import ServiceFile, Sources, find_sources
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.incident_view import render_incident
@@ -159,8 +159,7 @@ class Scanner:
         self._stream = open_stream(engine, settings, max_slots=slots, shown_chars=settings.limits.max_line_chars)
         self._join = join_limits_of(settings)
         self._ingestor = Ingestor(self._stream, max_services=slots, join=self._join)
-        decoder = decoder_of(settings)
-        self._decoder = decoder if service is None else OneService(decoder, service)
+        self._decoder = FileDecoder(decoder_of(settings), service)
         profile = replace(profiles_of(settings)("scan"), decoder=self._decoder)
         self._owner = _partition(profile)
 
@@ -255,7 +254,8 @@ class Scanner:
         counts.run.add(batch, scores)
         places = range(len(batch)) if every else np.flatnonzero(anomalous).tolist()
         return [
-            policies[int(learning[i])].verdict(batch, scores, i, service=services[i], topic=file.name) for i in places
+            stated(policies[int(learning[i])].verdict(batch, scores, i, service=services[i], topic=file.name))
+            for i in places
         ]
 
 

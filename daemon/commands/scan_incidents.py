@@ -1,7 +1,7 @@
 """Folds the alerts of scanned files into incidents, as the daemon folds those of the alerts topic.
 
-The lines of all files are one stream in the order of their times. A line without a time has that of the line before it;
-in a file without any, a line counts as a second. Findings are kept until they are folded, a bounded number of them.
+The lines of all files are one stream in the order of their times. In a file without times a line counts as a second.
+Findings are kept until they are folded, a bounded number of them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ class ScanIncidents:
         self._reader = FindingReader(system)
         self._waiting: list[Finding] = []
         self._newest: dict[str, Incident] = {}
-        self._last_ms: dict[str, int] = {}
         self._dated: set[str] = set()
         """Ids of alerts on lines that state a time, and of their incidents."""
         self.places: dict[str, str] = {}
@@ -43,10 +42,8 @@ class ScanIncidents:
     def add(self, alert: Alert, place: str) -> None:
         """Adds an alert, and the place of its line for people."""
         source = alert.logwarden.source
-        fallback = self._last_ms.get(source.topic, 1_000 * source.last_offset)
-        finding = self._reader.read(alert.encode(), published_ms=fallback)
+        finding = self._reader.read(alert.encode(), published_ms=1_000 * source.last_offset)
         if alert.timestamp is not None:
-            self._last_ms[source.topic] = finding.time_ms
             self._dated.add(finding.id)
         kind = finding.kind.rpartition(":")[2]
         judgement = self._feedback.judgement(finding.service, kind, alert.message, finding.time_ms)

@@ -1,7 +1,7 @@
 """Reads the time at the head of a raw line: ISO 8601, syslog, web servers, C, RFC 1123, klog, epoch and local orders.
 
 A time without a zone is in the zone of the settings. A time without a year, or with day and month in unknown order, is
-the one nearest to the record's own time.
+the one nearest to the record's own time that is not days after it.
 """
 
 from __future__ import annotations

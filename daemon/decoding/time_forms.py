@@ -1,7 +1,8 @@
 """Knows the forms in which people and programs write a moment, and its milliseconds since the epoch.
 
 `line_times.py` finds them at the heads of lines, `times.py` in fields. A moment without a zone is in the zone of the
-settings. One without a year, or with day and month in unknown order, is the one nearest to the record's own time.
+settings. One without a year, or with day and month in unknown order, is the one nearest to the record's own time that
+is not days after it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
+_AHEAD_MS, _YEAR_MS = 3 * 86_400_000, 366 * 86_400_000
+"""A line may be ahead of its record by a wrong zone or clock, and its record's time is known to the day."""
 _END_MS = 253_370_764_800_000
 """The year 9999 in milliseconds since the epoch."""
 FIRST_YEAR, LAST_YEAR = 1980, 2100
@@ -105,7 +108,13 @@ def moment_at(head: str, place: int, near_ms: int, zone: tzinfo) -> int | None:
                 if found.lastgroup is None or near_ms < 0 or found.groupdict().get("yy") is None:
                     return at_ms
                 moments.append(at_ms)  # of a year of two digits several forms may make a moment
-    return min(moments, key=lambda at_ms: abs(at_ms - near_ms), default=None)
+    return min(moments, key=lambda at_ms: _distance(at_ms, near_ms), default=None)
+
+
+def _distance(at_ms: int, near_ms: int) -> int:
+    """Returns how far a moment is from the record's, a year more if it is days after the record was written."""
+    # A record of October, with a line of February without a year: that of eight months ago, not the next one.
+    return abs(at_ms - near_ms) + (_YEAR_MS if at_ms > near_ms + _AHEAD_MS else 0)
 
 
 def whole_moment(text: str, zone: tzinfo) -> int | None:
@@ -154,7 +163,7 @@ def _of_parts(parts: dict[str, str | None], near_ms: int, zone: tzinfo, *, stric
                 continue
     if not found:
         return None
-    return found[0] if near_ms < 0 else min(found, key=lambda at_ms: abs(at_ms - near_ms))
+    return found[0] if near_ms < 0 else min(found, key=lambda at_ms: _distance(at_ms, near_ms))
 
 
 def _days(parts: dict[str, str | None]) -> list[tuple[int, int]]:

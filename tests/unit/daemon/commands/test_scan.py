@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,8 +22,12 @@ from logwarden.daemon.commands import reading
 from logwarden.daemon.commands.formats import AlertFormat
 from logwarden.daemon.commands.scan import ScanOptions, scan
 from logwarden.daemon.errors import ConfigurationError
+from logwarden.daemon.ports import Engine
 from logwarden.daemon.settings.groups import Settings
-from tests.scans import CALM, found, printed, scanned, written
+from logwarden.daemon.settings.reading import read_settings
+from logwarden.model.verdicts import Scores
+from logwarden.model.windowing import WindowBatch
+from tests.scans import CALM, found, printed, scanned, toy_engine, written
 
 
 def test_the_first_part_of_a_file_is_for_learning_and_the_scan_says_so(tmp_path: Path) -> None:
@@ -113,7 +119,7 @@ def test_every_verdict_is_a_row_for_people(tmp_path: Path) -> None:
 
 
 def test_structured_lines_are_read_as_the_daemon_reads_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """JSON gives its message and time, and blank lines keep their numbers."""
+    """JSON gives its message and time, or has the time of the line before it; blank lines keep their numbers."""
     path = written(
         tmp_path / "app.json",
         '{"message": "request served", "@timestamp": "2024-01-01T00:00:00Z"}',
@@ -122,7 +128,62 @@ def test_structured_lines_are_read_as_the_daemon_reads_them(tmp_path: Path, caps
     )
     scanned(path, form=AlertFormat.jsonl, every_verdict=True)
     rows = [(a["message"], a["@timestamp"], a["logwarden"]["source"]["last_offset"]) for a in printed(capsys)]
-    assert rows == [("request served", "2024-01-01T00:00:00.000Z", 0), ("panic", None, 2)]
+    assert rows == [("request served", "2024-01-01T00:00:00.000Z", 0), ("panic", "2024-01-01T00:00:00.000Z", 2)]
+
+
+def test_a_time_without_a_year_is_of_the_year_before_the_file_was_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line of syslog states no year, and no line was logged months after its file was written."""
+    lines = [f"{at} db postgres: panic" for at in ("Feb  3 04:00:00", "Dec 31 23:59:58", "Jan  1 00:00:01")]
+    path = written(tmp_path / "messages", *lines)
+    written_s = datetime(2026, 1, 2, tzinfo=UTC).timestamp()
+    os.utime(path, (written_s, written_s))
+    scanned(path, form=AlertFormat.jsonl, every_verdict=True)
+    times = [alert["@timestamp"] for alert in printed(capsys)]
+    assert times == ["2025-02-03T04:00:00.000Z", "2025-12-31T23:59:58.000Z", "2026-01-01T00:00:01.000Z"]
+
+
+def test_the_time_of_a_file_from_a_repeatable_archive_states_no_year(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such archives give their files the first second of an epoch."""
+    path = written(tmp_path / "messages", "Feb  3 04:00:00 db postgres: panic")
+    os.utime(path, (0, 0))
+    scanned(path, form=AlertFormat.jsonl, every_verdict=True)
+    [alert] = printed(capsys)
+    age = datetime.now(UTC) - datetime.fromisoformat(alert["@timestamp"])
+    assert timedelta(days=-4) < age < timedelta(days=366)
+
+
+def test_lines_without_a_time_are_judged_at_the_time_of_the_line_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A failure that is repeated is counted by time. Where no line states one, a line is a second, which none shows."""
+    seen: list[int] = []
+
+    def engine(settings: Settings) -> Engine:
+        toy = toy_engine(settings)
+
+        def score(batch: WindowBatch) -> Scores:
+            seen.extend(batch.newest("timestamp").tolist())
+            return toy.scorer.score(batch)
+
+        return replace(toy, scorer=SimpleNamespace(score=score))
+
+    silent = Console(file=io.StringIO())
+    lines = ("started", "2026-11-23T00:00:07Z served", "panic: x", "2026-11-23T00:00:09Z served")
+    options = ScanOptions(files=[written(tmp_path / "go.log", *lines)], form=AlertFormat.jsonl, every_verdict=True)
+    scan(options, read_settings({}), silent, silent, engine)
+    begin_ms = int(datetime(2026, 11, 23, tzinfo=UTC).timestamp()) * 1_000
+    assert seen == [0, begin_ms + 7_000, begin_ms + 7_000, begin_ms + 9_000]
+    shown = [alert["@timestamp"] for alert in printed(capsys)]
+    assert shown == [None, *(f"2026-11-23T00:00:0{second}.000Z" for second in (7, 7, 9))]
+    seen.clear()
+    path = written(tmp_path / "bare.log", "started", "served", "panic: x")
+    scan(replace(options, files=[path]), read_settings({}), silent, silent, engine)
+    assert seen == [0, 1_000, 2_000]
+    assert [alert["@timestamp"] for alert in printed(capsys)] == [None, None, None]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\x00\n", b"no newline at the end", b"crlf\r\n" * 3])

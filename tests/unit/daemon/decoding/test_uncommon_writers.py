@@ -140,6 +140,8 @@ def test_a_field_named_after_the_time_counts_where_the_known_ones_have_none() ->
         ("11/23/26 10:33:20 shed open", -1, AT - 500),
         ("11/12/26 10:33:20 shed open", 1_794_480_000_000, 1_794_479_600_000),
         ("26/11/12 10:33:20 shed open", 1_794_480_000_000, 1_794_479_600_000),
+        ("Feb 12 10:33:20 shed open", 1_794_480_000_000, 1_770_892_400_000),  # nine months ago, not in three
+        ("Nov 13 10:33:20 shed open", 1_794_480_000_000, 1_794_566_000_000),  # a clock or zone ahead of the record's
     ],
 )
 def test_days_and_years_are_found_in_every_order(line: str, near: int, at: int) -> None:
