@@ -19,6 +19,7 @@ from logwarden.daemon.records import (
     Entries,
     Fetched,
     FollowedEntries,
+    KeyedRecord,
     Message,
     Partition,
     Record,
@@ -143,8 +144,8 @@ class Transaction(Protocol):
     async def send(self, messages: Sequence[Message]) -> None:
         """Writes messages. Their place in the log is final."""
 
-    async def read(self) -> Sequence[tuple[bytes, bytes | None]]:
-        """Returns all records (key, value) of the topic, those of transactions that were not committed included."""
+    async def read(self) -> Sequence[KeyedRecord]:
+        """Returns all records of the topic, those of transactions that were not committed included."""
 
     async def commit(self) -> None:
         """Makes the messages count."""

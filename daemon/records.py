@@ -31,6 +31,17 @@ Entries = Iterable[tuple[bytes, bytes | None]]
 """Records of a compacted topic in the order of their offsets: key and value. None deletes what the key had."""
 
 
+class KeyedRecord(NamedTuple):
+    """A record of a topic in which the newest record of a key counts."""
+
+    key: bytes
+    value: bytes | None
+    """None deletes what the key had."""
+    time_ms: int = 0
+    """Time of publication."""
+    partition: int = 0
+
+
 class Partition(NamedTuple):
     """A partition of a topic: the unit of order and of ownership."""
 

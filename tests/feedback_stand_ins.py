@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from logwarden.daemon.clock import SystemClock
 from logwarden.daemon.feedback.office import FeedbackOffice
 from logwarden.daemon.incidents.incident import IncidentRecord
-from logwarden.daemon.records import Message
+from logwarden.daemon.records import KeyedRecord, Message
 from tests.fakes import FakeSink
 
 NOW_MS = 1_795_428_600_000
@@ -30,20 +30,21 @@ class FeedbackTopic:
 
     def __init__(self, *incidents: IncidentRecord) -> None:
         self.sink, self.clock = FakeSink(), Clock()
-        self.incidents = [(one.id.encode(), one.encode()) for one in incidents] + [(b"x", b"nonsense")]
+        self.incidents = [KeyedRecord(one.id.encode(), one.encode()) for one in incidents]
+        self.incidents.append(KeyedRecord(b"x", b"nonsense"))
         self.before_removal: Callable[[], None] = lambda: None
         """Runs before a transaction writes what it removes."""
         self.office = FeedbackOffice("feedback", self.read, self.read_incidents, self.sink, self, self.clock, by="ann")
 
-    async def read(self) -> Sequence[tuple[bytes, bytes | None]]:
-        return [(message.key or b"", message.value) for batch in self.sink.sent for message in batch]
+    async def read(self) -> Sequence[KeyedRecord]:
+        return [KeyedRecord(message.key or b"", message.value) for batch in self.sink.sent for message in batch]
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[_Transaction]:
         """Yields a transaction. See `daemon/ports.py: Transactions`."""
         yield _Transaction(self)
 
-    async def read_incidents(self) -> Sequence[tuple[bytes, bytes | None]]:
+    async def read_incidents(self) -> Sequence[KeyedRecord]:
         return self.incidents
 
 
@@ -59,8 +60,8 @@ class _Transaction:
         self._topic.sink.sent.append(self._messages)
         self._written = messages
 
-    async def read(self) -> Sequence[tuple[bytes, bytes | None]]:
-        return [*await self._topic.read(), *((one.key or b"", one.value) for one in self._written)]
+    async def read(self) -> Sequence[KeyedRecord]:
+        return [*await self._topic.read(), *(KeyedRecord(one.key or b"", one.value) for one in self._written)]
 
     async def commit(self) -> None:
         self._messages += self._written

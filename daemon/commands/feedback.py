@@ -22,7 +22,7 @@ from logwarden.daemon.commands.rendering import printable
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.feedback.giving import Entries, Given, is_over
 from logwarden.daemon.feedback.office import FeedbackOffice
-from logwarden.daemon.feedback.records import FeedbackRecord
+from logwarden.daemon.feedback.records import FeedbackRecord, given_at
 from logwarden.daemon.feedback.teaching import rows_of
 from logwarden.daemon.incidents.incident import MAX_LINES
 from logwarden.daemon.settings.groups import Settings
@@ -94,7 +94,7 @@ def show(entries: Entries, now_ms: int, form: AlertFormat, console: Console, *, 
     rows = [row for row in entries.items() if ended or not is_over(row[1], now_ms)]
     if not rows and form is AlertFormat.pretty:
         Console(stderr=True).print("no feedback to show", markup=False, highlight=False)
-    for key, record in sorted(rows, key=lambda row: row[1].given):
+    for key, record in sorted(rows, key=lambda row: given_at(*row)):
         if form is AlertFormat.jsonl:
             console.out(msgspec.json.encode({"key": key} | _fields(record)).decode(), highlight=False)
         else:
@@ -109,7 +109,7 @@ async def export(settings: Settings, out: TextIO, notes: Console) -> None:
         entries = await office.entries()
     alerts = await CompactedTopic(settings.kafka, settings.kafka.alerts_topic).read_all()
     real = normal = 0
-    for row in rows_of(entries, (value for _, value in alerts if value)):
+    for row in rows_of(entries, (alert.value for alert in alerts if alert.value)):
         real += row["label"] == 1
         normal += row["label"] == 0
         out.write(msgspec.json.encode(row).decode() + "\n")

@@ -40,7 +40,7 @@ async def show_incidents(options: IncidentOptions, settings: Settings, console: 
     from logwarden.daemon.kafka.tail import tail_topic
 
     shown = Shown(options, console)
-    shown.all_of(await CompactedTopic(settings.kafka, topic).read_all())
+    shown.all_of([record[:2] for record in await CompactedTopic(settings.kafka, topic).read_all()])
     if not shown.count:
         Console(stderr=True).print(f"no incident to show in the topic {topic!r}", markup=False, highlight=False)
     if options.follow and not shown.is_full:

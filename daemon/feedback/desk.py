@@ -20,7 +20,8 @@ import structlog
 
 from logwarden.daemon.errors import BrokerUnavailable, LogwardenError, TopicUnusable
 from logwarden.daemon.feedback.file import read_file
-from logwarden.daemon.feedback.records import FeedbackRecord, KindOf, decode_feedback, feedback_of, key_of
+from logwarden.daemon.feedback.newest import NewestRecords, name_of, read_record
+from logwarden.daemon.feedback.records import FeedbackRecord, KindOf, feedback_of
 from logwarden.daemon.health import HealthState, sentence_of
 from logwarden.daemon.ports import Clock, TopicFollower
 from logwarden.daemon.records import FollowedEntries
@@ -35,12 +36,8 @@ READ_AGAIN_S = 300.0
 """Seconds after which the topic is read from its begin again."""
 FILE_S = 2.0
 """Seconds between two looks at the file."""
-MOST_KEYS = 16_384
-"""Keys of the topic that are kept. Further ones are counted, and do not count."""
 
 _Entry = tuple[FeedbackRecord, Feedback]
-_Place = tuple[int, int, bool]
-"""Partition and time of publication of a key's newest record, and whether it has a value."""
 LoadFile = Callable[[Path], bytes]
 
 
@@ -71,12 +68,9 @@ class FeedbackDesk:
         self._load = load
         self._system = system
         self._tails = tails
-        self._of_topic: dict[str, _Entry] = {}
-        self._incoming: dict[str, _Entry] = {}
+        self._of_topic = NewestRecords[_Entry]()
+        self._incoming = NewestRecords[_Entry]()
         """What is being read from the begin of the topic, before it replaces what is in force."""
-        self._places: dict[str, _Place] = {}
-        self._scattered: dict[str, tuple[int, int]] = {}
-        """Keys with values in more than one partition, and two of these."""
         self._of_file: list[Feedback] = []
         self._content: bytes | None = None
         self._failures: dict[str, str] = {}
@@ -102,7 +96,7 @@ class FeedbackDesk:
 
     def entries(self) -> dict[str, FeedbackRecord]:
         """Returns what was read of the topic by its keys."""
-        return {key: record for key, (record, _) in self._of_topic.items()}
+        return {key: record for key, (record, _) in self._of_topic.newest.items()}
 
     def note(self) -> str:
         """Returns the sentences why feedback is not read now; empty if it is."""
@@ -136,8 +130,7 @@ class FeedbackDesk:
 
     async def _read(self, topic: TopicFollower) -> None:
         """Follows the topic from its begin for a while. A topic that was created again is then read as a whole."""
-        self._incoming, until = {}, self._clock.monotonic() + READ_AGAIN_S
-        self._places, self._scattered = {}, {}
+        self._incoming, until = NewestRecords[_Entry](), self._clock.monotonic() + READ_AGAIN_S
         async with aclosing(cast(Any, topic.follow(0))) as pieces:
             async for piece in pieces:
                 self._take(piece)
@@ -148,11 +141,8 @@ class FeedbackDesk:
 
     def _take(self, piece: FollowedEntries) -> None:
         """Takes records in the order of their partitions, and applies them once nothing older is missing."""
-        places = zip(piece.entries, piece.partitions or [0] * len(piece.entries), strict=True)
-        counts = Counter(
-            self._enter(key, value) if self._is_newest(key, value, time_ms, partition) else "read"
-            for (key, value, time_ms), partition in places
-        )
+        partitions = piece.partitions or [0] * len(piece.entries)
+        counts = Counter(self._enter(*row, number) for row, number in zip(piece.entries, partitions, strict=True))
         for outcome, count in counts.items():
             self._telemetry.feedback_read(outcome, count)
         is_new = counts or self._of_topic is not self._incoming or "topic" in self._failures
@@ -163,55 +153,32 @@ class FeedbackDesk:
             self._rebuild()
             self._is_read.set()
 
-    def _is_newest(self, key: bytes, value: bytes | None, time_ms: int, partition: int) -> bool:
-        """Returns False for a record whose key has a newer one in another partition, and notes such a key.
-
-        Kafka keeps the last record of a key in each partition. A key has more than one if partitions were added, or if
-        clients choose them differently.
-        """
-        name = key[:512].decode("utf-8", "replace")
-        known = self._places.get(name)
-        is_newest = known is None or known[0] == partition or time_ms >= known[1]
-        if known is not None and known[0] != partition:
-            if known[2] if is_newest else value is not None:
-                self._scattered[name] = known[0], partition
-            else:  # what is older has been taken back in its own partition
-                self._scattered.pop(name, None)
-        if is_newest and (known is not None or len(self._places) < 2 * MOST_KEYS):
-            self._places[name] = partition, time_ms, value is not None
-        return is_newest
-
     def _note_scattered(self) -> None:
         """Shows that feedback may come back that was taken back or replaced: compaction forgets the newer record."""
-        if not self._scattered:
+        scattered = self._of_topic.scattered
+        if not scattered:
             self._failures.pop("keys", None)
             return
-        name, (one, other) = min(self._scattered.items())
+        name, (one, other) = min(scattered.items())
         self._failed(
             "keys",
             f"The key {name[:80]!r} has feedback in the partitions {one} and {other} of the topic {self._name!r}, and "
-            f"{len(self._scattered) - 1:,} other keys have it in two, so that older feedback may come back. Partitions "
+            f"{len(scattered) - 1:,} other keys have it in two, so that older feedback may come back. Partitions "
             "were added, or a client chooses them otherwise (librdkafka needs partitioner=murmur2_random). Create the "
             "topic again with one partition, and give the feedback again.",
         )
 
-    def _enter(self, key: bytes, value: bytes | None) -> str:
+    def _enter(self, key: bytes, value: bytes | None, time_ms: int, partition: int) -> str:
         """Enters one record. Returns what became of it."""
-        name = key[:512].decode("utf-8", "replace")
-        self._incoming.pop(name, None)
-        if value is None:
-            return "removed"
-        try:
-            name = key_of(key)
-            record = decode_feedback(value)
-            entry = record, feedback_of(name, record, self._kind_of)
-        except ValueError as error:
-            log.warning("feedback_unreadable", topic=self._name, key=name[:80], reason=str(error)[:300])
-            return "unreadable"
-        if len(self._incoming) >= MOST_KEYS:
-            return "refused"
-        self._incoming[name] = entry
-        return "read"
+        name, entry, outcome = name_of(key), None, "removed"
+        if value is not None:
+            try:
+                record = read_record(key, value)
+                entry, outcome = (record, feedback_of(name, record, self._kind_of)), "read"
+            except ValueError as error:
+                log.warning("feedback_unreadable", topic=self._name, key=name[:80], reason=str(error)[:300])
+                outcome = "unreadable"
+        return outcome if self._incoming.put(name, entry, time_ms=time_ms, partition=partition) else "refused"
 
     # ---------------------------------------------------------------- the file
 
@@ -245,7 +212,7 @@ class FeedbackDesk:
     # ---------------------------------------------------------------- what is in force
 
     def _rebuild(self) -> None:
-        of_topic = [entry for _, entry in self._of_topic.values()]
+        of_topic = [entry for _, entry in self._of_topic.newest.values()]
         self.book = FeedbackBook([*self._of_file, *of_topic], system=self._system, tails=self._tails)
         if self.book.refused:
             self._telemetry.feedback_read("refused", self.book.refused)

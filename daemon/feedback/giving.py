@@ -196,20 +196,6 @@ def the_one(prefix: str, ids: Iterable[str], what: str) -> str:
     raise ConfigurationError(f"{prefix!r} names more than one {what}: {shown}", hint="give more of the id")
 
 
-def readable(entries: Iterable[tuple[bytes, bytes | None]]) -> dict[str, FeedbackRecord]:
-    """Returns the feedback of a topic's records by their keys, in the order of its keys. Passes over what is none."""
-    found: dict[str, FeedbackRecord] = {}
-    for key, value in entries:
-        name = key.decode("utf-8", "replace")
-        found.pop(name, None)
-        if value is not None:
-            try:
-                found[name] = decode_feedback(value)
-            except ValueError:
-                continue
-    return dict(sorted(found.items()))
-
-
 def _whole(record: FeedbackRecord) -> FeedbackRecord:
     """Returns a record that every reader takes. Raises ConfigurationError for one that is none."""
     try:

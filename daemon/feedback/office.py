@@ -20,18 +20,18 @@ from logwarden.daemon.feedback.giving import (
     maintained,
     muted,
     outdated,
-    readable,
     refuse_too_many,
     the_one,
 )
+from logwarden.daemon.feedback.newest import readable
 from logwarden.daemon.feedback.records import FeedbackRecord, feedback_message
 from logwarden.daemon.incidents.incident import IncidentRecord, decode_incident
 from logwarden.daemon.ports import Clock, Sink, Transactions
-from logwarden.daemon.records import Delivery
+from logwarden.daemon.records import Delivery, KeyedRecord
 from logwarden.model.feedback import FeedbackKind
 
-ReadAll = Callable[[], Awaitable[Sequence[tuple[bytes, bytes | None]]]]
-"""Returns all records (key, value) of a topic. Raises BrokerUnavailable if it cannot be read now."""
+ReadAll = Callable[[], Awaitable[Sequence[KeyedRecord]]]
+"""Returns all records of a topic. Raises BrokerUnavailable if it cannot be read now."""
 
 log = structlog.get_logger(__name__)
 
@@ -73,12 +73,14 @@ class FeedbackOffice:
                 "there is no incidents topic", hint="set LOGWARDEN_KAFKA__INCIDENTS_TOPIC to the topic of the daemon"
             )
         found: dict[str, IncidentRecord] = {}
-        for _, value in await self._read_incidents():
+        for entry in await self._read_incidents():
             try:
-                record = decode_incident(value or b"")
+                record = decode_incident(entry.value or b"")
             except ValueError:  # another producer's record, or one of another version
                 continue
-            found[record.id] = record
+            known = found.get(record.id)
+            if known is None or record.logwarden.revision >= known.logwarden.revision:
+                found[record.id] = record
         return found
 
     async def judge(
@@ -173,7 +175,7 @@ class FeedbackOffice:
         try:
             async with asyncio.timeout(_REMOVAL_S), self._transactions.begin() as transaction:
                 await transaction.send([feedback_message(key, None, self._topic) for key in old])
-                last = readable(row for row in await transaction.read() if row[1] is not None)
+                last = readable(row for row in await transaction.read() if row.value is not None)
                 if set(outdated(last, self._clock.now_ms())).issuperset(old):
                     await transaction.commit()
         except TopicUnusable as error:

@@ -146,6 +146,13 @@ def feedback_of(key: str, record: FeedbackRecord, kind_of: KindOf) -> Feedback:
     )
 
 
+def given_at(key: str, record: FeedbackRecord) -> tuple[int, str]:
+    """Returns what orders feedback: of two that contradict each other, the one that comes last counts."""
+    given = time_ms(record.given)
+    assert given is not None, "a text is no None"
+    return given, key
+
+
 def key_of(key: bytes) -> str:
     """Returns the key of a record as text. Raises ValueError for one that no feedback can have."""
     text = key.decode("utf-8", "replace")

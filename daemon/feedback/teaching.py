@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from logwarden.daemon.feedback.giving import Entries
-from logwarden.daemon.feedback.records import KIND_CHARS
+from logwarden.daemon.feedback.records import KIND_CHARS, given_at
 from logwarden.daemon.incidents.alert import Alert, decode_alert
 from logwarden.model.feedback import FeedbackKind
 
@@ -41,7 +41,7 @@ def rows_of(entries: Entries, alerts: Iterable[bytes]) -> Iterator[dict[str, Any
 def _labels(entries: Entries) -> dict[str, int]:
     """Returns the label of each judged service and kind of lines: that of the judgement given last."""
     found: dict[str, int] = {}
-    for record in sorted(entries.values(), key=lambda one: one.given):
+    for _, record in sorted(entries.items(), key=lambda row: given_at(*row)):
         if record.kind in _LABELS:
             for line in record.lines:
                 if len(line.dedup_key) > KIND_CHARS:

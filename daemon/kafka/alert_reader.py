@@ -154,7 +154,7 @@ class KafkaAlertReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
             self._is_new = False
 
     async def published(self) -> Sequence[tuple[bytes, bytes | None]]:
-        return await CompactedTopic(self._settings, self._topic).read_all()
+        return [record[:2] for record in await CompactedTopic(self._settings, self._topic).read_all()]
 
     async def commit(self, positions: Mapping[int, int]) -> None:
         assert self._consumer is not None, "commit comes after start"

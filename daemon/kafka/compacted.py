@@ -5,7 +5,7 @@ Joins no group, commits nothing and creates no topic. Knows records as bytes, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -15,13 +15,14 @@ from logwarden.daemon.errors import TopicUnusable
 from logwarden.daemon.kafka.client import EARLIEST, LATEST, ReadingClient
 from logwarden.daemon.kafka.connection import connection_options, stopped, translated
 from logwarden.daemon.kafka.metadata import TOPIC_REFUSED, UNKNOWN_TOPIC
-from logwarden.daemon.records import Entries
+from logwarden.daemon.records import Entries, KeyedRecord, Record
 from logwarden.daemon.settings.kafka import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
 _PARTITION_BYTES = 8 * 1024 * 1024
 """Most bytes of a partition in one answer of a broker."""
+_Take = Callable[[Sequence[Record]], None]
 _MOST = 2_000
 """Records taken at once: the event loop answers probes between them."""
 
@@ -33,16 +34,30 @@ class CompactedTopic:
         self._settings = settings
         self._topic = topic
 
-    async def read(
-        self, partitions: Collection[int] | None, take: Callable[[Entries], None], *, is_committed: bool = True
-    ) -> None:
+    async def read(self, partitions: Collection[int], take: Callable[[Entries], None]) -> None:
         """Passes all records (key, value) to `take`, a few at a time, those of a partition in order.
 
         `partitions`: numbers, where a topic with fewer partitions has those of higher numbers from its first one on
-        again. None: all. `is_committed`: False for records of open and of aborted transactions as well.
-        Passes none if the topic does not exist. Raises BrokerUnavailable if it cannot be read now.
+        again. Passes none if the topic does not exist. Raises BrokerUnavailable if it cannot be read now.
         Raises TopicUnusable if this client may not read it.
         """
+        await self._pass(partitions, lambda records: take([(one.key or b"", one.value) for one in records]))
+
+    async def read_all(self, *, is_committed: bool = True) -> list[KeyedRecord]:
+        """Returns all records. Raises what `read` raises.
+
+        `is_committed`: False for records of open and of aborted transactions as well.
+        """
+        found: list[KeyedRecord] = []
+
+        def take(records: Sequence[Record]) -> None:
+            found.extend(KeyedRecord(one.key or b"", one.value, one.timestamp, one.partition) for one in records)
+
+        await self._pass(None, take, is_committed=is_committed)
+        return found
+
+    async def _pass(self, partitions: Collection[int] | None, take: _Take, *, is_committed: bool = True) -> None:
+        """Passes the records of these partitions, or of all, to `take`."""
         options = connection_options(self._settings)
         consumer = AIOKafkaConsumer(
             **options,
@@ -73,12 +88,6 @@ class CompactedTopic:
         finally:
             await stopped(consumer.stop())
 
-    async def read_all(self, *, is_committed: bool = True) -> list[tuple[bytes, bytes | None]]:
-        """Returns all records (key, value). Raises what `read` raises."""
-        entries: list[tuple[bytes, bytes | None]] = []
-        await self.read(None, entries.extend, is_committed=is_committed)
-        return entries
-
     async def _count(self, client: ReadingClient) -> int:
         """Returns the number of the topic's partitions; 0 if it does not exist."""
         answer = await client.describe([self._topic])
@@ -96,7 +105,7 @@ class CompactedTopic:
         consumer: AIOKafkaConsumer,
         client: ReadingClient,
         numbers: Collection[int],
-        take: Callable[[Entries], None],
+        take: _Take,
         is_committed: bool,
     ) -> None:
         wanted = [TopicPartition(self._topic, number) for number in sorted(numbers)]
@@ -111,7 +120,7 @@ class CompactedTopic:
             fetched = await consumer.getmany(*left, timeout_ms=self._settings.fetch_max_wait_ms, max_records=_MOST)
             for arrived in fetched.values():
                 records += len(arrived)
-                take([(record.key or b"", record.value) for record in arrived])
+                take(arrived)
             for partition in list(left):
                 if await consumer.position(partition) >= ends[partition]:
                     left.discard(partition)

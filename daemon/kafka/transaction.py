@@ -19,7 +19,7 @@ from logwarden.daemon.kafka.compacted import CompactedTopic
 from logwarden.daemon.kafka.connection import check_access, connection_options, stopped, translated
 from logwarden.daemon.kafka.outlet import cut_off
 from logwarden.daemon.ports import TRANSACTION_TIMEOUT_S
-from logwarden.daemon.records import Message
+from logwarden.daemon.records import KeyedRecord, Message
 from logwarden.daemon.settings.kafka import KafkaSettings
 
 
@@ -78,7 +78,7 @@ class TopicTransaction:
         sent = [await self._producer.send(self._topic, key=one.key, value=one.value) for one in messages]
         await asyncio.gather(*sent)
 
-    async def read(self) -> Sequence[tuple[bytes, bytes | None]]:
+    async def read(self) -> Sequence[KeyedRecord]:
         return await self._reader.read_all(is_committed=False)
 
     async def commit(self) -> None:

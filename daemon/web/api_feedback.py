@@ -11,7 +11,7 @@ import msgspec
 from logwarden.daemon.errors import ConfigurationError, LogwardenError
 from logwarden.daemon.feedback.giving import Entries, Given, is_over, length_of
 from logwarden.daemon.feedback.office import FeedbackOffice
-from logwarden.daemon.feedback.records import FeedbackRecord
+from logwarden.daemon.feedback.records import FeedbackRecord, given_at
 from logwarden.daemon.health import sentence_of
 from logwarden.daemon.ports import Clock
 from logwarden.daemon.web.api import Endpoint
@@ -121,7 +121,7 @@ class FeedbackEndpoints:
 
     async def read(self, _: Question) -> FeedbackAnswer:
         """Returns what this member has read."""
-        entries = sorted(self.entries().items(), key=lambda row: (row[1].given, row[0]), reverse=True)
+        entries = sorted(self.entries().items(), key=lambda row: given_at(*row), reverse=True)
         return FeedbackAnswer(
             note=self.note(), total=len(entries), feedback=tuple(map(self._facts, entries[:MAX_SHOWN]))
         )

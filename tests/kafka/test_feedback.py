@@ -214,6 +214,7 @@ async def test_a_topic_may_have_several_partitions_and_a_key_only_one(topics: To
     other = replace(feedback_message(keys[8], None, feedback), partition=(record.partition + 1) % 3)
     assert await sink.send(feedback, [other]) == [Delivery.ACKNOWLEDGED]
     await eventually(lambda: member.metric(ENTRIES) == 8, IN_FORCE_S, "the newest record of the key")
+    assert keys[8] not in await office.entries(), "commands read what the daemon applies"
     assert "Create the topic again with one partition" in member.body("/readyz")
     assert member.metric("logwarden_feedback_failing") == 1
     await sink.stop()

@@ -10,10 +10,10 @@ from typing import Any, Self
 import numpy as np
 
 from logwarden.daemon.clock import SystemClock
-from logwarden.daemon.feedback.giving import readable
+from logwarden.daemon.feedback.newest import readable
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.incidents.shelf import IncidentShelf
-from logwarden.daemon.records import Partition, Record
+from logwarden.daemon.records import KeyedRecord, Partition, Record
 from logwarden.daemon.standing import LastAlert, ServiceState, ServiceTable
 from logwarden.daemon.view import View
 from logwarden.daemon.web.api_services import ServiceSource
@@ -114,7 +114,7 @@ class World:
         topic.clock.at = SystemClock().now_ms()
         self.view._feedback.office = topic.office
         self.view._feedback.entries = lambda: readable(
-            (message.key or b"", message.value) for batch in topic.sink.sent for message in batch
+            KeyedRecord(message.key or b"", message.value) for batch in topic.sink.sent for message in batch
         )
         return topic
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from logwarden.daemon.errors import BrokerUnavailable
 from logwarden.daemon.feedback import desk
 from logwarden.daemon.feedback.desk import READ_AGAIN_S, FeedbackDesk
-from logwarden.daemon.feedback.giving import muted, readable
+from logwarden.daemon.feedback.giving import muted
+from logwarden.daemon.feedback.newest import readable
 from logwarden.daemon.health import HealthState
-from logwarden.daemon.records import FollowedEntries
+from logwarden.daemon.records import FollowedEntries, KeyedRecord
 from logwarden.daemon.web.metrics import PrometheusTelemetry
 from tests.fakes import capture
 from tests.sim.loop import run_virtual
@@ -86,7 +87,7 @@ def in_force(events: list[Event]) -> tuple[set[str], set[str]]:
 
     with capture():
         run_virtual(run())
-    return found, set(readable(row[:2] for row in topic.log))
+    return found, set(readable(KeyedRecord(*row) for row in topic.log))
 
 
 def desk_of(topic: Topic) -> FeedbackDesk:

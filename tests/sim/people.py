@@ -16,7 +16,7 @@ from logwarden.daemon.feedback.giving import Given, maintained, muted, outdated
 from logwarden.daemon.feedback.office import FeedbackOffice
 from logwarden.daemon.incidents.findings import FindingReader
 from logwarden.daemon.incidents.incident import build_incident
-from logwarden.daemon.records import Delivery, Message
+from logwarden.daemon.records import Delivery, KeyedRecord, Message
 from logwarden.model.feedback import FeedbackKind
 from logwarden.model.incident_fold import IncidentFold
 from tests.sim.broker import FEEDBACK, SimBroker
@@ -157,15 +157,15 @@ class People:
 
     # ---------------------------------------------------------------- topics
 
-    async def _read(self, line: Line) -> Sequence[tuple[bytes, bytes | None]]:
+    async def _read(self, line: Line) -> Sequence[KeyedRecord]:
         await line.through(latency_s(self._rng, 0.05))
         output = self._broker.output(FEEDBACK)
         if output.stuck or self._weather.strikes(self._rng, "lookup_refused"):
             raise BrokerUnavailable("sim", "no answer")
         there = [] if output.missing else output.records[: output.end]
-        return [(one.key or b"", one.value) for one in there if output.has(one)]
+        return [KeyedRecord(one.key or b"", one.value, one.timestamp) for one in there if output.has(one)]
 
-    async def _incidents(self, line: Line) -> Sequence[tuple[bytes, bytes | None]]:
+    async def _incidents(self, line: Line) -> Sequence[KeyedRecord]:
         """Returns the incidents that the alerts so far amount to."""
         await line.through(latency_s(self._rng, 0.05))
         fold, reader, rows = IncidentFold(), FindingReader(), dict[str, bytes]()
@@ -173,7 +173,7 @@ class People:
             fold.add(reader.read(record.value or b"", published_ms=EPOCH_MS + record.timestamp))
         for incident in fold.advance(self._clock.now_ms()):
             rows[incident.id] = build_incident(incident).encode()
-        return [(key.encode(), value) for key, value in rows.items()]
+        return [KeyedRecord(key.encode(), value) for key, value in rows.items()]
 
     # ---------------------------------------------------------------- acts
 

@@ -15,7 +15,8 @@ import pytest
 from logwarden.daemon.errors import BrokerUnavailable, LogwardenError
 from logwarden.daemon.feedback import desk
 from logwarden.daemon.feedback.desk import FeedbackDesk
-from logwarden.daemon.feedback.giving import outdated, readable
+from logwarden.daemon.feedback.giving import outdated
+from logwarden.daemon.feedback.newest import readable
 from logwarden.daemon.feedback.office import FeedbackOffice
 from logwarden.daemon.pipeline.judge import WindowJudge
 from logwarden.daemon.records import FollowedEntries
@@ -53,7 +54,7 @@ def a_removal_counts_before_it_is_checked(patch: Patch) -> None:
         for _ in range(10):
             with suppress(BrokerUnavailable):
                 rows = await office._read()
-                there, last = readable(rows), readable(row for row in rows if row[1] is not None)
+                there, last = readable(rows), readable(row for row in rows if row.value is not None)
                 lost = last.keys() - there.keys() - set(outdated(last, office._clock.now_ms()))
                 if lost := lost.intersection(old):
                     await office._send([(key, last[key]) for key in sorted(lost)])
@@ -96,7 +97,7 @@ def judging_does_not_wait_for_feedback(patch: Patch) -> None:
 def a_file_waits_for_the_topic(patch: Patch) -> None:
     rebuild = FeedbackDesk._rebuild
     patch.setattr(
-        FeedbackDesk, "_rebuild", lambda one: rebuild(one) if one._is_read.is_set() or one._of_topic else None
+        FeedbackDesk, "_rebuild", lambda one: rebuild(one) if one._is_read.is_set() or one._of_topic.newest else None
     )
 
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from logwarden.daemon.errors import BrokerUnavailable
 from logwarden.daemon.ports import TRANSACTION_TIMEOUT_S
-from logwarden.daemon.records import Message
+from logwarden.daemon.records import KeyedRecord, Message
 from tests.sim.broker import FEEDBACK, SimBroker
 from tests.sim.connection import REQUEST_TIMEOUT_S, Line
 from tests.sim.loop import now_s
@@ -61,10 +61,11 @@ class SimTransaction:
             self._output.write(message, int(now_s() * 1000), in_transaction=True)
         await self._line.through(latency_s(self._rng, 0.02))
 
-    async def read(self) -> Sequence[tuple[bytes, bytes | None]]:
+    async def read(self) -> Sequence[KeyedRecord]:
         await self._line.through(latency_s(self._rng, 0.05))
         output = self._output
-        return [(one.key or b"", one.value) for one in output.records if one.offset not in output.compacted]
+        there = [one for one in output.records if one.offset not in output.compacted]
+        return [KeyedRecord(one.key or b"", one.value, one.timestamp) for one in there]
 
     async def commit(self) -> None:
         await self.request()

@@ -21,6 +21,7 @@ from logwarden.daemon.feedback.office import FeedbackOffice
 from logwarden.daemon.feedback.records import FeedbackRecord
 from logwarden.daemon.kafka import connection
 from logwarden.daemon.kafka.compacted import CompactedTopic
+from logwarden.daemon.records import KeyedRecord
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.kafka import KafkaSettings
 from logwarden.model.feedback import FeedbackKind
@@ -114,9 +115,9 @@ def test_options_that_mean_nothing_are_refused(run: Run, arguments: tuple[str, .
 
 def test_judged_lines_are_exported(topic: FeedbackTopic, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Standard output has the rows that `logwarden train --lines` reads, and nothing else."""
-    values: list[tuple[bytes, bytes | None]] = [(b"db", alert(3, "a", "bb", "ccc"))]
+    values = [KeyedRecord(b"db", alert(3, "a", "bb", "ccc"))]
 
-    async def read(_: CompactedTopic) -> list[tuple[bytes, bytes | None]]:
+    async def read(_: CompactedTopic) -> list[KeyedRecord]:
         return values
 
     monkeypatch.setattr(CompactedTopic, "read_all", read)

@@ -8,11 +8,11 @@ import msgspec
 
 from logwarden.daemon.errors import BrokerUnavailable
 from logwarden.daemon.feedback.baseline import DAY_MS, BaselineWatcher
-from logwarden.daemon.feedback.giving import readable
+from logwarden.daemon.feedback.newest import readable
 from logwarden.daemon.feedback.records import FeedbackRecord, written
 from logwarden.daemon.incidents.incident import IncidentRecord
 from logwarden.daemon.incidents.plans import PlanFacts
-from logwarden.daemon.records import Delivery
+from logwarden.daemon.records import Delivery, KeyedRecord
 from logwarden.model.feedback import FeedbackKind
 from logwarden.model.recurrences import Recurrences
 from tests.fakes import capture, events
@@ -41,7 +41,7 @@ class Desk:
         return self.given | self.written()
 
     def written(self) -> dict[str, FeedbackRecord]:
-        return readable((m.key or b"", m.value) for batch in self.topic.sink.sent for m in batch)
+        return readable(KeyedRecord(m.key or b"", m.value) for batch in self.topic.sink.sent for m in batch)
 
 
 async def test_what_came_back_for_three_weeks_is_expected() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from logwarden.daemon.errors import BrokerUnavailable, TopicMissing
-from logwarden.daemon.feedback import desk
+from logwarden.daemon.feedback import newest
 from logwarden.daemon.feedback.desk import FeedbackDesk
 from logwarden.daemon.feedback.giving import muted
 from logwarden.daemon.health import HealthState
@@ -172,7 +172,7 @@ async def test_feedback_stays_in_force_while_the_topic_is_read_again() -> None:
 @virtually
 async def test_a_record_that_is_none_is_counted_and_harms_no_other() -> None:
     """Another producer's bytes, a key that is too long, and one more than can be kept."""
-    desk.MOST_KEYS, most = 2, desk.MOST_KEYS
+    newest.MOST_KEYS, most = 2, newest.MOST_KEYS
     try:
         office = Office(
             Topic([(b"x", b"nonsense"), (b"y" * 300, mute("odd")[1]), mute("text 1"), mute("text 2"), mute("text 3")])
@@ -180,7 +180,7 @@ async def test_a_record_that_is_none_is_counted_and_harms_no_other() -> None:
         with capture() as caught:
             await office.for_s(1)
     finally:
-        desk.MOST_KEYS = most
+        newest.MOST_KEYS = most
     assert [office.mutes(f"text {number}") for number in (1, 2, 3)] == [True, True, False]
     counts = {
         outcome: metric(office.telemetry, "feedback_records_total", outcome=outcome)

@@ -18,6 +18,8 @@ from tests.feedback_stand_ins import NOW_MS, FeedbackTopic
 from tests.unit.daemon.feedback.test_records import TWO
 
 HOUR_MS = 3_600_000
+EARLY, LATE = "2026-11-23T11:30:00+02:00", "2026-11-23T09:45:00Z"
+"""Half past nine and a quarter to ten: in the order of their texts it would be the other way round."""
 
 
 async def test_an_incident_is_judged_by_the_begin_of_its_id() -> None:
@@ -175,14 +177,14 @@ async def test_judged_alerts_become_labelled_lines() -> None:
     _, record = await topic.office.judge(TWO.id, FeedbackKind.REAL, services=["db"], for_ms=None, reason="")
     lines = [{"service": "db", "text": "", "dedup_key": f"db:{kind:016x}"} for kind in (3, 4)]
     entries = {
-        "one": type(record)(schema_version=1, kind=FeedbackKind.EXPECTED, given="1", lines=(_line(lines[0]),)),
-        "two": type(record)(schema_version=1, kind=FeedbackKind.REAL, given="2", lines=(_line(lines[1]),)),
+        "one": type(record)(schema_version=1, kind=FeedbackKind.EXPECTED, given=EARLY, lines=(_line(lines[0]),)),
+        "two": type(record)(schema_version=1, kind=FeedbackKind.REAL, given=EARLY, lines=(_line(lines[1]),)),
     }
     rows = list(rows_of(entries, reversed(values)))
     assert [(row["text"], row["label"]) for row in rows] == [("a", None), ("bb", None), ("ccc", 0), ("dddd", 1)]
     assert rows[0]["time"] == written(NOW_MS + 1_000)
     taken_back = entries | {
-        "three": type(record)(schema_version=1, kind=FeedbackKind.REAL, given="3", lines=(_line(lines[0]),))
+        "three": type(record)(schema_version=1, kind=FeedbackKind.REAL, given=LATE, lines=(_line(lines[0]),))
     }
     assert [row["label"] for row in rows_of(taken_back, values)] == [None, None, 1, 1]
 

@@ -19,7 +19,6 @@ from logwarden.daemon.feedback.giving import (
     maintained,
     muted,
     outdated,
-    readable,
     refuse_too_many,
     the_one,
 )
@@ -208,15 +207,6 @@ def test_an_id_may_be_shortened_while_it_is_the_only_one() -> None:
             the_one(prefix, ids, "incident")
     with pytest.raises(ConfigurationError, match="'xyz' is too short"):
         the_one("xyz", ["xyz123"], "incident")
-
-
-def test_the_last_value_of_a_key_is_read() -> None:
-    """A record without a value takes the key back, and one that is none counts as none."""
-    key, record = muted("a text", now_ms=NOW_MS)
-    value = record.encode()
-    rows: list[tuple[bytes, bytes | None]] = [(b"b", value), (b"a", value), (b"c", value), (b"b", None), (b"c", b"?")]
-    assert readable(rows) == {"a": record}
-    assert key.startswith("mute/")
 
 
 def test_what_ended_long_ago_is_removed() -> None:

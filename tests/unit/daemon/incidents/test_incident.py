@@ -28,6 +28,7 @@ from logwarden.daemon.incidents.incident import (
 )
 from logwarden.daemon.incidents.writing import milliseconds
 from logwarden.daemon.kafka.compacted import CompactedTopic
+from logwarden.daemon.records import KeyedRecord
 from logwarden.daemon.settings.groups import Settings
 from logwarden.daemon.settings.reading import read_settings
 from logwarden.model.incident_fold import IncidentFold
@@ -238,8 +239,8 @@ async def test_the_command_reads_the_topic_and_follows_it(monkeypatch: pytest.Mo
     """The newest records are printed first, and then what arrives; without a topic there is a sentence."""
     first = build_incident(incident(("db", "DISK")))
 
-    async def read(_: CompactedTopic) -> list[tuple[bytes, bytes]]:
-        return [(b"1", first.encode())]
+    async def read(_: CompactedTopic) -> list[KeyedRecord]:
+        return [KeyedRecord(b"1", first.encode())]
 
     async def tail(
         _: Settings, topic: str, *, from_beginning: bool, **_options: object

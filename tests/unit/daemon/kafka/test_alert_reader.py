@@ -19,6 +19,7 @@ from logwarden.daemon.errors import BrokerRefused, BrokerUnavailable, TopicUnusa
 from logwarden.daemon.kafka import alert_reader as module
 from logwarden.daemon.kafka.alert_reader import LOOK_BACK_MS, KafkaAlertReader, oldest_takes_all
 from logwarden.daemon.kafka.metadata import TopicsAnswer
+from logwarden.daemon.records import KeyedRecord
 from logwarden.daemon.settings.kafka import KafkaSettings
 from tests.fakes import virtually
 from tests.oracles import LogRecord
@@ -225,9 +226,9 @@ async def test_what_is_published_is_read_from_the_incidents_topic(
         def __init__(self, _: KafkaSettings, topic: str) -> None:
             self._topic = topic
 
-        async def read_all(self) -> list[tuple[bytes, bytes]]:
+        async def read_all(self) -> list[KeyedRecord]:
             seen.append(self._topic)
-            return [(b"id", b"record")]
+            return [KeyedRecord(b"id", b"record", 7, 2)]
 
     monkeypatch.setattr(module, "CompactedTopic", Compacted)
     assert await group.reader.published() == [(b"id", b"record")]

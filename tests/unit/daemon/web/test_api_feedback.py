@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from logwarden.daemon.feedback.giving import readable
-from logwarden.daemon.records import Delivery
+from logwarden.daemon.feedback.newest import readable
+from logwarden.daemon.records import Delivery, KeyedRecord
 from logwarden.daemon.web import api_feedback
 from logwarden.daemon.web.api_feedback import FeedbackEndpoints
 from logwarden.daemon.web.api_schema import api_routes
@@ -34,7 +34,7 @@ async def served() -> AsyncIterator[Feedback]:
     found.endpoints = FeedbackEndpoints(found.topic.clock)
     found.endpoints.office = found.topic.office
     found.endpoints.entries = lambda: readable(
-        (message.key or b"", message.value) for batch in found.topic.sink.sent for message in batch
+        KeyedRecord(message.key or b"", message.value) for batch in found.topic.sink.sent for message in batch
     )
     server = HttpServer(settings.http, api_routes(found.endpoints.endpoints, settings.http))
     await server.start()
