@@ -24,7 +24,6 @@ from logwarden.daemon.feedback.giving import Entries, Given, is_over
 from logwarden.daemon.feedback.office import FeedbackOffice
 from logwarden.daemon.feedback.records import FeedbackRecord, given_at
 from logwarden.daemon.feedback.teaching import rows_of
-from logwarden.daemon.incidents.incident import MAX_LINES
 from logwarden.daemon.settings.groups import Settings
 from logwarden.model.feedback import FeedbackKind
 
@@ -42,11 +41,18 @@ class Wish:
 async def judge(settings: Settings, incident: str, kind: FeedbackKind, wish: Wish, console: Console) -> None:
     """Judges an incident."""
     async with _office(settings) as office:
-        given = await office.judge(incident, kind, services=wish.services, for_ms=wish.for_ms, reason=wish.reason)
+        remarks: list[str] = []
+        given = await office.judge(
+            incident,
+            kind,
+            services=wish.services,
+            for_ms=wish.for_ms,
+            reason=wish.reason,
+            remark=remarks.append,
+        )
         _confirm(given, console)
-        if len(given[1].lines) >= MAX_LINES:
-            note = f"Judged are the {MAX_LINES} lines that the incident's record lists; others may alert again."
-            Console(stderr=True).print(note, markup=False, highlight=False, soft_wrap=True)
+        for remark in remarks:
+            Console(stderr=True).print(remark, markup=False, highlight=False, soft_wrap=True)
 
 
 async def mute(settings: Settings, pattern: str, wish: Wish, console: Console) -> None:

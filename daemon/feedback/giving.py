@@ -83,6 +83,17 @@ def judged(
     return f"incident/{incident.id}", _whole(record)
 
 
+def left_out(incident: IncidentRecord, kind: FeedbackKind) -> str:
+    """Returns what a judgement of an incident does not reach, in sentences. Empty if its record lists every line."""
+    facts = incident.logwarden
+    if not facts.more_lines:
+        return ""
+    judged = f"The record of the incident lists {len(facts.lines)} kinds of lines, and the others are not judged."
+    if kind is FeedbackKind.REAL or facts.status != "open" or facts.planned is not None:
+        return judged
+    return f"{judged} The incident ends once it is quiet, or by a mute of their text or a maintenance of its services."
+
+
 def muted(
     pattern: str,
     *,

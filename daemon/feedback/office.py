@@ -17,6 +17,7 @@ from logwarden.daemon.feedback.giving import (
     ended,
     is_over,
     judged,
+    left_out,
     maintained,
     muted,
     outdated,
@@ -84,22 +85,25 @@ class FeedbackOffice:
         return found
 
     async def judge(
-        self, incident: str, kind: FeedbackKind, *, services: Sequence[str], for_ms: int | None, reason: str
+        self,
+        incident: str,
+        kind: FeedbackKind,
+        *,
+        services: Sequence[str],
+        for_ms: int | None,
+        reason: str,
+        remark: Callable[[str], None] = lambda _: None,
     ) -> Given:
-        """Judges the incident whose id begins with a text."""
+        """Judges the incident whose id begins with a text. `remark` takes what the judgement does not reach."""
         known = await self.incidents()
         record = known[the_one(incident, known, "incident")]
-        return await self._give(
-            judged(
-                record,
-                kind,
-                now_ms=self._clock.now_ms(),
-                services=services,
-                for_ms=for_ms,
-                reason=reason,
-                by=self._by,
-            )
+        now_ms = self._clock.now_ms()
+        given = await self._give(
+            judged(record, kind, now_ms=now_ms, services=services, for_ms=for_ms, reason=reason, by=self._by)
         )
+        if sentences := left_out(record, kind):
+            remark(sentences)
+        return given
 
     async def mute(self, pattern: str, *, services: Sequence[str], for_ms: int | None, reason: str) -> Given:
         """Mutes lines with this text."""

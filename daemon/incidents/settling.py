@@ -5,9 +5,9 @@ Knows nothing of topics and clocks: the feedback in force and the hour are argum
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from logwarden.daemon.incidents.incident import ResolutionFacts, listed
+from logwarden.daemon.incidents.incident import ResolutionFacts
 from logwarden.model.feedback import Feedback, FeedbackBook, FeedbackKind
 from logwarden.model.incident_state import LiveIncident
 from logwarden.model.incidents import IncidentLine, Resolution
@@ -18,16 +18,15 @@ _ENDS = frozenset({FeedbackKind.EXPECTED, FeedbackKind.MUTE, FeedbackKind.MAINTE
 def settles(book: FeedbackBook, now_ms: int) -> Callable[[LiveIncident], Resolution | None]:
     """Returns what finds the feedback that ends an incident now: of several entries, the one given last.
 
-    It finds none if one of the lines that the incident's record lists would alert again. Lines of an announced
-    maintenance have an incident of their own, which a maintenance does not end.
+    It finds none if a line of the incident would alert again, whether its record lists the line or not. Lines of an
+    announced maintenance have an incident of their own, which a maintenance does not end.
     """
 
     def resolution(incident: LiveIncident) -> Resolution | None:
         if not len(book):
             return None
         last: Feedback | None = None
-        for line in listed(incident.lines.values()):
-            entry = _entry(line, is_planned=incident.plan is not None)
+        for entry in _entries(incident):
             if entry is None:
                 return None
             if last is None or (entry.given_ms, entry.key) > (last.given_ms, last.key):
@@ -35,6 +34,15 @@ def settles(book: FeedbackBook, now_ms: int) -> Callable[[LiveIncident], Resolut
         if last is None:
             return None
         return Resolution(kind=last.kind.value, feedback=last.key, by=last.by, reason=last.reason)
+
+    def _entries(incident: LiveIncident) -> Iterator[Feedback | None]:
+        """Yields the feedback on each line, and None for one that has none."""
+        if incident.more_lines:  # of lines that are only counted no text is known: a maintenance may be about them
+            if incident.more_services or incident.plan is not None:
+                yield None
+            yield from (book.window(service, now_ms) for service in incident.services)
+        for line in incident.lines.values():
+            yield _entry(line, is_planned=incident.plan is not None)
 
     def _entry(line: IncidentLine, *, is_planned: bool) -> Feedback | None:
         judgement = book.deciding(line.service, line.kind.rpartition(":")[2], line.text, now_ms)

@@ -57,6 +57,8 @@ class FeedbackFacts(msgspec.Struct, frozen=True, kw_only=True):
     """True once it applies to no new line."""
     feedback: FeedbackRecord
     """As it is in the feedback topic."""
+    note: str = ""
+    """What a judgement does not reach, in sentences; empty otherwise."""
 
 
 class FeedbackAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,15 +141,18 @@ class FeedbackEndpoints:
                     body.pattern, services=body.services, for_ms=length_of(length), reason=body.reason
                 )
             )
-        return await self._written(
+        remarks: list[str] = []
+        facts = await self._written(
             lambda office: office.judge(
                 body.incident,
                 FeedbackKind(body.kind),
                 services=body.services,
                 for_ms=length_of(length),
                 reason=body.reason,
+                remark=remarks.append,
             )
         )
+        return msgspec.structs.replace(facts, note=" ".join(remarks))
 
     async def undo(self, question: Question) -> FeedbackFacts:
         """Ends feedback."""

@@ -32,7 +32,7 @@ from tests.sim.loop import now_s, run_virtual
 from tests.sim.stand_ins import VirtualClock
 
 TOPIC = "incidents"
-RULES = FoldRules(again_ms=60_000, update_ms=5_000, quiet_ms=30_000)
+RULES = FoldRules(again_ms=60_000, update_ms=5_000, quiet_ms=30_000, max_lines=8)
 LASTS_S = 900
 JUDGED_S = 400
 READ_S = 1.0
@@ -153,9 +153,10 @@ class IncidentWorld:
         now_ms, knows = VirtualClock().now_ms(), now_s() > self.begun_s + READ_S + 1.0
         valid = [one for one in self.entries if one.until_ms is None or one.until_ms > now_ms - SENDING_MS]
         old = [one for one in self.entries if one.given_ms < now_ms - SENDING_MS and one.until_ms is None]
-        if facts.resolution is None and knows and self._cover(old, facts.lines):
+        is_whole = facts.more_lines == 0  # nobody can judge a line that is only counted
+        if facts.resolution is None and knows and is_whole and self._cover(old, facts.lines):
             self.wrong_ends.append("feedback ends an incident")
-        if facts.resolution is not None and not self._cover(valid, facts.lines):
+        if facts.resolution is not None and not (is_whole and self._cover(valid, facts.lines)):
             self.wrong_ends.append("only feedback on all its lines ends an incident")
 
     @staticmethod

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
 from logwarden.daemon.incidents import desk, settling
 from logwarden.daemon.incidents.desk import IncidentDesk
-from logwarden.daemon.incidents.incident import listed
 from logwarden.daemon.records import Delivery, Message
 from logwarden.model.feedback import Feedback
 from logwarden.model.incident_fold import IncidentFold
+from logwarden.model.incident_state import LiveIncident
 from tests.sim.incidents import Reader, violations
 
 Ablation = Callable[[pytest.MonkeyPatch], None]
@@ -64,9 +65,19 @@ def feedback_ends_nothing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(desk, "settles", lambda *_: lambda _: None)
 
 
+def settles_by(patch: pytest.MonkeyPatch, seen: Callable[[LiveIncident], LiveIncident]) -> None:
+    """Lets feedback see another incident than there is."""
+    patch.setattr(desk, "settles", lambda *given: lambda incident: settling.settles(*given)(seen(incident)))
+
+
 def one_expected_line_ends_an_incident(patch: pytest.MonkeyPatch) -> None:
     """The other lines of an incident do not count."""
-    patch.setattr(settling, "listed", lambda lines: listed(lines)[:1])
+    settles_by(patch, lambda one: replace(one, lines=dict([*one.lines.items()][:1]), more_lines=0))
+
+
+def lines_that_are_not_listed_do_not_count(patch: pytest.MonkeyPatch) -> None:
+    """Feedback on what the record lists ends an incident of more lines."""
+    settles_by(patch, lambda one: replace(one, more_lines=0))
 
 
 def feedback_has_no_end(patch: pytest.MonkeyPatch) -> None:
@@ -85,6 +96,7 @@ def feedback_has_no_end(patch: pytest.MonkeyPatch) -> None:
         (time_stands_still_without_alerts, "every incident ends"),
         (feedback_ends_nothing, "feedback ends an incident"),
         (one_expected_line_ends_an_incident, "only feedback on all its lines ends an incident"),
+        (lines_that_are_not_listed_do_not_count, "only feedback on all its lines ends an incident"),
         (feedback_has_no_end, "only feedback on all its lines ends an incident"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

@@ -42,7 +42,8 @@ export async function judge(record, kind) {
   );
   if (!given) return "";
   const body = { kind, incident: record.id, reason: given.reason, ...(given.for ? { for: given.for } : {}) };
-  return (await write("/api/v1/feedback", { method: "POST", body })) ? `Noted as ${kind}. It is in force everywhere within five seconds.` : "";
+  const answer = await write("/api/v1/feedback", { method: "POST", body });
+  return answer ? `Noted as ${kind}. It is in force everywhere within five seconds. ${answer.note}`.trim() : "";
 }
 
 /** Mutes a text. Returns the sentence to show, or "". */

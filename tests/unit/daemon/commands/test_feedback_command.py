@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
@@ -168,7 +169,15 @@ async def test_an_office_is_opened_without_a_request(monkeypatch: pytest.MonkeyP
     assert len(checked) == 1
 
 
-def test_a_long_incident_is_judged_in_part(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A person learns that the record lists some of its lines only."""
-    monkeypatch.setattr(commands, "MAX_LINES", 2)
-    assert "Judged are the 2 lines that the incident's record lists" in run("feedback", TWO.id, "--expected")
+@pytest.mark.parametrize(
+    ("choice", "sentence"), [("--expected", "The incident ends once it is quiet"), ("--real", "are not judged.\n")]
+)
+def test_a_long_incident_is_judged_in_part(topic: FeedbackTopic, run: Run, choice: str, sentence: str) -> None:
+    """A person learns that the record lists some of its lines only, and what ends the incident."""
+    assert "kinds of lines" not in run("feedback", TWO.id, choice)
+    facts = msgspec.structs.replace(TWO.logwarden, more_lines=7)
+    long = msgspec.structs.replace(TWO, logwarden=facts).encode()
+    topic.incidents[0] = KeyedRecord(TWO.id.encode(), long)
+    printed = run("feedback", TWO.id, choice)
+    assert "lists 2 kinds of lines, and the others are not judged." in printed
+    assert sentence in printed

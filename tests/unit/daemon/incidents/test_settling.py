@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from logwarden.daemon.incidents.incident import MAX_LINES, listed
 from logwarden.daemon.incidents.settling import settles
 from logwarden.model.feedback import Feedback, FeedbackBook, FeedbackKind
 from logwarden.model.incident_fold import IncidentFold
+from logwarden.model.incident_state import FoldRules
 from logwarden.model.incidents import Change, Finding, KnownIncident, Plan, Resolution, Status
 
 PLAN = Plan(id="maintenance/7", reason="a larger disk", until_ms=60_000)
@@ -74,3 +78,40 @@ def test_an_incident_that_is_replayed_in_part_does_not_end() -> None:
     successor.add(lines[1])
     [last] = successor.advance(1_000, lambda _: ended)
     assert (last.change, last.revision, last.findings, last.resolution) == (Change.RESOLVED, 2, 2, ended)
+
+
+@pytest.mark.parametrize(
+    ("lines", "entries", "ends"),
+    [
+        (MAX_LINES, "listed", "expected: e"),
+        (MAX_LINES + 1, "listed", ""),
+        (MAX_LINES + 1, "listed mute", "mute: m"),
+        (MAX_LINES + 1, "window", "maintenance: w"),
+        (FoldRules().max_lines, "mute", "mute: m"),
+        (FoldRules().max_lines + 1, "mute", ""),
+        (FoldRules().max_lines + 1, "mute window", "maintenance: w"),
+        (FoldRules().max_lines + 1, "mute half", ""),
+    ],
+)
+def test_lines_that_no_record_lists_count(lines: int, entries: str, ends: str) -> None:
+    """A judgement is about 32 lines at most, so it ends no incident of more; what is about the others does.
+
+    Lines beyond those that are kept have no text: only a maintenance of all services is about them.
+    """
+    fold = IncidentFold()
+    for number in range(lines):
+        service, text = ("web", "db")[number % 2], f"line {number}"
+        fields = {"service": service, "kind": f"{service}:{number}", "text": text, "time_ms": 0, "clock_ms": 0}
+        fold.add(Finding(id=f"{number}", evidence=1.0 - number / 1_000, **fields))  # type: ignore[arg-type]
+    [opened] = fold.advance(0)
+    judged = frozenset(line.kind.rpartition(":")[2] for line in listed(opened.lines))
+    window = Feedback(key="w", kind=FeedbackKind.MAINTENANCE, given_ms=3, until_ms=100)
+    book = {
+        "listed": Feedback(key="e", kind=FeedbackKind.EXPECTED, given_ms=1, kinds=judged),
+        "mute": Feedback(key="m", kind=FeedbackKind.MUTE, given_ms=2, pattern="line *"),
+        "window": window,
+        "half": replace(window, key="h", services=("web",)),
+    }
+    given = FeedbackBook(book[name] for name in entries.split())
+    found = [one.resolution for one in fold.advance(0, settles(given, 50))]
+    assert [f"{one.kind}: {one.feedback}" for one in found if one is not None] == ([ends] if ends else [])

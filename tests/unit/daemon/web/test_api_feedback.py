@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from logwarden.daemon.feedback.newest import readable
@@ -49,7 +50,7 @@ async def test_feedback_is_given_read_and_taken_back(served: Feedback) -> None:
     status, given = await served.ask("/feedback", method="POST", json=body, headers=TOKEN)
     assert status == 200, given
     assert (given["key"], given["is_over"]) == (f"incident/{TWO.id}", False)
-    assert given["feedback"]["by"] == "ann"
+    assert (given["feedback"]["by"], given["note"]) == ("ann", "")
     status, muted = await served.ask(
         "/feedback", method="POST", json={"kind": "mute", "pattern": "a text"}, headers=TOKEN
     )
@@ -59,6 +60,16 @@ async def test_feedback_is_given_read_and_taken_back(served: Feedback) -> None:
     assert {one["key"] for one in body["feedback"]} == {given["key"], muted["key"]}
     status, ended = await served.ask(f"/feedback?key={muted['key']}", method="DELETE", headers=TOKEN)
     assert (status, ended["is_over"]) == (200, True)
+
+
+async def test_a_client_learns_what_a_judgement_does_not_reach(served: Feedback) -> None:
+    """Lines that the record of the incident leaves out are not judged, and keep the incident open."""
+    facts = msgspec.structs.replace(TWO.logwarden, more_lines=7)
+    long = msgspec.structs.replace(TWO, logwarden=facts).encode()
+    served.topic.incidents[0] = KeyedRecord(TWO.id.encode(), long)
+    body = {"kind": "expected", "incident": TWO.id}
+    _, given = await served.ask("/feedback", method="POST", json=body, headers=TOKEN)
+    assert given["note"].startswith("The record of the incident lists 2 kinds of lines, and the others are not judged.")
 
 
 async def test_a_deploy_job_announces_maintenance(served: Feedback) -> None:
