@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlencode
@@ -22,6 +22,8 @@ from logwarden.daemon.settings.secret_files import secret_of
 from logwarden.daemon.web.questions import Parameter, Question, Refusal
 
 ROOT = "/api/v1"
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""Of every answer."""
 MAX_BODY_BYTES = 65_536
 BODY_TIMEOUT_S = 10.0
 MAX_VALUES = 64
@@ -128,6 +130,21 @@ def routes(endpoints: Sequence[Endpoint], access: Access) -> list[web.RouteDef]:
     return [web.route(each.method, ROOT + each.path, _served(each, access)) for each in endpoints]
 
 
+def refusing_route(methods: Mapping[str, Collection[str]]) -> web.RouteDef:
+    """Returns the route of all other paths below `ROOT`, and of all other methods. `methods`: those of each path."""
+
+    async def refuse(request: web.Request) -> web.Response:
+        allowed = ", ".join(sorted(methods.get(request.path, ())))
+        if not allowed:
+            message = f"There is no such path. GET {ROOT}/openapi.json describes those that there are."
+            return refused(Refusal(404, "no_such_path", message))
+        response = refused(Refusal(405, "bad_method", f"This path takes the methods {allowed} only."))
+        response.headers["Allow"] = allowed
+        return response
+
+    return web.route("*", f"{ROOT}/{{rest:.*}}", refuse)
+
+
 def _served(endpoint: Endpoint, access: Access) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(request: web.Request) -> web.Response:
         try:
@@ -146,7 +163,7 @@ def refused(refusal: Refusal) -> web.Response:
 
 def as_json(answer: object, status: int = 200) -> web.Response:
     """Returns a response whose body is this value."""
-    headers = {"Cache-Control": "no-store"}
+    headers = dict(HEADERS)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     body = msgspec.json.encode(answer)
@@ -164,6 +181,9 @@ async def _question(request: web.Request, endpoint: Endpoint) -> Question:
             message = f"There is no parameter {name[:80]!r}. The parameters of this path: {allowed}."
             raise Refusal(400, "unknown_parameter", message)
         values.setdefault(name, []).append(value)
+    for each in endpoint.parameters:
+        if each.is_required and not any(values.get(each.name, ())):
+            raise Refusal(400, "bad_parameter", f"The parameter {each.name} is missing. {each.meaning}")
     for name, given in values.items():
         if len(given) > 1 and not known[name].is_repeatable:
             raise Refusal(400, "bad_parameter", f"{name} is given {len(given)} times, but it takes one value.")

@@ -86,7 +86,8 @@ class FeedbackEndpoints:
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
         """The endpoints."""
-        key = Parameter(name="key", meaning="Key of the feedback, or the begin of one.")
+        meaning = "Key of the feedback, or the begin of one; `GET` of this path shows the keys."
+        key = Parameter(name="key", meaning=meaning, is_required=True)
         return (
             Endpoint(
                 method="GET",
@@ -156,9 +157,7 @@ class FeedbackEndpoints:
 
     async def undo(self, question: Question) -> FeedbackFacts:
         """Ends feedback."""
-        key = question.text("key")
-        if not key:
-            raise Refusal(400, "bad_parameter", "The parameter key is missing. GET /api/v1/feedback shows the keys.")
+        key = question.text("key") or ""
         return await self._written(lambda office: office.undo(key))
 
     async def maintain(self, question: Question) -> FeedbackFacts:

@@ -47,7 +47,7 @@ class IncidentEndpoint:
             summary="One incident, and earlier ones that logged the same kinds of lines.",
             answer=IncidentAnswer,
             reply=self.reply,
-            parameters=(Parameter(name="id", meaning="Id of the incident."),),
+            parameters=(Parameter(name="id", meaning="Id of the incident.", is_required=True),),
         )
 
     async def reply(self, question: Question) -> IncidentAnswer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,18 @@ from aiohttp import web
 from logwarden.daemon.incidents.brief import IncidentBrief
 from logwarden.daemon.incidents.incident import IncidentRecord
 from logwarden.daemon.settings.groups import HttpSettings
-from logwarden.daemon.web.api import ROOT, Access, Endpoint, ErrorAnswer, Proofs, as_json, refused, routes
+from logwarden.daemon.web import events
+from logwarden.daemon.web.api import (
+    ROOT,
+    Access,
+    Endpoint,
+    ErrorAnswer,
+    Proofs,
+    as_json,
+    refused,
+    refusing_route,
+    routes,
+)
 from logwarden.daemon.web.api_incident import IncidentAnswer, SimilarIncident
 from logwarden.daemon.web.api_incidents import IncidentsAnswer
 from logwarden.daemon.web.questions import Parameter, Refusal
@@ -29,21 +40,25 @@ _PASSED_ON = (
 def api_routes(
     endpoints: Sequence[Endpoint], settings: HttpSettings, is_proof: Proofs = lambda *_: False
 ) -> list[web.RouteDef]:
-    """Returns the routes of endpoints, and of their description."""
-    access, description = Access(settings, is_proof), openapi(endpoints)
+    """Returns the routes of endpoints, of their description, and of what neither of them serves."""
+    access, description = Access(settings, is_proof), openapi(endpoints, has_events=settings.page)
+    methods = {path: {method.upper() for method in operations} for path, operations in description["paths"].items()}
+    methods = {path: known | {"HEAD"} if "GET" in known else known for path, known in methods.items()}
 
     async def describe(request: web.Request) -> web.Response:
         try:
             access.check(request, writes=False)
+            if request.query:
+                raise Refusal(400, "unknown_parameter", "This path has no parameters.")
         except Refusal as refusal:
             return refused(refusal)
         return as_json(description)
 
-    return [*routes(endpoints, access), web.get(f"{ROOT}/openapi.json", describe)]
+    return [*routes(endpoints, access), web.get(f"{ROOT}/openapi.json", describe), refusing_route(methods)]
 
 
-def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
-    """Returns the description of these endpoints."""
+def openapi(endpoints: Sequence[Endpoint], *, has_events: bool = True) -> dict[str, Any]:
+    """Returns the description of these endpoints, of the events where there are any, and of itself."""
     types = dict.fromkeys([ErrorAnswer, IncidentRecord, IncidentBrief, *(each.answer for each in endpoints)])
     types |= dict.fromkeys(each.body for each in endpoints if each.body is not None)
     schemas, components = msgspec.json.schema_components(tuple(types), ref_template=_REF)
@@ -55,6 +70,11 @@ def openapi(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for each in endpoints:
         paths.setdefault(ROOT + each.path, {})[each.method.lower()] = _operation(each, named)
+    if has_events:
+        stream = {"text/event-stream": {"schema": {"type": "string"}}}
+        paths[events.PATH] = {"get": _reading(events.SUMMARY, (events.FOLLOW,), stream, named)}
+    itself = {"application/json": {"schema": {"type": "object"}}}
+    paths[f"{ROOT}/openapi.json"] = {"get": _reading("This description.", (), itself, named)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -83,11 +103,26 @@ def _operation(endpoint: Endpoint, named: dict[Any, Any]) -> dict[str, Any]:
     return operation
 
 
+def _reading(
+    summary: str, parameters: Sequence[Parameter], content: Mapping[str, Any], named: Mapping[Any, Any]
+) -> dict[str, Any]:
+    return {
+        "summary": summary,
+        "parameters": [_parameter(parameter) for parameter in parameters],
+        "responses": {
+            "200": {"description": "The answer.", "content": content},
+            "default": _content("Why the request is refused.", named[ErrorAnswer]),
+        },
+        "security": [{}, {"token": []}],
+    }
+
+
 def _parameter(parameter: Parameter) -> dict[str, Any]:
     schema = dict(parameter.schema)
     return {
         "name": parameter.name,
         "in": "query",
+        "required": parameter.is_required,
         "description": parameter.meaning,
         "schema": {"type": "array", "items": schema} if parameter.is_repeatable else schema,
         "explode": True,

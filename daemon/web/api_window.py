@@ -93,8 +93,8 @@ class WindowEndpoint:
             answer=WindowAnswer,
             reply=self.reply,
             parameters=(
-                Parameter(name="incident", meaning="Id of the incident."),
-                Parameter(name="alert", meaning="The `alert_id` of one of its lines."),
+                Parameter(name="incident", meaning="Id of the incident.", is_required=True),
+                Parameter(name="alert", meaning="The `alert_id` of one of its lines.", is_required=True),
             ),
         )
 

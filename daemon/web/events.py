@@ -20,9 +20,16 @@ from aiohttp import web
 from logwarden.daemon.incidents.shelf import IncidentShelf, ShelvedIncident
 from logwarden.daemon.ports import Clock
 from logwarden.daemon.settings.groups import HttpSettings
-from logwarden.daemon.web.api import ROOT, Access, refused
-from logwarden.daemon.web.questions import Refusal
+from logwarden.daemon.web.api import HEADERS, ROOT, Access, refused
+from logwarden.daemon.web.questions import Parameter, Refusal
 
+PATH = f"{ROOT}/events"
+SUMMARY = "Short forms of all incidents, and then of those that change, as server-sent events."
+FOLLOW = Parameter(
+    name="follow",
+    meaning="False ends the answer after the first event.",
+    schema={"type": "string", "enum": ["true", "false"], "default": "true"},
+)
 MAX_STREAMS = 24
 """Clients that are followed at a time, of the connections that the server has."""
 MAX_BEHIND = 500
@@ -82,7 +89,7 @@ class EventStreams:
 
     def routes(self) -> list[web.RouteDef]:
         """Returns the route."""
-        return [web.get(f"{ROOT}/events", self.serve)]
+        return [web.get(PATH, self.serve)]
 
     def stop(self) -> None:
         """Ends every stream, so that the server's stop waits for none."""
@@ -95,7 +102,9 @@ class EventStreams:
             shelf, follows = self._checked(request)
         except Refusal as refusal:
             return refused(refusal)
-        headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        headers = {**HEADERS, "Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}
+        if request.method == "HEAD":  # which has no body, and a stream would write one
+            return web.Response(headers=headers)
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
         unsent = UnsentChanges()

@@ -35,6 +35,7 @@ class Parameter:
     meaning: str
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
     is_repeatable: bool = False
+    is_required: bool = False
 
 
 @dataclass(frozen=True, slots=True)

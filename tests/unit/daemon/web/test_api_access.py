@@ -38,6 +38,7 @@ from tests.unit.daemon.web.serving import NOW_MS, TABLE, Served, incident_value,
         ("/incidents?severity=high", "bad_parameter", "must be one of critical, error, warning, info."),
         ("/incidents?kind=newline", "bad_parameter", "kind is 'newline', but it must be one of new_line, "),
         ("/incidents?after=WzEsMl0", "bad_parameter", "after is no value of `next`"),
+        ("/openapi.json?limit=1", "unknown_parameter", "This path has no parameters."),
     ],
 )
 async def test_a_wrong_question_is_refused_with_a_sentence(served: Served, path: str, code: str, words: str) -> None:
@@ -169,6 +170,24 @@ def closed(schemas: dict[str, Any]) -> None:
     for schema in schemas.values():
         if schema.get("type") == "object":
             schema["additionalProperties"] = False
+
+
+async def test_what_the_api_does_not_serve_is_refused_like_the_rest(served: Served) -> None:
+    """Another path and another method get a code and a sentence, and the methods that there are."""
+    async with aiohttp.ClientSession() as session:
+        for method, path, status, code, allowed in (
+            ("GET", "/nothing", 404, "no_such_path", None),
+            ("GET", "/services/", 404, "no_such_path", None),
+            ("PUT", "/services", 405, "bad_method", "GET, HEAD"),
+            ("OPTIONS", "/openapi.json", 405, "bad_method", "GET, HEAD"),
+            ("DELETE", "/notes", 405, "bad_method", "POST"),
+        ):
+            async with session.request(method, f"{served.url}/api/v1{path}") as answer:
+                assert (answer.status, answer.headers.get("Allow")) == (status, allowed)
+                assert (await answer.json())["error"]["code"] == code
+                assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        async with session.head(f"{served.url}/api/v1/services") as answer:
+            assert (answer.status, await answer.read()) == (200, b"")
 
 
 async def test_a_path_that_is_not_there_is_a_404(served: Served) -> None:

@@ -39,8 +39,8 @@ async def test_an_incident_has_its_record_and_similar_ones() -> None:
         jsonschema.validate(body, {**schemas["IncidentAnswer"], "components": description["components"]})
         assert schemas["SimilarIncident"]["properties"]["incident"]["$ref"].endswith("/IncidentBrief")
         assert (await served.ask("/incident?id=d"))[1]["similar"] == []
-        for query in ("", "?id=z"):
+        for query, refusal in (("", (400, "bad_parameter")), ("?id=z", (404, "no_such_incident"))):
             status, body = await served.ask(f"/incident{query}")
-            assert (status, body["error"]["code"]) == (404, "no_such_incident")
+            assert (status, body["error"]["code"]) == refusal
     finally:
         await server.stop()

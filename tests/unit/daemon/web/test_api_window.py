@@ -165,14 +165,14 @@ async def test_a_record_that_alerts_may_not_quote_is_not_shown() -> None:
 async def test_a_line_that_an_incident_lacks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client reads windows of incidents and nothing else of a topic; a topic that does not answer is a refusal."""
     async with windows(Topics()) as served:
-        for query in (
-            "/window",
-            "/window?incident=b",
-            f"/window?incident=b&alert={ALERT_ID}",
-            "/window?incident=a&alert=x",
+        for query, refusal in (
+            ("/window", (400, "bad_parameter")),
+            ("/window?incident=b", (400, "bad_parameter")),
+            (f"/window?incident=b&alert={ALERT_ID}", (404, "no_such_line")),
+            ("/window?incident=a&alert=x", (404, "no_such_line")),
         ):
             status, body = await served.ask(query)
-            assert (status, body["error"]["code"]) == (404, "no_such_line")
+            assert (status, body["error"]["code"]) == refusal
     stuck = Topics()
 
     async def never(*_: object) -> Sequence[Record]:

@@ -84,6 +84,14 @@ async def test_a_client_that_leaves_is_forgotten(monkeypatch: pytest.MonkeyPatch
         await eventually(lambda: not served.shelf.watchers, 5, "no watcher")
 
 
+async def test_a_question_for_the_headers_follows_nothing() -> None:
+    """HEAD has no body, so that a client that keeps its connection takes no place of a browser."""
+    async with streaming() as served, aiohttp.ClientSession() as session:
+        async with session.head(served.url) as answer:
+            assert (answer.status, answer.headers["Content-Type"]) == (200, "text/event-stream")
+        await eventually(lambda: not served.shelf.watchers, 5, "no watcher")
+
+
 async def test_a_client_that_is_far_behind_is_sent_all_again() -> None:
     """What a client was not sent is a bounded set of ids, whatever happens."""
     unsent = UnsentChanges()

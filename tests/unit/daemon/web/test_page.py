@@ -12,6 +12,8 @@ import pytest
 
 from logwarden.daemon.clock import SystemClock
 from logwarden.daemon.view import View
+from logwarden.daemon.web.api import ROOT
+from logwarden.daemon.web.api_schema import openapi
 from logwarden.daemon.web.page import FOLDER, TYPES, page_routes
 from logwarden.daemon.web.server import HttpServer
 from tests.fakes import InlineWorker
@@ -97,3 +99,5 @@ def test_one_setting_switches_the_page_off(is_on: bool) -> None:
     paths = {getattr(route, "path", "") for route in routes}
     assert {"/", "/page/app.js", "/api/v1/events"} <= paths if is_on else not {"/", "/api/v1/events"} & paths
     assert "/api/v1/incidents" in paths
+    described = openapi(View(settings, SystemClock(), InlineWorker()).endpoints, has_events=is_on)["paths"]
+    assert {path for path in paths if path.startswith(ROOT)} - {f"{ROOT}/{{rest:.*}}"} == set(described)
