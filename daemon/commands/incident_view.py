@@ -5,6 +5,8 @@
       web.log:108    1x  web: status 500 from db-1
       then web
 
+A row that is too long for the console leaves out the time at the begin of its line, and a header takes two rows.
+
 Owns layout; a terminal shows a log line and never obeys it. Knows incidents and rich; does not know where one is from.
 """
 
@@ -16,8 +18,8 @@ from datetime import datetime
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from logwarden.daemon.commands.rendering import COLOURS, printable
-from logwarden.daemon.incidents.incident import IncidentRecord
+from logwarden.daemon.commands.rendering import COLOURS, Fitting, lean, printable
+from logwarden.daemon.incidents.incident import IncidentRecord, LineFacts
 from logwarden.daemon.incidents.settling import words_of
 
 SHOWN_LINES = 8
@@ -30,16 +32,10 @@ def render_incident(record: IncidentRecord, places: Mapping[str, str] | None = N
     places = places or {}
     lines = facts.lines[:SHOWN_LINES]
     width = max((len(places.get(line.alert_id, "")) for line in lines), default=0)
-    rows = [_header(record)]
+    rows: list[RenderableType] = [_header(record)]
     for line in lines:
-        row = Text("  ", no_wrap=True, overflow="ellipsis")
-        if width:
-            row.append(f"{printable(places.get(line.alert_id, '')):{width}}", "dim")
-        row.append(f" {line.count:5,}x  ", "dim")
-        if line.service != record.service.name:
-            row.append(f"{printable(line.service)}: ", "bold")
-        row.append(printable(line.text), "bold red" if line.is_failure else "bold")
-        rows.append(row)
+        place = f"{printable(places.get(line.alert_id, '')):{width}}" if width else ""
+        rows.append(Fitting(*(_row(record, line, place, text) for text in (line.text, lean(line.text)))))
     more = len(facts.lines) - len(lines) + facts.more_lines
     if more:
         rows.append(Text(f"  … {more:,} more …", "dim"))
@@ -50,7 +46,18 @@ def render_incident(record: IncidentRecord, places: Mapping[str, str] | None = N
     return Group(*rows)
 
 
-def _header(record: IncidentRecord) -> Text:
+def _row(record: IncidentRecord, line: LineFacts, place: str, text: str) -> Text:
+    row = Text("  ", no_wrap=True, overflow="ellipsis")
+    row.append(place, "dim")
+    row.append(f" {line.count:5,}x  ", "dim")
+    if line.service != record.service.name:
+        row.append(f"{printable(line.service)}: ", "bold")
+    row.append(printable(text), "bold red" if line.is_failure else "bold")
+    return row
+
+
+def _header(record: IncidentRecord) -> RenderableType:
+    """Returns one row, or two where it does not fit: an id that is cut is none to give feedback on."""
     facts = record.logwarden
     header = Text(no_wrap=True, overflow="ellipsis")
     header.append(f"● {facts.severity.upper()}", COLOURS[facts.severity])
@@ -61,15 +68,16 @@ def _header(record: IncidentRecord) -> Text:
     kinds, services = len(facts.lines), len(facts.services) + facts.more_services
     words = f"{_counted(facts.alerts, 'alert')} on {_counted(kinds, 'distinct line')}"
     header.append(f"  {words}{f' in {services:,} services' if services > 1 else ''}")
+    more = Text()
     if facts.recurrence:
-        header.append(f"  again, {facts.recurrence + 1} times so far", "yellow")
+        more.append(f"  again, {facts.recurrence + 1} times so far", "yellow")
     if facts.planned is not None:
-        header.append(f"  planned: {printable(facts.planned.reason or facts.planned.id)}", "green")
+        more.append(f"  planned: {printable(facts.planned.reason or facts.planned.id)}", "green")
     if facts.resolution is not None:
-        header.append(f"  {printable(words_of(facts.resolution))}", "green")
-    header.append(f"  {facts.change if facts.status == 'open' else facts.status}", "dim")
-    header.append(f"  {record.id}", "dim")
-    return header
+        more.append(f"  {printable(words_of(facts.resolution))}", "green")
+    more.append(f"  {facts.change if facts.status == 'open' else facts.status}", "dim")
+    more.append(f"  {record.id}", "dim")
+    return Fitting(Text.assemble(header, more, no_wrap=True), Text.assemble(header, "\n", more, overflow="fold"))
 
 
 def _seconds(first: str, last: str) -> str:

@@ -13,10 +13,11 @@ and direction marks become visible text, and no part of a line is read as markup
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
 from logwarden.daemon.incidents.alert import Alert, AlertLine
@@ -26,6 +27,10 @@ CONTEXT = 2
 BAR_WIDTH = 5
 COLOURS = {"critical": "bold white on red", "error": "bold red", "warning": "bold yellow", "info": "bold green"}
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
+_BEGIN = re.compile(
+    r"[\[(]?\d{2,4}[-/.]\d\d[-/.]\d{2,4}[T ,]+\d\d:\d\d(?::\d\d)?(?:[.,]\d+)?"
+    r"(?: ?(?:Z|UTC|GMT|[A-Z]{3,4}|[+-]\d\d:?\d\d))?[\])]?:?\s+(?:\[\d+\]:?\s+)?(?=\S)"
+)
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories without a glyph: controls, format and direction marks, surrogates, line separators."""
 
@@ -51,6 +56,21 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(_visible(character) for character in text)
+
+
+def lean(text: str) -> str:
+    """Returns a line without the time, zone and process at its begin, which a narrow terminal has no room for."""
+    return text[found.end() :] if (found := _BEGIN.match(text)) else text
+
+
+class Fitting:
+    """The first form of a row that fits the console, of forms that get shorter. The last one is cut at the edge."""
+
+    def __init__(self, *forms: Text) -> None:
+        self._forms = forms
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        yield next((form for form in self._forms if form.cell_len <= options.max_width), self._forms[-1])
 
 
 def _visible(character: str) -> str:
@@ -106,13 +126,17 @@ def _fold(hidden: int, width: int) -> Text:
     return Text(f"  {'':{width}}   … {-hidden} {'line' if hidden == -1 else 'lines'} …", "dim")
 
 
-def _line(line: AlertLine, number: str) -> Text:
+def _line(line: AlertLine, number: str) -> RenderableType:
+    return Fitting(*(_row(line, number, text) for text in (line.text, lean(line.text))))
+
+
+def _row(line: AlertLine, number: str, text: str) -> Text:
     row = Text(no_wrap=True, overflow="ellipsis")
     row.append("▶ " if line.newest else "  ", "bold")
     row.append(f"{number} ", "dim")
     # A sign marks a guilty line as well as its colour, for terminals and people without colours.
     row.append(f"▕{_bar(line.weight)}▏{'!' if line.guilty else ' '} ", "red" if line.guilty else "dim")
-    row.append(printable(line.text), _style(line))
+    row.append(printable(text), _style(line))
     return row
 
 

@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -104,7 +105,7 @@ def _rendered(member: dict[str, Any], options: StatusOptions, now_ms: int) -> Re
     head.append(f"  group {printable(facts['group'])}  {partitions}{whole}  ")
     head.append("ready" if member["ready"] else "not ready", "bold green" if member["ready"] else "bold red")
     counts = Text("  ")
-    counts.append(f"{sum(states.values()):,} services: ")
+    counts.append(f"{_counted(sum(states.values()), 'service')}: ")
     for number, (state, colour) in enumerate(STATES.items()):
         counts.append(f"{', ' if number else ''}{states[state]:,} {state}", colour)
     counts.append(f"  {member['lines_per_minute']:,} lines a minute")
@@ -152,12 +153,14 @@ def _table(services: Sequence[dict[str, Any]], now_ms: int) -> Table:
     numbers = ("lines", "known", "lines/min")
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name in ("  service", "topic", "state", *numbers, "last line", "last alert"):
-        table.add_column(name, justify="right" if name in numbers else "left", no_wrap=name != "  service")
+        justify: Literal["left", "right"] = "right" if name in numbers else "left"
+        # A name that is too long goes on below: two services must not look alike.
+        table.add_column(name, justify=justify, no_wrap=name != "  service", overflow="fold")
     for service in services:
         state, alert = service["state"], service["last_alert"]
         learned = f" {100 * service['progress']:.0f} %" if state == "learning" else ""
         table.add_row(
-            Text(f"  {printable(service['name'])}", "bold"),
+            Padding(Text(printable(service["name"]), "bold", overflow="fold"), (0, 0, 0, 2)),
             f"{printable(service['topic'])}/{service['partition']}",
             Text(f"{state}{learned}", STATES.get(state, "")),
             f"{service['lines']:,}",

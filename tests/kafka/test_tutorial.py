@@ -162,7 +162,7 @@ def test_a_newcomer_who_follows_the_tutorial_sees_the_incidents(broker: Broker, 
     assert time.monotonic() - begin < PROMISED_S
 
     assert "No space left on device" in printed["logwarden scan after.log --baseline before.log"]
-    assert "1 services: 0 learning, 0 noisy, 1 known" in printed["logwarden status"]
+    assert "1 service: 0 learning, 0 noisy, 1 known" in printed["logwarden status"]
     incidents = printed["logwarden incidents"]
     assert incidents.count("●") == FAULTS
     assert "not_compacted" not in "".join(printed.values())

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,9 +19,10 @@ from logwarden.daemon.commands.status import StatusOptions, show_status
 from logwarden.daemon.errors import ConfigurationError, FatalError
 from logwarden.daemon.roster import MemberCard
 from logwarden.daemon.settings.groups import HttpSettings, Settings
+from logwarden.daemon.standing import ServiceTable
 from logwarden.daemon.web.server import HttpServer
 from tests.unit.daemon.web.crew import Crew
-from tests.unit.daemon.web.serving import NOW_MS, Served, incident_value, serving, settings_of
+from tests.unit.daemon.web.serving import NOW_MS, TABLE, Served, incident_value, serving, settings_of
 
 
 class Clock(SystemClock):
@@ -53,9 +55,9 @@ async def crew() -> AsyncIterator[Crew]:
         yield made
 
 
-async def status(served: Served, **options: Any) -> str:
+async def status(served: Served, *, width: int = 160, **options: Any) -> str:
     out = io.StringIO()
-    console = Console(file=out, width=160, highlight=False)
+    console = Console(file=out, width=width, highlight=False)
     await show_status(StatusOptions(urls=[served.url], **options), Settings(), console, Clock())
     return out.getvalue()
 
@@ -81,6 +83,22 @@ async def test_a_person_sees_who_learns_and_what_is_open(served: Served) -> None
     assert lines[8] == "  1 open incident"
     assert lines[9].startswith("● CRITICAL  web  2026-11-23T09:59:00.000Z")
     assert not any("resolved" in line for line in lines)
+
+
+async def test_names_stay_apart_on_a_narrow_terminal(served: Served) -> None:
+    """A name that is too long for its column goes on below, so that two services never look alike."""
+    names = TABLE.names.copy()
+    names[:] = [f"settlement-of-invoices-{number}" for number in range(len(names))]
+    table = replace(TABLE, names=names)
+    served.table = lambda: found(table)
+    lines = (await status(served, width=80)).splitlines()
+    first = next(place for place, line in enumerate(lines) if "topic" in line)
+    column = "".join(line[: lines[first].index("topic")].strip() for line in lines[first + 1 :])
+    assert all(name in column for name in names)
+
+
+async def found(table: ServiceTable) -> ServiceTable:
+    return table
 
 
 async def test_what_is_hidden_is_counted(served: Served) -> None:

@@ -261,3 +261,19 @@ async def test_the_command_reads_the_topic_and_follows_it(monkeypatch: pytest.Mo
         since_when("yesterday", BEGIN_MS)
     with pytest.raises(ConfigurationError, match="there is no incidents topic"):
         await show_incidents(IncidentOptions(), none, Console(file=io.StringIO()))
+
+
+def test_a_narrow_terminal_keeps_what_people_need() -> None:
+    """The id stays whole, since feedback names it, and a line that does not fit leaves out its time and not its words."""
+    out = io.StringIO()
+    line = "2026-11-23 10:00:00.123 UTC [4711] FATAL: could not extend file: No space left on device"
+    record = build_incident(incident(("a-service-with-a-very-long-name", line), count=2))
+    Console(file=out, width=70).print(render_incident(record))
+    header, *rows = out.getvalue().splitlines()
+    assert record.id in "".join(rows)
+    assert record.id not in header
+    assert rows[-1] == "       2x  FATAL: could not extend file: No space left on device"
+    wide = io.StringIO()
+    Console(file=wide, width=200).print(render_incident(record))
+    assert line in wide.getvalue()
+    assert record.id in wide.getvalue().splitlines()[0]
