@@ -15,11 +15,13 @@ from logwarden.daemon.decoding.trace_shapes import (
     CLOCK,
     HEAD_CHARS,
     LOOKED_AT,
-    SHIPPED,
     TIMED,
     TIMED_METHOD,
     Shape,
+    behind,
     shape_of,
+    shipped,
+    writer_of,
 )
 
 _LOOKED_AT_BYTES = 4 * LOOKED_AT
@@ -71,6 +73,7 @@ class Trace:
         "_prefix",
         "_process",
         "_shape",
+        "_writer",
     )
 
     def __init__(self, line: str, *, is_indented: bool) -> None:
@@ -80,6 +83,7 @@ class Trace:
         self._first = text[:HEAD_CHARS]
         self._is_timed = CLOCK.search(text[:80]) is not None
         self._process = _process_of(text)
+        self._writer, _ = writer_of(text)
         self._depth = _depth_of(text) if text[-1:] in "{[(" else 0
         self._lines = 1
         self._after_place = False
@@ -95,10 +99,17 @@ class Trace:
 
     def takes(self, line: str, *, is_indented: bool) -> bool:
         """Returns True if the line belongs to this event, which then expects the line after it."""
-        text, is_deeper = self._without_prefix(line.strip()[:LOOKED_AT])
+        whole = line.strip()[:LOOKED_AT]
+        writer, is_blank = writer_of(whole)
+        if self._writer and writer:
+            if writer != self._writer:
+                return False
+            if is_blank:  # between goroutines
+                return self._mode is not _Mode.HEAD
+        text, is_deeper = self._without_prefix(whole)
         is_indented |= is_deeper
         shape = shape_of(text)
-        if not self._belongs(text, shape, is_indented):
+        if not self._belongs(text, shape, is_indented, has_clock=CLOCK.search(whole[:100]) is not None):
             return False
         self._lines += 1
         self._asked |= text.startswith(_QUERY_TIME)
@@ -131,19 +142,18 @@ class Trace:
 
     def _without_prefix(self, text: str) -> tuple[str, bool]:
         """Returns a line without what a shipper put before each of them, and True if it is indented behind that."""
-        if found := SHIPPED.match(text):
-            self._prefix = found[0].rstrip()
-            return text[found.end() :], False
+        if found := shipped(text):
+            self._prefix = found.rstrip()
+            return text[len(found) :], False
         if (
-            (self._mode is _Mode.PYTHON or self._shape is Shape.OPENER)
+            (self._mode is _Mode.PYTHON or self._shape is Shape.OPENER or self._depth > 0)
             and self._prefix
-            and text.startswith(f"{self._prefix} ")
+            and (rest := behind(self._prefix, text)) is not None
         ):
-            rest = text[len(self._prefix) + 1 :]
             return rest.strip(), rest[:1] in (" ", "\t")
         return text, False
 
-    def _belongs(self, text: str, shape: Shape, is_indented: bool) -> bool:
+    def _belongs(self, text: str, shape: Shape, is_indented: bool, *, has_clock: bool) -> bool:
         is_timed = TIMED.match(text) is not None
         if self._asked and text.startswith(_QUERY_TIME):  # the next slow query
             return False
@@ -186,7 +196,7 @@ class Trace:
         if self._mode is _Mode.QUERY:
             return True
         # Behind a trace whose first line has a time, a line without one is the rest of a message.
-        return self._mode not in (_Mode.HEAD, _Mode.GO) and self._is_timed and CLOCK.search(text[:100]) is None
+        return self._mode not in (_Mode.HEAD, _Mode.GO) and self._is_timed and not has_clock
 
 
 def _first_mode(text: str, shape: Shape) -> _Mode:

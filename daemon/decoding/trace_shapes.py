@@ -40,6 +40,9 @@ class Shape(Enum):
     """Closing brackets only."""
 
 
+_OF_TRACES = frozenset((Shape.OPENER, Shape.EXCEPTION, Shape.TRACEBACK, Shape.FRAME))
+
+
 _NUMBER = r"[\w*-]*[\d*][\w*-]*"
 _TYPE = (
     r"(?:[A-Za-z_*][\w$*]*(?:\.|::|\\|/))*[A-Za-z_$][\w$]*"
@@ -129,11 +132,17 @@ TIMED = re.compile(
     rf"|(?:trace|debug|info|notice|warn|warning|error|fatal|critical)(?:\]|: )|[IWEF]\d{{4}} \d\d:"
 )
 """The begin of a line that opens an event of its own, however it is indented: a time, or a level."""
-SHIPPED = re.compile(
+_SHIPPED = re.compile(
     r"(?:TRACE|DEBUG|INFO|NOTICE|WARNING|ERROR|CRITICAL)\s+(?:[\w./-]+(?:\[[\d*]+\]|\( *[\d*]+\))?: +)?"
     r'(?=at |FATAL EX|File "|Caused by: |Traceback \(|\.\.\. [\d*]|During handling|The above exc|goroutine [\d*])'
 )
 """A level, and perhaps a program, that a shipper or syslog put before each physical line of a trace."""
+_HEAD = re.compile(
+    rf"(?:{_MONTH} +[\d*]+ [\d*]+:[\d*]+:[\d*]+|[\d*]{{1,4}}-[\d*]{{1,2}}-[\dT*]{{1,5}}:[\d*:.,+Z-]{{2,26}}) "
+    r"([^\s:]+ [^\s:\[]+(?:\[[\d*]+\])?):(?:\s+|$)|([\w.*-]{1,64}) +\|(?:\s+|$)"
+)
+"""Time, host and program in a file of syslog, or a container's name in the output of compose."""
+_ONE_DIGIT = {ord("0") + digit: "1" for digit in range(10)}
 HEAD_CHARS = 200
 _LEVEL_WORD = re.compile(r"[^\W\d_]{2,}|\b[A-Z]\b")
 CLOCK = re.compile(r"\d\d:\d\d:\d\d|\d\d:\d\d[.,]\d|\d{4}-\d\d-\d\d")
@@ -148,7 +157,29 @@ BOX = frozenset("\u2502\u2575\u2577")
 
 def shape_of(line: str) -> Shape:
     """Returns the shape of one line, whose indentation does not matter here."""
-    line = without_kernel(SHIPPED.sub("", line[:LOOKED_AT].replace(_MASKED_HEX, "*").strip(), count=1))
+    line = line[:LOOKED_AT].replace(_MASKED_HEX, "*").strip()
+    return _shape_of(line[len(shipped(line)) :])
+
+
+def shipped(line: str) -> str:
+    """Returns what a shipper, syslog or compose put before a line of a trace; nothing of any other line."""
+    if found := _SHIPPED.match(line):
+        return found[0]
+    found = _HEAD.match(line)
+    return found[0] if found and _shape_of(line[found.end() :]) in _OF_TRACES else ""
+
+
+def writer_of(line: str) -> tuple[str, bool]:
+    """Returns host and program, or container, that the head of a line names, and True if nothing is behind it.
+
+    Returns an empty name for a line without such a head.
+    """
+    found = _HEAD.match(line)
+    return (found[1] or found[2], found.end() == len(line)) if found else ("", False)
+
+
+def _shape_of(line: str) -> Shape:
+    line = without_kernel(line)
     if not line:
         return Shape.PLAIN
     if _OPENER.match(line):
@@ -166,6 +197,16 @@ def shape_of(line: str) -> Shape:
     if _CALL.match(line):
         return Shape.CALL
     return Shape.HEAD if _may_go_on(line) else Shape.PLAIN
+
+
+def behind(prefix: str, line: str) -> str | None:
+    """Returns what stands behind a prefix, whatever its digits are. Returns None behind another text.
+
+    A clock goes on between the lines of a trace.
+    """
+    head, rest = line[: len(prefix)], line[len(prefix) :]
+    is_alike = rest[:1] in ("", " ") and head.translate(_ONE_DIGIT) == prefix.translate(_ONE_DIGIT)
+    return rest[1:] if is_alike else None
 
 
 def without_kernel(line: str) -> str:

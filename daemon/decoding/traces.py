@@ -14,9 +14,10 @@ from logwarden.daemon.decoding.trace_lines import PYTHON_EXCEPTION
 from logwarden.daemon.decoding.trace_shapes import (
     BARE_ERROR,
     BOX,
-    SHIPPED,
     Shape,
+    behind,
     shape_of,
+    shipped,
     without_kernel,
 )
 
@@ -101,9 +102,12 @@ def condense(text: str) -> str:
 
 
 def _without_shipper(lines: list[str]) -> list[str]:
-    """Returns the lines without the level and the program that a shipper put before each of them but the first."""
-    prefix = next((f"{found[0].rstrip()} " for line in lines if (found := SHIPPED.match(line))), "")
-    return [lines[0], *(line.removeprefix(prefix) for line in lines[1:])] if prefix else lines
+    """Returns the lines without what a shipper put before each of them but the first."""
+    prefix = next((found.rstrip() for line in lines if (found := shipped(line))), "")
+    if not prefix:
+        return lines
+    rest = (line if (text := behind(prefix, line)) is None else text for line in lines[1:])
+    return [lines[0], *(line for line in rest if line)]
 
 
 def _without_prefix(line: str) -> str:

@@ -239,3 +239,67 @@ def test_syslog_before_every_line_is_no_begin(prefix: str, indentation: str) -> 
     java = [prefix + "row 1 failed", prefix + "at org.orchard.Row.pick(Row.java:3)", prefix + "... 23 more"]
     assert taken([*java, prefix + "row 2 failed"]) == len(java)
     assert condense("\n".join(java)) == prefix + "row 1 failed at org.orchard.Row.pick(Row.java:3)"
+
+
+HEADED = {
+    "java": [
+        "org.orchard.PickException: row 3",
+        "\tat org.orchard.Row.pick(Row.java:3)",
+        "\tSuppressed: java.io.IOException: closed",
+        "\t\t... 4 more",
+        "Caused by: java.io.IOException: no ladder",
+        "\tat org.orchard.Ladder.up(Ladder.java:7)",
+    ],
+    "python": [
+        "Traceback (most recent call last):",
+        '  File "/srv/orchard/main.py", line 9, in run',
+        "    row = rows[key]",
+        "KeyError: 'apples'",
+    ],
+    "go": [
+        "panic: no ladder",
+        "",
+        "goroutine 7 [running]:",
+        "main.(*Row).pick(0xc000112000, {0xc0001a4000, 0x24})",
+        "\t/src/row.go:118 +0x1b5",
+        "exit status 2",
+    ],
+    "rust": ["thread 'main' panicked at src/row.rs:4:2:", "no ladder", "stack backtrace:", "   0: orchard::row::pick"],
+    "dotnet": [
+        "Unhandled exception while picking",
+        "Orchard.PickException: row 3",
+        " ---> Orchard.LadderException: no ladder",
+        "   at Orchard.Row.Pick() in /src/Row.cs:line 42",
+    ],
+}
+
+
+@pytest.mark.parametrize("trace", HEADED.values(), ids=HEADED)
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Mar  4 09:15:0{} barn orchard[77]: ",
+        "2026-03-04T09:15:0{}.123456+00:00 barn orchard[77]: ",
+        "orchard-1  | ",
+    ],
+)
+def test_the_head_of_a_file_of_syslog_or_of_compose_is_no_begin(head: str, trace: list[str]) -> None:
+    """A trace whose every line has time, host and program is one event; what its program logs next is another."""
+    lines = [(head.format(number // 2) + line).strip() for number, line in enumerate(trace)]
+    assert taken([*lines, head.format(4) + "row 2 picked"]) == len(lines)
+    line = condense("\n".join(lines))
+    assert line.count(head.format(0).strip()) == 1
+    assert "barn" not in line.removeprefix(head.format(0))
+    assert [shape_of(mask_blob(line.encode() + b"\n")[0].decode()) for line in lines] == [
+        shape_of(line) for line in lines
+    ]
+
+
+def test_traces_of_two_programs_in_one_file_do_not_mix() -> None:
+    """A frame of another process or container belongs to no event of this one."""
+    head = "Mar  4 09:15:00 barn orchard[77]: "
+    frame = "\tat org.orchard.Row.pick(Row.java:3)"
+    first = f"{head}org.orchard.PickException: row 3"
+    assert taken([first, head + frame]) == 2
+    assert taken([first, head.replace("77", "78") + frame]) == 1
+    assert taken(["orchard-1 | org.orchard.PickException: row 3", f"orchard-2 | {frame}"]) == 1
