@@ -7,6 +7,7 @@ order in which they arrived. It is here and not in the daemon, so that the bench
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -49,12 +50,13 @@ class Tails:
         return self.any_ms if is_failure else max(self.any_ms, self.settling_ms)
 
 
-_MOST = {
+MOST = {
     FeedbackKind.EXPECTED: MOST_JUDGEMENTS,
     FeedbackKind.REAL: MOST_JUDGEMENTS,
     FeedbackKind.MUTE: MOST_MUTES,
     FeedbackKind.MAINTENANCE: MOST_WINDOWS,
 }
+"""Entries of each kind that count together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,14 +117,15 @@ class FeedbackBook:
         self._tails = tails or Tails()
         kept: dict[FeedbackKind, int] = {}
         self._entries: list[Feedback] = []
-        self.refused = 0
-        """Entries beyond the bound of their kind, which do not count: those given last."""
-        for entry in sorted({one.key: one for one in entries}.values(), key=_given):
-            if kept.get(entry.kind, 0) >= _MOST[entry.kind]:
-                self.refused += 1
+        self.refused: list[Feedback] = []
+        """Entries beyond the bound of their kind, which do not count: those that end first, and of these given last."""
+        for entry in sorted({one.key: one for one in entries}.values(), key=_longest):
+            if kept.get(entry.kind, 0) >= MOST[entry.kind]:
+                self.refused.append(entry)
                 continue
             kept[entry.kind] = kept.get(entry.kind, 0) + 1
             self._entries.append(entry)
+        self._entries.sort(key=_given)
         self._of_service: dict[str, _OfService] = {}
 
     def __len__(self) -> int:
@@ -222,6 +225,11 @@ def contains(pattern: str, text: str) -> bool:
 
 def _given(entry: Feedback) -> tuple[int, str]:
     return entry.given_ms, entry.key
+
+
+def _longest(entry: Feedback) -> tuple[float, int, str]:
+    """Sorts entries that have no end first, and those that ended first last."""
+    return (-math.inf if entry.until_ms is None else -entry.until_ms, *_given(entry))
 
 
 NO_FEEDBACK = FeedbackBook()

@@ -14,7 +14,9 @@ from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError, Logwa
 from logwarden.daemon.feedback.giving import (
     Entries,
     Given,
+    continued,
     ended,
+    in_order,
     is_over,
     judged,
     left_out,
@@ -22,6 +24,8 @@ from logwarden.daemon.feedback.giving import (
     muted,
     outdated,
     refuse_too_many,
+    replaced,
+    shown,
     the_one,
 )
 from logwarden.daemon.feedback.newest import readable
@@ -94,15 +98,18 @@ class FeedbackOffice:
         reason: str,
         remark: Callable[[str], None] = lambda _: None,
     ) -> Given:
-        """Judges the incident whose id begins with a text. `remark` takes what the judgement does not reach."""
+        """Judges the incident whose id begins with a text.
+
+        `remark` takes sentences about what the judgement replaces, and what it does not reach.
+        """
         known = await self.incidents()
         record = known[the_one(incident, known, "incident")]
-        now_ms = self._clock.now_ms()
-        given = await self._give(
-            judged(record, kind, now_ms=now_ms, services=services, for_ms=for_ms, reason=reason, by=self._by)
-        )
-        if sentences := left_out(record, kind):
-            remark(sentences)
+        now_ms, entries = self._clock.now_ms(), await self.entries()
+        judgement = judged(record, kind, now_ms=now_ms, services=services, for_ms=for_ms, reason=reason, by=self._by)
+        given = await self._give(judgement, entries)
+        for sentences in (replaced(entries.get(given[0]), kind, now_ms), left_out(record, kind)):
+            if sentences:
+                remark(sentences)
         return given
 
     async def mute(self, pattern: str, *, services: Sequence[str], for_ms: int | None, reason: str) -> Given:
@@ -138,7 +145,7 @@ class FeedbackOffice:
             if record.kind is FeedbackKind.MAINTENANCE and not is_over(record, now_ms)
         }
         if not name and len(running) > 1:
-            names = ", ".join(key.removeprefix(_MAINTENANCE) for key in running)
+            names = shown(*(key.removeprefix(_MAINTENANCE) for key in running))
             raise ConfigurationError(f"more than one maintenance runs: {names}", hint="name the one that is over")
         if not name and not running:
             raise ConfigurationError("no maintenance runs", hint="`logwarden maintenance list` shows those that ended")
@@ -148,13 +155,18 @@ class FeedbackOffice:
     async def undo(self, name: str) -> Given:
         """Ends feedback. Lines before now keep what it did; what was judged real is removed."""
         now_ms, entries = self._clock.now_ms(), await self.entries()
+        if name.startswith("file/") and not any(key.startswith(name) for key in entries):
+            raise ConfigurationError(
+                f"{shown(name)} is feedback of a file, and not of the topic {self._topic!r}",
+                hint="take it out of the file that LOGWARDEN_FEEDBACK__FILE names",
+            )
         key = _key_of(name, entries, "feedback")
         record = entries[key]
         if record.kind is FeedbackKind.REAL:
             await self._send([(key, None)])
             return key, record
         if is_over(record, now_ms):
-            raise ConfigurationError(f"{key!r} ended at {record.until}", hint="there is nothing to undo")
+            raise ConfigurationError(f"{shown(key)} ended at {record.until}", hint="there is nothing to undo")
         return await self._give((key, ended(record, now_ms)), entries)
 
     async def _give(self, given: Given, entries: Entries | None = None) -> Given:
@@ -162,10 +174,13 @@ class FeedbackOffice:
         if entries is None:
             entries = await self.entries()
         key, record = given
-        if key not in entries:
-            refuse_too_many(entries, record.kind)
+        now_ms, before = self._clock.now_ms(), entries.get(key)
+        if not is_over(record, now_ms):
+            others = {name: entry for name, entry in entries.items() if name != key}
+            refuse_too_many(others, record.kind, now_ms)
+            given = in_order(continued(given, before, now_ms), others)
         await self._send([given])
-        old = [each for each in outdated(entries, self._clock.now_ms()) if each != key]
+        old = [each for each in outdated(entries, now_ms) if each != key]
         if old:
             await self._remove(old)
         return given

@@ -98,7 +98,10 @@ def _check(record: FeedbackRecord) -> None:
     if end is not None and end < (given if begin is None else begin):
         raise ValueError("the feedback ends before it begins")
     needs = {
-        FeedbackKind.MUTE: (len(record.pattern.replace("*", "").replace(" ", "")) >= LEAST_PATTERN_CHARS, "a pattern"),
+        FeedbackKind.MUTE: (
+            len(record.pattern.replace("*", "").replace(" ", "")) >= LEAST_PATTERN_CHARS,
+            f"a pattern of at least {LEAST_PATTERN_CHARS} characters beside stars and blanks",
+        ),
         FeedbackKind.MAINTENANCE: (record.until is not None, "an end in `until`"),
     }
     is_there, what = needs.get(record.kind, (bool(record.lines), "lines"))

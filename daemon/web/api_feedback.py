@@ -164,6 +164,9 @@ class FeedbackEndpoints:
         """Begins or ends a maintenance."""
         body: MaintenanceBody = question.body
         if body.action == "stop":
+            if body.services or body.systems or body.length or body.reason:
+                message = "A maintenance ends as a whole, by its name. Send the action and the name only."
+                raise Refusal(400, "bad_feedback", message)
             return await self._written(lambda office: office.stop(body.name))
         return await self._written(
             lambda office: office.start(

@@ -48,6 +48,8 @@ def feedback(
     from logwarden.daemon.settings.reading import read_settings
     from logwarden.model.feedback import FeedbackKind
 
+    if name and subject != "undo":
+        raise ConfigurationError(f"{name[:80]!r} is one word too many", hint="judge one incident at a time")
     settings = read_settings(env_file=env_file)
     log_warnings_only(settings)
     if subject == "list":
@@ -107,9 +109,15 @@ def maintenance(
     import asyncio
 
     from logwarden.daemon.commands import feedback as commands
+    from logwarden.daemon.errors import ConfigurationError
     from logwarden.daemon.feedback.giving import length_of
     from logwarden.daemon.settings.reading import read_settings
 
+    if action is not MaintenanceAction.start and (service or system or length or note):
+        raise ConfigurationError(
+            f"{action.value!r} takes no --service, --system, --for and --note",
+            hint="they belong to `logwarden maintenance start`; a maintenance ends as a whole",
+        )
     wish = commands.Wish(services=service or (), systems=system or (), for_ms=length_of(length), reason=note)
     settings = read_settings(env_file=env_file)
     log_warnings_only(settings)

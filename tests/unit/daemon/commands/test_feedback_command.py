@@ -106,6 +106,9 @@ def test_maintenance_is_announced_listed_and_ended(topic: FeedbackTopic, run: Ru
         (("feedback", "abcd", "--expected", "--real"), "either expected or real"),
         (("feedback", "undo"), "undo needs a name"),
         (("mute", "abc", "--for", "soon"), "no length of time"),
+        (("feedback", "abcd", "efgh", "--real"), "'efgh' is one word too many"),
+        (("maintenance", "stop", "deploy-7", "--for", "10m"), "'stop' takes no --service"),
+        (("maintenance", "list", "--system", "shop"), "'list' takes no --service"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(run: Run, arguments: tuple[str, ...], sentence: str) -> None:

@@ -63,7 +63,7 @@ async def test_a_maintenance_is_stopped_by_name_or_because_it_is_the_only_one() 
     assert key.startswith("maintenance/")
     for name in ("one", "two"):
         await office.start(name, services=(), systems=["shop"], for_ms=HOUR_MS, reason="")
-    with pytest.raises(ConfigurationError, match="more than one maintenance runs: one, two"):
+    with pytest.raises(ConfigurationError, match="more than one maintenance runs: 'one', 'two'"):
         await office.stop("")
     assert (await office.stop("two"))[0] == "maintenance/two"
     with pytest.raises(ConfigurationError, match="no maintenance that runs begins"):

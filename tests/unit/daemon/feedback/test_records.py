@@ -85,9 +85,9 @@ def test_a_judgement_of_some_services_is_about_their_lines() -> None:
     assert [line.service for line in record.lines] == ["db"]
     assert record.until == written(NOW_MS + DAY_MS)
     assert book_of(key, record).judgement("db2", kind_of(Settings())("disk 1 is full"), "", NOW_MS) is not None
-    with pytest.raises(ConfigurationError, match=r"no line of the incident .* is of the service shop") as caught:
+    with pytest.raises(ConfigurationError, match=r"no line of the incident .* is of the service 'shop'") as caught:
         judged(TWO, FeedbackKind.REAL, now_ms=NOW_MS, services=["shop"])
-    assert caught.value.hint == "name one of db, web"
+    assert caught.value.hint == "name one of 'db', 'web'"
 
 
 def test_a_kind_of_lines_survives_a_release_that_masks_otherwise() -> None:
@@ -223,8 +223,10 @@ def test_what_ended_long_ago_is_removed() -> None:
 
 
 def test_what_the_daemon_would_not_apply_is_refused() -> None:
-    """A person who adds the 257th mute hears it from the command."""
+    """A person who adds the 257th mute learns it from the command; those that have ended take no room."""
     entries = {f"{number}": muted(f"text {number}", now_ms=NOW_MS)[1] for number in range(256)}
-    with pytest.raises(ConfigurationError, match="256 entries of the kind 'mute'"):
-        refuse_too_many(entries, FeedbackKind.MUTE)
-    refuse_too_many(entries, FeedbackKind.MAINTENANCE)
+    with pytest.raises(ConfigurationError, match="256 entries of the kind 'mute' are in force"):
+        refuse_too_many(entries, FeedbackKind.MUTE, NOW_MS)
+    refuse_too_many(entries, FeedbackKind.MAINTENANCE, NOW_MS)
+    entries["7"] = ended(entries["7"], NOW_MS)
+    refuse_too_many(entries, FeedbackKind.MUTE, NOW_MS)

@@ -103,6 +103,8 @@ async def test_without_the_token_nothing_is_given(served: Feedback, path: str) -
         ("/maintenance", {"action": "stop"}, "No maintenance runs"),
         ("/maintenance", {"action": "start", "for": "30d"}, "at most seven days"),
         ("/maintenance", {"action": "pause"}, "Invalid enum value"),
+        ("/maintenance", {"action": "stop", "name": "deploy-7", "for": "10m"}, "ends as a whole, by its name"),
+        ("/feedback", {"kind": "mute", "pattern": "abc", "reason": "x" * 60_000}, "longer than 1,024 characters"),
     ],
 )
 async def test_what_cannot_be_given_is_refused_with_a_sentence(
