@@ -1,6 +1,6 @@
 """Removes what a terminal obeys from a line: colours and other sequences, also where a shipper wrote them as text.
 
-Other control characters become spaces.
+Other control characters become spaces, and tabs that a syslog server wrote as text become tabs.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ _TORN_ENDS = (b"[0m", b"[39m", b"[0;39m", b"[00m")
 _TORN_STARTS = frozenset((b"0m", b"0;", b"00", b"39"))
 CONTROLS = bytes(c for c in range(32) if c not in b"\t\n") + b"\x7f"
 _TO_SPACES = bytes(0x20 if c in CONTROLS else c for c in range(256))
+_WRITTEN_TAB = b"#011"
+_WRITTEN_TABS = re.compile(rb"(?m)(?:^|(?<=: ))(?:#011)+(?=\S)")
+"""How syslog servers write the tabs before a frame of a trace. Elsewhere such a text may be the number of an order."""
 _CHANGED = np.array([c > 126 or (c < 32 and c not in b"\t\n") for c in range(256)])
 
 
@@ -54,6 +57,8 @@ def unplain(texts: Sequence[bytes]) -> set[int]:
     brackets = np.flatnonzero(raw == ord("["))
     before, behind = (raw[brackets + at].astype(np.int64) * 256 + raw[brackets + at + 1] for at in (-2, 1))
     suspect.append(brackets[_IS_MARK[before] | _IS_TORN[behind]])
+    if _WRITTEN_TAB in blob:
+        suspect.append(np.array([found.start() for found in re.finditer(_WRITTEN_TAB, blob)]))
     places = np.concatenate(suspect)
     if not len(places):
         return set()
@@ -66,7 +71,7 @@ def is_plain_line(line: bytes) -> bool:
     """Returns True if `plain` leaves a line as it is, by a quick look."""
     if not line.isascii() or len(line.translate(None, CONTROLS)) != len(line):
         return False
-    return b"[" not in line or not _may_have_sequence(line)
+    return _WRITTEN_TAB not in line and (b"[" not in line or not _may_have_sequence(line))
 
 
 def _may_have_sequence(line: bytes) -> bool:
@@ -82,6 +87,8 @@ def _may_have_sequence(line: bytes) -> bool:
 
 def plain(line: bytes) -> bytes:
     """Returns a line of UTF-8 without terminal sequences, and with spaces for other control characters."""
+    if _WRITTEN_TAB in line:
+        line = _WRITTEN_TABS.sub(lambda found: b"\t" * (len(found[0]) // len(_WRITTEN_TAB)), line)
     if line.isascii() and b"\x1b" not in line and (b"[" not in line or not _may_have_sequence(line)):
         line = line.replace(b"\r\n", b"\n") if b"\r" in line else line
         return line.translate(_TO_SPACES)

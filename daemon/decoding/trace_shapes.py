@@ -134,7 +134,8 @@ TIMED = re.compile(
 """The begin of a line that opens an event of its own, however it is indented: a time, or a level."""
 _SHIPPED = re.compile(
     r"(?:TRACE|DEBUG|INFO|NOTICE|WARNING|ERROR|CRITICAL)\s+(?:[\w./-]+(?:\[[\d*]+\]|\( *[\d*]+\))?: +)?"
-    r'(?=at |FATAL EX|File "|Caused by: |Traceback \(|\.\.\. [\d*]|During handling|The above exc|goroutine [\d*])'
+    r'(?=at |FATAL EX|File "|Caused by: |Suppressed: |Traceback \(|\.\.\. [\d*]'
+    r"|During handling|The above exc|goroutine [\d*])"
 )
 """A level, and perhaps a program, that a shipper or syslog put before each physical line of a trace."""
 _HEAD = re.compile(

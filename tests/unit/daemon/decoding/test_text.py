@@ -245,6 +245,23 @@ def test_what_a_terminal_obeys_is_removed(value: bytes) -> None:
     assert [text.split() for text, _ in events(value)] == [["ERROR", "disk"]]
 
 
+@pytest.mark.parametrize("frame", ["%s", '{"message": "%s"}'])
+def test_tabs_that_a_syslog_server_wrote_as_text_are_tabs(frame: str) -> None:
+    """A frame is indented in a file of rsyslog, too; the number of an order is no tab."""
+    head = "Mar  4 09:15:00 barn orchard[7]: "
+    call = "at org.orchard.Row.pick(Row.java:3)"
+    [(text, _)] = events((frame % f"{head}#011#011{call}").encode())
+    assert text == f"{head}\t\t{call}"
+    [(text, _)] = events((frame % f"{head}crates #011x and: #011 picked").encode())
+    assert text == f"{head}crates #011x and: #011 picked"
+
+
+def test_a_tab_behind_a_priority_is_no_text() -> None:
+    """The frame of syslog is taken off, and the blanks around what it carries."""
+    value = b"<27>Mar  4 09:15:00 barn orchard[7]: #011at org.orchard.Row.pick(Row.java:3)"
+    assert events(value) == [("ERROR orchard: at org.orchard.Row.pick(Row.java:3)", "orchard")]
+
+
 @pytest.mark.parametrize("value", [b"rate(x[5m]) is [0]", b"array[0m] of [x", b"a ^ [b]"])
 def test_brackets_that_are_no_paint_stay(value: bytes) -> None:
     """Durations and indices in brackets are text."""

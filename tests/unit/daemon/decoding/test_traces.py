@@ -236,7 +236,8 @@ def test_syslog_before_every_line_is_no_begin(prefix: str, indentation: str) -> 
     assert taken([*lines, prefix + "row 2 failed"]) == len(lines)
     line = condense("\n".join([prefix + "row 1 failed", *lines]))
     assert line == prefix + "row 1 failed: KeyError: 'apples' at main.py run"
-    java = [prefix + "row 1 failed", prefix + "at org.orchard.Row.pick(Row.java:3)", prefix + "... 23 more"]
+    java = ["row 1 failed", "at org.orchard.Row.pick(Row.java:3)", "Suppressed: java.io.IOException: x", "... 23 more"]
+    java = [prefix + line for line in java]
     assert taken([*java, prefix + "row 2 failed"]) == len(java)
     assert condense("\n".join(java)) == prefix + "row 1 failed at org.orchard.Row.pick(Row.java:3)"
 
