@@ -192,6 +192,7 @@ EXCEPTIONS: dict[Rule, dict[str, str]] = {
     tasks: {
         "daemon/bridges/courier.py": "owns the notices on their way, in a task group",
         "daemon/commands/bridge.py": "owns the couriers and the wait for a signal",
+        "daemon/commands/parsers/common.py": "owns the work of a command, which Ctrl-C ends",
         "daemon/kafka/membership.py": "owns the answer to an assignment, which may outlast the client's callback",
         "daemon/pipeline/pipeline.py": "owns the four loops, in a task group",
         "daemon/pipeline/publisher.py": "owns the loop of each output topic, in a task group",

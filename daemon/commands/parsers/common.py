@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 EXIT_INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells expect."""
+_CLEANUP_S = 2.0
+"""Seconds after Ctrl-C that a command has to leave nothing behind, such as an open transaction."""
 
 EnvFile = Annotated[
     Path | None,
@@ -62,11 +64,29 @@ def log_warnings_only(settings: Settings) -> None:
 
 
 def until_interrupted(task: Coroutine[Any, Any, None]) -> None:
-    """Runs a task that Ctrl-C may end. That is the way to end it, and no error."""
+    """Runs a task that Ctrl-C may end. That is the way to end it, and no error.
+
+    The process ends then, also while a name look-up hangs on another thread, for which an ordinary end would wait.
+    """
     import asyncio
+    import signal
+
+    from logwarden.daemon.process import leave
+
+    async def run() -> None:
+        work = asyncio.create_task(task)
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            if work.done():
+                raise  # nothing hangs
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends the process at once
+            work.cancel()
+            await asyncio.wait([work], timeout=_CLEANUP_S)
+            leave(EXIT_INTERRUPTED)
 
     try:
-        asyncio.run(task)
+        asyncio.run(run())
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from logwarden.daemon.commands.formats import AlertFormat, MaintenanceAction
-from logwarden.daemon.commands.parsers.common import EnvFile, console, log_warnings_only
+from logwarden.daemon.commands.parsers.common import EnvFile, console, log_warnings_only, until_interrupted
 
 Services = Annotated[
     list[str] | None,
@@ -38,8 +38,6 @@ def feedback(
     env_file: EnvFile = None,
 ) -> None:
     """Judge an incident; list, undo or export the feedback given so far."""
-    import asyncio
-
     from rich.console import Console
 
     from logwarden.daemon.commands import feedback as commands
@@ -53,13 +51,13 @@ def feedback(
     settings = read_settings(env_file=env_file)
     log_warnings_only(settings)
     if subject == "list":
-        asyncio.run(commands.list_feedback(settings, form, console(), ended=every))
+        until_interrupted(commands.list_feedback(settings, form, console(), ended=every))
     elif subject == "export":
-        asyncio.run(commands.export(settings, sys.stdout, Console(stderr=True, highlight=False)))
+        until_interrupted(commands.export(settings, sys.stdout, Console(stderr=True, highlight=False)))
     elif subject == "undo":
         if not name:
             raise ConfigurationError("undo needs a name", hint="`logwarden feedback list` shows the names")
-        asyncio.run(commands.undo(settings, name, console()))
+        until_interrupted(commands.undo(settings, name, console()))
     elif expected == real:
         raise ConfigurationError(
             "an incident is either expected or real", hint="add --expected or --real, and not both of them"
@@ -67,7 +65,7 @@ def feedback(
     else:
         kind = FeedbackKind.EXPECTED if expected else FeedbackKind.REAL
         wish = commands.Wish(services=service or (), for_ms=length_of(length), reason=note)
-        asyncio.run(commands.judge(settings, subject, kind, wish, console()))
+        until_interrupted(commands.judge(settings, subject, kind, wish, console()))
 
 
 def mute(
@@ -78,8 +76,6 @@ def mute(
     env_file: EnvFile = None,
 ) -> None:
     """Publish no alert on lines with a text."""
-    import asyncio
-
     from logwarden.daemon.commands import feedback as commands
     from logwarden.daemon.feedback.giving import length_of
     from logwarden.daemon.settings.reading import read_settings
@@ -87,7 +83,7 @@ def mute(
     wish = commands.Wish(services=service or (), for_ms=length_of(length), reason=note)
     settings = read_settings(env_file=env_file)
     log_warnings_only(settings)
-    asyncio.run(commands.mute(settings, pattern, wish, console()))
+    until_interrupted(commands.mute(settings, pattern, wish, console()))
 
 
 def maintenance(
@@ -106,8 +102,6 @@ def maintenance(
     env_file: EnvFile = None,
 ) -> None:
     """Announce maintenance: its alerts are marked as planned, and become one planned incident."""
-    import asyncio
-
     from logwarden.daemon.commands import feedback as commands
     from logwarden.daemon.errors import ConfigurationError
     from logwarden.daemon.feedback.giving import length_of
@@ -121,4 +115,4 @@ def maintenance(
     wish = commands.Wish(services=service or (), systems=system or (), for_ms=length_of(length), reason=note)
     settings = read_settings(env_file=env_file)
     log_warnings_only(settings)
-    asyncio.run(commands.maintain(settings, action, name, wish, form, console()))
+    until_interrupted(commands.maintain(settings, action, name, wish, form, console()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -25,6 +25,8 @@ def mcp(
     """Serve agents by the Model Context Protocol, read only: incidents, error patterns, services."""
     from logwarden.daemon import logs
     from logwarden.daemon.commands.mcp import serve
+    from logwarden.daemon.errors import EXIT_DRAINED
+    from logwarden.daemon.process import leave
     from logwarden.daemon.settings.reading import read_settings
 
     settings = read_settings(env_file=env_file)
@@ -32,4 +34,9 @@ def mcp(
         log_warnings_only(settings)
     else:
         logs.configure(settings.log)
-    until_interrupted(serve(url or (), http, settings))
+
+    async def serve_to_the_end() -> NoReturn:
+        await serve(url or (), http, settings)
+        leave(EXIT_DRAINED)  # inside the loop, whose own end waits for the name look-ups of calls
+
+    until_interrupted(serve_to_the_end())
