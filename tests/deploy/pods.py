@@ -113,10 +113,33 @@ def _pods_reach(objects: Objects, values: Mapping[str, Any], name: str) -> None:
         assert allows(objects, labels["bridge"], None, 443), f"{name}: the bridge reaches no pager"
 
 
+def jobs_of(objects: Objects) -> dict[str, str]:
+    """Returns the job under which Prometheus scrapes each component, as the ServiceMonitor relabels it."""
+    [monitor] = [each["spec"] for each in objects if each["kind"] == "ServiceMonitor"]
+    [endpoint] = monitor["endpoints"]
+    [rule] = endpoint["relabelings"]
+    meta = {"__meta_kubernetes_namespace": "default"}
+    jobs = {}
+    for service in (each for each in objects if each["kind"] == "Service"):
+        labels = service["metadata"]["labels"]
+        is_chosen = monitor["selector"]["matchLabels"].items() <= labels.items()
+        if is_chosen and endpoint["port"] in [port["name"] for port in service["spec"].get("ports", ())]:
+            meta["__meta_kubernetes_service_name"] = service["metadata"]["name"]
+            assert rule["targetLabel"] == "job"
+            jobs[labels[COMPONENT]] = rule["separator"].join(meta[label] for label in rule["sourceLabels"])
+    return jobs
+
+
 def check_names(releases: Mapping[str, Objects]) -> None:
-    """Checks the names and labels of the objects of releases in one namespace. Raises AssertionError."""
+    """Checks the names, labels and jobs of the objects of releases in one namespace. Raises AssertionError."""
     seen: dict[tuple[str, str], str] = {}
+    scraped: list[str] = []
     for release, objects in releases.items():
+        jobs = jobs_of(objects)
+        assert jobs.keys() == {"daemon", "bridge"}, f"{release}: {jobs}"
+        assert all("logwarden" in job for job in jobs.values()), f"{release}: no rule finds dead members of {jobs}"
+        scraped += jobs.values()
+        assert len(scraped) == len(set(scraped)), f"{release}: rules would add up two groups in {jobs}"
         for each in objects:
             kind, name = each["kind"], each["metadata"]["name"]
             assert seen.setdefault((kind, name), release) == release, (
