@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from logwarden.daemon.commands.formats import AlertFormat, IncidentSeverity
-from logwarden.daemon.errors import EXIT_CONFIGURATION, LogwardenError
+from logwarden.daemon.errors import EXIT_CONFIGURATION, EXIT_FATAL, ConfigurationError, LogwardenError
 from logwarden.model.schema import AlertKind
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ EXIT_INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells expect."""
 _CLEANUP_S = 2.0
 """Seconds after Ctrl-C that a command has to leave nothing behind, such as an open transaction."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a file that a shell opened, and that has no name here, answers to a write that it has no room for."""
 
 EnvFile = Annotated[
     Path | None,
@@ -53,6 +57,10 @@ def explained(error: Exception) -> int | None:
     if isinstance(error, OSError) and error.filename is not None:  # without a path it is not the operator's mistake
         typer.echo(f"logwarden: {error.filename}: {error.strerror}", err=True)
         return EXIT_CONFIGURATION
+    if isinstance(error, OSError) and error.errno in _FULL:
+        typer.echo(f"logwarden: the output could not be written whole: {error.strerror}", err=True)
+        typer.echo("  free some space, or write it to another place", err=True)
+        return EXIT_FATAL
     return None
 
 
@@ -92,8 +100,16 @@ def until_interrupted(task: Coroutine[Any, Any, None]) -> None:
 
 
 def console() -> Console:
-    """Returns the console of standard output."""
+    """Returns the console of standard output. Raises ConfigurationError if that is closed."""
     from rich.console import Console
 
     # A file or a pipe has no width, and truncating lines at rich's default of 80 would lose what grep looks for.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 1_000)
+    return Console(highlight=False, width=None if output().isatty() else 1_000)
+
+
+def output() -> TextIO:
+    """Returns standard output. Raises ConfigurationError if that is closed: Python has no stream after `>&-`."""
+    found: TextIO | None = sys.stdout
+    if found is None:
+        raise ConfigurationError("standard output is closed", hint="write it to a file, to a pipe or to /dev/null")
+    return found

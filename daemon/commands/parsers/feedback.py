@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from logwarden.daemon.commands.formats import AlertFormat, MaintenanceAction
-from logwarden.daemon.commands.parsers.common import EnvFile, console, log_warnings_only, until_interrupted
+from logwarden.daemon.commands.parsers.common import (
+    EnvFile,
+    console,
+    log_warnings_only,
+    output,
+    until_interrupted,
+)
 
 Services = Annotated[
     list[str] | None,
@@ -53,7 +58,7 @@ def feedback(
     if subject == "list":
         until_interrupted(commands.list_feedback(settings, form, console(), ended=every))
     elif subject == "export":
-        until_interrupted(commands.export(settings, sys.stdout, Console(stderr=True, highlight=False)))
+        until_interrupted(commands.export(settings, output(), Console(stderr=True, highlight=False)))
     elif subject == "undo":
         if not name:
             raise ConfigurationError("undo needs a name", hint="`logwarden feedback list` shows the names")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from logwarden.daemon.commands.parsers.common import EnvFile
+from logwarden.daemon.commands.parsers.common import EnvFile, output
 
 
 def lines(
@@ -34,4 +33,4 @@ def lines(
 
     settings = read_settings(env_file=env_file)
     logs.configure(settings.log)
-    print_lines(files, anomalous, service, settings, sys.stdout, Console(stderr=True, highlight=False))
+    print_lines(files, anomalous, service, settings, output(), Console(stderr=True, highlight=False))
