@@ -6,6 +6,7 @@ What feedback means is in `daemon/feedback`; this file joins it with the topics 
 from __future__ import annotations
 
 import getpass
+import shlex
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -115,7 +116,7 @@ async def export(settings: Settings, out: TextIO, notes: Console) -> None:
         entries = await office.entries()
     alerts = await CompactedTopic(settings.kafka, settings.kafka.alerts_topic).read_all()
     real = normal = 0
-    for row in rows_of(entries, (alert.value for alert in alerts if alert.value)):
+    for row in rows_of(entries, (alert.value for alert in alerts if alert.value), SystemClock().now_ms()):
         real += row["label"] == 1
         normal += row["label"] == 0
         out.write(msgspec.json.encode(row).decode() + "\n")
@@ -164,7 +165,9 @@ def _person() -> str:
 def _confirm(given: Given, console: Console) -> None:
     key, record = given
     console.print(_shown(key, record, over=False))
-    note = f"In force on every replica within five seconds. Take it back with: logwarden feedback undo {key}"
+    note = (
+        f"In force on every replica within five seconds. Take it back with: logwarden feedback undo {shlex.quote(key)}"
+    )
     Console(stderr=True).print(printable(note), markup=False, highlight=False, soft_wrap=True)
 
 

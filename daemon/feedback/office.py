@@ -149,7 +149,13 @@ class FeedbackOffice:
             raise ConfigurationError(f"more than one maintenance runs: {names}", hint="name the one that is over")
         if not name and not running:
             raise ConfigurationError("no maintenance runs", hint="`logwarden maintenance list` shows those that ended")
-        key = _key_of(name, running, "maintenance that runs") if name else next(iter(running))
+        # By its whole name: a job whose start failed must not end another one whose name begins alike.
+        key = f"{_MAINTENANCE}{name.removeprefix(_MAINTENANCE)}" if name else next(iter(running))
+        if key not in running:
+            raise ConfigurationError(
+                f"no maintenance named {shown(name)} runs",
+                hint="`logwarden maintenance list` shows those that run, and those that ended",
+            )
         return await self._give((key, ended(running[key], now_ms)), entries)
 
     async def undo(self, name: str) -> Given:

@@ -28,6 +28,8 @@ MAX_TEXT_CHARS = 4_096
 LEAST_PATTERN_CHARS = 3
 """Characters of a mute beside stars and blanks: `*` would mute everything."""
 KIND_CHARS = 16
+FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999
+"""The first and the last millisecond that a date can name: of the years 1 to 9999."""
 
 KindOf = Callable[[str], str]
 """Returns the name of the kind of a line, by the masks in use."""
@@ -110,7 +112,10 @@ def _check(record: FeedbackRecord) -> None:
 
 
 def time_ms(text: str | None) -> int | None:
-    """Returns the milliseconds of a time with a zone. Raises ValueError for another text."""
+    """Returns the milliseconds of a time with a zone. Raises ValueError for another text.
+
+    A time near the end of the year 9999, by which some mean *for ever*, stays one that can be written again.
+    """
     if text is None:
         return None
     try:
@@ -119,7 +124,7 @@ def time_ms(text: str | None) -> int | None:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise ValueError(f"{text[:40]!r} is no time with a zone, such as 2026-11-23T10:00:00Z")
-    return round(1000 * moment.timestamp())
+    return min(max(round(1000 * moment.timestamp()), FIRST_MS), LAST_MS)
 
 
 def feedback_of(key: str, record: FeedbackRecord, kind_of: KindOf) -> Feedback:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from logwarden.daemon.feedback.giving import Entries
+from logwarden.daemon.feedback.giving import Entries, is_over
 from logwarden.daemon.feedback.records import KIND_CHARS, given_at
 from logwarden.daemon.incidents.alert import Alert, decode_alert
 from logwarden.model.feedback import FeedbackKind
@@ -19,9 +19,9 @@ _Place = tuple[str, int, int, int]
 """Topic, partition, offset and index of a line."""
 
 
-def rows_of(entries: Entries, alerts: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+def rows_of(entries: Entries, alerts: Iterable[bytes], now_ms: int) -> Iterator[dict[str, Any]]:
     """Yields the labelled rows of all alerts on lines that were judged, in the order of their times, each line once."""
-    labels = _labels(entries)
+    labels = _labels(entries, now_ms)
     rows: dict[_Place, dict[str, Any]] = {}
     for value in alerts:
         try:
@@ -38,11 +38,14 @@ def rows_of(entries: Entries, alerts: Iterable[bytes]) -> Iterator[dict[str, Any
     yield from sorted(rows.values(), key=lambda row: row["time"] or "")
 
 
-def _labels(entries: Entries) -> dict[str, int]:
-    """Returns the label of each judged service and kind of lines: that of the judgement given last."""
+def _labels(entries: Entries, now_ms: int) -> dict[str, int]:
+    """Returns the label of each judged service and kind of lines: that of the judgement given last.
+
+    Lines that are expected no longer have none: a person may have taken it back.
+    """
     found: dict[str, int] = {}
     for _, record in sorted(entries.items(), key=lambda row: given_at(*row)):
-        if record.kind in _LABELS:
+        if record.kind in _LABELS and (record.kind is FeedbackKind.REAL or not is_over(record, now_ms)):
             for line in record.lines:
                 if len(line.dedup_key) > KIND_CHARS:
                     found[line.dedup_key] = _LABELS[record.kind]

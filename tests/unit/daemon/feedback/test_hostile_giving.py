@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from logwarden.daemon.errors import ConfigurationError
 from logwarden.daemon.feedback.giving import is_over, maintained
-from logwarden.daemon.feedback.records import feedback_message, feedback_of, written
+from logwarden.daemon.feedback.records import feedback_message, feedback_of, time_ms, written
 from logwarden.daemon.incidents.writing import milliseconds
 from logwarden.model.feedback import FeedbackBook, FeedbackKind
 from tests.feedback_stand_ins import NOW_MS, FeedbackTopic
@@ -157,3 +158,40 @@ async def test_a_note_of_any_size_is_kept_or_refused() -> None:
     assert record.reason == "\x00\x1b[2J\u202e? line\n"
     with pytest.raises(ConfigurationError, match="longer than 1,024 characters"):
         await topic.office.mute("a text", services=(), for_ms=None, reason="x" * 100_000)
+
+
+async def test_a_job_ends_no_maintenance_but_its_own() -> None:
+    """Its start failed; the maintenance of another job, whose name begins alike, goes on."""
+    topic = FeedbackTopic()
+    await start(topic, "deploy-7")
+    with pytest.raises(ConfigurationError, match="no maintenance named 'deploy' runs"):
+        await topic.office.stop("deploy")
+    assert (await topic.office.stop("maintenance/deploy-7"))[0] == "maintenance/deploy-7"
+
+
+@pytest.mark.parametrize(
+    ("begin", "until"),
+    [
+        (None, "9999-12-31T23:59:59.999999Z"),
+        (None, "9999-12-31T23:59:59-23:00"),
+        ("0001-01-01T00:00:00+23:00", "9999-12-31T23:59:59Z"),
+    ],
+)
+async def test_the_ends_of_time_are_times(begin: str | None, until: str) -> None:
+    """Another producer means *for ever*, or *always*; its record is undone as any other."""
+    topic = FeedbackTopic()
+    record = msgspec.structs.replace(maintained("x", now_ms=NOW_MS)[1], from_time=begin, until=until)
+    topic.sink.sent.append([feedback_message("maintenance/x", record, "feedback")])
+    assert time_ms(until) == milliseconds("9999-12-31T23:59:59.000Z") + (0 if until.endswith("59Z") else 999)
+    await topic.office.undo("maintenance/x")
+    assert is_over((await topic.office.entries())["maintenance/x"], NOW_MS)
+
+
+async def test_what_begins_at_the_end_of_time_never_applies() -> None:
+    """It is over at once, and an undo of it is refused in a sentence."""
+    topic = FeedbackTopic()
+    end = "9999-12-31T23:59:59.999999Z"
+    record = msgspec.structs.replace(maintained("x", now_ms=NOW_MS)[1], from_time=end, until=end)
+    topic.sink.sent.append([feedback_message("maintenance/x", record, "feedback")])
+    with pytest.raises(ConfigurationError, match="'maintenance/x' ended at 9999"):
+        await topic.office.undo("maintenance/x")

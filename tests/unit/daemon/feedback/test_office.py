@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from logwarden.daemon.errors import BrokerUnavailable, ConfigurationError, TopicUnusable
-from logwarden.daemon.feedback.giving import length_of, maintained
+from logwarden.daemon.feedback.giving import ended, length_of, maintained
 from logwarden.daemon.feedback.office import FeedbackOffice
 from logwarden.daemon.feedback.records import FeedbackLine, feedback_message, written
 from logwarden.daemon.feedback.teaching import rows_of
@@ -66,7 +66,7 @@ async def test_a_maintenance_is_stopped_by_name_or_because_it_is_the_only_one() 
     with pytest.raises(ConfigurationError, match="more than one maintenance runs: 'one', 'two'"):
         await office.stop("")
     assert (await office.stop("two"))[0] == "maintenance/two"
-    with pytest.raises(ConfigurationError, match="no maintenance that runs begins"):
+    with pytest.raises(ConfigurationError, match="no maintenance named 'two' runs"):
         await office.stop("two")
 
 
@@ -180,13 +180,15 @@ async def test_judged_alerts_become_labelled_lines() -> None:
         "one": type(record)(schema_version=1, kind=FeedbackKind.EXPECTED, given=EARLY, lines=(_line(lines[0]),)),
         "two": type(record)(schema_version=1, kind=FeedbackKind.REAL, given=EARLY, lines=(_line(lines[1]),)),
     }
-    rows = list(rows_of(entries, reversed(values)))
+    rows = list(rows_of(entries, reversed(values), NOW_MS))
     assert [(row["text"], row["label"]) for row in rows] == [("a", None), ("bb", None), ("ccc", 0), ("dddd", 1)]
     assert rows[0]["time"] == written(NOW_MS + 1_000)
     taken_back = entries | {
         "three": type(record)(schema_version=1, kind=FeedbackKind.REAL, given=LATE, lines=(_line(lines[0]),))
     }
-    assert [row["label"] for row in rows_of(taken_back, values)] == [None, None, 1, 1]
+    assert [row["label"] for row in rows_of(taken_back, values, NOW_MS)] == [None, None, 1, 1]
+    undone = entries | {"one": ended(entries["one"], NOW_MS)}
+    assert [row["label"] for row in rows_of(undone, values, NOW_MS)] == [None, None, 1]
 
 
 def _line(fields: dict[str, str]) -> FeedbackLine:
