@@ -172,9 +172,9 @@ def test_a_newcomer_who_follows_the_tutorial_sees_the_incidents(broker: Broker, 
     assert incidents.count("●") == FAULTS
     assert "not_compacted" not in "".join(printed.values())
     everything = _words("".join(printed.values()))
-    for block in blocks(PAGE.read_text(encoding="utf-8")):
-        if block.tag == "text":
-            shown = [line.partition("…")[0] for line in block.text.splitlines()]
+    for example in blocks(PAGE.read_text(encoding="utf-8")):
+        if example.tag == "text":
+            shown = [line.partition("…")[0] for line in example.text.splitlines()]
             missing = [line for line in shown if _words(line) not in everything]
             assert not missing, f"the tutorial shows what is not printed: {missing}"
     assert all(words in incidents for words in ("No space left on device", "deadlock detected", "signal 9"))

@@ -264,7 +264,7 @@ async def test_the_command_reads_the_topic_and_follows_it(monkeypatch: pytest.Mo
 
 
 def test_a_narrow_terminal_keeps_what_people_need() -> None:
-    """The id stays whole, since feedback names it, and a line that does not fit leaves out its time and not its words."""
+    """The id stays whole, since feedback names it; a line that does not fit leaves out its time and not its words."""
     out = io.StringIO()
     line = "2026-11-23 10:00:00.123 UTC [4711] FATAL: could not extend file: No space left on device"
     record = build_incident(incident(("a-service-with-a-very-long-name", line), count=2))
