@@ -57,12 +57,12 @@ def metrics_in(expression: str) -> set[str]:
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns values over others, as Helm joins them."""
+    """Returns values over others, as Helm joins them: null removes a key."""
     both = dict(below)
     for key, value in above.items():
         old = both.get(key)
         both[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return both
+    return {key: value for key, value in both.items() if value is not None}
 
 
 def entries(text: str) -> list[tuple[str, str]]:

@@ -41,6 +41,10 @@ WRONG = {
     "mcp: {hosts: ['https://x/mcp']}": "hosts",
     "extraEnv: [{name: LOGWARDEN_KAFKA__GROUP_ID, value: x}]": "extraEnv",
     "http: {host: 127.0.0.1}": "host",
+    "podLabels: {app.kubernetes.io/name: x}": "app.kubernetes.io/name",
+    "podAnnotations: {checksum/settings: x}": "checksum/settings",
+    "serviceMonitor: {enabled: true, labels: {helm.sh/chart: x}}": "helm.sh/chart",
+    "files: [{setting: A__FILE, secret: a, key: b}, {setting: A__FILE, secret: c, key: d}]": "is named twice",
 }
 """Values that the chart must refuse, and words of the refusal."""
 RELEASES = (

@@ -64,6 +64,26 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if and (kindIs "float64" .) (eq (float64 .) (floor .)) -}}{{ int64 . }}{{- else -}}{{ toString . }}{{- end -}}
 {{- end }}
 
+{{/* Lists of files as one, in which those of a later list stand for those of an earlier one of the same setting. */}}
+{{- define "logwarden.files" -}}
+{{- $files := dict }}
+{{- range . }}
+{{- $own := dict }}
+{{- range . }}
+{{- if hasKey $own .setting }}
+{{- fail (printf "files: %s is named twice" .setting) }}
+{{- end }}
+{{- $own = set $own .setting . }}
+{{- end }}
+{{- range $setting, $file := $own }}
+{{- $files = set $files $setting $file }}
+{{- end }}
+{{- end }}
+{{- range keys $files | sortAlpha }}
+- {{ get $files . | toJson }}
+{{- end }}
+{{- end }}
+
 {{/* The variables of a container: settings of the release, then those of its own, then files. */}}
 {{- define "logwarden.filesAsVariables" -}}
 {{- range . }}
