@@ -214,12 +214,17 @@ class FeedbackDesk:
     def _rebuild(self) -> None:
         of_topic = [entry for _, entry in self._of_topic.newest.values()]
         self.book = FeedbackBook([*self._of_file, *of_topic], system=self._system, tails=self._tails)
+        if self.book.refused:
+            self._report_refused()
+        self._show()
+
+    def _report_refused(self) -> None:
+        """Counts and logs feedback in force for which there is no room. What has ended makes room without a word."""
         now_ms = self._clock.now_ms()
         refused = sum(one.until_ms is None or one.until_ms > now_ms for one in self.book.refused)
-        if refused:  # what has ended makes room without a word
+        if refused:
             self._telemetry.feedback_read("refused", refused)
             log.warning("feedback_refused", entries=refused, hint="undo feedback that is not needed")
-        self._show()
 
     def _failed(self, what: str, sentence: str) -> None:
         """Shows why feedback is not read; logs each reason once until it is read again."""

@@ -16,7 +16,7 @@ from logwarden.daemon.feedback.giving import muted
 from logwarden.daemon.health import HealthState
 from logwarden.daemon.records import FollowedEntries
 from logwarden.daemon.web.metrics import PrometheusTelemetry
-from logwarden.model.feedback import FeedbackKind
+from logwarden.model.feedback import MOST, FeedbackKind
 from tests.fakes import capture, events, metric, virtually
 from tests.sim.stand_ins import EPOCH_MS, VirtualClock
 
@@ -188,6 +188,21 @@ async def test_a_record_that_is_none_is_counted_and_harms_no_other() -> None:
     }
     assert counts == {"read": 2, "unreadable": 2, "refused": 1}
     assert len(events(caught, "feedback_unreadable")) == 2
+
+
+@virtually
+async def test_only_what_is_in_force_and_has_no_room_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has ended makes room every day, and is no reason for a person to do anything."""
+    monkeypatch.setitem(MOST, FeedbackKind.MUTE, 2)
+    over = [muted(f"over {number}", now_ms=EPOCH_MS - 1_000, for_ms=500) for number in range(3)]
+    rows: Rows = [(key.encode(), record.encode()) for key, record in over]
+    for more, refused in (([mute("one"), mute("two")], 0), ([mute("one"), mute("two"), mute("three")], 1)):
+        office = Office(Topic([*rows, *more]))
+        with capture() as caught:
+            await office.for_s(1)
+        assert [event["entries"] for event in events(caught, "feedback_refused")] == [refused] * refused
+        assert metric(office.telemetry, "feedback_records_total", outcome="refused") == refused
+        assert sum(map(office.mutes, ("one", "two", "three"))) == 2
 
 
 @virtually
