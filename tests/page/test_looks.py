@@ -14,6 +14,7 @@ from playwright.async_api import Browser, CDPSession, Page, expect
 from logwarden.daemon.roster import GroupMember
 from logwarden.daemon.settings.groups import HttpSettings
 from logwarden.daemon.standing import ServiceState
+from logwarden.daemon.web.coalescing import Coalesced
 from tests.page.test_incidents import detail_of, rows_of, wide_incident
 from tests.page.world import World
 from tests.unit.daemon.web.crew import Crew
@@ -79,6 +80,25 @@ async def test_a_phone_shows_one_thing_at_a_time(world: World, browser: Browser)
     await context.close()
 
 
+@pytest.mark.parametrize("width", [768, 1024, 1100])
+async def test_no_view_is_wider_than_its_screen(world: World, browser: Browser, width: int) -> None:
+    """A tablet, or a window beside another one, shows each view whole, and the rate of a service in its column."""
+    world.play()
+    world.know("settlement-of-invoices-and-reminders-of-the-north", state=ServiceState.LEARNING)
+    world.remember()
+    context = await browser.new_context(viewport={"width": width, "height": 900})
+    page = await context.new_page()
+    for view, shown in (
+        ("#/services", ".spark .curve"),
+        ("#/feedback", ".page h2"),
+        (f"#/incidents/{wide_incident().id}", ".is-newest"),
+    ):
+        await page.goto(world.url + view)
+        await expect(page.locator(shown).first).to_be_attached()
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
+    await context.close()
+
+
 async def test_a_thousand_incidents_scroll_smoothly(world: World, page: Page) -> None:
     """The list has rows for what is in sight only, and a frame costs a fiftieth of a second at most."""
     for number in range(MANY_INCIDENTS):
@@ -126,6 +146,7 @@ async def test_services_of_every_member_are_shown(world: World, page: Page) -> N
         await expect(page.locator(".spark .curve").first).to_be_attached()
     world.group.members = (*crew.group.members, GroupMember(member_id="old", host="\u202e10.0.0.7"))
     world.view._members._tried_at = float("-inf")
+    world.view._group_services._answers = Coalesced(0, 1)  # and not the answer of a moment ago
     await page.reload()
     await expect(page.locator(".about")).to_contain_text("1 service of 3 members")
     await expect(page.locator(".page .note")).to_be_visible()
