@@ -21,7 +21,8 @@ FIRST = "1f"
 """Begins the metadata of a group that has not yet announced all that was open at its first start."""
 _MOST_CHARS = 3_500
 """Characters of the metadata: brokers take 4,096 bytes."""
-_FORM = re.compile(r"1f? ([\w.-]*) ([0-9]{1,19}) ([0-9,]*)")
+_FORM = re.compile(r"1f? (\S*) ([0-9]{1,19}) ([0-9,]*)")
+"""The identity of a topic has any form without blanks: of the real client it is cluster and topic, with a slash."""
 
 
 class DeliveryLedger:

@@ -144,6 +144,25 @@ async def test_a_destination_that_is_down_stops_no_other(topics: Topics, tmp_pat
     assert [request.json["logwarden"]["change"] for request in server.taken] == ["opened", "resolved"]
 
 
+async def test_one_incident_that_is_stuck_repeats_no_other(topics: Topics) -> None:
+    """A bridge that stops before the first of 21 incidents was taken leaves that one to the next, and no other."""
+    is_up = False
+
+    def answer(request: Request) -> Answer:
+        return Answer(status=200 if is_up or request.json["id"] != incident_id("stuck") else 503)
+
+    async with incident_topic(topics) as topic, receiver(answer) as server:
+        for expected in (20, 21):
+            async with bridge(topic, BRIDGE__WEBHOOK_URL=server.url):
+                if not is_up:
+                    await topic.publish(*(incident(f"{place}") for place in ("stuck", *range(20))))
+                await eventually(lambda: len(server.taken) >= expected, 20, "the others, then the one")  # noqa: B023
+            is_up = True
+    assert sorted(request.json["id"] for request in server.taken) == sorted(
+        incident_id(f"{place}") for place in ("stuck", *range(20))
+    )
+
+
 async def test_what_is_refused_is_a_dead_letter(topics: Topics) -> None:
     """A notice that a server refuses with 400 is buried with the reason, and the next one is sent."""
 
