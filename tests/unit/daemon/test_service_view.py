@@ -52,9 +52,10 @@ async def test_a_daemon_shows_its_services_and_the_incidents(life: Life, monkeyp
 
         async def is_all_there() -> bool:
             services, incidents = await ask(service, "/services"), await ask(service, "/incidents")
-            return len(services[1].get("services", [])) == 2 and not incidents[1]["note"]
+            alerted = [one for one in services[1].get("services", []) if one["last_alert"]]
+            return len(alerted) == 2 and not incidents[1]["note"]
 
-        await eventually(is_all_there, 15, "both services and the incidents")
+        await eventually(is_all_there, 15, "both services with their alerts, and the incidents")
         _, body = await ask(service, "/services")
         _, incidents = await ask(service, "/incidents")
         pipeline = service._view._pipeline
