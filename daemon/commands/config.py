@@ -35,7 +35,7 @@ def _table(rows: list[SettingRow]) -> Table:
     table.columns[0].no_wrap = True  # so that it can be copied
     table.columns[1].overflow = "fold"
     for row in rows:
-        value = Text.assemble((row.value.replace(",", ", "), "bold"), (f"  {row.source}", SOURCE_STYLES[row.source]))
+        value = Text.assemble((row.value, "bold"), (f"  {row.source}", SOURCE_STYLES[row.source]))
         meaning = row.description if row.value == row.default else f"{row.description} Default: {row.default}."
         table.add_row(Text(row.variable), Text("\n").join([value, Text(meaning)]))
     return table
