@@ -18,8 +18,9 @@ import pytest
 PATIENCE_S = 60
 """Seconds for an end that comes at once or never."""
 RESOLVER = """
-import os, socket, threading
+import os, signal, socket, threading
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
 resolve = socket.getaddrinfo
 
 def hang(host, *arguments, **options):
