@@ -26,8 +26,6 @@ from logwarden.model.schema import Verdict
 
 COUNTED_LINES = 200_000
 """Lines of all files up to which the events of each service are counted before any is judged."""
-
-
 MOST_COUNTED_MS = 100_000_000_000
 """Bound of the times that lines are given in a file without any: March 1973, before any that a line states."""
 

@@ -73,7 +73,6 @@ class Trace:
         "_prefix",
         "_process",
         "_shape",
-        "_writer",
     )
 
     def __init__(self, line: str, *, is_indented: bool) -> None:
@@ -83,7 +82,6 @@ class Trace:
         self._first = text[:HEAD_CHARS]
         self._is_timed = CLOCK.search(text[:80]) is not None
         self._process = _process_of(text)
-        self._writer, _ = writer_of(text)
         self._depth = _depth_of(text) if text[-1:] in "{[(" else 0
         self._lines = 1
         self._after_place = False
@@ -101,15 +99,15 @@ class Trace:
         """Returns True if the line belongs to this event, which then expects the line after it."""
         whole = line.strip()[:LOOKED_AT]
         writer, is_blank = writer_of(whole)
-        if self._writer and writer:
-            if writer != self._writer:
+        if writer and (first := writer_of(self._first)[0]):
+            if writer != first:
                 return False
             if is_blank:  # between goroutines
                 return self._mode is not _Mode.HEAD
         text, is_deeper = self._without_prefix(whole)
         is_indented |= is_deeper
         shape = shape_of(text)
-        if not self._belongs(text, shape, is_indented, has_clock=CLOCK.search(whole[:100]) is not None):
+        if not self._belongs(text, shape, is_indented, whole[:100]):
             return False
         self._lines += 1
         self._asked |= text.startswith(_QUERY_TIME)
@@ -153,7 +151,7 @@ class Trace:
             return rest.strip(), rest[:1] in (" ", "\t")
         return text, False
 
-    def _belongs(self, text: str, shape: Shape, is_indented: bool, *, has_clock: bool) -> bool:
+    def _belongs(self, text: str, shape: Shape, is_indented: bool, begin: str) -> bool:
         is_timed = TIMED.match(text) is not None
         if self._asked and text.startswith(_QUERY_TIME):  # the next slow query
             return False
@@ -196,7 +194,7 @@ class Trace:
         if self._mode is _Mode.QUERY:
             return True
         # Behind a trace whose first line has a time, a line without one is the rest of a message.
-        return self._mode not in (_Mode.HEAD, _Mode.GO) and self._is_timed and not has_clock
+        return self._mode not in (_Mode.HEAD, _Mode.GO) and self._is_timed and CLOCK.search(begin) is None
 
 
 def _first_mode(text: str, shape: Shape) -> _Mode:
