@@ -155,6 +155,15 @@ async def test_services_of_every_member_are_shown(world: World, page: Page) -> N
     await page.get_by_text("Members", exact=True).click()
 
 
+async def test_long_names_cost_no_other_service_its_curve(world: World, page: Page) -> None:
+    """The API looks for no name beyond its bound, and a request has room for some names of hundreds of letters only."""
+    world.know("W" * 2_000, *(f"{number:02}" + "服" * 200 for number in range(12)), "till")
+    world.remember()
+    await page.goto(f"{world.url}#/services")
+    await expect(page.locator(".service-row .cell-name:visible")).to_have_count(14)
+    await expect(page.locator(".service-row:visible .spark .curve")).to_have_count(13)
+
+
 async def test_ten_thousand_services_stay_usable(world: World, page: Page) -> None:
     """They are listed, learning ones first, filtered while one types, and drawn with their last half an hour."""
     world.know("till", state=ServiceState.LEARNING)

@@ -48,8 +48,10 @@ async def test_a_hostile_line_is_text(world: World, page: Page) -> None:
         await page.evaluate("id => location.hash = `#/incidents/${encodeURIComponent(id)}`", f"id-{line}")
         await expect(page.locator(".row-link[aria-current]")).to_have_count(1)
         await expect(detail_of(page).locator(".guilty")).to_have_text(_shown(line))
-    await page.keyboard.press("2")
-    await expect(page.locator(".service-row .cell-name:visible")).to_have_count(len(HOSTILE))
+    async with page.expect_response(lambda answer: "history=true" in answer.url) as answered:  # once the list rests
+        await page.keyboard.press("2")
+        await expect(page.locator(".service-row .cell-name:visible")).to_have_count(len(HOSTILE))
+    assert (await answered.value).ok
     assert await page.evaluate("window.harmed") is None
     assert await page.locator("main :is(script, img, iframe, object)").count() == 0
 

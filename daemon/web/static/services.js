@@ -11,6 +11,8 @@ const PAGE = 1000;
 const AGAIN_MS = 10_000;
 const SOON_MS = 2_000; // while there is no service yet
 const PICTURES = 30; // names of a request
+const NAME_CHARS = 256; // of the longest name that the API looks for
+const QUERY_CHARS = 6_000; // a request line has 8 kB
 const PICTURE_MS = 30_000; // age up to which a picture stays
 const STATES = [["", "All"], ["learning", "Learning"], ["noisy", "Noisy"], ["known", "Known"]];
 const ADVICE = {
@@ -69,11 +71,19 @@ export class ServicesView {
   /** Reads the histories of the services in sight, when the list rests. */
   async draw() {
     const at = Date.now();
-    const wanted = this.list.visible().filter((one) => !(at - this.pictures.get(keyOf(one))?.at < PICTURE_MS)).slice(0, PICTURES);
-    if (!wanted.length || this.isDrawing) return;
+    const due = this.list.visible().filter((one) => one.name.length <= NAME_CHARS && !(at - this.pictures.get(keyOf(one))?.at < PICTURE_MS));
+    if (!due.length || this.isDrawing) return;
+    const query = new URLSearchParams([["history", "true"], ["limit", "1000"]]);
+    const names = new Set();
+    for (const { name } of due) {
+      if (names.has(name)) continue;
+      if (names.size === PICTURES || `${query}`.length > QUERY_CHARS) break; // the rest comes with the next request
+      names.add(name);
+      query.append("service", name);
+    }
+    const wanted = due.filter((one) => names.has(one.name));
     this.isDrawing = true;
     try {
-      const query = new URLSearchParams([["history", "true"], ["limit", "1000"], ...[...new Set(wanted.map((one) => one.name))].map((name) => ["service", name])]);
       const found = await ask(`/api/v1/services?${query}`, { signal: this.control.signal });
       if (this.pictures.size > 2000) this.pictures.clear();
       for (const one of wanted) this.pictures.set(keyOf(one), { at });
